@@ -1,80 +1,124 @@
 """The one on-disk feature format: a folder that any language can read.
 
     store/
-      manifest.json            task, feature specs, counts, SHA-256 of every file, provenance
-      utterances.jsonl         one utterance a line, in row order: id, split, text, label …
+      manifest.json            task, feature specs, counts, size and SHA-256 of every file, provenance
+      utterances.jsonl         one utterance a line, in row order: id, split, video, text, label …
+      words.jsonl              the same utterances' words with their times; absent where there are none
       <modality>.safetensors   `values` (all rows of all utterances, one after the other), `offsets`
                                (utterance i owns rows offsets[i] to offsets[i+1]), and `intervals`
                                (seconds per row) where the source has them
 
-Features are memory-mapped and never padded. A NaN is a missing value; infinity never occurs.
+Everything is memory-mapped and nothing padded. A NaN is a missing value; infinity never occurs.
 A store is written under a temporary name and renamed when whole, so a half-written one is never read.
 `docs/data.md` describes the bytes.
 """
 
 import hashlib
 import json
-import math
+import operator
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from mecam import __version__
+from mecam.data.lines import Lines, to_line, to_record, utterance_fields, words_of
+from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
-from mecam.types import FeatureSpec, Modality, Span, Task, Utterance, Word
+from mecam.types import FeatureSpec, Modality, Task, Utterance
 
-__all__ = ["Store", "StoreWriter"]
+__all__ = ["Store", "StoreWriter", "check_modality_name", "replace_folder", "sha256_of"]
 
 FORMAT = "mecam-store"
 VERSION = 1
-HEADER_BYTES = 4096
-"""Room for the safetensors header, which is written last, when the sizes are known."""
+UTTERANCES, WORDS = "utterances.jsonl", "words.jsonl"
+
+
+@dataclass(frozen=True)
+class _StreamEntry:
+    features: FeatureSpec
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    """What `manifest.json` holds."""
+
+    format: Literal["mecam-store"]
+    version: int
+    name: str
+    task: Task
+    count: int
+    streams: dict[Modality, _StreamEntry]
+    bytes: dict[str, int]
+    sha256: dict[str, str]
+    written_by: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+_MANIFEST = TypeAdapter(_Manifest)
 
 
 class Store:
-    """Read access to a store folder. Cheap to open, safe to share between processes.
+    """Read access to a store folder. Cheap to open, cheap to pickle, safe to share between processes.
 
     Args:
         path: the store's folder.
         verify: compare every file's SHA-256 with the manifest; off by default as it reads everything.
+
+    Attributes:
+        path: the folder.
+        manifest: `manifest.json` as it stands.
+        name: the data set's name.
+        task: what its labels are.
+        specs: modality → what its rows are.
 
     Raises: DataError if the folder is no store, is of a newer version, or is damaged.
     """
 
     def __init__(self, path: str | Path, *, verify: bool = False) -> None:
         self.path = Path(path)
-        self.manifest = _read_manifest(self.path)
-        self.name: str = self.manifest["name"]
-        self.task = Task(**{**self.manifest["task"], "names": tuple(self.manifest["task"]["names"])})
-        self.specs: dict[Modality, FeatureSpec] = {
-            modality: FeatureSpec(**{**spec["features"], "names": tuple(spec["features"]["names"])})
-            for modality, spec in self.manifest["streams"].items()
-        }
+        self.manifest, manifest = _read_manifest(self.path)
+        self.name = manifest.name
+        self.task = manifest.task
+        self.specs: dict[Modality, FeatureSpec] = {m: entry.features for m, entry in manifest.streams.items()}
         if verify:
             self.verify()
-        self._records = _read_records(self.path / "utterances.jsonl", self.manifest["count"])
-        self._tables = {modality: _Table(self.path, modality, len(self._records)) for modality in self.specs}
+        self._records = Lines(self.path / UTTERANCES, manifest.count)
+        self._words = Lines(self.path / WORDS, manifest.count) if WORDS in manifest.bytes else None
+        self._tables = {
+            modality: Table(_table_path(self.path, modality), manifest.count, spec.width)
+            for modality, spec in self.specs.items()
+        }
+
+    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
+        return Store, (self.path,)  # a worker process maps the files itself
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Utterance:
-        record = self._records[index]
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"utterance {index} of {len(self)}")
+        index %= len(self)
         streams, intervals = {}, {}
         for modality, table in self._tables.items():
-            start, stop = table.offsets[index], table.offsets[index + 1]
-            if stop > start:
-                streams[modality] = table.values[start:stop]
-                if table.intervals is not None:
-                    intervals[modality] = table.intervals[start:stop]
-        return Utterance(streams=streams, intervals=intervals, **_from_record(record))
+            rows = table.rows_of(index)
+            if rows is not None:
+                streams[modality] = rows[0]
+                if rows[1] is not None:
+                    intervals[modality] = rows[1]
+        words = () if self._words is None else self._words[index]
+        return Utterance(streams=streams, intervals=intervals, **utterance_fields(self._records[index], words))
 
     def __iter__(self) -> Iterator[Utterance]:
         return (self[index] for index in range(len(self)))
@@ -82,18 +126,21 @@ class Store:
     @property
     def has_text(self) -> bool:
         """True when at least one utterance has a transcript."""
-        return any(text is not None for text in self.column("text"))
+        return any(_field(record, "text") is not None for record in self._records)
 
     def split(self, name: str) -> NDArray[np.int64]:
         """Positions of the utterances of one split, in store order."""
-        return np.array([i for i, record in enumerate(self._records) if record["split"] == name], np.int64)
+        return np.array([i for i, split in enumerate(self.column("split")) if split == name], np.int64)
 
     def column(self, name: str) -> list[Any]:
         """One field (`id`, `split`, `label`, `text` …) of every utterance, without touching features.
 
-        A field that a record lacks is None.
+        A field that a record lacks is None. Fields stand as JSON holds them: `words` as lists of text,
+        start and stop.
         """
-        return [record.get(name) for record in self._records]
+        if name == "words":
+            return [None] * len(self) if self._words is None else list(self._words)
+        return [_field(record, name) for record in self._records]
 
     def lengths(self, modality: Modality) -> NDArray[np.int64]:
         """Rows of one modality in every utterance."""
@@ -142,7 +189,7 @@ class StoreWriter:
         overwrite: bool = False,
     ) -> None:
         self.path = Path(path)
-        if self.path.exists() and not (overwrite and (self.path / "manifest.json").exists()):
+        if os.path.lexists(self.path) and not (overwrite and (self.path / "manifest.json").exists()):
             raise DataError(
                 f"{self.path} exists already",
                 where=str(self.path.resolve()),
@@ -152,57 +199,80 @@ class StoreWriter:
         self.provenance = dict(provenance or {})
         self.count = 0
         self._ids: set[str] = set()
+        self._words: BinaryIO | None = None
         for modality in self.specs:
             check_modality_name(modality)
 
     def __enter__(self) -> "StoreWriter":
-        try:
+        with _writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._folder = self.path.parent / f".{self.path.name}.{uuid.uuid4().hex[:8]}.partial"
             self._folder.mkdir()
-        except OSError as error:
-            raise DataError(f"cannot write here: {error.strerror}", where=str(self.path)) from error
-        self._jsonl = (self._folder / "utterances.jsonl").open("w", encoding="utf-8")
-        self._streams = {m: _TableWriter(self._folder, m, spec.width) for m, spec in self.specs.items()}
+            self._records: BinaryIO = (self._folder / UTTERANCES).open("wb")
+            self._tables = {m: TableWriter(_table_path(self._folder, m), s.width) for m, s in self.specs.items()}
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        self._jsonl.close()
         try:
-            if kind is None:
-                self._finish()
+            with _writing(self.path):
+                self._records.close()
+                if self._words is not None:
+                    self._words.close()
+                if kind is None:
+                    self._finish()
         finally:
-            for stream in self._streams.values():
-                stream.close()
+            for table in self._tables.values():
+                table.close()
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def add(self, utterance: Utterance) -> None:
-        """Append one utterance."""
+        """Append one utterance; one that is refused leaves the store as it was.
+
+        Raises: DataError if its id is empty or known, a stream does not fit its spec, its label does
+            not fit the task, or the disk is full.
+        """
         if not utterance.id or utterance.id in self._ids:
             raise DataError(f"utterance id {utterance.id!r} is empty or occurs twice", where=str(self.path))
-        unknown = set(utterance.streams) - set(self._streams)
-        if unknown:
+        if unknown := set(utterance.streams) - set(self._tables):
             raise DataError(f"no spec was given for the stream {min(unknown)!r}", where=utterance.id)
-        for modality, writer in self._streams.items():
-            values = utterance.streams.get(modality)
-            try:
-                writer.append(values, utterance.intervals.get(modality))
-            except DataError as error:
-                raise DataError(error.what, where=f"{utterance.id} → {modality}") from None
+        where = utterance.id
+        try:
+            record = to_line(_fitting(to_record(utterance), self.task))
+            words = to_line(words_of(utterance)) if utterance.words else None
+            rows = {}
+            for modality, spec in self.specs.items():
+                where = f"{utterance.id} → {modality}"
+                values, times = utterance.streams.get(modality), utterance.intervals.get(modality)
+                rows[modality] = checked_rows(values, times, spec.width)
+        except DataError as error:
+            raise DataError(error.what, where=where, fix=error.fix) from None
+        with _writing(self.path):
+            self._records.write(record)
+            self._write_words(words)
+            for modality, table in self._tables.items():
+                table.append(rows[modality])
         self._ids.add(utterance.id)
-        self._jsonl.write(json.dumps(_to_record(utterance), ensure_ascii=False, allow_nan=False) + "\n")
         self.count += 1
+
+    def _write_words(self, line: bytes | None) -> None:
+        if line is not None and self._words is None:
+            self._words = (self._folder / WORDS).open("wb")
+            self._words.write(b"[]\n" * self.count)
+        if self._words is not None:
+            self._words.write(line or b"[]\n")
 
     def _finish(self) -> None:
         if not self.count:
             raise DataError("there is no utterance to write", where=str(self.path))
         streams = {}
-        for modality, writer in self._streams.items():
-            if writer.rows == 0:
-                (self._folder / f"{modality}.safetensors").unlink()
+        for modality, table in self._tables.items():
+            if table.rows == 0:
+                table.close()
+                _table_path(self._folder, modality).unlink()
                 continue
-            writer.finish()
-            streams[modality] = {"features": asdict(self.specs[modality]), "rows": writer.rows}
+            table.finish()
+            streams[modality] = {"features": asdict(self.specs[modality]), "rows": table.rows}
+        files = sorted(self._folder.iterdir())
         manifest = {
             "format": FORMAT,
             "version": VERSION,
@@ -210,91 +280,17 @@ class StoreWriter:
             "task": asdict(self.task),
             "count": self.count,
             "streams": streams,
-            "sha256": {
-                file.name: sha256_of(file)
-                for file in sorted(self._folder.iterdir())
-                if file.suffix in (".jsonl", ".safetensors")
-            },
+            "bytes": {file.name: file.stat().st_size for file in files},
+            "sha256": {file.name: sha256_of(file) for file in files},
             "written_by": f"mecam {__version__}",
             "provenance": self.provenance,
         }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        try:
+            text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"the manifest cannot be written as JSON: {error}", where=str(self.path)) from error
         (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
         replace_folder(self._folder, self.path)
-
-
-class _Table:
-    """The rows of one modality, memory-mapped."""
-
-    def __init__(self, folder: Path, modality: Modality, count: int) -> None:
-        path = folder / f"{modality}.safetensors"
-        try:
-            arrays = _map_safetensors(path)
-            self.values: NDArray[np.float32] = arrays["values"]
-            self.offsets: NDArray[np.int64] = np.array(arrays["offsets"])
-            self.intervals: NDArray[np.float64] | None = arrays.get("intervals")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"the features cannot be read: {error}", where=str(path), fix="import or extract again"
-            ) from error
-        rows = len(self.values)
-        steps = np.diff(self.offsets)
-        if len(self.offsets) != count + 1 or self.offsets[0] != 0 or self.offsets[-1] != rows or (steps < 0).any():
-            raise DataError("the offsets do not match the utterances", where=str(path))
-
-
-class _TableWriter:
-    """Streams rows to disk; the safetensors header is filled in at the end."""
-
-    def __init__(self, folder: Path, modality: Modality, width: int) -> None:
-        self._file: BinaryIO = (folder / f"{modality}.safetensors").open("w+b")
-        self._file.write(b" " * HEADER_BYTES)
-        self._width = width
-        self._offsets = [0]
-        self._intervals: list[NDArray[np.float64]] = []
-        self._has_times = False
-
-    @property
-    def rows(self) -> int:
-        return self._offsets[-1]
-
-    def append(self, values: NDArray[np.float32] | None, times: NDArray[np.float64] | None) -> None:
-        if values is None or len(values) == 0:
-            self._offsets.append(self.rows)
-            return
-        if values.ndim != 2 or values.shape[1] != self._width:
-            raise DataError(f"expected rows of width {self._width}, got shape {tuple(values.shape)}")
-        if times is not None and times.shape != (len(values), 2):
-            raise DataError(f"expected {len(values)} × 2 times, got shape {tuple(times.shape)}")
-        if np.isinf(values).any():
-            raise DataError("infinite features; replace them with NaN, which means missing")
-        self._file.write(np.ascontiguousarray(values, "<f4").data)
-        self._has_times |= times is not None
-        self._intervals.append(np.full((len(values), 2), np.nan) if times is None else np.asarray(times, np.float64))
-        self._offsets.append(self.rows + len(values))
-
-    def finish(self) -> None:
-        parts: list[tuple[str, str, list[int], bytes | int]] = [
-            ("values", "F32", [self.rows, self._width], 4 * self.rows * self._width),
-            ("offsets", "I64", [len(self._offsets)], np.array(self._offsets, "<i8").tobytes()),
-        ]
-        if self._has_times:
-            times = np.concatenate(self._intervals).astype("<f8")
-            parts.append(("intervals", "F64", list(times.shape), times.tobytes()))
-        header, position = {}, 0
-        for key, dtype, shape, content in parts:
-            size = content if isinstance(content, int) else len(content)
-            header[key] = {"dtype": dtype, "shape": shape, "data_offsets": [position, position + size]}
-            position += size
-            if isinstance(content, bytes):
-                self._file.write(content)
-        text = json.dumps(header).encode().ljust(HEADER_BYTES - 8)
-        self._file.seek(0)
-        self._file.write(len(text).to_bytes(8, "little") + text)
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def replace_folder(new: Path, target: Path) -> None:
@@ -341,29 +337,41 @@ def check_modality_name(modality: Modality) -> None:
         )
 
 
-def _map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Arrays of a safetensors file as views of one memory map (the library would copy whole tensors)."""
-    dtypes = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
-    size = os.path.getsize(path)
-    with path.open("rb") as file:
-        header_size = int.from_bytes(file.read(8), "little")
-        if not 0 < header_size <= min(size - 8, 1 << 20):
-            raise ValueError("not a safetensors file, or cut off")
-        header = json.loads(file.read(header_size))
-    memory = np.memmap(path, np.uint8, "r", offset=8 + header_size).view(np.ndarray)
-    arrays = {}
-    for key, entry in header.items():
-        if key == "__metadata__":
-            continue
-        start, stop = entry["data_offsets"]
-        dtype, shape = np.dtype(dtypes[entry["dtype"]]), tuple(entry["shape"])
-        if not 0 <= start <= stop <= len(memory) or stop - start != dtype.itemsize * math.prod(shape):
-            raise ValueError(f"tensor {key!r} lies outside the file")
-        arrays[key] = memory[start:stop].view(dtype).reshape(shape)
-    return arrays
+def _table_path(folder: Path, modality: Modality) -> Path:
+    return folder / f"{modality}.safetensors"
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn a refusal of the file system into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
+
+
+def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The record, if its label is of the task's kind."""
+    label = record.get("label")
+    fits = {
+        "regression": isinstance(label, float),
+        "classes": isinstance(label, str) and label in task.names,
+        "multilabel": isinstance(label, dict) and set(label) <= set(task.names),
+    }
+    if label is not None and not fits[task.kind]:
+        names = f" of {', '.join(task.names)}" if task.names else ""
+        raise DataError(f"the label {label!r} does not fit the task: {task.kind}{names}")
+    return record
+
+
+def _field(record: Any, name: str) -> Any:
+    if not isinstance(record, dict):
+        raise DataError(f"an utterance is damaged: {record!r:.60}", fix="import or extract again")
+    return record.get(name)
+
+
+def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
+    """The manifest as it stands and checked; the files it names exist in the size it states."""
     file = path / "manifest.json"
     if not file.is_file():
         raise DataError(
@@ -372,65 +380,34 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             fix="make one with `mecam data import` or `mecam data synth`",
         )
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        raw = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(raw, dict) or raw.get("format") != FORMAT:
+            raise DataError("this manifest is not a mecam store's", where=str(file))
+        if isinstance(raw.get("version"), int) and raw["version"] > VERSION:
+            what = f"store version {raw['version']} is newer than this mecam reads ({VERSION})"
+            raise DataError(what, where=str(file), fix="upgrade mecam")
+        manifest = _MANIFEST.validate_python(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"the manifest is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise DataError(what, where=str(file), fix="import or extract again") from error
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"the manifest cannot be read: {error}", where=str(file)) from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DataError("this manifest is not a mecam store's", where=str(file))
-    if manifest["version"] > VERSION:
-        raise DataError(
-            f"store version {manifest['version']} is newer than this mecam reads ({VERSION})",
-            where=str(file),
-            fix="upgrade mecam",
-        )
-    return manifest
+    for modality in manifest.streams:
+        check_modality_name(modality)
+    _check_files(path, manifest)
+    return raw, manifest
 
 
-def _read_records(path: Path, count: int) -> list[dict[str, Any]]:
-    """The lines of utterances.jsonl as they stand; `_from_record` reads them when asked for."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            records = [json.loads(line) for line in file]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"the utterances cannot be read: {error}", where=str(path)) from error
-    if len(records) != count:
-        raise DataError(f"{len(records)} utterances, but the manifest says {count}", where=str(path))
-    return records
-
-
-def _to_record(utterance: Utterance) -> dict[str, Any]:
-    record: dict[str, Any] = {"id": utterance.id, "split": utterance.split, "video": utterance.video}
-    optional: Sequence[tuple[str, Any]] = (
-        ("speaker", utterance.speaker),
-        ("text", utterance.text),
-        ("words", [[w.text, _finite(w.start), _finite(w.stop)] for w in utterance.words]),
-        ("label", dict(utterance.label) if isinstance(utterance.label, Mapping) else utterance.label),
-        ("unimodal", dict(utterance.unimodal)),
-        ("injected", [[s.modality, s.kind, s.start, s.stop] for s in utterance.injected]),
-    )
-    record.update({key: value for key, value in optional if value is not None and value not in ("", [], {})})
-    if utterance.text == "":
-        record["text"] = ""
-    return record
-
-
-def _from_record(record: dict[str, Any]) -> dict[str, Any]:
-    nan = float("nan")
-    return {
-        "id": record["id"],
-        "split": record["split"],
-        "video": record["video"],
-        "speaker": record.get("speaker", ""),
-        "text": record.get("text"),
-        "words": tuple(
-            Word(text, nan if start is None else start, nan if stop is None else stop)
-            for text, start, stop in record.get("words", ())
-        ),
-        "label": record.get("label"),
-        "unimodal": record.get("unimodal", {}),
-        "injected": tuple(Span(*span) for span in record.get("injected", ())),
-    }
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _check_files(path: Path, manifest: _Manifest) -> None:
+    """Every file that the manifest needs is listed, lies in the folder, and has its size."""
+    known = {UTTERANCES, *(_table_path(path, modality).name for modality in manifest.streams)}
+    listed = set(manifest.bytes)
+    if not known <= listed <= known | {WORDS} or listed != set(manifest.sha256):
+        raise DataError("the manifest lists other files than its streams need", where=str(path / "manifest.json"))
+    for name, size in manifest.bytes.items():
+        file = path / name
+        actual = file.stat().st_size if file.is_file() else None
+        if actual != size:
+            what = f"{name} is missing" if actual is None else f"{name} has {actual} bytes instead of {size}"
+            raise DataError(what, where=str(path), fix="import or extract the data again")
