@@ -1,0 +1,327 @@
+"""Negative information put into utterances, its place recorded as spans.
+
+`OPERATORS` is the one dictionary of corruptions: a kind, as spans and configurations call it, and the
+function that puts it into one modality of an utterance. A further kind is a further entry.
+Everything is a pure function of its arguments; `generator_for` gives each utterance its own generator, so
+that what happens to it depends neither on the other utterances nor on their order.
+"""
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.data.corrupt import streams, words
+from mecam.data.corrupt.streams import Dose, StreamOperator
+from mecam.data.corrupt.words import MISSING_WORD, WordOperator, apply_choice
+from mecam.errors import ConfigError, DataError
+from mecam.types import TEXT, Modality, Span, Utterance, Word
+
+__all__ = [
+    "OPERATORS",
+    "Corruption",
+    "corrupt_utterance",
+    "corrupted_view",
+    "generator_for",
+    "random_missing",
+]
+
+Fill: TypeAlias = Mapping[Modality, NDArray[np.floating]]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What an operator may need besides the utterance.
+
+    Attributes:
+        rng: where its randomness comes from.
+        dose: how much.
+        partner: the utterance that a contradiction is taken from.
+        unk: id of the tokenizer's unknown token, which stands for a missing word.
+    """
+
+    rng: np.random.Generator
+    dose: Dose
+    partner: Utterance | None = None
+    unk: int | None = None
+
+
+Operator: TypeAlias = Callable[[Utterance, Modality, Means], Utterance]
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """One step of a plan: put `kind`, a key of `OPERATORS`, into `modality`."""
+
+    modality: Modality
+    kind: str
+    dose: Dose = field(default_factory=Dose)
+
+
+def on_stream(kind: str, corrupt: StreamOperator) -> Operator:
+    """Make a stream operator act on utterances."""
+
+    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+        if modality == TEXT and modality not in utterance.streams:
+            raise ConfigError(f"{kind!r} corrupts feature streams, not text", fix=f"use one of {_kinds_of_text()}")
+        values, touched = corrupt(utterance.streams[modality], means.rng, means.dose)
+        return _with_rows(utterance, modality, values, kind, touched)
+
+    return operator
+
+
+def on_words(kind: str, corrupt: WordOperator) -> Operator:
+    """Make a word operator act on utterances."""
+
+    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+        if modality != TEXT or modality in utterance.streams:
+            raise ConfigError(f"{kind!r} corrupts text, not the stream {modality!r}")
+        choice = corrupt(_word_count(utterance), means.rng, means.dose.extent)
+        return _with_choice(utterance, kind, choice, means.unk)
+
+    return operator
+
+
+def contradict(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+    """Put the partner's whole modality in the place of this one; the label stays.
+
+    Spans recorded in what was replaced go with it.
+
+    Raises: DataError if there is no partner, or it lacks the modality.
+    """
+    partner = means.partner
+    if partner is None or modality not in present(partner):
+        raise DataError(f"a contradiction in {modality!r} needs a partner that has it", where=utterance.id)
+    changes: dict[str, Any]
+    if modality in partner.streams:
+        changes = {"streams": {**utterance.streams, modality: partner.streams[modality]}}
+        changes["intervals"] = {k: v for k, v in utterance.intervals.items() if k != modality}
+        if modality in partner.intervals:
+            changes["intervals"][modality] = partner.intervals[modality]
+        count = len(partner.streams[modality])
+    else:
+        changes = {"text": partner.text, "words": partner.words, "tokens": partner.tokens}
+        count = _word_count(partner)
+    kept = tuple(span for span in utterance.injected if span.modality != modality)
+    return replace(utterance, injected=(*kept, Span(modality, "contradiction", 0, count)), **changes)
+
+
+def take_away(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+    """Make the whole modality absent. No row is left to mark, so no span is recorded."""
+    kept = tuple(span for span in utterance.injected if span.modality != modality)
+    if modality in utterance.streams:
+        remaining = {key: rows for key, rows in utterance.streams.items() if key != modality}
+        times = {key: rows for key, rows in utterance.intervals.items() if key != modality}
+        return replace(utterance, streams=remaining, intervals=times, injected=kept)
+    return replace(utterance, text=None, words=(), tokens=None, injected=kept)
+
+
+OPERATORS: dict[str, Operator] = {
+    "burst": on_stream("burst", streams.burst),
+    "frozen": on_stream("frozen", streams.frozen),
+    "dropped": on_stream("dropped", streams.dropped),
+    "scattered": on_stream("scattered", streams.scattered),
+    "impulse": on_stream("impulse", streams.impulse),
+    "shift": on_stream("shift", streams.shift),
+    "missing": on_words("missing", words.missing),
+    "shuffled": on_words("shuffled", words.shuffled),
+    "contradiction": contradict,
+    "absent": take_away,
+}
+"""Kind → the function that puts it into one modality of an utterance."""
+
+# What a corrupted view draws from, with weights. `shift` is left out: it is seen only between modalities,
+# and a gate that is told to find it inside one learns noise.
+_STREAM_MIX = {"burst": 5, "frozen": 4, "dropped": 4, "scattered": 2, "impulse": 2, "contradiction": 2, "absent": 1}
+_TEXT_MIX = {"missing": 10, "shuffled": 7, "contradiction": 2, "absent": 1}
+
+
+def corrupt_utterance(
+    utterance: Utterance,
+    rng: np.random.Generator,
+    *,
+    plan: Sequence[Corruption],
+    partner: Utterance | None = None,
+    unk: int | None = None,
+) -> Utterance:
+    """Carry out a plan of corruptions and append their places to `injected`.
+
+    Args:
+        utterance: left as it is; a copy is returned.
+        rng: consumed in the order of the plan.
+        plan: steps; a step on a modality that the utterance lacks is skipped.
+        partner: where contradictions come from, an utterance of opposite sentiment.
+        unk: id of the unknown token; needed where `tokens` are set and words go missing.
+
+    Raises: ConfigError for an unknown kind or one that does not fit its modality; DataError for a
+        contradiction without a partner that has the modality, or missing words without `unk`.
+    """
+    for step in plan:
+        if step.kind not in OPERATORS:
+            raise ConfigError(f"no corruption is called {step.kind!r}", fix=f"use one of {', '.join(OPERATORS)}")
+        if step.modality in present(utterance):
+            utterance = OPERATORS[step.kind](utterance, step.modality, Means(rng, step.dose, partner, unk))
+    return utterance
+
+
+def corrupted_view(
+    utterance: Utterance,
+    rng: np.random.Generator,
+    *,
+    partner: Utterance | None,
+    rate: float,
+    unk: int | None,
+    fill: Fill | None = None,
+) -> Utterance:
+    """Draw a training view: each modality is corrupted with probability `rate`, in one random way.
+
+    Contradictions come from `partner` when it is given and has the modality; now and then a modality goes
+    altogether, but never the last. Spans that the utterance brought along are not in the result: its
+    `injected` holds what this call put in and nothing else, so training cannot read a corpus's own record.
+
+    Args:
+        utterance: with features normalised to unit standard deviation; left as it is.
+        rng: a generator of this utterance and epoch.
+        partner: another utterance, best of opposite sentiment; None for no contradictions.
+        rate: probability in [0, 1] per modality.
+        unk: id of the unknown token; needed where `tokens` are set.
+        fill: modality → D values of a dropped row, where the features' zero was shifted.
+
+    Raises: DataError if `tokens` are set and `unk` is not given.
+    """
+    if utterance.tokens is not None and unk is None:
+        raise _no_unk(utterance)
+    view = replace(utterance, injected=())
+    for modality in present(utterance):
+        if rng.random() >= rate:
+            continue
+        dose = Dose(
+            extent=0.1 + 0.5 * rng.random(),
+            strength=1.0 + 4.0 * rng.random(),
+            fill=fill[modality] if fill and modality in fill else 0.0,
+        )
+        means = Means(rng, dose, partner, unk)
+        kind = _draw_kind(view, modality, means, last=len(present(view)) == 1)
+        view = OPERATORS[kind](view, modality, means)
+    return view
+
+
+def random_missing(
+    utterance: Utterance, rng: np.random.Generator, rate: float, unk: int | None, *, fill: Fill | None = None
+) -> Utterance:
+    """Lose every row and every word independently with probability `rate`; the places join `injected`.
+
+    Args:
+        utterance: left as it is.
+        rng: a generator of this utterance, seed and rate; the modalities draw one after the other, so
+            their masks are independent.
+        rate: probability in [0, 1]; 1 leaves nothing but zero rows and missing words.
+        unk: id of the unknown token; needed where `tokens` are set.
+        fill: modality → D values of a lost row, where the features' zero was shifted.
+
+    Source: Zhang et al., LNLN, NeurIPS 2024, random missing data. Differs: whole words are lost, not
+        sub-word tokens, so that text and tokens agree and no word is guessed from what is left of it.
+    Raises: DataError if `tokens` are set and `unk` is not given.
+    """
+    if not 0 <= rate <= 1:
+        raise ConfigError(f"a missing rate is in [0, 1], got {rate}")
+    for modality in present(utterance):
+        if modality not in utterance.streams:
+            lost = rng.random(_word_count(utterance)) < rate
+            choice = [-1 if gone else place for place, gone in enumerate(lost.tolist())]
+            utterance = _with_choice(utterance, "missing", choice, unk)
+            continue
+        before = utterance.streams[modality]
+        after = before.copy()
+        after[rng.random(len(before)) < rate] = fill[modality] if fill and modality in fill else 0.0
+        utterance = _with_rows(utterance, modality, after, "scattered", streams.changed_rows(before, after))
+    return utterance
+
+
+def generator_for(seed: int, *names: str) -> np.random.Generator:
+    """Make the generator of one utterance: the same on every machine for the same seed and names."""
+    digest = hashlib.sha256("\0".join(names).encode()).digest()
+    return np.random.Generator(np.random.PCG64([seed, *np.frombuffer(digest, "<u4").tolist()]))
+
+
+def present(utterance: Utterance) -> tuple[Modality, ...]:
+    """Names of the modalities that hold anything, in alphabetical order."""
+    names = {name for name, values in utterance.streams.items() if len(values)}
+    if _word_count(utterance):
+        names.add(TEXT)
+    return tuple(sorted(names))
+
+
+def spans_of(modality: Modality, kind: str, touched: Sequence[bool] | NDArray[np.bool_]) -> tuple[Span, ...]:
+    """Write a mask over rows or words as spans, one per run."""
+    flags, spans, stop = bytes(np.asarray(touched, np.bool_)), [], 0
+    while (start := flags.find(1, stop)) >= 0:
+        stop = flags.find(0, start)
+        stop = len(flags) if stop < 0 else stop
+        spans.append(Span(modality, kind, start, stop))
+    return tuple(spans)
+
+
+def _draw_kind(utterance: Utterance, modality: Modality, means: Means, *, last: bool) -> str:
+    """Draw from the modality's mix what is possible here."""
+    mix = _STREAM_MIX if modality in utterance.streams else _TEXT_MIX
+    barred = {"absent"} if last else set()
+    if means.partner is None or modality not in present(means.partner):
+        barred.add("contradiction")
+    bounds = list(accumulate(0 if kind in barred else weight for kind, weight in mix.items()))
+    return list(mix)[bisect_right(bounds, means.rng.random() * bounds[-1])]
+
+
+def _word_count(utterance: Utterance) -> int:
+    if utterance.tokens is not None:
+        return len(utterance.tokens)
+    return len(utterance.text.split()) if utterance.text else 0
+
+
+def _with_rows(
+    utterance: Utterance, modality: Modality, values: NDArray[np.float32], kind: str, touched: NDArray[np.bool_]
+) -> Utterance:
+    spans = utterance.injected + spans_of(modality, kind, touched)
+    return replace(utterance, streams={**utterance.streams, modality: values}, injected=spans)
+
+
+def _with_choice(utterance: Utterance, kind: str, choice: Sequence[int], unk: int | None) -> Utterance:
+    """Apply a choice of words to the text, its timed words and its tokens; times stay where they are."""
+    changes: dict[str, Any] = {}
+    before: Sequence[Any] = ()
+    after: Sequence[Any] = ()
+    if utterance.tokens is not None:
+        if unk is None:
+            raise _no_unk(utterance)
+        before, after = utterance.tokens, apply_choice(utterance.tokens, choice, (unk,))
+        changes["tokens"] = tuple(after)
+    if utterance.text is not None:
+        before = utterance.text.split()
+        if len(before) != len(choice):
+            raise DataError(f"{len(before)} words, but tokens for {len(choice)}", where=utterance.id)
+        after = apply_choice(before, choice, MISSING_WORD)
+        changes["text"] = " ".join(after)
+        if len(utterance.words) == len(choice):
+            changes["words"] = tuple(
+                word if old == new else Word(new, word.start, word.stop)
+                for word, old, new in zip(utterance.words, before, after, strict=True)
+            )
+    touched = [old != new for old, new in zip(before, after, strict=True)]
+    return replace(utterance, injected=utterance.injected + spans_of(TEXT, kind, touched), **changes)
+
+
+def _kinds_of_text() -> str:
+    return ", ".join(_TEXT_MIX)
+
+
+def _no_unk(utterance: Utterance) -> DataError:
+    return DataError(
+        "a missing word needs the id of the tokenizer's unknown token",
+        where=utterance.id,
+        fix="pass unk=tokenizer.unk_token_id",
+    )
