@@ -1,0 +1,52 @@
+"""What every command shares when it talks to a person: progress and notes go to stderr, results to stdout."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+__all__ = ["err", "out", "print_json", "print_place", "progress"]
+
+out = Console(highlight=False, soft_wrap=True)
+"""Results: tables, JSON, the place of what was made."""
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Progress, notes and errors."""
+
+
+@contextmanager
+def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar on stderr while the block runs; it vanishes afterwards.
+
+    Args:
+        description: what is being done, in a few words.
+
+    Yields: `callback(done, total)`; a total of 0 means that the end is not known.
+    """
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(description, total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total or None)
+
+        yield update
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON value, plain, for another program to read."""
+    out.print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+
+
+def print_place(what: str, place: object) -> None:
+    """Print where a result lies; the last line of every command that makes one."""
+    out.print(f"{what}: {place}", markup=False)

@@ -1,0 +1,162 @@
+"""What a store holds, without reading its features: splits, labels, lengths, what is missing where."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.data.store import Store
+from mecam.types import TEXT, FeatureSpec, Label, Modality, Task
+
+__all__ = ["Description", "Lengths", "SplitSummary", "describe", "label_histogram", "split_names"]
+
+BINS = 7
+"""Bars of a regression histogram; on [−3, 3] they are the seven classes of Acc-7."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long the sequences of one modality are, over the utterances that have it.
+
+    Attributes:
+        present: utterances that have at least one row.
+        total: rows of all of them.
+        low: the shortest.
+        median: half are shorter.
+        high: 95 % are at most this long.
+        longest: the longest.
+    """
+
+    present: int
+    total: int
+    low: int = 0
+    median: float = 0.0
+    high: float = 0.0
+    longest: int = 0
+
+
+@dataclass(frozen=True)
+class SplitSummary:
+    """One split.
+
+    Attributes:
+        utterances: how many.
+        videos: distinct recordings.
+        speakers: distinct named speakers.
+        labelled: utterances with a label.
+        present: modality (text included) → utterances that have it.
+        labels: bar of the histogram → utterances.
+    """
+
+    utterances: int
+    videos: int
+    speakers: int
+    labelled: int
+    present: dict[Modality, int]
+    labels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `mecam data info` shows.
+
+    Attributes:
+        name: the data set.
+        path: the store.
+        task: what the labels are.
+        utterances: of all splits.
+        splits: split → summary, in the order train, valid, test, others; an empty name is *unassigned*.
+        specs: modality → what its rows are.
+        lengths: modality → lengths; `text` counts words where it is no stream.
+        timed_words: utterances with words.
+        provenance: where the data came from.
+    """
+
+    name: str
+    path: str
+    task: Task
+    utterances: int
+    splits: dict[str, SplitSummary]
+    specs: dict[Modality, FeatureSpec]
+    lengths: dict[Modality, Lengths]
+    timed_words: int
+    provenance: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The description as JSON values."""
+        return asdict(self)
+
+
+def describe(store: Store) -> Description:
+    """Sum up a store; reads its lines once, no feature."""
+    columns = {name: store.column(name) for name in ("split", "video", "speaker", "text", "label")}
+    rows = {modality: store.lengths(modality) for modality in store.specs}
+    if any(text is not None for text in columns["text"]):
+        rows.setdefault(TEXT, np.array([len((text or "").split()) for text in columns["text"]], np.int64))
+    splits = {}
+    for name in split_names(columns["split"]):
+        of = [i for i, split in enumerate(columns["split"]) if split == name]
+        splits[name] = _summary(of, columns, rows, store.task)
+    return Description(
+        name=store.name,
+        path=str(store.path),
+        task=store.task,
+        utterances=len(store),
+        splits=splits,
+        specs=store.specs,
+        lengths={modality: _lengths(count) for modality, count in rows.items()},
+        timed_words=sum(bool(words) for words in store.column("words")),
+        provenance=dict(store.manifest.get("provenance", {})),
+    )
+
+
+def split_names(splits: Sequence[str]) -> list[str]:
+    """The splits that occur: train, valid, test, then any other by name."""
+    order = {"train": 0, "valid": 1, "test": 2}
+    return sorted(set(splits), key=lambda name: (order.get(name, 3), name))
+
+
+def label_histogram(labels: Sequence[Label | None], task: Task) -> dict[str, int]:
+    """Utterances per bar: nearest of seven scores, class, or emotion that is present (> 0)."""
+    known = [label for label in labels if label is not None]
+    if task.kind == "regression":
+        centres = np.linspace(task.low, task.high, BINS)
+        scores = np.array([score for score in known if isinstance(score, int | float)], np.float64)
+        nearest = np.abs(scores[:, None] - centres).argmin(axis=1)
+        return {f"{centre:+.3g}": int((nearest == i).sum()) for i, centre in enumerate(centres)}
+    if task.kind == "classes":
+        counts = Counter(str(label) for label in known)
+    else:
+        counts = Counter(name for label in known if isinstance(label, dict) for name, v in label.items() if v > 0)
+    return {name: counts[name] for name in task.names}
+
+
+def _summary(
+    of: list[int], columns: dict[str, list[Any]], rows: dict[Modality, NDArray[np.int64]], task: Task
+) -> SplitSummary:
+    labels = [columns["label"][i] for i in of]
+    return SplitSummary(
+        utterances=len(of),
+        videos=len({columns["video"][i] for i in of} - {""}),
+        speakers=len({columns["speaker"][i] for i in of} - {None, ""}),
+        labelled=sum(label is not None for label in labels),
+        present={modality: int((count[of] > 0).sum()) for modality, count in rows.items()},
+        labels=label_histogram(labels, task),
+    )
+
+
+def _lengths(count: NDArray[np.int64]) -> Lengths:
+    some = count[count > 0]
+    if not some.size:
+        return Lengths(0, 0)
+    return Lengths(
+        present=len(some),
+        total=int(some.sum()),
+        low=int(some.min()),
+        median=float(np.median(some)),
+        high=float(np.percentile(some, 95)),
+        longest=int(some.max()),
+    )
