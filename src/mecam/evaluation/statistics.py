@@ -1,0 +1,260 @@
+"""How sure a number is: seeds, bootstrap, permutation test, conformal intervals.
+
+Utterances of one video resemble each other, so whole videos are resampled or swapped, never utterances.
+All of it works on the per-video sums of `mecam.evaluation.metrics`, so a thousand resamples are one matrix
+product and no metric is written twice.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import ConfigError, DataError
+from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.sums import Array, Numbers
+from mecam.types import Predictions, Task
+
+__all__ = [
+    "Comparison",
+    "conformal_quantile",
+    "coverage",
+    "holm",
+    "metrics_table",
+    "paired_permutation_test",
+    "summarise",
+]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on one metric.
+
+    Attributes:
+        difference: metric of the first minus metric of the second, averaged over seeds; None if undefined.
+        ci95: bootstrap interval of the difference; None with fewer than two videos.
+        p_value: of the hypothesis that the two are exchangeable, two-sided; None if undefined.
+    """
+
+    difference: float | None
+    ci95: tuple[float, float] | None
+    p_value: float | None
+
+
+def metrics_table(
+    task: Task,
+    predictions: Sequence[Predictions],
+    *,
+    family: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> dict[str, dict[str, Any]]:
+    """Return every metric of one split: what `metrics.json` holds under the split's name.
+
+    The interval answers "what if other videos had been drawn": in each resample, videos are drawn with
+    replacement, the metric is computed for every seed on the same draw, and averaged over seeds.
+
+    Args:
+        task: what the data set asks for.
+        predictions: one per seed, over the same utterances in the same order.
+        family: as in `metrics_for`.
+        resamples: bootstrap resamples.
+        seed: of the resampling.
+
+    Returns: metric → {mean, std, ci95, per_seed}, as `summarise` describes them.
+    Raises: DataError if the truth is missing or the seeds cover different utterances.
+    """
+    _require_same(predictions)
+    videos = _groups(predictions[0].videos)
+    counts = _resample(int(videos.max(initial=-1)) + 1, resamples, np.random.default_rng(seed))
+    table = {}
+    for name, metric in metrics_for(task, family=family).items():
+        sums = _video_sums(metric, predictions, videos)  # S V K
+        plain = metric.value(sums.sum(axis=1))
+        drawn = None if counts is None else metric.value(_weighted(counts, sums)).mean(axis=0)
+        table[name] = summarise([None if np.isnan(value) else float(value) for value in plain], drawn)
+    return table
+
+
+def summarise(per_seed: Sequence[float | None], bootstrap: Array | None = None) -> dict[str, Any]:
+    """Return one metric's entry of `metrics.json`; plain numbers and None only.
+
+    Args:
+        per_seed: the metric of every seed, None where undefined.
+        bootstrap: the seed-averaged metric of every resample, NaN where undefined.
+
+    Returns: `mean` over seeds (None if a seed is undefined: leaving it out would flatter), `std` (n − 1;
+        None for a single seed), `ci95` (2.5 % and 97.5 % quantiles of the defined resamples, or None) and
+        `per_seed`.
+    """
+    values = [value for value in per_seed if value is not None]
+    whole = bool(values) and len(values) == len(per_seed)
+    entry: dict[str, Any] = {
+        "mean": float(np.mean(values)) if whole else None,
+        "std": float(np.std(values, ddof=1)) if whole and len(values) > 1 else None,
+        "ci95": list(interval) if whole and (interval := _central(bootstrap)) else None,
+        "per_seed": list(per_seed),
+    }
+    return entry
+
+
+def paired_permutation_test(
+    task: Task,
+    first: Sequence[Predictions],
+    second: Sequence[Predictions],
+    metric: str,
+    *,
+    family: str | None = None,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Test whether two models differ on a metric by more than chance.
+
+    If they did not, it would not matter which of the two answered the utterances of a video: each
+    permutation swaps the answers (of all seeds together) of a random half of the videos. The test speaks of
+    other videos, not of other seeds; look at the seeds' spread for that.
+
+    Args:
+        task: what the data set asks for.
+        first: one per seed.
+        second: one per seed, as many, over the same utterances in any order.
+        metric: a key of `metrics_for(task)`.
+        family: as in `metrics_for`.
+        permutations: random swaps; the smallest possible p is 1 / (permutations + 1).
+        seed: of the random swaps and of the bootstrap of the difference.
+
+    Raises: DataError if utterances or the number of seeds differ; ConfigError for an unknown metric.
+    """
+    chosen = metrics_for(task, family=family).get(metric)
+    if chosen is None:
+        raise ConfigError(f"unknown metric {metric!r}", fix=f"one of {', '.join(metrics_for(task, family=family))}")
+    if len(first) != len(second):
+        raise DataError(f"{len(first)} seeds against {len(second)}", fix="compare runs with the same number of seeds")
+    second = [_reordered(other, first[0].ids) for other in second]
+    _require_same([*first, *second])
+    videos = _groups(first[0].videos)
+    a, b = _video_sums(chosen, first, videos), _video_sums(chosen, second, videos)  # S V K
+    rng = np.random.default_rng(seed)
+    swaps = rng.integers(0, 2, (permutations, a.shape[1])).astype(np.float64)
+    moved = _weighted(swaps, b - a)  # S R K
+    observed = _difference(chosen, a.sum(axis=1), b.sum(axis=1))
+    permuted = _difference(chosen, a.sum(axis=1)[:, None] + moved, b.sum(axis=1)[:, None] - moved)
+    if np.isnan(observed):
+        return Comparison(None, None, None)
+    # An undefined permutation counts as extreme: that can only make the test more careful.
+    extreme = ~(np.abs(permuted) < abs(observed) - 1e-12)
+    counts = _resample(a.shape[1], 2000, rng)
+    drawn = None if counts is None else _difference(chosen, _weighted(counts, a), _weighted(counts, b))
+    return Comparison(float(observed), _central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return Holm's step-down adjusted p-values, in the order given.
+
+    Below α, they keep the chance of any false discovery among all the tests under α.
+
+    Source: Holm (1979), A simple sequentially rejective multiple test procedure.
+    """
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    adjusted = np.minimum(np.maximum.accumulate(np.asarray(p_values, np.float64)[order] * factors), 1.0)
+    result = np.empty(len(p_values))
+    result[order] = adjusted
+    return [float(value) for value in result]
+
+
+def conformal_quantile(errors: Numbers, level: float = 0.9) -> float | None:
+    """Return the half width of an interval that covers a new utterance with probability ≥ `level`.
+
+    Split conformal prediction: of n absolute errors on utterances that training never saw, take the
+    ⌈(n + 1) · level⌉-th smallest. The promise needs new utterances to be exchangeable with these n.
+
+    Args:
+        errors: n values |p − t| of the calibration split.
+        level: in (0, 1).
+
+    Returns: the half width; None when n is too small for any finite interval to keep the promise.
+    Raises: ConfigError if the level is out of range; DataError if an error is not finite.
+    Source: Lei et al. (2018), Distribution-free predictive inference for regression, Algorithm 2.
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"the level must lie between 0 and 1, got {level}")
+    values = np.sort(np.abs(np.asarray(errors, np.float64)))
+    if not np.isfinite(values).all():
+        raise DataError("a calibration error is not finite")
+    rank = math.ceil((len(values) + 1) * level - 1e-9)  # 0.55 × 100 is a little over 55 in binary
+    return float(values[rank - 1]) if rank <= len(values) else None
+
+
+def coverage(truth: Numbers, low: Numbers, high: Numbers) -> float | None:
+    """Return the share of true values with low ≤ t ≤ high; None for no values."""
+    t, lower, upper = (np.asarray(values, np.float64) for values in (truth, low, high))
+    return float(((lower <= t) & (t <= upper)).mean()) if t.size else None
+
+
+def _require_same(predictions: Sequence[Predictions]) -> None:
+    if not predictions:
+        raise DataError("no predictions to score")
+    for other in predictions:
+        if other.truth is None:
+            raise DataError("the utterances have no labels", fix="score a labelled split")
+        if other.ids != predictions[0].ids:
+            raise DataError("the seeds or models answer different utterances")
+
+
+def _reordered(predictions: Predictions, ids: tuple[str, ...]) -> Predictions:
+    """Return predictions, truth and videos in the order of `ids`; what else was predicted is left behind."""
+    place = {name: index for index, name in enumerate(predictions.ids)}
+    if set(place) != set(ids) or len(place) != len(ids):
+        raise DataError("the two models answer different utterances")
+    order = [place[name] for name in ids]
+    truth = None if predictions.truth is None else predictions.truth[order]
+    return Predictions(ids, tuple(predictions.videos[i] for i in order), predictions.prediction[order], truth)
+
+
+def _groups(videos: Sequence[str]) -> NDArray[np.int64]:
+    """Number the videos 0 … V−1 in order of appearance: one number per utterance."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(video, len(numbers)) for video in videos], np.int64)
+
+
+def _video_sums(metric: Metric, predictions: Sequence[Predictions], videos: NDArray[np.int64]) -> Array:
+    """Sum each metric term over the utterances of each video: S × V × K."""
+    sums = []
+    for one in predictions:
+        assert one.truth is not None  # checked by _require_same
+        terms = metric.contributions(one.prediction, one.truth)
+        total = np.zeros((int(videos.max(initial=-1)) + 1, terms.shape[1]))
+        np.add.at(total, videos, terms)
+        sums.append(total)
+    return np.stack(sums)
+
+
+def _resample(videos: int, resamples: int, rng: np.random.Generator) -> Array | None:
+    """How often each video is drawn in each resample, R × V; None when there is nothing to vary."""
+    if videos < 2:
+        return None
+    return rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+
+
+def _weighted(weights: Array, sums: Array) -> Array:
+    """R × V weights of S × V × K sums: S × R × K."""
+    return weights @ sums
+
+
+def _difference(metric: Metric, a: Array, b: Array) -> Array:
+    """Seed-averaged metric of a minus that of b; the seeds are the first axis."""
+    difference: Array = np.asarray((metric.value(a) - metric.value(b)).mean(axis=0))
+    return difference
+
+
+def _central(values: Array | None) -> tuple[float, float] | None:
+    """The central 95 % of the values that are defined."""
+    defined = np.array([]) if values is None else values[~np.isnan(values)]
+    if not defined.size:
+        return None
+    low, high = np.quantile(defined, (0.025, 0.975))
+    return float(low), float(high)
