@@ -35,7 +35,7 @@ from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Modality, Task, Utterance
 
-__all__ = ["Store", "StoreWriter", "check_modality_name", "replace_folder", "sha256_of"]
+__all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "replace_folder", "sha256_of"]
 
 FORMAT = "mecam-store"
 VERSION = 1
@@ -350,17 +350,20 @@ def _writing(path: Path) -> Iterator[None]:
         raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
 
 
+def label_fits(label: object, task: Task) -> bool:
+    """True for a number, one of the classes, or a number per emotion, as the task asks."""
+    if task.kind == "regression":
+        return isinstance(label, int | float)
+    if task.kind == "classes":
+        return label in task.names
+    return isinstance(label, Mapping) and set(label) <= set(task.names)
+
+
 def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
     """The record, if its label is of the task's kind."""
-    label = record.get("label")
-    fits = {
-        "regression": isinstance(label, float),
-        "classes": isinstance(label, str) and label in task.names,
-        "multilabel": isinstance(label, dict) and set(label) <= set(task.names),
-    }
-    if label is not None and not fits[task.kind]:
+    if "label" in record and not label_fits(record["label"], task):
         names = f" of {', '.join(task.names)}" if task.names else ""
-        raise DataError(f"the label {label!r} does not fit the task: {task.kind}{names}")
+        raise DataError(f"the label {record['label']!r} does not fit the task: {task.kind}{names}")
     return record
 
 
