@@ -1,0 +1,88 @@
+"""The filter's score against hand-worked cases, scikit-learn, and the loop of its definition."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from mecam.errors import DataError
+from mecam.evaluation.filter_score import auroc, filter_auroc
+from mecam.types import Predictions, Span
+
+
+def predictions(gates, injected):
+    count = len(gates)
+    ids = tuple(f"u{i}" for i in range(count))
+    return Predictions(
+        ids,
+        ids,
+        np.zeros(count),
+        np.zeros(count),
+        gates=[{m: np.array(g, np.float32) for m, g in one.items()} for one in gates],
+        injected=[{m: np.array(g, bool) for m, g in one.items()} for one in injected],
+    )
+
+
+def test_worked_by_hand_over_utterances_and_kinds():
+    gates = [{"audio": [0.9, 0.1, 0.8]}, {"audio": [0.3, 0.7]}]
+    injected = [{"audio": [0, 1, 0]}, {"audio": [0, 1]}]
+    spans = [[Span("audio", "burst", 1, 2)], [Span("audio", "frozen", 1, 2)]]
+    # Untouched rows are kept 0.9, 0.8 and 0.3: the burst (0.1) is below all, the frozen one (0.7) below two.
+    got = filter_auroc(predictions(gates, injected), spans)
+    assert got == {"audio": {"burst": 1.0, "frozen": pytest.approx(2 / 3), "all": pytest.approx(5 / 6)}}
+
+
+def test_rows_of_another_kind_are_no_negatives():
+    """A filter that removes both kinds is perfect at each; the other kind must not count as clean."""
+    gates = [{"audio": [0.1, 0.05, 0.9]}]
+    spans = [[Span("audio", "burst", 0, 1), Span("audio", "frozen", 1, 2)]]
+    got = filter_auroc(predictions(gates, [{"audio": [1, 1, 0]}]), spans)
+    assert got["audio"] == {"burst": 1.0, "frozen": 1.0, "all": 1.0}
+
+
+def test_clean_utterances_give_negatives_and_modalities_stay_apart():
+    gates = [{"text": [0.5], "audio": [0.2]}, {"text": [0.4, 0.6], "audio": [0.1]}]
+    injected = [{"text": [1], "audio": [0]}, {"text": [0, 0], "audio": [0]}]
+    got = filter_auroc(predictions(gates, injected), [[Span("text", "shuffled", 0, 1)], []])
+    assert got == {"text": {"shuffled": 0.5, "all": 0.5}}
+
+
+def test_spans_beyond_what_the_model_read_are_left_out():
+    spans = [[Span("text", "missing", 1, 9), Span("text", "shuffled", 5, 9)]]
+    got = filter_auroc(predictions([{"text": [0.9, 0.1]}], [{"text": [0, 1]}]), spans)
+    assert got == {"text": {"missing": 1.0, "all": 1.0}}
+
+
+def test_nothing_untouched_is_undefined_and_nothing_injected_is_left_out():
+    touched = filter_auroc(predictions([{"text": [0.1]}], [{"text": [1]}]), [[Span("text", "missing", 0, 1)]])
+    assert touched == {"text": {"missing": None, "all": None}}
+    assert filter_auroc(predictions([{"text": [0.1]}], [{"text": [0]}]), [[]]) == {}
+    assert filter_auroc(predictions([{}], [{}]), [[]]) == {}
+
+
+def test_a_gate_that_knows_nothing_scores_one_half():
+    rng = np.random.default_rng(0)
+    masks = [{"vision": rng.random(50) < 0.2} for _ in range(60)]
+    spans = [[Span("vision", "dropped", int(i), int(i) + 1) for i in np.flatnonzero(one["vision"])] for one in masks]
+    guess = filter_auroc(predictions([{"vision": rng.random(50)} for _ in masks], masks), spans)
+    constant = filter_auroc(predictions([{"vision": np.ones(50)} for _ in masks], masks), spans)
+    assert guess["vision"]["all"] == pytest.approx(0.5, abs=0.04)
+    assert constant["vision"]["all"] == 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1))
+def test_auroc_equals_scikit_learn_ties_included(rows):
+    score, positive = np.array([r[0] for r in rows], float), np.array([r[1] for r in rows])
+    if positive.all() or not positive.any():
+        assert auroc(score, positive) is None
+    else:
+        assert auroc(score, positive) == pytest.approx(roc_auc_score(positive, score))
+
+
+def test_what_does_not_belong_together_is_refused():
+    with pytest.raises(DataError, match="2 rows, the mask 1"):
+        filter_auroc(predictions([{"text": [0.1, 0.2]}], [{"text": [1]}]), [[]])
+    with pytest.raises(DataError, match="0 lists of spans"):
+        filter_auroc(predictions([{"text": [0.1]}], [{"text": [1]}]), [])
