@@ -1,0 +1,294 @@
+"""`import_data`: whatever feature files you have, into one store, with a report of what is wrong in them.
+
+Which layout a file has is told from its content (`mecam.data.sources`); several files are joined by id
+(`mecam.data.joining`); this module cleans the features and writes the store, one utterance at a time.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.data.joining import Finding, Findings, Joined, infer_task, join, label_of
+from mecam.data.sources import Piece, Source, Timeline, open_source
+from mecam.data.store import StoreWriter, sha256_of
+from mecam.errors import DataError
+from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
+
+__all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
+
+
+@dataclass
+class StreamCount:
+    """How much of one modality was imported.
+
+    Attributes:
+        utterances: how many have it.
+        rows: feature rows over all of them.
+        width: features per row.
+    """
+
+    utterances: int = 0
+    rows: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class ImportReport:
+    """What an import found and made.
+
+    Attributes:
+        name: the data set's name in the store.
+        task: what its labels are.
+        files: name, layout, bytes and SHA-256 of every file that was read.
+        ignored: files of a folder that have no known layout.
+        splits: utterances per split; the empty name holds those without one.
+        streams: modality → how much there is.
+        texts: utterances with a transcript.
+        words: utterances with words.
+        findings: what is not as it should be, how often, where, and what was done.
+    """
+
+    name: str
+    task: Task
+    files: tuple[Mapping[str, Any], ...]
+    ignored: tuple[str, ...]
+    splits: Mapping[str, int] = field(default_factory=dict)
+    streams: Mapping[Modality, StreamCount] = field(default_factory=dict)
+    texts: int = 0
+    words: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """The layouts that were recognised, each once."""
+        return tuple(dict.fromkeys(str(file["layout"]) for file in self.files))
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-serialisable values."""
+        return {"layouts": list(self.layouts), **asdict(self)}
+
+
+def import_data(
+    paths: Sequence[Path],
+    store: Path,
+    *,
+    name: str | None = None,
+    task: Task | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImportReport:
+    """Import feature files into a store.
+
+    Args:
+        paths: files, or folders whose files are all tried (not those of their subfolders). Several are
+            joined by id.
+        store: the folder to make.
+        name: the data set's name; the first path's by default.
+        task: what the labels are; told from the labels by default. MOSEI's six emotions need
+            `Task("multilabel", names=EMOTIONS)`.
+        strict: any finding is an error, and nothing is written.
+        overwrite: replace a store that exists.
+        progress: called with (utterances done, utterances in all).
+
+    Returns:
+        What was found; the same is saved as the store's provenance.
+
+    Raises: DataError if nothing can be read, a file is damaged or refused, files do not belong together,
+        or `strict` and there is a finding.
+    """
+    inputs = _open(paths)
+    findings = Findings()
+    joined = join(inputs.sources, findings)
+    task = task or infer_task([utterance.row for utterance in joined])
+    labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
+    if not labelled:
+        raise DataError("no utterance has a label and a split", where=", ".join(p.name for p in paths))
+    specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
+    name = name or paths[0].resolve().stem
+    counts = _Counts(specs)
+    with StoreWriter(store, name=name, task=task, specs=specs, overwrite=overwrite) as writer:
+        for done, (utterance, label) in enumerate(labelled, 1):
+            complete = _utterance(utterance, label, inputs.timelines, specs, findings)
+            counts.add(complete)
+            writer.add(complete)
+            if progress:
+                progress(done, len(labelled))
+        if strict and findings.all():
+            raise DataError(_listed(findings.all()), fix="import without --strict to apply the rules")
+        report = ImportReport(
+            name=name,
+            task=task,
+            files=tuple(inputs.described()),
+            ignored=tuple(inputs.ignored),
+            findings=findings.all(),
+            **counts.report(),
+        )
+        writer.provenance = report.to_json()
+    return report
+
+
+@dataclass
+class _Inputs:
+    """The files that were found, and what is in them."""
+
+    sources: list[Source] = field(default_factory=list)
+    timelines: list[Timeline] = field(default_factory=list)
+    files: dict[Path, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+
+    def add(self, path: Path, parts: Sequence[Source | Timeline]) -> None:
+        self.files[path] = parts[0].layout
+        for part in parts:
+            if isinstance(part, Source):
+                self.sources.append(part)
+            else:
+                self.timelines.append(part)
+
+    def described(self) -> list[dict[str, Any]]:
+        """Names only: a store must not tell where on a machine its sources lay."""
+        return [
+            {"name": path.name, "layout": layout, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path, layout in self.files.items()
+        ]
+
+
+def _open(paths: Sequence[Path]) -> _Inputs:
+    inputs = _Inputs()
+    for path in dict.fromkeys(path.resolve() for path in paths):
+        if path.is_dir():
+            for file in sorted(file for file in path.iterdir() if file.is_file()):
+                if parts := open_source(file):
+                    inputs.add(file, parts)
+                else:
+                    inputs.ignored.append(file.name)
+        elif parts := open_source(path):
+            inputs.add(path, parts)
+        else:
+            raise DataError(
+                "the file has none of the layouts that can be imported",
+                where=path.name,
+                fix="see docs/data.md for the layouts, and for how to bring your own features",
+            )
+    if not inputs.sources:
+        raise DataError(
+            "nothing here can be imported",
+            where=", ".join(path.name for path in paths),
+            fix="name the folder that holds the files themselves; see docs/data.md for the layouts",
+        )
+    return inputs
+
+
+def _specs(parts: Sequence[Source | Timeline], *, has_text: bool) -> dict[Modality, FeatureSpec]:
+    """The streams of the store; numeric text only where there is no transcript.
+
+    Raises: DataError if two files hold the same modality, or one holds it in two widths.
+    """
+    specs: dict[Modality, FeatureSpec] = {}
+    owner: dict[Modality, str] = {}
+    for part in parts:
+        for modality, spec in part.specs.items():
+            if modality == TEXT and has_text:
+                continue
+            known = specs.setdefault(modality, spec)
+            if owner.setdefault(modality, part.role) != part.role or known.width != spec.width:
+                raise DataError(
+                    f"{modality} comes twice: {known.width} wide and {spec.width} wide",
+                    where=part.file,
+                    fix="name one file per modality",
+                )
+    return specs
+
+
+def _utterance(
+    joined: Joined,
+    label: Any,
+    timelines: Sequence[Timeline],
+    specs: Mapping[Modality, FeatureSpec],
+    findings: Findings,
+) -> Utterance:
+    row = joined.row
+    pieces: dict[Modality, Piece] = {}
+    for source, index in joined.places:
+        with _where(row.id):
+            pieces.update(source.read(index))
+    words = row.words
+    for timeline in timelines:
+        spoken, cut = timeline.cut(row)
+        words = words or spoken
+        pieces.update(cut)
+    streams, intervals = {}, {}
+    for modality, piece in pieces.items():
+        if modality not in specs:
+            continue
+        values = _cleaned(piece, f"{row.id} → {modality}", findings)
+        if len(values):
+            streams[modality] = values
+            if piece.intervals is not None:
+                intervals[modality] = piece.intervals
+    return Utterance(
+        id=row.id,
+        split=row.split,
+        video=row.video or row.id,
+        speaker=row.speaker,
+        text=" ".join(word.text for word in words) if row.text is None and words else row.text,
+        words=words,
+        streams=streams,
+        intervals=intervals,
+        label=label,
+        unimodal={m: score for m, score in row.unimodal.items() if math.isfinite(score)},
+    )
+
+
+@contextmanager
+def _where(place: str) -> Iterator[None]:
+    try:
+        yield
+    except DataError as error:
+        raise DataError(error.what, where=place, fix=error.fix) from None
+
+
+def _cleaned(piece: Piece, place: str, findings: Findings) -> NDArray[np.float32]:
+    """Float32 copies of the rows, with NaN for whatever is not finite."""
+    if not len(piece.values):
+        findings.add("empty streams", place)
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = np.array(piece.values, np.float32)
+    broken = ~np.isfinite(values)
+    if broken.any():
+        count = int(broken.sum())
+        findings.add("non-finite values", f"{place}: {count}", count)
+        values[broken] = np.nan
+    return values
+
+
+class _Counts:
+    """What goes into the store, counted on the way."""
+
+    def __init__(self, specs: Mapping[Modality, FeatureSpec]) -> None:
+        self.splits: dict[str, int] = {}
+        self.streams = {modality: StreamCount(width=spec.width) for modality, spec in specs.items()}
+        self.texts = self.words = 0
+
+    def add(self, utterance: Utterance) -> None:
+        self.splits[utterance.split] = self.splits.get(utterance.split, 0) + 1
+        self.texts += utterance.text is not None
+        self.words += bool(utterance.words)
+        for modality, values in utterance.streams.items():
+            self.streams[modality].utterances += 1
+            self.streams[modality].rows += len(values)
+
+    def report(self) -> dict[str, Any]:
+        streams = {modality: count for modality, count in self.streams.items() if count.rows}
+        return {"splits": self.splits, "streams": streams, "texts": self.texts, "words": self.words}
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    lines = (f"  {f.count} × {f.kind}, such as {f.examples[0]} ({f.rule})" for f in findings)
+    return "\n".join(["the data are not as they should be:", *lines])

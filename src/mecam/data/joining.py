@@ -1,0 +1,241 @@
+"""Join what several files say about the same utterances, by id, and decide what does not fit.
+
+Every decision is counted: a `Findings` holds how often it was taken, with examples, and its rule.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mecam.data.sources.base import Row, Source
+from mecam.errors import DataError
+from mecam.types import SPLITS, Label, Task
+
+__all__ = ["Finding", "Findings", "Joined", "infer_task", "join", "label_of"]
+
+EXAMPLES = 5
+
+RULES = {
+    "non-finite values": "NaN or infinity; kept as NaN, which means missing",
+    "empty streams": "nothing but padding; the modality is absent from the utterance",
+    "duplicate ids": "the first one in the file is kept",
+    "ids in two splits": "kept once: in test before valid before train, so that nothing tested is trained on",
+    "unmatched rows": "no label, or no split, in any file; left out",
+    "utterances missing from a file": "kept; what the file would give is absent",
+    "conflicting labels": "files differ by more than 0.001; the label of the file with the features stands",
+    "missing labels": "left out",
+    "labels out of range": "clipped to the range of the task",
+    "unknown classes": "not among the task's classes; left out",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something in the data that is not as it should be.
+
+    Attributes:
+        kind: what it is, one of a fixed list.
+        count: how often it occurs.
+        examples: at most five places.
+        rule: what is done about it.
+    """
+
+    kind: str
+    count: int
+    examples: tuple[str, ...]
+    rule: str
+
+
+class Findings:
+    """Counts findings while data are read."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = dict.fromkeys(RULES, 0)
+        self._examples: dict[str, list[str]] = {kind: [] for kind in RULES}
+
+    def add(self, kind: str, example: str, count: int = 1) -> None:
+        """Count a finding."""
+        self._counts[kind] += count
+        if len(self._examples[kind]) < EXAMPLES:
+            self._examples[kind].append(example)
+
+    def all(self) -> tuple[Finding, ...]:
+        """What was found, in the order of the rules."""
+        return tuple(
+            Finding(kind, count, tuple(self._examples[kind]), RULES[kind])
+            for kind, count in self._counts.items()
+            if count
+        )
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One utterance and where its features lie.
+
+    Attributes:
+        row: everything but features, from all files.
+        places: (source, position in it) of every file that has features for it.
+    """
+
+    row: Row
+    places: tuple[tuple[Source, int], ...]
+
+
+@dataclass(frozen=True)
+class _Place:
+    source: Source
+    index: int
+
+    @property
+    def row(self) -> Row:
+        return self.source.rows[self.index]
+
+
+_Index = dict[str, dict[str, _Place]]
+"""Role → id → place."""
+
+
+def join(sources: Sequence[Source], findings: Findings) -> list[Joined]:
+    """Bring the rows of all sources together by id, in the order of the source that leads.
+
+    The sources that have labels and features lead, then those with labels. An utterance is kept when
+    some source labels it and, where any source tells splits, one tells its split.
+
+    Raises: DataError if a file shares no id with the others.
+    """
+    ordered = sorted(sources, key=_lead)
+    index = _indexed(ordered, _splits(ordered, findings), findings)
+    needs_split = any(row.split for source in sources for row in source.rows)
+    ids = list(dict.fromkeys(name for places in index.values() for name in places))
+    joined = {}
+    for name in ids:
+        places = [places[name] for places in index.values() if name in places]
+        row = _merged([place.row for place in places], findings)
+        if row.labels and (row.split or not needs_split):
+            joined[name] = Joined(row, tuple((p.source, p.index) for p in places if p.source.specs))
+    _report_mismatches(index, joined, findings)
+    return sorted(joined.values(), key=lambda utterance: _split_order(utterance.row.split))
+
+
+def infer_task(rows: Sequence[Row]) -> Task:
+    """The task that the labels of a data set stand for.
+
+    A score makes it a regression, on the narrowest of the field's scales that fits: 1 to 5 or 1 to 7
+    (MMMO, POM) where all are positive and beyond 3, −1 to 1 where modalities are labelled too or a
+    hundred scores stay within it (SIMS), else −3 to 3. Otherwise class names make it a classification.
+
+    Raises: DataError if there is no label.
+    """
+    scores = [score for row in rows if isinstance(score := row.labels.get("score"), float) and math.isfinite(score)]
+    if scores:
+        low, high = min(scores), max(scores)
+        if low >= 1 and high > 3:
+            return Task("regression", 1.0, 5.0 if high <= 5 else 7.0)
+        narrow = low >= -1 and high <= 1 and (len(scores) >= 100 or any(row.unimodal for row in rows))
+        return Task("regression", -1.0, 1.0) if narrow else Task("regression", -3.0, 3.0)
+    for key in ("emotion", "polarity"):
+        names = {label for row in rows if isinstance(label := row.labels.get(key), str)}
+        if names:
+            return Task("classes", names=tuple(sorted(names)))
+    raise DataError(
+        "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
+    )
+
+
+def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
+    """The label of an utterance in the task's terms, or None when it has none; out of range it is clipped."""
+    if task.kind == "multilabel":
+        values = {name: row.labels.get(name, math.nan) for name in task.names}
+        found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
+        if len(found) == len(task.names):
+            return found
+        findings.add("missing labels", row.id)
+        return None
+    if task.kind == "classes":
+        names = [label for key in ("emotion", "polarity") if isinstance(label := row.labels.get(key), str)]
+        known = next((name for name in names if name in task.names), None)
+        if known is not None:
+            return known
+        findings.add("unknown classes" if names else "missing labels", " ".join([row.id, *names[:1]]))
+        return None
+    score = row.labels.get("score", math.nan)
+    if not isinstance(score, float) or math.isnan(score):
+        findings.add("missing labels", row.id)
+        return None
+    if not task.low <= score <= task.high:
+        findings.add("labels out of range", f"{row.id}: {score:g}")
+    return float(np.clip(score, task.low, task.high))
+
+
+def _lead(source: Source) -> tuple[bool, bool, int]:
+    labelled = any(row.labels for row in source.rows)
+    return not labelled, not source.specs, min((_split_order(row.split) for row in source.rows), default=0)
+
+
+def _split_order(split: str) -> int:
+    return SPLITS.index(split) if split else -1
+
+
+def _splits(sources: Sequence[Source], findings: Findings) -> dict[str, str]:
+    """The one split of every id that has any."""
+    splits: dict[str, str] = {}
+    for row in (row for source in sources for row in source.rows if row.split):
+        known = splits.setdefault(row.id, row.split)
+        if known != row.split:
+            findings.add("ids in two splits", f"{row.id}: {known} and {row.split}")
+            splits[row.id] = max(known, row.split, key=_split_order)
+    return splits
+
+
+def _indexed(sources: Sequence[Source], splits: Mapping[str, str], findings: Findings) -> _Index:
+    index: _Index = {}
+    for source in sources:
+        places = index.setdefault(source.role, {})
+        for position, row in enumerate(source.rows):
+            if row.split and row.split != splits[row.id]:
+                continue
+            if row.id in places:
+                findings.add("duplicate ids", f"{source.file}: {row.id}")
+            else:
+                places[row.id] = _Place(source, position)
+    return index
+
+
+def _merged(rows: Sequence[Row], findings: Findings) -> Row:
+    """One row from several; of each field the first that says something stands."""
+    merged = rows[0]
+    for row in rows[1:]:
+        first, second = merged.labels.get("score"), row.labels.get("score")
+        if isinstance(first, float) and isinstance(second, float) and abs(first - second) > 1e-3:
+            findings.add("conflicting labels", f"{row.id}: {first:g} and {second:g}")
+        merged = replace(
+            merged,
+            split=merged.split or row.split,
+            video=merged.video or row.video,
+            speaker=merged.speaker or row.speaker,
+            text=row.text if merged.text is None else merged.text,
+            words=merged.words or row.words,
+            labels={**row.labels, **merged.labels},
+            unimodal={**row.unimodal, **merged.unimodal},
+            interval=row.interval if math.isnan(merged.interval[0]) else merged.interval,
+        )
+    return merged
+
+
+def _report_mismatches(index: _Index, joined: Mapping[str, Joined], findings: Findings) -> None:
+    for role, places in index.items():
+        others = {name for key, other in index.items() if key != role for name in other}
+        if places and others and not others & places.keys():
+            if joined.keys() & places.keys():
+                continue  # a data set that is spread over files, each whole in itself
+            raise DataError(
+                f"it shares no id with the other files: it has {min(places)!r}, they have {min(others)!r}",
+                where=role,
+                fix="name files of the same data set; ids are `video_clip`",
+            )
+        for name in places.keys() - joined.keys():
+            findings.add("unmatched rows", f"{role}: {name}")
+        for name in joined.keys() - places.keys():
+            findings.add("utterances missing from a file", f"{role}: {name}")

@@ -1,0 +1,54 @@
+"""Which layout a file has, by its first bytes and its content, never by its name."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mecam.data.pickles import looks_like_pickle, read_pickle
+from mecam.data.sources.arrays import read_npz
+from mecam.data.sources.base import Source, Timeline
+from mecam.data.sources.mmsa import read_mmsa
+from mecam.data.sources.mult import read_mult
+from mecam.data.sources.tables import read_table
+from mecam.errors import DataError
+
+__all__ = ["open_source"]
+
+_PICKLES: tuple[Callable[[object, str], list[Source] | None], ...] = (read_mmsa, read_mult)
+
+
+def open_source(path: Path) -> list[Source | Timeline]:
+    """What a file holds, as sources and time lines; an empty list when it has no known layout.
+
+    Raises: DataError if it cannot be read, is damaged, or asks for something that is refused.
+    """
+    head, tail = _ends(path)
+    if looks_like_pickle(head, tail):
+        content = read_pickle(path)
+        for read in _PICKLES:
+            if (sources := read(content, path.name)) is not None:
+                return list(sources)
+        return []
+    if head.startswith(b"PK\x03\x04"):
+        return list(read_npz(path) or [])
+    if _is_text(head):
+        table = read_table(path)
+        return [] if table is None else [table]
+    return []
+
+
+def _ends(path: Path) -> tuple[bytes, bytes]:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+            file.seek(max(0, path.stat().st_size - 1))
+            return head, file.read(1)
+    except OSError as error:
+        raise DataError(f"cannot read: {error.strerror}", where=path.name) from error
+
+
+def _is_text(head: bytes) -> bool:
+    """True for what may be a CSV file: a printable line with a separator, in UTF-8 or UTF-16."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    line = head.split(b"\n", 1)[0]
+    return b"," in line and b"\x00" not in head and all(byte >= 32 or byte in (9, 13) for byte in line)
