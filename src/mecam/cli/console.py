@@ -1,6 +1,7 @@
 """What every command shares when it talks to a person: progress and notes go to stderr, results to stdout."""
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,10 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 __all__ = ["err", "out", "print_json", "print_place", "progress"]
 
-out = Console(highlight=False, soft_wrap=True)
+PIPED_WIDTH = 140
+"""Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
+
+out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 """Results: tables, JSON, the place of what was made."""
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
 """Progress, notes and errors."""
 
 
@@ -44,9 +48,9 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
 
 def print_json(value: Any) -> None:
     """Print a JSON value, plain, for another program to read."""
-    out.print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False)
+    out.print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False, soft_wrap=True)
 
 
 def print_place(what: str, place: object) -> None:
     """Print where a result lies; the last line of every command that makes one."""
-    out.print(f"{what}: {place}", markup=False)
+    out.print(f"{what}: {place}", markup=False, soft_wrap=True)

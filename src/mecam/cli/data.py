@@ -1,16 +1,22 @@
 """`mecam data`: make stores, look into them, change and leave them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
 from mecam.cli.data_tables import description_view, findings_view
 
+if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
+    from mecam.data.store import Store
+    from mecam.types import Task
+
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Import, inspect, split, align, join and export data.")
+
+TASK_HELP = "regression:LOW,HIGH, classes:NAME,NAME… or multilabel[:NAME,NAME…]; default: told from the labels."
 
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")]
@@ -22,10 +28,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders; joined by id.")],
     output: Output,
-    name: Annotated[str | None, typer.Option(help="The data set's name; default: from what is recognised.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="regression, classes or multilabel; default: from the labels.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="The data set's name; default: the first file's.")] = None,
+    task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at anything that would be repaired.")] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
@@ -40,15 +44,45 @@ def import_(
     from mecam.data.importing import import_data
 
     with progress("importing") as callback:
-        report = import_data(paths, output, name=name, task=task, strict=strict, overwrite=overwrite, progress=callback)
+        report = import_data(
+            paths, output, name=name, task=_task(task), strict=strict, overwrite=overwrite, progress=callback
+        )
     if as_json:
         print_json(report.to_json())
         return
-    _show_store(output)
     if report.findings:
-        rows = [("", f.kind, f.count, f.rule, tuple(map(str, f.examples))) for f in report.findings]
-        out.print(findings_view(rows))
-    print_place("store", output)
+        out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
+    _show(output)
+
+
+@app.command()
+def synth(
+    output: Output,
+    utterances: Annotated[int, typer.Option(help="How many.")] = 1600,
+    speakers: Annotated[int, typer.Option(help="How many; splits are disjoint in them.")] = 40,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
+    negative_rate: Annotated[float, typer.Option(help="Share with injected negative information.")] = 0.3,
+    contradiction_rate: Annotated[float, typer.Option(help="Share with a modality that contradicts.")] = 0.1,
+    overwrite: Overwrite = False,
+) -> None:
+    """Make the built-in synthetic corpus, in which the place of negative information is known.
+
+    Example: mecam data synth -o stores/synthetic
+    """
+    from mecam.data.synth import synthesise
+
+    with progress("making utterances") as callback:
+        synthesise(
+            output,
+            utterances=utterances,
+            speakers=speakers,
+            seed=seed,
+            negative_rate=negative_rate,
+            contradiction_rate=contradiction_rate,
+            overwrite=overwrite,
+            progress=callback,
+        )
+    _show(output)
 
 
 @app.command()
@@ -58,17 +92,228 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
     Example: mecam data info stores/mosi
     """
     from mecam.data.describe import describe
-    from mecam.data.store import Store
 
-    description = describe(Store(store))
+    description = describe(_open(store))
     if as_json:
         print_json(description.to_json())
     else:
         out.print(description_view(description))
 
 
-def _show_store(path: Path) -> None:
-    from mecam.data.describe import describe
+@app.command()
+def check(
+    store: StorePath,
+    as_json: AsJson = False,
+    verify: Annotated[bool, typer.Option(help="Compare the files with their SHA-256 first.")] = True,
+) -> None:
+    """Look for what makes results wrong: leakage, labels, dead and missing features.
+
+    Exit code 0 when there is no error, 1 when there is one; warnings and notes do not count.
+
+    Example: mecam data check stores/mosi
+    """
+    from mecam.data.check import check as check_store
+
+    opened = _open(store, verify=verify)
+    with progress("reading features") as callback:
+        report = check_store(opened, progress=callback)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        out.print(description_view(report.description))
+        out.print(findings_view([(p.level, p.kind, p.count, p.message, p.examples) for p in report.problems]))
+        levels = [problem.level for problem in report.problems]
+        out.print(f"{levels.count('error')} errors, {levels.count('warning')} warnings, {levels.count('note')} notes")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def split(
+    store: StorePath,
+    output: Output,
+    by: Annotated[Literal["official", "video", "speaker"], typer.Option(help="What decides.")] = "video",
+    table: Annotated[Path | None, typer.Option(help="CSV with id (or video_id) and split; decides instead.")] = None,
+    shares: Annotated[str, typer.Option(help="Of train, valid, test.")] = "70,10,20",
+    folds: Annotated[int | None, typer.Option(help="Cross-validation with this many folds.")] = None,
+    fold: Annotated[int, typer.Option(help="Which fold is test, from 0; the next is valid.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the draw.")] = 1111,
+    overwrite: Overwrite = False,
+) -> None:
+    """Give a store other splits, in which no recording (or speaker) is torn apart.
+
+    `official` is CMU-MOSI's and CMU-MOSEI's own folds, known by recording.
+
+    Example: mecam data split stores/ravdess -o stores/ravdess-fold0 --by speaker --folds 5 --fold 0
+    """
+    from mecam.data import split as splitting
+
+    opened = _open(store)
+    if table is not None:
+        splits = splitting.table_splits(opened, table)
+    elif by == "official":
+        splits = splitting.official_splits(opened)
+    elif folds is not None:
+        splits = splitting.fold_splits(opened, folds=folds, fold=fold, unit=by, seed=seed)
+    else:
+        splits = splitting.random_splits(opened, unit=by, shares=_shares(shares), seed=seed)
+    step: dict[str, Any] = {"command": "split", "by": by, "shares": shares, "folds": folds, "fold": fold, "seed": seed}
+    step |= {"table": table.name} if table else {}
+    with progress("writing") as callback:
+        splitting.write_splits(opened, output, splits, step=step, overwrite=overwrite, progress=callback)
+    _show(output)
+
+
+@app.command()
+def align(
+    store: StorePath,
+    output: Output,
+    only: Annotated[list[str] | None, typer.Option(help="Streams to align; default: all that have times.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Give each word one row per stream: the mean of the rows during the word.
+
+    Example: mecam data align stores/mosei-csd -o stores/mosei-aligned
+    """
+    from mecam.data.align import align as align_store
+
+    with progress("aligning") as callback:
+        report = align_store(_open(store), output, modalities=only, overwrite=overwrite, progress=callback)
+    for modality in report.aligned:
+        out.print(
+            f"{modality}: {report.words} words, {report.empty[modality]} without a row,"
+            f" {report.dropped[modality]} utterances without times lost it"
+        )
+    for modality in report.kept:
+        out.print(f"{modality}: kept as it was")
+    _show(output)
+
+
+@app.command()
+def join(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE OTHER...", help="The base, then the others.")],
+    output: Output,
+    overwrite: Overwrite = False,
+) -> None:
+    """Add the streams of other stores to the utterances of the first, found by id.
+
+    Example: mecam data join stores/mosi stores/mosi-vision -o stores/mosi-all
+    """
+    from mecam.data.combine import join as join_stores
+
+    base, *others = _several(stores)
+    with progress("joining") as callback:
+        report = join_stores(base, others, output, overwrite=overwrite, progress=callback)
+    for other, added in report.added.items():
+        out.print(
+            f"{other}: {', '.join(added) or 'no stream'} for {report.matched[other]} utterances;"
+            f" {report.without[other]} are not in it, {report.ignored[other]} are only in it",
+            markup=False,
+        )
+    _show(output)
+
+
+@app.command()
+def merge(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels.")],
+    output: Output,
+    name: Annotated[str | None, typer.Option(help="The new data set's name.")] = None,
+    prefix: Annotated[bool, typer.Option("--prefix", help="Put each store's name before its ids.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put the utterances of several stores into one.
+
+    Example: mecam data merge stores/mosi stores/mosei -o stores/both
+    """
+    from mecam.data.combine import merge as merge_stores
+
+    with progress("merging") as callback:
+        merge_stores(_several(stores), output, name=name, prefix=prefix, overwrite=overwrite, progress=callback)
+    _show(output)
+
+
+@app.command()
+def export(
+    store: StorePath,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file or folder to make.")],
+    to: Annotated[Literal["mmsa", "npz", "csv"], typer.Option(help="MMSA's pickle, or a folder of NPZ or CSV.")],
+    max_length: Annotated[int | None, typer.Option(min=1, help="Rows kept per utterance (mmsa, npz).")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Name or folder; makes MMSA's text_bert.")] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Length of text_bert.")] = 50,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
+) -> None:
+    """Write a store in a format that other programs read.
+
+    Example: mecam data export stores/mosi -o mosi.pkl --to mmsa
+    """
+    from mecam.data import export as exporting
+
+    opened = _open(store)
+    with progress("exporting") as callback:
+        if to == "mmsa":
+            tokenize = None if tokenizer is None else exporting.bert_tokenizer(tokenizer, tokens)
+            report = exporting.export_mmsa(
+                opened, output, tokenize=tokenize, max_length=max_length, overwrite=overwrite, progress=callback
+            )
+        elif to == "npz":
+            report = exporting.export_npz(opened, output, max_length=max_length, overwrite=overwrite, progress=callback)
+        else:
+            report = exporting.export_csv(opened, output, overwrite=overwrite, progress=callback)
+    lost = [f"{report.left_out} utterances without split or label left out"] if report.left_out else []
+    lost += [f"{modality}: {count} utterances cut" for modality, count in report.truncated.items()]
+    lost += [f"{modality}: {count} missing values became 0" for modality, count in report.filled.items() if count]
+    for line in [f"{report.utterances} utterances", *lost]:
+        out.print(line)
+    print_place("export", output)
+
+
+def _open(path: Path, *, verify: bool = False) -> "Store":
     from mecam.data.store import Store
 
-    out.print(description_view(describe(Store(path))))
+    return Store(path, verify=verify)
+
+
+def _several(paths: list[Path]) -> "list[Store]":
+    if len(paths) < 2:
+        raise typer.BadParameter("at least two stores are needed")
+    return [_open(path) for path in paths]
+
+
+def _shares(text: str) -> tuple[float, float, float]:
+    parts = text.split(",")
+    try:
+        train, valid, test = (float(part) for part in parts)
+    except ValueError:
+        raise typer.BadParameter("give three numbers, as in 70,10,20", param_hint="--shares") from None
+    return train, valid, test
+
+
+def _show(path: Path) -> None:
+    """Show the store that was made, and its place last."""
+    from mecam.data.describe import describe
+
+    out.print(description_view(describe(_open(path))))
+    print_place("store", path)
+
+
+def _task(text: str | None) -> "Task | None":
+    """The task that `--task` describes; None leaves it to the labels."""
+    from mecam.data.sources.base import EMOTIONS
+    from mecam.types import Task
+
+    if text is None:
+        return None
+    kind, _, rest = text.partition(":")
+    parts = tuple(part.strip() for part in rest.split(",") if part.strip())
+    try:
+        if kind == "regression":
+            low, high = (float(part) for part in parts or ("-3", "3"))
+            if low < high:
+                return Task("regression", low, high)
+        if kind == "classes" and len(parts) > 1:
+            return Task("classes", names=parts)
+        if kind == "multilabel":
+            return Task("multilabel", names=parts or EMOTIONS)
+    except ValueError:
+        pass
+    raise typer.BadParameter(TASK_HELP, param_hint="--task")
