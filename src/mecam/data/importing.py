@@ -7,7 +7,7 @@ Which layout a file has is told from its content (`mecam.data.sources`); several
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.joining import Finding, Findings, Joined, infer_task, join, label_of
-from mecam.data.sources import Piece, Source, Timeline, open_source
+from mecam.data.sources import Piece, Row, Source, Timeline, open_source
 from mecam.data.store import StoreWriter, sha256_of
 from mecam.errors import DataError
 from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
@@ -218,11 +218,15 @@ def _utterance(
     for source, index in joined.places:
         with _where(row.id):
             pieces.update(source.read(index))
-    words = row.words
+    row = _settled(row, timelines, findings)
     for timeline in timelines:
-        spoken, cut = timeline.cut(row)
-        words = words or spoken
+        if row.video not in timeline.videos or math.isnan(row.interval[0]):
+            findings.add("utterances missing from a file", f"{timeline.file}: {row.id}")
+            continue
+        words, cut = timeline.cut(row)
+        row = replace(row, words=row.words or words)
         pieces.update(cut)
+    words = row.words
     streams, intervals = {}, {}
     for modality, piece in pieces.items():
         if modality not in specs:
@@ -244,6 +248,15 @@ def _utterance(
         label=label,
         unimodal={m: score for m, score in row.unimodal.items() if math.isfinite(score)},
     )
+
+
+def _settled(row: Row, timelines: Sequence[Timeline], findings: Findings) -> Row:
+    """The row with its interval mended, where the file is known to have it wrong and words can tell."""
+    for timeline in timelines:
+        if row.early and timeline.settle and row.video in timeline.videos:
+            findings.add("intervals one word early", row.id)
+            return timeline.settle(row)
+    return row
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mecam.data.matching import rename_rows
 from mecam.data.sources.base import Row, Source
 from mecam.errors import DataError
 from mecam.types import SPLITS, Label, Task
@@ -22,9 +23,11 @@ RULES = {
     "empty streams": "nothing but padding; the modality is absent from the utterance",
     "duplicate ids": "the first one in the file is kept",
     "ids in two splits": "kept once: in test before valid before train, so that nothing tested is trained on",
+    "rows without a common id": "matched by recording and time, or by recording, order and label",
     "unmatched rows": "no label, or no split, in any file; left out",
     "utterances missing from a file": "kept; what the file would give is absent",
     "conflicting labels": "files differ by more than 0.001; the label of the file with the features stands",
+    "intervals one word early": "begins and ends at the end of the words that it names (CMU-MOSI's label file)",
     "missing labels": "left out",
     "labels out of range": "clipped to the range of the task",
     "unknown classes": "not among the task's classes; left out",
@@ -105,7 +108,7 @@ def join(sources: Sequence[Source], findings: Findings) -> list[Joined]:
 
     Raises: DataError if a file shares no id with the others.
     """
-    ordered = sorted(sources, key=_lead)
+    ordered = _with_common_ids(sorted(sources, key=_lead), findings)
     index = _indexed(ordered, _splits(ordered, findings), findings)
     needs_split = any(row.split for source in sources for row in source.rows)
     ids = list(dict.fromkeys(name for places in index.values() for name in places))
@@ -169,9 +172,24 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
     return float(np.clip(score, task.low, task.high))
 
 
-def _lead(source: Source) -> tuple[bool, bool, int]:
-    labelled = any(row.labels for row in source.rows)
-    return not labelled, not source.specs, min((_split_order(row.split) for row in source.rows), default=0)
+def _with_common_ids(sources: Sequence[Source], findings: Findings) -> list[Source]:
+    leader = sources[0]
+    leaders = [row for source in sources if source.role == leader.role for row in source.rows]
+    renamed = [rename_rows(leader, source, leaders) for source in sources]
+    for source, count in renamed:
+        if count:
+            findings.add("rows without a common id", source.file, count)
+    return [source for source, _ in renamed]
+
+
+def _lead(source: Source) -> tuple[bool, bool, bool, int]:
+    labelled, assigned = any(row.labels for row in source.rows), any(row.split for row in source.rows)
+    return (
+        not labelled,
+        not source.specs,
+        not assigned,
+        min((_split_order(row.split) for row in source.rows), default=0),
+    )
 
 
 def _split_order(split: str) -> int:
@@ -220,6 +238,7 @@ def _merged(rows: Sequence[Row], findings: Findings) -> Row:
             labels={**row.labels, **merged.labels},
             unimodal={**row.unimodal, **merged.unimodal},
             interval=row.interval if math.isnan(merged.interval[0]) else merged.interval,
+            early=row.early if math.isnan(merged.interval[0]) else merged.early,
         )
     return merged
 

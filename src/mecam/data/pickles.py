@@ -304,7 +304,9 @@ class _Machine:
         order = state[1].decode() if isinstance(state[1], bytes) else state[1]
         if order not in ("<", ">", "|", "="):
             self.fail("a dtype without byte order")
-        return {"<": dtype.newbyteorder("<"), ">": dtype.newbyteorder(">")}.get(order, dtype)
+        if order in ("<", ">"):
+            return dtype.newbyteorder("<" if order == "<" else ">")
+        return dtype
 
     def array(self, content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
         if not isinstance(dtype, _Dtype) or order not in ("C", "F"):

@@ -6,9 +6,9 @@ recording and time, and writes the store. Nothing here cleans or decides: a row 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,10 @@ class Piece:
     values: NDArray[Any]
     intervals: NDArray[np.float64] | None = None
 
+    def chosen(self, rows: NDArray[np.bool_]) -> "Piece":
+        """Some of the rows."""
+        return Piece(self.values[rows], None if self.intervals is None else self.intervals[rows])
+
 
 @dataclass(frozen=True)
 class Row:
@@ -76,6 +80,7 @@ class Row:
         labels: `score` (sentiment), `emotion` and `polarity` (class names), `happy` … (intensities).
         unimodal: modality → score.
         interval: start and end in the recording in seconds, NaN where unknown.
+        early: True where the file is known to give the word before the first and the last one instead.
     """
 
     id: str
@@ -87,6 +92,7 @@ class Row:
     labels: Mapping[str, float | str] = field(default_factory=dict)
     unimodal: Mapping[Modality, float] = field(default_factory=dict)
     interval: tuple[float, float] = (math.nan, math.nan)
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,21 +121,30 @@ class Source:
         return self.layout if self.split_files else self.file
 
 
-class Timeline(Protocol):
-    """Words or feature rows of whole recordings, to be cut into utterances by time."""
+@dataclass(frozen=True)
+class Timeline:
+    """Words or feature rows of whole recordings, to be cut into utterances by time.
+
+    Attributes:
+        layout: the layout's name, for the report.
+        file: name of the file.
+        videos: the recordings it covers.
+        cut: the words and the feature rows that fall into an utterance's interval.
+        specs: the streams that `cut` may give.
+        settle: mends the interval of a row that is `early`; words only.
+    """
 
     layout: str
     file: str
-    role: str
-    specs: Mapping[Modality, FeatureSpec]
+    videos: frozenset[str]
+    cut: Callable[[Row], tuple[tuple[Word, ...], Mapping[Modality, Piece]]]
+    specs: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
+    settle: Callable[[Row], Row] | None = None
 
-    def videos(self) -> Iterable[str]:
-        """The recordings it covers."""
-        ...
-
-    def cut(self, row: Row) -> tuple[tuple[Word, ...], Mapping[Modality, Piece]]:
-        """The words and the feature rows that fall into an utterance's interval."""
-        ...
+    @property
+    def role(self) -> str:
+        """What the time line is a part of: its file."""
+        return self.file
 
 
 def text_of(value: object) -> str:

@@ -86,4 +86,4 @@ def _ids(ids: Any, split: str, count: int) -> list[_Key]:
 
 def _interval(row: list[str]) -> tuple[float, float]:
     start, stop = (number_of(part) for part in (*row[1:3], "nan", "nan")[:2])
-    return (start, stop) if start < stop else (math.nan, math.nan)
+    return (start, stop) if start <= stop else (math.nan, math.nan)

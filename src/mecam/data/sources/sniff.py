@@ -6,6 +6,11 @@ from pathlib import Path
 from mecam.data.pickles import looks_like_pickle, read_pickle
 from mecam.data.sources.arrays import read_npz
 from mecam.data.sources.base import Source, Timeline
+from mecam.data.sources.csd import read_csd
+from mecam.data.sources.lmf import read_lmf
+from mecam.data.sources.mag_bert import read_mag_bert
+from mecam.data.sources.mecam_folder import read_cache
+from mecam.data.sources.misa import read_misa
 from mecam.data.sources.mmsa import read_mmsa
 from mecam.data.sources.mult import read_mult
 from mecam.data.sources.tables import read_table
@@ -13,7 +18,14 @@ from mecam.errors import DataError
 
 __all__ = ["open_source"]
 
-_PICKLES: tuple[Callable[[object, str], list[Source] | None], ...] = (read_mmsa, read_mult)
+_PICKLES: tuple[Callable[[object, str], list[Source] | None], ...] = (
+    read_mmsa,
+    read_mult,
+    read_misa,
+    read_cache,
+    read_mag_bert,
+    read_lmf,
+)
 
 
 def open_source(path: Path) -> list[Source | Timeline]:
@@ -28,6 +40,8 @@ def open_source(path: Path) -> list[Source | Timeline]:
             if (sources := read(content, path.name)) is not None:
                 return list(sources)
         return []
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return read_csd(path) or []
     if head.startswith(b"PK\x03\x04"):
         return list(read_npz(path) or [])
     if _is_text(head):

@@ -152,7 +152,7 @@ def _meld_row(row: Mapping[str, str], split: str) -> Row:
 
 def _interval(row: Mapping[str, str]) -> tuple[float, float]:
     start, stop = (next((_seconds(row[name]) for name in names if name in row), math.nan) for names in _TIMES)
-    return (start, stop) if start < stop else (math.nan, math.nan)
+    return (start, stop) if start <= stop else (math.nan, math.nan)
 
 
 def _seconds(value: str) -> float:
