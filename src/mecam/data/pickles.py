@@ -302,11 +302,10 @@ class _Machine:
         if not isinstance(state, tuple) or len(state) < 8 or any(part is not None for part in state[2:5]):
             self.fail("a structured dtype")
         order = state[1].decode() if isinstance(state[1], bytes) else state[1]
-        if order not in ("<", ">", "|", "="):
+        if order not in ("<", ">", "|"):
             self.fail("a dtype without byte order")
-        if order in ("<", ">"):
-            return dtype.newbyteorder("<" if order == "<" else ">")
-        return dtype
+        ordered: np.dtype[Any] = dtype if order == "|" else dtype.newbyteorder("<" if order == "<" else ">")
+        return ordered
 
     def array(self, content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
         if not isinstance(dtype, _Dtype) or order not in ("C", "F"):

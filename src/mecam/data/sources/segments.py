@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mecam.data.sources.base import Piece, Row, Source, column_of, make_id, scores_of, split_ids, text_of
 from mecam.data.sources.padding import Padded, is_features
@@ -81,7 +82,7 @@ def _width(content: Sequence[Any], at: int, place: str) -> int:
     return int(widths.pop())
 
 
-def _table(features: Any, width: int) -> np.ndarray[Any, Any]:
+def _table(features: Any, width: int) -> NDArray[Any]:
     """T × D of one segment; an empty one may have any shape."""
     if not isinstance(features, np.ndarray) or features.dtype.kind not in "fiub":
         raise DataError("the features are no numbers")
