@@ -1,5 +1,19 @@
 """Sentiment and emotion from text, audio and video, with negative information filtered out first."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mecam.serve.predictor import load
+
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = ["__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Bring in `load`, and PyTorch with it, only when it is asked for."""
+    if name == "load":
+        from mecam.serve.predictor import load
+
+        return load
+    raise AttributeError(f"module 'mecam' has no attribute {name!r}")

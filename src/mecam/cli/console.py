@@ -2,12 +2,20 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["err", "out", "print_json", "print_place", "progress"]
 
@@ -21,14 +29,21 @@ err = Console(stderr=True, highlight=False)
 """Progress, notes and errors."""
 
 
+class Update(Protocol):
+    """Moves a progress bar."""
+
+    def __call__(self, done: int, total: int, now: str | None = None) -> None:
+        """Show that `done` of `total` is done."""
+
+
 @contextmanager
-def progress(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress(description: str) -> Iterator[Update]:
     """Show a bar on stderr while the block runs; it vanishes afterwards.
 
     Args:
         description: what is being done, in a few words.
 
-    Yields: `callback(done, total)`; a total of 0 means that the end is not known.
+    Yields: `update(done, total, now)`; a total of 0 means that the end is not known, `now` replaces the description.
     """
     columns = (
         SpinnerColumn(),
@@ -36,12 +51,18 @@ def progress(description: str) -> Iterator[Callable[[int, int], None]]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(description, total=None)
+        said = description
 
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total or None)
+        def update(done: int, total: int, now: str | None = None) -> None:
+            nonlocal said
+            bar.update(task, completed=done, total=total or None, description=now or said)
+            if now and now != said and not err.is_terminal:
+                err.print(now, markup=False)  # a log file has no bar to watch
+            said = now or said
 
         yield update
 

@@ -1,0 +1,78 @@
+"""The `mecam` command: its groups, its options for all, and what happens to errors."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import click
+import typer
+from rich.markup import escape
+
+from mecam import __version__
+from mecam.cli import data, demo, models, predict, train
+from mecam.cli.console import err
+from mecam.errors import MecamError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Sentiment and emotion from text, audio and video, with negative information filtered out first.",
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("train")(train.train)
+app.command("evaluate")(train.evaluate)
+app.command("report")(train.report)
+app.command("predict")(predict.predict)
+app.command("models")(models.models)
+
+
+def _version(show: bool) -> None:
+    if show:
+        typer.echo(f"mecam {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the library does.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Set up logging."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("lightning_fabric", "lightning.fabric", "transformers"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # Threads that spin while they wait for each other make a busy machine much slower.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code.
+
+    0: done. 1: something is wrong with the input. 2: the command line itself is wrong. 130: interrupted.
+    """
+    try:
+        result = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except MecamError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        return 1
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        err.print("interrupted")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0

@@ -1,0 +1,48 @@
+"""Metrics as tables for the terminal."""
+
+from typing import Any
+
+from rich.table import Table
+
+__all__ = ["filter_view", "metrics_view"]
+
+LOWER_IS_BETTER = {"mae"}
+AS_IS = {"mae", "corr"}
+"""Printed as numbers; all others are fractions, printed as percentages."""
+
+
+def metrics_view(title: str, metrics: dict[str, Any], split: str) -> Table:
+    """One split's metrics beside the constant predictor's."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("metric")
+    for name in ("mean", "± std", "95 % interval", "constant"):
+        table.add_column(name, justify="right")
+    for name, entry in metrics[split].items():
+        other = metrics.get("constant", {}).get(split, {}).get(name, {})
+        ends = entry["ci95"]
+        table.add_row(
+            f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}",
+            _number(name, entry["mean"]),
+            _number(name, entry["std"]) if entry["std"] is not None else "one seed",
+            f"{_number(name, ends[0])} to {_number(name, ends[1])}" if ends else "–",
+            _number(name, other.get("mean")),
+        )
+    return table
+
+
+def filter_view(found: dict[str, Any]) -> Table:
+    """How well the filter finds what was put in: AUROC per modality and kind; 0.5 is chance."""
+    kinds = sorted({kind for rows in found.values() for kind in rows}, key=lambda kind: (kind != "all", kind))
+    table = Table(title="filter AUROC: rows ranked by how much was removed (0.5 is chance)", title_justify="left")
+    table.add_column("modality")
+    for kind in kinds:
+        table.add_column(kind, justify="right")
+    for modality, rows in found.items():
+        table.add_row(modality, *(_number("mae", (rows.get(kind) or {}).get("mean")) for kind in kinds))
+    return table
+
+
+def _number(metric: str, value: float | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.3f}" if metric in AS_IS else f"{100 * value:.1f} %"

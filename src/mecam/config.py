@@ -1,0 +1,182 @@
+"""Configuration: frozen dataclasses; YAML and dotted overrides in, resolved YAML out.
+
+Bounds are written on the fields (`Annotated[float, Gt(0)]`), so that pydantic reports every problem of a
+file at once. Defaults < YAML < `--set key=value`.
+"""
+
+import dataclasses
+import difflib
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import TypeAdapter, ValidationError
+
+from mecam.errors import ConfigError
+
+__all__ = [
+    "DataConfig",
+    "TrainingConfig",
+    "apply_overrides",
+    "decode",
+    "dump_yaml",
+    "read_yaml",
+]
+
+C = TypeVar("C")
+Rate = Annotated[float, Ge(0), Le(1)]
+Dropout = Annotated[float, Ge(0), Lt(1)]
+Positive = Annotated[float, Gt(0)]
+Weight = Annotated[float, Ge(0)]
+Count = Annotated[int, Ge(1)]
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How utterances become batches."""
+
+    batch_size: Count = 32
+    """Utterances per step."""
+    max_tokens: Annotated[int, Ge(8)] = 128
+    """Sub-words of a text that are read; the rest is cut off at a word's end."""
+    clip: Positive = 5.0
+    """Normalised features are limited to ± this many robust standard deviations."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The one training loop."""
+
+    epochs: Annotated[int, Ge(0)] = 10
+    """At most; early stopping may end it before."""
+    patience: Count = 5
+    """Epochs without a better validation score before stopping."""
+    select: str = "auto"
+    """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `mean_f1` for labels."""
+    learning_rate: Positive = 1e-3
+    """For everything but the text encoder."""
+    encoder_learning_rate: Positive = 1e-4
+    """For the pretrained text encoder."""
+    layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
+    """Each encoder layer further from the output learns at this fraction of the rate above it."""
+    weight_decay: Weight = 1e-2
+    """AdamW, on matrices only."""
+    warmup: Rate = 0.1
+    """Fraction of all steps over which the rate rises; then it falls linearly to 0."""
+    clip_norm: Positive = 1.0
+    """Gradient norm above which a step is scaled down."""
+    accumulate: Count = 1
+    """Batches per optimiser step."""
+    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    """Decay of a running average of the weights, which is then what is validated and kept; 0 is off."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """`auto` takes bf16 where the hardware gains from it."""
+    seed: Annotated[int, Ge(0)] = 1111
+    """The first seed; further ones count up."""
+    view_rate: Rate = 0.5
+    """How likely each modality of a corrupted view is touched, for models that ask for views."""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that holds a mapping.
+
+    Raises: ConfigError if it is missing or is something else.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the configuration cannot be read: {error}", where=str(path)) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError("a configuration is a mapping of keys to values", where=str(path))
+    return content
+
+
+def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Return `config` with each `a.b=value` of `overrides` set; values are read as YAML.
+
+    Raises: ConfigError for an override without `=`.
+    """
+    result = _copied(config)
+    for override in overrides:
+        key, separator, text = override.partition("=")
+        if not separator or not key.strip():
+            raise ConfigError(
+                f"{override!r} is no override", where="--set", fix="write key=value, as in model.width=64"
+            )
+        *parents, last = key.strip().split(".")
+        place = result
+        for parent in parents:
+            place = place.setdefault(parent, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{parent!r} holds a value, not a group", where=f"--set {override}")
+        try:
+            place[last] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value of {key!r} cannot be read: {error}", where="--set") from error
+    return result
+
+
+def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
+    """Build the dataclass `kind` from plain values.
+
+    Args:
+        kind: a frozen dataclass, possibly of further dataclasses.
+        values: nested mappings of plain values.
+        where: the group's name, for messages.
+
+    Raises: ConfigError listing every unknown key (with a suggestion) and every bad value.
+    """
+    problems = list(_unknown_keys(kind, values, where))
+    try:
+        result = TypeAdapter(kind).validate_python(dict(values))
+    except ValidationError as error:
+        for item in error.errors():
+            place = ".".join([where, *(str(part) for part in item["loc"])])
+            problems.append(f"{place}: {item['msg'].lower()}, got {item['input']!r}")
+    if problems:
+        raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option and its default")
+    return result
+
+
+def dump_yaml(config: Mapping[str, Any]) -> str:
+    """Plain values as YAML text; dataclasses become mappings."""
+    plain = {
+        key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
+        for key, value in config.items()
+    }
+    return yaml.safe_dump(_without_tuples(plain), sort_keys=False, allow_unicode=True)
+
+
+def _unknown_keys(kind: Any, values: Any, where: str) -> typing.Iterator[str]:
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return
+    types = typing.get_type_hints(kind)
+    known = [item.name for item in dataclasses.fields(kind)]
+    for key, value in values.items():
+        if key in known:
+            yield from _unknown_keys(types[key], value, f"{where}.{key}")
+        else:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+            yield f"{where}.{key}: no such option; {hint}"
+
+
+def _copied(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _copied(item) if isinstance(item, Mapping) else item for key, item in value.items()}
+
+
+def _without_tuples(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_tuples(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_tuples(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"a configuration holds finite numbers only, got {value}")
+    return value

@@ -1,0 +1,200 @@
+"""Utterances to batches: the only place that pads."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mecam.data.corrupt import corrupted_view
+from mecam.data.datasets import Dataset
+from mecam.data.tokens import Tokenizer
+from mecam.errors import DataError
+from mecam.types import TEXT, Batch, Modality, Stream, Targets, Task, Utterance
+
+__all__ = ["Collator", "batches"]
+
+BUCKET_BATCHES = 8
+"""Batches that are sorted by length together; more pads less but mixes less."""
+
+
+class Collator:
+    """Turn utterances into a batch.
+
+    Args:
+        task: kind of label.
+        widths: feature streams that the model reads, modality → D.
+        tokenizer: set when the model reads text through an encoder.
+    """
+
+    def __init__(self, task: Task, widths: Mapping[Modality, int], tokenizer: Tokenizer | None = None) -> None:
+        self.task = task
+        self.widths = dict(widths)
+        self.tokenizer = tokenizer
+
+    def __call__(self, utterances: Sequence[Utterance], *, index: Sequence[int] | None = None) -> Batch:
+        """Pad on the right to the longest stream of each modality, at least one row."""
+        streams = {modality: _features(utterances, modality, width) for modality, width in self.widths.items()}
+        if self.tokenizer is not None:
+            streams[TEXT] = _tokens(utterances, self.tokenizer)
+        return Batch(
+            ids=tuple(u.id for u in utterances),
+            index=torch.as_tensor(range(len(utterances)) if index is None else index, dtype=torch.long),
+            streams=streams,
+            targets=self._targets(utterances),
+        )
+
+    def with_view(self, utterances: Sequence[Utterance], views: Sequence[Utterance], *, index: Sequence[int]) -> Batch:
+        """A batch and its corrupted view, padded to the same lengths so that a model can read them at once."""
+        whole = self([*utterances, *views], index=[*index, *index])
+        half = len(utterances)
+        clean, view = _rows(whole, slice(0, half)), _rows(whole, slice(half, None))
+        return Batch(**{**vars(clean), "view": view})
+
+    def _targets(self, utterances: Sequence[Utterance]) -> Targets | None:
+        if any(u.label is None for u in utterances):
+            return None
+        encoded = encode_labels(self.task, [u.label for u in utterances])
+        named = {modality for u in utterances for modality in u.unimodal}
+        nan = float("nan")
+        unimodal = {m: torch.tensor([u.unimodal.get(m, nan) for u in utterances]) for m in sorted(named)}
+        return Targets(torch.from_numpy(encoded), unimodal)
+
+
+def encode_labels(task: Task, labels: Sequence[object]) -> NDArray[np.float32] | NDArray[np.int64]:
+    """Labels as `Targets.value` holds them: N scores, N class indices, or N × C presences.
+
+    Raises: DataError for a label that the task does not know.
+    """
+    try:
+        if task.kind == "regression":
+            return np.array(labels, np.float32)
+        if task.kind == "classes":
+            return np.array([task.names.index(str(label)) for label in labels], np.int64)
+        rows = [[float(label.get(name, 0.0) > 0) for name in task.names] for label in labels]  # type: ignore[attr-defined]
+        return np.array(rows, np.float32)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"a label does not fit the task {task.kind}: {error}") from error
+
+
+def batches(
+    dataset: Dataset,
+    collator: Collator,
+    size: int,
+    *,
+    shuffle_seed: int | None = None,
+    view_rate: float | None = None,
+    part: tuple[int, int] = (0, 1),
+) -> Iterator[Batch]:
+    """Go through a data set once, in batches of utterances of similar length.
+
+    Args:
+        dataset: what to go through.
+        collator: makes the batches.
+        size: utterances per batch.
+        shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
+        view_rate: give each batch a corrupted view, each modality touched with this probability.
+        part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
+            same number of batches; the last ones repeat where it does not come out even.
+    """
+    plan = _plan(dataset.sizes(), size, shuffle_seed)
+    which, count = part
+    plan += plan[: -len(plan) % count]
+    partners = dataset.partners() if view_rate is not None else None
+    for number in range(which, len(plan), count):
+        index = plan[number]
+        utterances = [dataset[i] for i in index]
+        if partners is None or view_rate is None:
+            yield collator(utterances, index=index)
+            continue
+        rng = np.random.default_rng((shuffle_seed or 0, number))
+        unk = collator.tokenizer.unk if collator.tokenizer else None
+        views = [
+            corrupted_view(u, rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk)
+            for u, i in zip(utterances, index, strict=True)
+        ]
+        yield collator.with_view(utterances, views, index=index)
+
+
+def _plan(sizes: NDArray[np.int64], size: int, seed: int | None) -> list[list[int]]:
+    """Positions of each batch."""
+    if seed is None:
+        order = np.argsort(-sizes, kind="stable")
+        return [order[i : i + size].tolist() for i in range(0, len(order), size)]
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(sizes))
+    plan: list[list[int]] = []
+    for start in range(0, len(order), size * BUCKET_BATCHES):
+        bucket = order[start : start + size * BUCKET_BATCHES]
+        bucket = bucket[np.argsort(sizes[bucket], kind="stable")]
+        plan += [bucket[i : i + size].tolist() for i in range(0, len(bucket), size)]
+    return [plan[i] for i in rng.permutation(len(plan))]
+
+
+def _partner(dataset: Dataset, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
+    return dataset[int(rng.choice(candidates))] if len(candidates) else None
+
+
+def _features(utterances: Sequence[Utterance], modality: Modality, width: int) -> Stream:
+    rows = [u.streams.get(modality) for u in utterances]
+    lengths = np.array([0 if r is None else len(r) for r in rows], np.int64)
+    values = np.zeros((len(rows), max(1, int(lengths.max(initial=0))), width), np.float32)
+    injected = np.zeros(values.shape[:2], np.bool_)
+    for i, row in enumerate(rows):
+        if row is not None:
+            values[i, : len(row)] = row
+        for span in utterances[i].injected:
+            if span.modality == modality:
+                injected[i, span.start : span.stop] = True
+    missing = np.isnan(values).any(axis=2)
+    mask = (np.arange(values.shape[1]) < lengths[:, None]) & ~missing
+    values[missing] = 0.0
+    return Stream(*map(torch.from_numpy, (values, mask, lengths, injected & mask)))
+
+
+def _tokens(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Stream:
+    rows = [_token_row(u, tokenizer) for u in utterances]
+    lengths = np.array([len(ids) for ids, _ in rows], np.int64)
+    values = np.full((len(rows), max(1, int(lengths.max(initial=0)))), tokenizer.pad, np.int64)
+    words = np.full_like(values, -1)
+    injected = np.zeros(values.shape, np.bool_)
+    for i, (ids, word) in enumerate(rows):
+        values[i, : len(ids)], words[i, : len(ids)] = ids, word
+        for span in utterances[i].injected:
+            if span.modality == TEXT:
+                injected[i] |= (words[i] >= span.start) & (words[i] < span.stop)
+    mask = np.arange(values.shape[1]) < lengths[:, None]
+    return Stream(*map(torch.from_numpy, (values, mask, lengths, injected, words)))
+
+
+def _token_row(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """Ids of one text with its special tokens, and the word of each."""
+    if not utterance.tokens:
+        return [], []
+    body = [(token, word) for word, tokens in enumerate(utterance.tokens) for token in tokens]
+    framed: Iterable[tuple[int, int]] = (
+        *((token, -1) for token in tokenizer.start),
+        *body,
+        *((token, -1) for token in tokenizer.end),
+    )
+    ids, words = zip(*framed, strict=True)
+    return list(ids), list(words)
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    """Some utterances of a batch."""
+
+    def cut(stream: Stream) -> Stream:
+        parts: dict[str, Any] = {name: None if part is None else part[rows] for name, part in vars(stream).items()}
+        return Stream(**parts)
+
+    targets = batch.targets and Targets(
+        batch.targets.value[rows], {m: score[rows] for m, score in batch.targets.unimodal.items()}
+    )
+    return Batch(
+        ids=batch.ids[rows],
+        index=batch.index[rows],
+        streams={modality: cut(stream) for modality, stream in batch.streams.items()},
+        targets=targets,
+    )

@@ -1,0 +1,75 @@
+"""Words to sub-word ids, once per data set, keeping track of which word each id belongs to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mecam.errors import ModelError
+from mecam.nn.text import resolve_text_encoder
+
+__all__ = ["MISSING_WORD", "Tokenizer"]
+
+MISSING_WORD = "[UNK]"
+"""How a transcript writes a word that is known to be missing, whatever the encoder's own symbol is."""
+
+
+class Tokenizer:
+    """The tokenizer that belongs to a text encoder.
+
+    Texts are split at white space first, so that every id has a word. A text without any lower-case letter
+    (MOSI's transcripts) is lower-cased: it is a convention of the transcriber, not emphasis.
+
+    Args:
+        name: see `resolve_text_encoder`.
+        max_tokens: most ids of one text, special ones included; the rest is cut at a word's end.
+
+    Attributes:
+        start: special ids before every text.
+        end: special ids after it.
+        pad: id that fills up shorter texts.
+        unk: id of a missing word.
+
+    Raises: ModelError if there is no such tokenizer.
+    """
+
+    def __init__(self, name: str, *, max_tokens: int) -> None:
+        from transformers import AutoTokenizer
+
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(resolve_text_encoder(name), use_fast=True)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"no tokenizer for {name!r} can be loaded: {str(error).splitlines()[0]}") from error
+        tokenizer = self._tokenizer
+        probe = tokenizer("a", add_special_tokens=False)["input_ids"]
+        whole = tokenizer("a")["input_ids"]
+        at = next(i for i in range(len(whole)) if whole[i : i + len(probe)] == probe)
+        self.start, self.end = tuple(whole[:at]), tuple(whole[at + len(probe) :])
+        self.unk: int = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
+        self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+        self.max_tokens = max_tokens
+
+    def __call__(self, texts: Sequence[str]) -> list[tuple[tuple[int, ...], ...]]:
+        """Return one tuple of ids per word, per text."""
+        words = [(text if any(c.islower() for c in text) else text.lower()).split() for text in texts]
+        vocabulary = {word: self._word(word) for word in {word for text in words for word in text}}
+        return [self._cut([vocabulary[word] for word in text]) for text in words]
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer's files into `folder`."""
+        self._tokenizer.save_pretrained(folder)
+
+    def _word(self, word: str) -> tuple[int, ...]:
+        if word.upper() == MISSING_WORD:
+            return (self.unk,)
+        # A leading space makes byte-level tokenizers read the word as they would inside a sentence.
+        ids = self._tokenizer(" " + word, add_special_tokens=False)["input_ids"]
+        return tuple(ids) or (self.unk,)
+
+    def _cut(self, words: list[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
+        room = self.max_tokens - len(self.start) - len(self.end)
+        kept = []
+        for ids in words:
+            room -= len(ids)
+            if room < 0:
+                break
+            kept.append(ids)
+        return tuple(kept)

@@ -1,0 +1,133 @@
+"""Model × batches → Predictions."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mecam.data.collate import Collator, batches, encode_labels
+from mecam.data.datasets import Dataset
+from mecam.models.base import Model
+from mecam.types import TEXT, Batch, Modality, Output, Predictions, Task
+
+__all__ = ["constant_predictions", "predict", "probabilities"]
+
+
+@torch.inference_mode()
+def predict(
+    model: Model,
+    dataset: Dataset,
+    collator: Collator,
+    *,
+    size: int = 64,
+    details: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Predict a data set, in its order, in full precision on the device that the model is on.
+
+    Args:
+        model: is put into evaluation mode for the call.
+        dataset: what to predict.
+        collator: makes the batches that the model reads.
+        size: utterances per batch; the result does not depend on it.
+        details: also return gates, the known place of negative information, and embeddings.
+        progress: called with (utterances done, all).
+    """
+    device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+    was_training = model.training
+    model.eval()
+    rows: dict[int, dict[str, object]] = {}
+    for batch in batches(dataset, collator, size):
+        batch = batch.to(device)
+        output = model(batch)
+        values = probabilities(collator.task, output.prediction).cpu().numpy()
+        shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
+        embeddings = {k: e.float().cpu().numpy() for k, e in output.embeddings.items()} if details else {}
+        maps = _maps(output, batch) if details else [({}, {})] * len(batch)
+        for i, position in enumerate(batch.index.tolist()):
+            rows[position] = {
+                "prediction": values[i],
+                "shares": {m: share[i] for m, share in shares.items()},
+                "embeddings": {k: e[i] for k, e in embeddings.items()},
+                "maps": maps[i],
+            }
+        if progress:
+            progress(len(rows), len(dataset))
+    model.train(was_training)
+    return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+
+
+def probabilities(task: Task, prediction: Tensor) -> Tensor:
+    """Scores as they are; logits as probabilities, in double precision."""
+    prediction = prediction.double()
+    if task.kind == "regression":
+        return prediction
+    return prediction.softmax(dim=-1) if task.kind == "classes" else prediction.sigmoid()
+
+
+def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
+    """What the constant predictor says about the utterances of `like`.
+
+    Args:
+        task: kind of label.
+        like: predictions of a model.
+        prior: `Inputs.prior`, learned on the train split.
+    """
+    output = torch.tensor(prior).expand(len(like), -1)
+    values = probabilities(task, output[:, 0] if task.kind == "regression" else output)
+    return Predictions(ids=like.ids, videos=like.videos, prediction=values.numpy(), truth=like.truth)
+
+
+def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
+    def columns(name: str) -> dict[str, NDArray[np.float32]]:
+        first = rows[0][name] if rows else {}
+        return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
+
+    labels = dataset.labels
+    known = bool(rows) and all(label is not None for label in labels)
+    return Predictions(
+        ids=dataset.ids,
+        videos=dataset.videos,
+        prediction=np.array([row["prediction"] for row in rows], np.float64),
+        truth=encode_labels(dataset.task, labels).astype(np.float64) if known else None,
+        gates=[row["maps"][0] for row in rows],  # type: ignore[index]
+        injected=[row["maps"][1] for row in rows],  # type: ignore[index]
+        shares=columns("shares"),
+        embeddings=columns("embeddings"),
+    )
+
+
+Maps = tuple[Mapping[Modality, NDArray[np.float32]], Mapping[Modality, NDArray[np.bool_]]]
+
+
+def _maps(output: Output, batch: Batch) -> list[Maps]:
+    """Per utterance: what was kept of each row (for text, of each word), and where negative information is known."""
+    result: list[Maps] = []
+    for i in range(len(batch)):
+        kept, known = {}, {}
+        for modality, gate in output.gates.items():
+            stream = batch.streams[modality]
+            length = int(stream.lengths[i])
+            if not length:
+                continue
+            row = gate[i, :length].float().cpu().numpy()
+            assert stream.injected is not None
+            marked = stream.injected[i, :length].cpu().numpy()
+            if modality == TEXT and stream.words is not None:
+                row, marked = _per_word(row, marked, stream.words[i, :length].cpu().numpy())
+            kept[modality], known[modality] = row, marked
+        result.append((kept, known))
+    return result
+
+
+def _per_word(
+    gate: NDArray[np.float32], marked: NDArray[np.bool_], words: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mean gate of each word's tokens; special tokens belong to no word."""
+    real = words >= 0
+    count = np.bincount(words[real])
+    total = np.bincount(words[real], weights=gate[real])
+    touched = np.bincount(words[real], weights=marked[real]) > 0
+    return (total / np.maximum(count, 1)).astype(np.float32), touched

@@ -1,0 +1,149 @@
+"""What every model is: one interface, so that one loop trains them all."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mecam.errors import ModelError
+from mecam.nn.encoders import ConvEncoder
+from mecam.nn.text import TextEncoder
+from mecam.types import TEXT, Batch, FeatureSpec, Modality, Output, Task
+
+__all__ = ["Inputs", "Model", "Phase", "as_prediction", "build_encoder", "prediction_head"]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a data set offers a model; saved with every checkpoint.
+
+    Attributes:
+        task: kind of label.
+        features: streams of numbers, modality → spec.
+        raw_text: True if utterances have a transcript for a text encoder to read.
+        prior: the best constant prediction on the train split (`constant_prediction`), where outputs start.
+    """
+
+    task: Task
+    features: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
+    raw_text: bool = False
+    prior: tuple[float, ...] = (0.0,)
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """Every modality on offer, text first, then in alphabetical order."""
+        names = set(self.features) | ({TEXT} if self.raw_text else set())
+        return tuple(sorted(names, key=lambda name: (name != TEXT, name)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Inputs":
+        """Inverse of `to_json`."""
+        return cls(
+            task=Task(**{**values["task"], "names": tuple(values["task"]["names"])}),
+            features={m: FeatureSpec(**{**s, "names": tuple(s["names"])}) for m, s in values["features"].items()},
+            raw_text=values["raw_text"],
+            prior=tuple(values["prior"]),
+        )
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One way of going through the training data.
+
+    Attributes:
+        name: for logs.
+        weights: loss name → weight; losses not named here are logged and not followed.
+        parameters: name prefixes of the parameters that move; `("",)` is all of them.
+    """
+
+    name: str
+    weights: Mapping[str, float]
+    parameters: tuple[str, ...] = ("",)
+
+
+class Model(nn.Module, ABC):
+    """A model reads a batch and predicts; the loop, the metrics and the checkpoint do the rest.
+
+    A concrete model is built as `Model(config, inputs, pretrained=True)`; `pretrained=False` builds the same
+    architecture without loading a text encoder's weights, for a checkpoint to fill.
+
+    Attributes:
+        inputs: what it was built for.
+        reads: the modalities that reach its prediction.
+        text_encoder: name of the encoder whose tokens it reads, or None where text is absent or numbers.
+        views: True asks the loop for a corrupted view of every training batch.
+    """
+
+    text_encoder: str | None = None
+    views: bool = False
+    text_encoder_prefix: ClassVar[str] = "encoders.text."
+    """Parameters that start so learn at the text encoder's rate."""
+
+    def __init__(self, inputs: Inputs, reads: Sequence[Modality]) -> None:
+        super().__init__()
+        missing = [modality for modality in reads if modality not in inputs.modalities]
+        if missing or (not reads and type(self).__name__ != "Constant"):
+            raise ModelError(
+                f"{type(self).__name__} needs {', '.join(missing) or 'at least one modality'}",
+                where=f"the data has {', '.join(inputs.modalities) or 'no modality'}",
+                fix="choose another model or another store",
+            )
+        self.inputs = inputs
+        self.reads = tuple(reads)
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Output:
+        """Predict for every utterance of the batch."""
+
+    @abstractmethod
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Named, unweighted losses; `batch.targets` is set."""
+
+    def phases(self) -> Sequence[Phase]:
+        """How the loop goes through the data; nearly always one phase."""
+        return (Phase("main", {"task": 1.0}),)
+
+    def after_step(self, output: Output, batch: Batch) -> None:
+        """Update memories or pseudo-labels after an optimiser step."""
+
+
+def prediction_head(inputs: Inputs, width: int) -> nn.Linear:
+    """The last layer of a model, starting at the best constant prediction."""
+    head = nn.Linear(width, inputs.task.outputs)
+    nn.init.normal_(head.weight, std=0.02)
+    with torch.no_grad():
+        head.bias.copy_(torch.tensor(inputs.prior))
+    return head
+
+
+def as_prediction(task: Task, values: Tensor) -> Tensor:
+    """B × outputs as `Output.prediction` wants it: B scores or B × C logits."""
+    return values.squeeze(-1) if task.kind == "regression" else values
+
+
+def build_encoder(
+    inputs: Inputs,
+    modality: Modality,
+    *,
+    text_encoder: str,
+    freeze: bool,
+    pretrained: bool,
+    width: int,
+    layers: int,
+    dropout: float,
+) -> TextEncoder | ConvEncoder:
+    """The encoder of one modality: (values, mask) → B × T × `encoder.width`.
+
+    Transcripts are read by a pretrained encoder, rows of numbers (among them precomputed text features) by a
+    convolutional one.
+    """
+    if modality == TEXT and inputs.raw_text:
+        return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze)
+    return ConvEncoder(inputs.features[modality].width, width, layers=layers, dropout=dropout)

@@ -1,0 +1,165 @@
+"""Save and load a trained model with all that predicting needs: weights, options, feature specs, calibration.
+
+checkpoint/
+model.safetensors   weights
+config.json         model name and options, inputs, batching, normalisation, calibration
+text_encoder/       the text encoder's architecture and tokenizer, where one is used
+"""
+
+import json
+import shutil
+import uuid
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from mecam import __version__
+from mecam.config import DataConfig, decode
+from mecam.data.collate import Collator
+from mecam.data.normalise import Normaliser
+from mecam.data.store import Store, replace_folder
+from mecam.data.tokens import Tokenizer
+from mecam.errors import ModelError
+from mecam.models.base import Inputs, Model
+from mecam.models.registry import MODELS
+from mecam.types import TEXT
+
+__all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
+
+TEXT_ENCODER = "text_encoder"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is known about a model beside its weights.
+
+    Attributes:
+        name: in the registry.
+        options: the model's configuration.
+        inputs: what it was built for.
+        data: batching.
+        normaliser: of the features.
+        calibration: level → half width of the interval around a score; empty before calibration.
+        data_name: the data set it learned from.
+        synthetic: True if that was the built-in corpus.
+    """
+
+    name: str
+    options: Any
+    inputs: Inputs
+    data: DataConfig
+    normaliser: Normaliser
+    calibration: dict[str, float]
+    data_name: str = ""
+    synthetic: bool = False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model ready to predict, with how its inputs are made."""
+
+    model: Model
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer | None
+
+    @property
+    def collator(self) -> Collator:
+        """Makes the batches that the model reads."""
+        widths = {m: spec.width for m, spec in self.checkpoint.inputs.features.items() if m in self.model.reads}
+        return Collator(self.checkpoint.inputs.task, widths, self.tokenizer)
+
+
+def build_model(name: str, options: Any, inputs: Inputs, data: DataConfig) -> tuple[Model, Tokenizer | None]:
+    """Build an untrained model and the tokenizer that its text encoder needs."""
+    model = MODELS[name].model(options, inputs)
+    tokenizer = Tokenizer(model.text_encoder, max_tokens=data.max_tokens) if model.text_encoder else None
+    return model, tokenizer
+
+
+def save_checkpoint(folder: Path, trained: Trained) -> None:
+    """Write `folder`, whole or not at all."""
+    checkpoint, model = trained.checkpoint, trained.model
+    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
+    partial.mkdir(parents=True)
+    try:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / "model.safetensors")
+        content = {
+            "format": "mecam-checkpoint",
+            "version": 1,
+            "mecam": __version__,
+            "model": {"name": checkpoint.name, "options": asdict(checkpoint.options)},
+            "inputs": checkpoint.inputs.to_json(),
+            "data": asdict(checkpoint.data),
+            "normaliser": checkpoint.normaliser.to_json(),
+            "calibration": checkpoint.calibration,
+            "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
+        }
+        (partial / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        if trained.tokenizer is not None:
+            model.encoders.text.network.config.save_pretrained(partial / TEXT_ENCODER)  # type: ignore[union-attr, operator]
+            trained.tokenizer.save(partial / TEXT_ENCODER)
+        replace_folder(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_checkpoint(folder: str | Path) -> Trained:
+    """Load a checkpoint folder, or the checkpoint of a run folder.
+
+    Raises: ModelError if there is none, or it is damaged or of an unknown model.
+    """
+    folder = Path(folder)
+    if (folder / "checkpoint").is_dir():
+        folder = folder / "checkpoint"
+    where = str(folder)
+    if not (folder / "config.json").is_file():
+        raise ModelError("there is no checkpoint here", where=where, fix="name a run folder made by `mecam train`")
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        name: str = content["model"]["name"]
+        if name not in MODELS:
+            raise ModelError(f"no model is called {name!r}", where=where, fix=f"known: {', '.join(MODELS)}")
+        options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
+        if (folder / TEXT_ENCODER).is_dir() and hasattr(options, "encoder"):
+            options = replace(options, encoder=str(folder / TEXT_ENCODER))
+        checkpoint = Checkpoint(
+            name=name,
+            options=options,
+            inputs=Inputs.from_json(content["inputs"]),
+            data=decode(DataConfig, content["data"], where="data"),
+            normaliser=Normaliser.from_json(content["normaliser"]),
+            calibration=content["calibration"],
+            data_name=content["trained_on"]["name"],
+            synthetic=content["trained_on"]["synthetic"],
+        )
+        model = MODELS[name].model(options, checkpoint.inputs, pretrained=False)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"the checkpoint cannot be read: {error}", where=where, fix="train again") from error
+    tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens) if model.text_encoder else None
+    return Trained(model.eval(), checkpoint, tokenizer)
+
+
+def check_features(trained: Trained, store: Store) -> None:
+    """Refuse a store whose features are not those that the model was trained on; absent ones are fine.
+
+    Raises: ModelError naming the first stream that differs.
+    """
+    known = trained.checkpoint.inputs.features
+    for modality in trained.model.reads:
+        if modality not in store.specs or modality not in known:
+            continue
+        here, there = store.specs[modality], known[modality]
+        if (here.width, here.extractor) != (there.width, there.extractor):
+            raise ModelError(
+                f"the {modality} features differ: the model knows {there.extractor} of width {there.width}, "
+                f"the store holds {here.extractor} of width {here.width}",
+                where=str(store.path),
+                fix="extract the same features, or train on this store",
+            )
+    readable = set(store.specs) | ({TEXT} if store.has_text else set())
+    if trained.model.reads and not readable & set(trained.model.reads):
+        raise ModelError(f"the store has none of {', '.join(trained.model.reads)}", where=str(store.path))

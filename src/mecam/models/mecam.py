@@ -1,0 +1,341 @@
+"""MECAM: filter the negative information out of each modality, then fuse with talking heads.
+
+    stream ─encoder→ hidden ─gate→ kept ─┬─ talking heads over sequences ─ pool ─┐
+                               └ removed  └─ unimodal score ─ × share ───────────┴→ prediction
+
+Source: Wang R., Wang Y., Cambria E., Fan X., Yu X., Huang Y., E X., Zhu X., Cognitive Computation 17(3):107,
+2025. Differs: the gate, the corrupted views and the graded contrast make explicit what the paper describes as
+filtering; attention runs over sequences (the published code pools first, so that each query sees a single key).
+`mecam_published` follows the published code.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Gt, Le
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout, Positive, Weight
+from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
+from mecam.losses.regression import task_loss
+from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, prediction_head
+from mecam.nn.attention import CrossBlock
+from mecam.nn.gate import Filtered, Gate, reverse_gradient
+from mecam.nn.masked import masked_mean, masked_softmax, weighted_mean
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Modality, Output, Stream
+
+__all__ = ["FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
+
+
+@dataclass(frozen=True)
+class FilterConfig:
+    """The filter and the losses that teach it; a weight of 0 switches a loss off."""
+
+    enabled: bool = True
+    """False keeps everything."""
+    groups: Count = 8
+    """Channel groups with a gate of their own; must divide the width."""
+    context: bool = True
+    """Let a modality's gate see the other modalities, to notice contradiction."""
+    contrast: Weight = 0.1
+    """Intra-modal contrast of kept embeddings by label."""
+    temperature: Positive = 0.1
+    """Of both contrasts."""
+    spread: Positive = 0.5
+    """σ_y: labels this far apart (in units of the score) count as partners to 1/e."""
+    removed: Weight = 0.5
+    """w: how much removed embeddings count as negatives of the contrast."""
+    gate: Weight = 0.5
+    """Gate against the known place of what was put into the corrupted view."""
+    instance: Weight = 0.05
+    """Kept embedding of the corrupted view should match the clean one."""
+    adversary: Weight = 0.02
+    """A head on what was removed, through gradient reversal, should not find the label."""
+    prior: Weight = 0.05
+    """Squared distance of the mean gate from `keep`."""
+    keep: Annotated[float, Gt(0), Le(1)] = 0.9
+    """Mean gate to expect: never all, never nothing."""
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """Attention between the modalities."""
+
+    heads: Count = 8
+    """Must divide the width."""
+    talking: bool = True
+    """Mix the heads before and after the softmax; False is plain multi-head attention."""
+    layers: Annotated[int, Ge(0)] = 1
+    """Rounds of attention; 0 leaves fusion to the last layers."""
+
+
+@dataclass(frozen=True)
+class MecamConfig:
+    """Options of MECAM."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    width: Count = 128
+    """Size of the space that all modalities share."""
+    layers: Count = 2
+    """Convolution blocks of an audio or vision encoder."""
+    dropout: Dropout = 0.1
+    """Everywhere outside the text encoder."""
+    views: bool = True
+    """Train on a corrupted view of every batch beside the clean one."""
+    view: Weight = 0.5
+    """Task loss on the corrupted view."""
+    unimodal: Weight = 0.2
+    """Task loss of each modality's own score."""
+    filter: FilterConfig = field(default_factory=FilterConfig)
+    """Negative information."""
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+    """Talking heads."""
+
+
+class Mecam(Model):
+    """The method, for any task and any set of modalities."""
+
+    def __init__(self, config: MecamConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        self.config = config
+        self.views = config.views
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        width, dropout = config.width, config.dropout
+        encoders = {
+            modality: build_encoder(
+                inputs,
+                modality,
+                text_encoder=config.encoder,
+                freeze=config.freeze_encoder,
+                pretrained=pretrained,
+                width=width,
+                layers=config.layers,
+                dropout=dropout,
+            )
+            for modality in self.reads
+        }
+        self.encoders = nn.ModuleDict(encoders)
+        self.enter = nn.ModuleDict({m: nn.Linear(encoders[m].width, width) for m in self.reads})
+        self.gates = nn.ModuleDict()
+        if config.filter.enabled:
+            context = config.filter.context and len(self.reads) > 1
+            for modality in self.reads:
+                self.gates[modality] = Gate(width, groups=config.filter.groups, context=context, dropout=dropout)
+        self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
+        self.scores = nn.ModuleDict({m: prediction_head(inputs, width) for m in self.reads})
+        self.adversaries = nn.ModuleDict()
+        if config.filter.enabled and config.filter.adversary > 0:
+            for modality in self.reads:
+                self.adversaries[modality] = nn.Sequential(
+                    nn.Linear(width, width), nn.GELU(), nn.Linear(width, inputs.task.outputs)
+                )
+        self.joint = nn.Sequential(
+            nn.Dropout(dropout),
+            nn.Linear(width * len(self.reads), width),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, inputs.task.outputs),
+        )
+
+    def forward(self, batch: Batch) -> Output:
+        """Predict; while a view is given, on the batch and on its view in one pass."""
+        streams = batch.streams if batch.view is None else _stacked(batch.streams, batch.view.streams)
+        whole = self._predict({modality: streams[modality] for modality in self.reads})
+        if batch.view is None:
+            return whole
+        clean, view = _part(whole, slice(0, len(batch))), _part(whole, slice(len(batch), None))
+        return Output(**{**vars(clean), "view": view})
+
+    def _predict(self, streams: Mapping[Modality, Stream]) -> Output:
+        masks = {m: stream.mask for m, stream in streams.items()}
+        hidden = {m: self.enter[m](self.encoders[m](s.values, s.mask)) for m, s in streams.items()}
+        present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
+        filtered = self._filter(hidden, masks, present)
+        pooled, shares = self.fusion(filtered, present)
+        own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
+        late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
+        joint = self.joint((shares.unsqueeze(-1) * pooled).flatten(1))  # B outputs
+        # With nothing at all to go by there is no share, and the bias of the training data is the answer.
+        nothing = ~present.any(dim=1, keepdim=True)  # B 1
+        prior = torch.tensor(self.inputs.prior, device=joint.device, dtype=joint.dtype)
+        prediction = torch.where(nothing, prior, late + joint)
+        task = self.inputs.task
+        embeddings = {f"before_{m}": masked_mean(hidden[m], masks[m]) for m in self.reads}
+        embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
+        extra = {f"removed_{m}": filtered[m].removed_mean for m in self.reads}
+        extra |= {f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)}
+        return Output(
+            prediction=as_prediction(task, prediction).float(),
+            gates={m: filtered[m].share_kept for m in self.gates},
+            shares={m: shares[:, i] for i, m in enumerate(self.reads)},
+            embeddings=embeddings,
+            extra=extra,
+        )
+
+    def _filter(
+        self,
+        hidden: Mapping[Modality, Float[Tensor, "B T D"]],
+        masks: Mapping[Modality, Bool[Tensor, "B T"]],
+        present: Bool[Tensor, "B M"],
+    ) -> dict[Modality, Filtered]:
+        means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
+        filtered = {}
+        for i, modality in enumerate(self.reads):
+            if modality in self.gates:
+                rest = [j for j in range(len(self.reads)) if j != i]
+                others = masked_mean(means[:, rest], present[:, rest])  # B D
+                gate = self.gates[modality](hidden[modality], masks[modality], others)
+            else:
+                gate = torch.ones_like(hidden[modality][..., :1])
+            filtered[modality] = Filtered(hidden[modality], gate, masks[modality])
+        return filtered
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Task, unimodal, contrast, adversary and prior on the clean batch; gate, instance and task on its view."""
+        assert batch.targets is not None
+        task, target = self.inputs.task, batch.targets.value
+        options = self.config.filter
+        losses = {"task": task_loss(task, output.prediction, target)}
+        affinity = label_affinity(task, target, spread=options.spread)
+        for m in self.reads:
+            mask = batch.streams[m].mask
+            present = mask.any(dim=1)
+            losses[f"unimodal_{m}"] = task_loss(task, output.extra[f"own_{m}"][present], target[present])
+            if not options.enabled:
+                continue
+            losses[f"contrast_{m}"] = label_contrast(
+                output.embeddings[f"after_{m}"],
+                affinity,
+                present,
+                temperature=options.temperature,
+                removed=output.extra[f"removed_{m}"],
+                removed_weight=options.removed,
+            )
+            mean_gate = masked_mean(output.gates[m].unsqueeze(-1), mask)[present]  # P 1
+            losses[f"prior_{m}"] = (mean_gate - options.keep).square().sum() / present.sum().clamp(min=1)
+            if m in self.adversaries:
+                removed = reverse_gradient(output.extra[f"removed_{m}"][present])
+                guess = as_prediction(task, self.adversaries[m](removed))
+                losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
+        if output.view is not None and batch.view is not None:
+            losses |= self._view_losses(output, output.view, batch.view, target)
+        return losses
+
+    def _view_losses(self, output: Output, seen: Output, view: Batch, target: Tensor) -> dict[str, Tensor]:
+        losses = {"view": task_loss(self.inputs.task, seen.prediction, target)}
+        for m in self.gates:
+            stream = view.streams[m]
+            assert stream.injected is not None
+            kept = seen.gates[m][stream.mask].float()  # rows of all utterances
+            clean = (~stream.injected[stream.mask]).float()
+            gap = nn.functional.binary_cross_entropy(kept, clean, reduction="sum")
+            losses[f"gate_{m}"] = gap / stream.mask.sum().clamp(min=1)
+            losses[f"instance_{m}"] = instance_contrast(
+                seen.embeddings[f"after_{m}"],
+                output.embeddings[f"after_{m}"],
+                stream.mask.any(dim=1),
+                temperature=self.config.filter.temperature,
+            )
+        return losses
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase; the weights are those of the configuration."""
+        options = self.config.filter
+        per_modality = {
+            "unimodal": self.config.unimodal,
+            "contrast": options.contrast,
+            "prior": options.prior,
+            "adversary": options.adversary,
+            "gate": options.gate,
+            "instance": options.instance,
+        }
+        weights = {"task": 1.0, "view": self.config.view}
+        weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
+        return (Phase("main", weights),)
+
+
+class _Fusion(nn.Module):
+    """Talking heads between a hub and the other modalities, both ways, then one vector per modality.
+
+    The hub is text where there is text. The others query the hub; the hub queries all others at once.
+    """
+
+    def __init__(self, reads: tuple[Modality, ...], width: int, config: FusionConfig, dropout: float) -> None:
+        super().__init__()
+        self.hub = TEXT if TEXT in reads else reads[0]
+        self.others = tuple(m for m in reads if m != self.hub)
+        self.reads = reads
+        rounds = config.layers if self.others else 0
+
+        self.rounds = nn.ModuleList(_Round(self.hub, self.others, width, config, dropout) for _ in range(rounds))
+        self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in reads})
+        self.reliability = nn.ModuleDict({m: nn.Linear(width + 1, 1) for m in reads})
+        for layer in self.reliability.values():
+            assert isinstance(layer, nn.Linear)
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self, filtered: Mapping[Modality, Filtered], present: Bool[Tensor, "B M"]
+    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B M"]]:
+        """Pooled vectors and each modality's share; an absent modality has share 0."""
+        steps = {m: part.kept for m, part in filtered.items()}
+        masks = {m: part.mask for m, part in filtered.items()}
+        for each in self.rounds:
+            steps = each(steps, masks)
+        pooled, trust = [], []
+        for m in self.reads:
+            kept = filtered[m].share_kept.unsqueeze(-1)  # B T 1
+            vector = weighted_mean(self.norm[m](steps[m]), kept.expand_as(steps[m]), masks[m])  # B D
+            share_kept = masked_mean(kept, masks[m])  # B 1
+            pooled.append(vector)
+            trust.append(self.reliability[m](torch.cat([vector, share_kept], dim=-1)))
+        shares = masked_softmax(torch.cat(trust, dim=1), present)  # B M
+        return torch.stack(pooled, dim=1), shares
+
+
+class _Round(nn.Module):
+    """Every modality but the hub queries the hub, and the hub queries them, at the same time."""
+
+    def __init__(
+        self, hub: Modality, others: tuple[Modality, ...], width: int, config: FusionConfig, dropout: float
+    ) -> None:
+        super().__init__()
+        self.hub, self.others = hub, others
+        self.blocks = nn.ModuleDict(
+            {m: CrossBlock(width, config.heads, talking=config.talking, dropout=dropout) for m in (hub, *others)}
+        )
+
+    def forward(self, steps: dict[Modality, Tensor], masks: Mapping[Modality, Tensor]) -> dict[Modality, Tensor]:
+        outside = torch.cat([steps[m] for m in self.others], dim=1)  # B sum(T) D
+        outside_mask = torch.cat([masks[m] for m in self.others], dim=1)
+        changed = {m: self.blocks[m](steps[m], steps[self.hub], masks[self.hub]) for m in self.others}
+        return changed | {self.hub: self.blocks[self.hub](steps[self.hub], outside, outside_mask)}
+
+
+def _stacked(first: Mapping[Modality, Stream], second: Mapping[Modality, Stream]) -> dict[Modality, Stream]:
+    """Streams of two batches of equal padding, one below the other."""
+    return {
+        m: Stream(
+            values=torch.cat([first[m].values, second[m].values]),
+            mask=torch.cat([first[m].mask, second[m].mask]),
+            lengths=torch.cat([first[m].lengths, second[m].lengths]),
+        )
+        for m in first
+    }
+
+
+def _part(output: Output, rows: slice) -> Output:
+    """Some utterances of an output."""
+    named: dict[str, Any] = {
+        name: {key: value[rows] for key, value in getattr(output, name).items()}
+        for name in ("gates", "shares", "embeddings", "extra")
+    }
+    return Output(prediction=output.prediction[rows], **named)

@@ -1,0 +1,65 @@
+"""The plain text baseline: a pretrained encoder, mean pooling, one linear layer."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge, Lt
+from torch import Tensor, nn
+
+from mecam.losses.regression import task_loss
+from mecam.models.base import Inputs, Model, as_prediction, build_encoder, prediction_head
+from mecam.nn.masked import masked_mean
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Output
+
+__all__ = ["TextOnly", "TextOnlyConfig"]
+
+
+@dataclass(frozen=True)
+class TextOnlyConfig:
+    """Options of the text baseline."""
+
+    encoder: str = EMBEDDED
+    """`minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Train the head alone."""
+    dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
+    """Before the head."""
+    width: Annotated[int, Ge(1)] = 128
+    """Of the encoder of precomputed text features, where there is no transcript."""
+    layers: Annotated[int, Ge(1)] = 2
+    """Of the same."""
+
+
+class TextOnly(Model):
+    """Fine-tunes a text encoder and looks at nothing else."""
+
+    def __init__(self, config: TextOnlyConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=(TEXT,))
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        encoder = build_encoder(
+            inputs,
+            TEXT,
+            text_encoder=config.encoder,
+            freeze=config.freeze_encoder,
+            pretrained=pretrained,
+            width=config.width,
+            layers=config.layers,
+            dropout=config.dropout,
+        )
+        self.encoders = nn.ModuleDict({TEXT: encoder})
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = prediction_head(inputs, encoder.width)
+
+    def forward(self, batch: Batch) -> Output:
+        """Encode, average, predict."""
+        stream = batch.streams[TEXT]
+        hidden = self.encoders[TEXT](stream.values, stream.mask)  # B T D
+        pooled = masked_mean(hidden, stream.mask)  # B D
+        prediction = as_prediction(self.inputs.task, self.head(self.dropout(pooled)))
+        return Output(prediction=prediction, embeddings={TEXT: pooled})
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

@@ -1,0 +1,96 @@
+"""Attention between sequences, with and without talking heads, masked throughout."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mecam.nn.masked import masked_softmax
+
+__all__ = ["Attention", "CrossBlock"]
+
+
+class Attention(nn.Module):
+    """Multi-head attention whose heads may talk to each other.
+
+    Per head J = Q Kᵀ/√d; the H maps of J are mixed by a learned H × H matrix before the softmax, and the
+    H maps of weights by another after it.
+
+    Source: Vaswani et al., 2017; Shazeer, Lan, Cheng, Ding and Hou, 2020 (arXiv 2003.02436), §4.
+    Differs: both mixing matrices start as the identity, so that training starts from plain multi-head
+    attention; queries without any key receive zeros.
+
+    Args:
+        width: D, of queries, keys and the result.
+        heads: H; must divide `width`.
+        talking: mix the heads.
+        dropout: on the attention weights.
+    """
+
+    def __init__(self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        assert width % heads == 0, (width, heads)
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.out = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+        self.before = nn.Parameter(torch.eye(heads)) if talking else None
+        self.after = nn.Parameter(torch.eye(heads)) if talking else None
+
+    def forward(
+        self,
+        queries: Float[Tensor, "B Tq D"],
+        keys: Float[Tensor, "B Tk D"],
+        key_mask: Bool[Tensor, "B Tk"],
+    ) -> Float[Tensor, "B Tq D"]:
+        """Let every query gather from the unmasked keys."""
+        q, k, v = (self._split(part) for part in (self.query(queries), self.key(keys), self.value(keys)))
+        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # B H Tq Tk
+        if self.before is not None:
+            scores = torch.einsum("bhqk,hg->bgqk", scores, self.before)
+        weights = masked_softmax(scores, key_mask[:, None, None, :])  # B H Tq Tk
+        if self.after is not None:
+            weights = torch.einsum("bhqk,hg->bgqk", weights, self.after)
+        gathered = (self.dropout(weights) @ v).transpose(1, 2).flatten(2)  # B Tq D
+        result: Tensor = self.out(gathered)
+        return result.masked_fill(~key_mask.any(dim=1)[:, None, None], 0.0)
+
+    def _split(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T d"]:
+        return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+class CrossBlock(nn.Module):
+    """One sequence gathers from another: attention and a feed-forward part, each on a residual path.
+
+    A batch row without keys keeps its queries, changed by the feed-forward part alone.
+
+    Args:
+        width: D.
+        heads: H.
+        talking: see `Attention`.
+        dropout: on weights and on both residual branches.
+    """
+
+    def __init__(self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads, talking=talking, dropout=dropout)
+        self.norm_queries = nn.LayerNorm(width)
+        self.norm_keys = nn.LayerNorm(width)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "B Tq D"],
+        keys: Float[Tensor, "B Tk D"],
+        key_mask: Bool[Tensor, "B Tk"],
+    ) -> Float[Tensor, "B Tq D"]:
+        """Return the queries, enriched."""
+        gathered = self.attention(self.norm_queries(queries), self.norm_keys(keys), key_mask)
+        queries = queries + self.dropout(gathered)
+        return queries + self.dropout(self.feed_forward(queries))  # type: ignore[no-any-return]

@@ -1,0 +1,82 @@
+"""Sequence encoders for features: convolutional (the default) and recurrent (the published variant)."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+__all__ = ["ConvEncoder", "RecurrentEncoder"]
+
+
+class ConvEncoder(nn.Module):
+    """Rows of one modality in their neighbourhood, without recurrence.
+
+    The input is every row beside the size of its change from the row before: noise shows in the one,
+    frozen frames in the other. Masked rows are zero before each convolution, so padding changes nothing.
+
+    Args:
+        features: D of the input rows.
+        width: D of the result.
+        layers: residual depth-wise blocks; each sees 5 rows.
+        dropout: on each residual branch.
+    """
+
+    def __init__(self, features: int, width: int, *, layers: int = 2, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.width = width
+        self.enter = nn.Linear(2 * features, width)
+        self.blocks = nn.ModuleList(_ConvBlock(width, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
+        """Encode; masked rows come out as zeros."""
+        keep = mask.unsqueeze(-1)  # B T 1
+        values = values.masked_fill(~keep, 0.0)
+        both = keep[:, 1:] & keep[:, :-1]
+        change = ((values[:, 1:] - values[:, :-1]).abs()).masked_fill(~both, 0.0)  # B T-1 F
+        change = nn.functional.pad(change, (0, 0, 1, 0))  # B T F
+        hidden = self.enter(torch.cat([values, change], dim=-1)).masked_fill(~keep, 0.0)  # B T D
+        for block in self.blocks:
+            hidden = block(hidden, keep)
+        encoded: Tensor = self.norm(hidden)
+        return encoded.masked_fill(~keep, 0.0)
+
+
+class _ConvBlock(nn.Module):
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.around = nn.Conv1d(width, width, kernel_size=5, padding=2, groups=width)
+        self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, hidden: Float[Tensor, "B T D"], keep: Bool[Tensor, "B T 1"]) -> Float[Tensor, "B T D"]:
+        # The norm turns a masked row of zeros into its bias: zero it again before it reaches its neighbours.
+        normed = self.norm(hidden).masked_fill(~keep, 0.0)
+        around = self.around(normed.transpose(1, 2)).transpose(1, 2)  # B T D
+        return (hidden + self.dropout(self.mix(around))).masked_fill(~keep, 0.0)
+
+
+class RecurrentEncoder(nn.Module):
+    """A one-layer LSTM over the observed rows; the result is its last hidden state.
+
+    Source: the MECAM paper's audio and vision encoder (`reference` sizes 16 → 16).
+
+    Args:
+        features: D of the input rows.
+        hidden: size of the LSTM's state.
+        width: D of the result.
+    """
+
+    def __init__(self, features: int, hidden: int, width: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(features, hidden, batch_first=True)
+        self.dropout = nn.Dropout(dropout)
+        self.leave = nn.Linear(hidden, width)
+
+    def forward(self, values: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
+        """Encode each sequence into one vector; zeros where it is empty."""
+        steps = lengths.clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(values, steps, batch_first=True, enforce_sorted=False)
+        _, (last, _) = self.lstm(packed)
+        vector = self.leave(self.dropout(last[-1]))  # B D
+        return vector.masked_fill((lengths == 0).unsqueeze(1), 0.0)  # type: ignore[no-any-return]

@@ -1,0 +1,98 @@
+"""The filter's gate: how much of every step of a modality is kept."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mecam.nn.masked import masked_mean, weighted_mean
+
+__all__ = ["Filtered", "Gate", "reverse_gradient"]
+
+
+class Filtered:
+    """What a gate made of one modality.
+
+    Attributes:
+        gate: B × T × G in (0, 1).
+        kept: B × T × D, gate ∘ hidden.
+        kept_mean: B × D, the hidden steps averaged by how much of them was kept.
+        removed_mean: B × D, the same by how much was removed.
+        mask: B × T observed steps.
+    """
+
+    def __init__(self, hidden: Float[Tensor, "B T D"], gate: Float[Tensor, "B T G"], mask: Bool[Tensor, "B T"]) -> None:
+        full = gate.repeat_interleave(hidden.shape[-1] // gate.shape[-1], dim=-1)  # B T D
+        self.gate = gate
+        self.mask = mask
+        self.kept = full * hidden
+        self.kept_mean = weighted_mean(hidden, full, mask)
+        self.removed_mean = weighted_mean(hidden, 1 - full, mask)
+
+    @property
+    def share_kept(self) -> Float[Tensor, "B T"]:
+        """Mean gate over the channel groups."""
+        return self.gate.mean(dim=-1)
+
+
+class Gate(nn.Module):
+    """σ(f(hidden step, whole utterance, what the other modalities say)), per step and channel group.
+
+    It starts open: about 0.95 of everything is kept before training.
+
+    Args:
+        width: D of the hidden steps; channels are split into equal groups.
+        groups: G, must divide `width`.
+        context: let the gate see the other modalities, without which a contradiction cannot be seen.
+        dropout: inside f.
+    """
+
+    def __init__(self, width: int, *, groups: int, context: bool, dropout: float) -> None:
+        super().__init__()
+        self.context = context
+        self.local = nn.Linear(2 * width, width)
+        self.whole = nn.Linear(4 * width if context else width, width)
+        self.leave = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, groups))
+        last = self.leave[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.normal_(last.weight, std=0.02)
+        nn.init.constant_(last.bias, 3.0)
+
+    def forward(
+        self,
+        hidden: Float[Tensor, "B T D"],
+        mask: Bool[Tensor, "B T"],
+        others: Float[Tensor, "B D"],
+    ) -> Float[Tensor, "B T G"]:
+        """Gate values; whatever they are at masked steps, nothing reads them there.
+
+        Args:
+            hidden: encoded steps.
+            mask: observed steps.
+            others: summary of the other modalities, zeros where there are none.
+        """
+        own = masked_mean(hidden, mask)  # B D
+        parts = [own, others, own * others, (own - others).abs()] if self.context else [own]
+        whole = self.whole(torch.cat(parts, dim=-1))  # B D
+        # The distance from the utterance's mean is what makes a step stand out, in either direction.
+        away = (hidden - own.unsqueeze(1)).abs()  # B T D
+        local = self.local(torch.cat([hidden, away], dim=-1))  # B T D
+        return torch.sigmoid(self.leave(local + whole.unsqueeze(1)))
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return -gradients[0]
+
+
+def reverse_gradient(values: Tensor) -> Tensor:
+    """The values as they are; their gradient with the sign turned round.
+
+    Source: Ganin and Lempitsky, 2015 (arXiv 1409.7495).
+    """
+    result: Tensor = _ReverseGradient.apply(values)  # type: ignore[no-untyped-call]
+    return result

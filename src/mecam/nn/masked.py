@@ -1,0 +1,60 @@
+"""All masking arithmetic: the one place that decides what a mask means.
+
+A mask is True where a row is real and observed. A row without any observed step gives 0, never NaN.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+__all__ = ["length_mask", "masked_max", "masked_mean", "masked_softmax", "weighted_mean"]
+
+
+def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
+    """True for the first `lengths[i]` of `steps` positions."""
+    return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def masked_mean(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """Mean over the observed steps; 0 for an empty row."""
+    keep = mask.unsqueeze(-1)  # B T 1
+    total = values.masked_fill(~keep, 0.0).sum(dim=1)  # B D
+    return total / keep.sum(dim=1).clamp(min=1)  # B D
+
+
+def weighted_mean(
+    values: Float[Tensor, "B T D"],
+    weights: Float[Tensor, "B T D"],
+    mask: Bool[Tensor, "B T"],
+    *,
+    floor: float = 0.1,
+) -> Float[Tensor, "B D"]:
+    """Mean over the observed steps, each weighted by `weights` ≥ 0; 0 for an empty row.
+
+    Args:
+        values: what is averaged.
+        weights: per value, in [0, 1].
+        mask: observed steps.
+        floor: added to the mean weight in the denominator: while most is kept this is the plain weighted
+            mean, and it falls to 0 as everything is removed, so that a stream can be switched off.
+    """
+    keep = mask.unsqueeze(-1)  # B T 1
+    weights = weights.masked_fill(~keep, 0.0)  # B T D
+    total = (values.masked_fill(~keep, 0.0) * weights).sum(dim=1)  # B D
+    count = keep.sum(dim=1).clamp(min=1)  # B 1
+    return total / (weights.sum(dim=1) + floor * count)  # B D
+
+
+def masked_max(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+    """Maximum over the observed steps; 0 for an empty row."""
+    keep = mask.unsqueeze(-1)  # B T 1
+    lowest = torch.finfo(values.dtype).min
+    highest = values.masked_fill(~keep, lowest).amax(dim=1)  # B D
+    return highest.masked_fill(~keep.any(dim=1), 0.0)  # B D
+
+
+def masked_softmax(scores: Float[Tensor, "*lead K"], mask: Bool[Tensor, "*#lead K"]) -> Float[Tensor, "*lead K"]:
+    """Softmax over the last axis, over True entries of `mask` only; all zeros where none is True."""
+    lowest = torch.finfo(scores.dtype).min
+    weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)

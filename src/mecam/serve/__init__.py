@@ -1,0 +1,1 @@
+"""Trained models in use: one predictor for the command line, Python and services."""

@@ -1,0 +1,144 @@
+"""Raw input → scores: what the command line and Python share."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mecam.data.datasets import Dataset
+from mecam.data.store import Store
+from mecam.errors import ModelError
+from mecam.evaluation.evaluate import predict
+from mecam.models.checkpoint import Trained, check_features, load_checkpoint
+from mecam.types import Modality, Predictions, Task, Utterance
+
+__all__ = ["Prediction", "Predictor", "load"]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says about one utterance.
+
+    Attributes:
+        id: the utterance.
+        text: its transcript, if any.
+        score: regression; None otherwise.
+        low: lower end of the interval around the score, None where the model is not calibrated.
+        high: upper end.
+        probabilities: name → probability, for classes and labels.
+        shares: modality → its part in the prediction; sums to 1 over those present.
+        kept: modality → how much of each row (for text: of each word) was kept, in (0, 1).
+    """
+
+    id: str
+    text: str | None
+    score: float | None
+    low: float | None
+    high: float | None
+    probabilities: dict[str, float] = field(default_factory=dict)
+    shares: dict[Modality, float] = field(default_factory=dict)
+    kept: dict[Modality, list[float]] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """In words: the sign of a score, the most probable class, or the labels above one half."""
+        if self.score is not None:
+            return "positive" if self.score > 0.5 else "negative" if self.score < -0.5 else "neutral"
+        above = [name for name, p in self.probabilities.items() if p >= 0.5]
+        return ", ".join(above) if above else max(self.probabilities, key=lambda name: self.probabilities[name])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; absent ones are left out."""
+        return {"label": self.label} | {key: value for key, value in vars(self).items() if value not in (None, {})}
+
+
+class Predictor:
+    """A trained model on a device.
+
+    Args:
+        trained: from `load_checkpoint`.
+        device: where to compute; None takes the GPU if there is one.
+    """
+
+    def __init__(self, trained: Trained, *, device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.trained = trained
+        trained.model.to(self.device)
+
+    @property
+    def task(self) -> Task:
+        """What the model predicts."""
+        return self.trained.checkpoint.inputs.task
+
+    def predict(self, texts: Sequence[str]) -> list[Prediction]:
+        """Predict sentences; modalities other than text are absent.
+
+        Raises: ModelError if the model does not read text.
+        """
+        if self.trained.tokenizer is None and self.trained.model.reads:
+            raise ModelError(
+                "this model reads no transcripts",
+                where=f"it was trained on {', '.join(self.trained.model.reads)}",
+                fix="give it a store with these features",
+            )
+        return self.predict_utterances([Utterance(id=str(i + 1), text=text) for i, text in enumerate(texts)])
+
+    def predict_utterances(self, utterances: Sequence[Utterance]) -> list[Prediction]:
+        """Predict utterances in memory."""
+        return self._predict(self._dataset(utterances), [u.text for u in utterances], None)
+
+    def predict_store(
+        self, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
+    ) -> list[Prediction]:
+        """Predict the utterances of a store.
+
+        Args:
+            store: with features of the same kind as the model was trained on.
+            split: one split; None takes all.
+            progress: called with (utterances done, all).
+
+        Raises: ModelError if the features differ.
+        """
+        check_features(self.trained, store)
+        indices = np.arange(len(store)) if split is None else store.split(split)
+        column = store.column("text")
+        return self._predict(self._dataset(store, indices), [column[int(i)] for i in indices], progress)
+
+    def _dataset(self, source: Store | Sequence[Utterance], indices: Any = None) -> Dataset:
+        known = self.trained.checkpoint.normaliser
+        return Dataset(source, indices, task=self.task, normaliser=known, tokenizer=self.trained.tokenizer)
+
+    def _predict(
+        self, dataset: Dataset, texts: Sequence[str | None], progress: Callable[[int, int], None] | None
+    ) -> list[Prediction]:
+        predictions = predict(self.trained.model, dataset, self.trained.collator, details=True, progress=progress)
+        half = next(iter(self.trained.checkpoint.calibration.values()), None)
+        return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
+
+    def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
+        score = float(p.prediction[i]) if self.task.kind == "regression" else None
+        known = score is not None and half is not None
+        return Prediction(
+            id=p.ids[i],
+            text=text,
+            score=score,
+            low=score - half if known else None,  # type: ignore[operator]
+            high=score + half if known else None,  # type: ignore[operator]
+            probabilities={}
+            if score is not None
+            else {name: float(p.prediction[i, c]) for c, name in enumerate(self.task.names)},
+            shares={m: float(share[i]) for m, share in p.shares.items()},
+            kept={m: kept.astype(float).round(4).tolist() for m, kept in (p.gates[i] if p.gates else {}).items()},
+        )
+
+
+def load(run: str | Path, *, device: str | None = None) -> Predictor:
+    """Load a run folder or a checkpoint folder, ready to predict.
+
+    Example:
+        mecam.load("runs/demo").predict(["I would see it again tomorrow"])[0].score
+    """
+    return Predictor(load_checkpoint(run), device=device)

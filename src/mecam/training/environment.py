@@ -1,0 +1,76 @@
+"""Under which circumstances a run was made: versions, seeds, hardware, hashes of the data."""
+
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from mecam import __version__
+from mecam.data.store import Store
+from mecam.training.results import SeedResult
+
+if TYPE_CHECKING:
+    from mecam.training.run import RunConfig
+
+__all__ = ["environment"]
+
+
+def environment(
+    config: "RunConfig", store: Store, results: Sequence[SeedResult], *, started: float, command: str
+) -> dict[str, Any]:
+    """Everything about a run that its configuration does not say, for `environment.json`."""
+    return {
+        "mecam": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "platform": platform.platform(),
+        "cpu": _cpu(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "precision": results[0].facts["precision"],
+        "seeds": [result.seed for result in results],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(sum(result.facts["seconds"] for result in results), 1),
+        "git": _git(),
+        "command": command,
+        "model": config.model,
+        "parameters": results[0].facts["parameters"],
+        "data": {
+            "name": store.name,
+            "path_name": store.path.name,
+            "count": len(store),
+            "sha256": store.manifest["sha256"],
+            "synthetic": bool(store.manifest["provenance"].get("synthetic", False)),
+            "task": store.manifest["task"],
+            "splits": {name: len(store.split(name)) for name in ("train", "valid", "test")},
+        },
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git() -> str | None:
+    """Commit of the source tree that mecam runs from, where it is one."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty"], cwd=folder, capture_output=True, text=True, timeout=5
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None if found.returncode == 0 else None

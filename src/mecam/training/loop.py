@@ -1,0 +1,338 @@
+"""The one training loop, on Lightning Fabric."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mecam.config import TrainingConfig
+from mecam.errors import TrainingError
+from mecam.models.base import Model, Phase
+from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
+from mecam.types import Batch, Output
+
+__all__ = ["Fit", "TrainingData", "choose_precision", "fit"]
+
+log = logging.getLogger(__name__)
+
+SAVE_SECONDS = 30
+"""Least time between two saves of the state that an interrupted run goes on from."""
+
+
+class TrainingData(Protocol):
+    """What the loop may see: the train split in batches, and a score on validation. Never the test split."""
+
+    steps: int
+    """Batches per epoch."""
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The train split, in an order that follows from the epoch alone."""
+
+    def validate(self, model: Model) -> dict[str, float | None]:
+        """Metrics on the validation split; `select` is the one to choose by, larger is better."""
+
+
+@dataclass
+class Fit:
+    """How a training went.
+
+    Attributes:
+        history: one row per epoch, ready for `history.csv`.
+        best: weights of the best epoch on validation.
+        best_epoch: counted from 1; 0 before the first.
+        best_score: its selection score.
+    """
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+
+
+Progress = Callable[[int, int, str], None]
+
+
+def fit(
+    model: Model,
+    data: TrainingData,
+    config: TrainingConfig,
+    *,
+    fabric: Fabric,
+    seed: int,
+    resume: Path | None = None,
+    progress: Progress | None = None,
+) -> Fit:
+    """Train, keep the weights that are best on validation, and leave the model holding them.
+
+    Args:
+        model: on any device; Fabric moves it.
+        data: train batches and the validation score.
+        config: see `TrainingConfig`.
+        fabric: launched, with devices and precision.
+        seed: of dropout; the order of the data is the data's own affair.
+        resume: file to keep the state in; an existing one is gone on from, and it is deleted at the end.
+        progress: called with (steps done, all steps, a line about the last epoch).
+
+    Raises: TrainingError if a loss is not finite, with the ids of the batch.
+    """
+    result = Fit()
+    check_phases(model)
+    if not any(p.requires_grad for p in model.parameters()):
+        return _untrained(model, data)
+    fabric.seed_everything(seed, verbose=False)
+    phases = model.phases()
+    steps = -(-data.steps // config.accumulate) * config.epochs
+    optimizers = [phase_optimizer(model, phase, config) for phase in phases]
+    step, *wrapped = fabric.setup(_Step(model), *optimizers)
+    schedule = warmup_then_decay(steps, config.warmup)
+    schedulers = [torch.optim.lr_scheduler.LambdaLR(o.optimizer, schedule) for o in wrapped]
+    average = _Average(model, config.average)
+    parts = {"model": model, "average": average, "optimizers": optimizers, "schedulers": schedulers}
+    epoch = _restore(resume, parts, result, fabric) if resume else 0
+    saved = time.monotonic()
+    while epoch < config.epochs and epoch - result.best_epoch < config.patience:
+        started = time.monotonic()
+        rates = [float(group["lr"]) for group in optimizers[0].param_groups]
+        means: dict[str, float] = {}
+        for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
+            tick = _ticker(progress, epoch, data.steps, config.epochs, result)
+            means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
+        with average.swapped_in():
+            scores = data.validate(model)
+            epoch += 1
+            if (select := scores["select"]) is not None and select > result.best_score:
+                result.best_epoch, result.best_score = epoch, select
+                result.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
+        row = {"epoch": float(epoch), "seconds": time.monotonic() - started, "learning_rate": max(rates)}
+        row |= {f"loss_{name}": value for name, value in means.items()}
+        row |= {f"valid_{name}": float("nan") if v is None else v for name, v in scores.items() if name != "select"}
+        result.history.append(row | {"best": 0.0})
+        if resume and fabric.is_global_zero and time.monotonic() - saved > SAVE_SECONDS:
+            _save(resume, parts, result, epoch)
+            saved = time.monotonic()
+    if not result.best:
+        raise TrainingError("no epoch gave a defined validation score", fix="check the labels of the valid split")
+    for row in result.history:
+        row["best"] = float(row["epoch"] == result.best_epoch)
+    model.load_state_dict(result.best)
+    if resume and fabric.is_global_zero:
+        resume.unlink(missing_ok=True)
+    return result
+
+
+def choose_precision(
+    precision: Literal["auto", "32", "bf16", "16"], model: Model, device: torch.device
+) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+    """What Fabric shall compute in.
+
+    `auto` is bf16 where the hardware multiplies it natively and there is a text encoder whose matrices are large
+    enough to gain from it, else full precision.
+    """
+    if precision != "auto":
+        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]  # type: ignore[return-value]
+    if model.text_encoder is None:
+        return "32-true"
+    if device.type == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    native = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    gains = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
+    return "bf16-mixed" if gains else "32-true"
+
+
+class _Box:
+    """Carries a batch through Fabric, which would otherwise try to rebuild the frozen dataclass."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+
+class _Step(nn.Module):
+    """Forward and losses as one module, so that Fabric's wrappers see a call that returns plain tensors."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+        self.output: Output | None = None
+
+    def forward(self, box: _Box) -> dict[str, Tensor]:
+        output = self.model(box.batch)
+        # Similarities divided by a small temperature need more digits than the encoders do.
+        with torch.autocast(box.batch.index.device.type, enabled=False):
+            losses = self.model.losses(_in_full_precision(output), box.batch)
+        self.output = output
+        return losses
+
+
+def _in_full_precision(output: Output) -> Output:
+    def full(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return value.float() if value.is_floating_point() else value
+        if isinstance(value, Output):
+            return _in_full_precision(value)
+        return {key: full(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+    return Output(**{name: full(value) for name, value in vars(output).items()})
+
+
+def _epoch(
+    step: Any,
+    phase: Phase,
+    batches: Iterator[Batch],
+    optimizer: Any,
+    scheduler: torch.optim.lr_scheduler.LambdaLR,
+    config: TrainingConfig,
+    fabric: Fabric,
+    average: "_Average",
+    tick: Callable[[], None],
+) -> dict[str, float]:
+    """One pass through the data in one phase; the mean of every loss, unweighted."""
+    step.train()
+    totals: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    for group in _groups(batches, config.accumulate):
+        for i, batch in enumerate(group):
+            batch = batch.to(fabric.device)
+            with fabric.no_backward_sync(step, enabled=i + 1 < len(group)):
+                losses = step(_Box(batch))
+                loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
+                assert isinstance(loss, Tensor)
+                if not torch.isfinite(loss):
+                    raise _not_finite(losses, batch)
+                fabric.backward(loss / len(group))
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach())
+                counts[name] = counts.get(name, 0) + 1
+            tick()
+        fabric.clip_gradients(step, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        scheduler.step()
+        average.update()
+        step.module.model.after_step(step.module.output, group[-1])
+    return {name: totals[name] / counts[name] for name in totals}
+
+
+def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+    """Batches of one optimiser step; the last group may be smaller and still counts."""
+    group: list[Batch] = []
+    for batch in batches:
+        group.append(batch)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _not_finite(losses: dict[str, Tensor], batch: Batch) -> TrainingError:
+    bad = ", ".join(f"{name} = {float(value)}" for name, value in losses.items() if not torch.isfinite(value))
+    return TrainingError(
+        f"a loss is not finite: {bad or 'their sum'}",
+        where=f"batch of {', '.join(batch.ids)}",
+        fix="look at these utterances with `mecam data check`, or lower training.learning_rate",
+    )
+
+
+class _Average:
+    """Running average of the weights; validated and kept in their place when its decay is not 0."""
+
+    def __init__(self, model: Model, decay: float) -> None:
+        self.model, self.decay = model, decay
+        self.steps = 0
+        self.values = [p.detach().clone() for p in model.parameters()] if decay else []
+
+    @torch.no_grad()
+    def update(self) -> None:
+        if not self.decay:
+            return
+        self.steps += 1
+        # Early on the average would be mostly the untrained weights: let the decay grow into its value.
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        torch._foreach_lerp_(self.values, [p.detach() for p in self.model.parameters()], 1 - decay)
+
+    def swapped_in(self) -> "_Average":
+        return self
+
+    def __enter__(self) -> None:
+        self._swap()
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for parameter, value in zip(self.model.parameters(), self.values, strict=False):
+            kept = parameter.detach().clone()
+            parameter.copy_(value)
+            value.copy_(kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps, "values": self.values}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps, self.values = state["steps"], state["values"]
+
+
+def _ticker(progress: Progress | None, epoch: int, steps: int, epochs: int, result: Fit) -> Callable[[], None]:
+    done = 0
+
+    def tick() -> None:
+        nonlocal done
+        done += 1
+        if progress:
+            best = f"best on validation so far: {-result.best_score:.3f}" if result.best_epoch else ""
+            progress(min(epoch * steps + done, epochs * steps), epochs * steps, f"epoch {epoch + 1} {best}")
+
+    return tick
+
+
+def _untrained(model: Model, data: TrainingData) -> Fit:
+    """A model without parameters is its own best state."""
+    scores = data.validate(model)
+    row = {f"valid_{name}": float("nan") if v is None else v for name, v in scores.items() if name != "select"}
+    score = scores["select"]
+    return Fit(
+        history=[{"epoch": 0.0, "seconds": 0.0, "learning_rate": 0.0, **row, "best": 1.0}],
+        best=dict(model.state_dict()),
+        best_score=float("-inf") if score is None else score,
+    )
+
+
+def _save(path: Path, parts: dict[str, Any], result: Fit, epoch: int) -> None:
+    state: dict[str, Any] = {
+        name: [p.state_dict() for p in part] if isinstance(part, list) else part.state_dict()
+        for name, part in parts.items()
+    }
+    state |= {"fit": vars(result), "epoch": epoch, "rng": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda_rng"] = torch.cuda.get_rng_state_all()
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+
+
+def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> int:
+    """Load what `_save` wrote, if anything; the number of finished epochs."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, map_location=fabric.device, weights_only=True)
+    for name, part in parts.items():
+        if isinstance(part, list):
+            for item, saved in zip(part, state[name], strict=True):
+                item.load_state_dict(saved)
+        else:
+            part.load_state_dict(state[name])
+    for name, value in state["fit"].items():
+        setattr(result, name, value)
+    torch.set_rng_state(state["rng"].cpu())
+    if "cuda_rng" in state:
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_rng"]])
+    epoch = int(state["epoch"])
+    log.info("going on after epoch %d", epoch)
+    return epoch

@@ -1,0 +1,292 @@
+"""What a run leaves behind, per seed and together: files that the report and other programs read.
+
+`metrics.json`: split → metric → {mean, std, ci95, per_seed}; under `constant` the same for the constant predictor,
+under `filter` modality → kind → {mean, std, per_seed}, under `calibration` level, half_width, coverage per split.
+"""
+
+import csv
+import itertools
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.data.datasets import Dataset
+from mecam.evaluation.evaluate import constant_predictions
+from mecam.evaluation.filter_score import filter_auroc
+from mecam.evaluation.statistics import coverage, metrics_table, summarise
+from mecam.types import TEXT, Predictions, Span, Task
+
+__all__ = ["SeedResult", "evaluation_tables", "read_predictions", "write_json", "write_predictions", "write_tables"]
+
+MAPS = 12
+"""Utterances whose filter map goes into the run folder."""
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One seed's outcome, which is all that its folder holds.
+
+    Attributes:
+        seed: the seed.
+        score: of the best epoch on validation, larger is better.
+        history: rows of `history.csv`.
+        predictions: split → predictions.
+        half_width: of the interval around a score at `level`; None where there is none.
+        facts: precision, parameters, seconds.
+    """
+
+    seed: int
+    score: float
+    history: list[dict[str, float]]
+    predictions: Mapping[str, Predictions]
+    half_width: float | None
+    facts: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """Write all files; `seed.json` comes last and says that the seed is done."""
+        write_rows(folder / "history.csv", self.history)
+        for split, predictions in self.predictions.items():
+            write_predictions(folder / f"{split}.npz", predictions)
+        content = {"seed": self.seed, "score": self.score, "half_width": self.half_width, "facts": dict(self.facts)}
+        write_json(folder / "seed.json", content)
+
+    @classmethod
+    def read(cls, folder: Path) -> "SeedResult | None":
+        """Read what `write` wrote; None if the seed is not done."""
+        if not (folder / "seed.json").is_file():
+            return None
+        content = json.loads((folder / "seed.json").read_text(encoding="utf-8"))
+        with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
+            history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        splits = [split for split in ("train", "valid", "test") if (folder / f"{split}.npz").is_file()]
+        predictions = {split: read_predictions(folder / f"{split}.npz") for split in splits}
+        return cls(history=history, predictions=predictions, **content)
+
+
+def write_tables(
+    out: Path,
+    splits: Mapping[str, Dataset],
+    prior: tuple[float, ...],
+    level: float,
+    results: Sequence[SeedResult],
+) -> dict[str, Any]:
+    """Write metrics.json, history.csv, predictions.csv, filter_maps.json and embeddings.npz; return the metrics."""
+    metrics = evaluation_tables(splits, [result.predictions for result in results], prior)
+    widths = [result.half_width for result in results if result.half_width is not None]
+    if len(widths) == len(results):
+        metrics["calibration"] = {
+            "level": level,
+            "half_width": float(np.mean(widths)),
+            "coverage": {split: _coverage(split, results) for split in results[0].predictions},
+        }
+    write_json(out / "metrics.json", metrics)
+    write_rows(out / "history.csv", ({"seed": r.seed, **row} for r in results for row in r.history))
+    best = max(results, key=lambda result: result.score)
+    shown = "test" if "test" in best.predictions else "valid"
+    write_rows(out / "predictions.csv", _prediction_rows(splits[shown].task, results))
+    write_json(out / "filter_maps.json", _filter_maps(splits[shown], best, shown))
+    write_embeddings(out / "embeddings.npz", results[0].predictions[shown])
+    return metrics
+
+
+def evaluation_tables(
+    splits: Mapping[str, Dataset], predictions: Sequence[Mapping[str, Predictions]], prior: tuple[float, ...]
+) -> dict[str, Any]:
+    """Metrics of every labelled split, the constant predictor beside, and how well the filter finds what was put in.
+
+    Args:
+        splits: split → data set.
+        predictions: per seed, split → predictions with details.
+        prior: what the constant predictor says.
+    """
+    metrics: dict[str, Any] = {}
+    constant: dict[str, Any] = {}
+    for split in predictions[0]:
+        seeds = [seed[split] for seed in predictions]
+        if seeds[0].truth is None:
+            continue
+        task = splits[split].task
+        metrics[split] = metrics_table(task, seeds)
+        constant[split] = metrics_table(task, [constant_predictions(task, seeds[0], prior)])
+    metrics["constant"] = constant
+    shown = "test" if "test" in splits and "test" in predictions[0] else next(iter(predictions[0]))
+    found = _filter_tables(splits[shown], [seed[shown] for seed in predictions])
+    if found:
+        metrics["filter"] = found
+    return metrics
+
+
+def _filter_tables(dataset: Dataset, seeds: Sequence[Predictions]) -> dict[str, Any]:
+    """Modality → kind → AUROC over seeds; empty where nothing is known to be injected or nothing is filtered."""
+    spans = [utterance.injected for utterance in dataset]
+    if not any(spans) or not any(seeds[0].gates):
+        return {}
+    per_seed = [filter_auroc(predictions, spans) for predictions in seeds]
+    table: dict[str, Any] = {}
+    for modality, kinds in per_seed[0].items():
+        rows = {kind: summarise([seed[modality][kind] for seed in per_seed]) for kind in kinds}
+        table[modality] = {kind: {k: v for k, v in row.items() if k != "ci95"} for kind, row in rows.items()}
+    return table
+
+
+def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
+    values = []
+    for result in results:
+        p, width = result.predictions[split], result.half_width
+        if p.truth is None or width is None:
+            return None
+        values.append(coverage(p.truth, p.prediction - width, p.prediction + width))
+    return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
+
+
+def _prediction_rows(task: Task, results: Sequence[SeedResult]) -> Iterable[dict[str, Any]]:
+    for result in results:
+        for split, p in result.predictions.items():
+            for i, name in enumerate(p.ids):
+                row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
+                row |= prediction_columns(task, p, i, result.half_width)
+                yield row | {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
+
+
+def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | None) -> dict[str, Any]:
+    """One prediction as columns: score and interval, class and probabilities, or a probability per label."""
+    truth = None if p.truth is None else p.truth[i]
+    if task.kind == "regression":
+        value = float(p.prediction[i])
+        ends = (None, None) if half_width is None else (value - half_width, value + half_width)
+        known = None if truth is None else round(float(truth), 6)  # float32 labels read as people wrote them
+        return {"truth": known, "prediction": value, "low": ends[0], "high": ends[1]}
+    odds = {f"prob_{name}": float(p.prediction[i, c]) for c, name in enumerate(task.names)}
+    if task.kind == "classes":
+        true_name = None if truth is None else task.names[int(truth)]
+        return {"truth": true_name, "prediction": task.names[int(p.prediction[i].argmax())], **odds}
+    present = [name for c, name in enumerate(task.names) if p.prediction[i, c] >= 0.5]
+    true = None if truth is None else "|".join(name for c, name in enumerate(task.names) if truth[c] > 0)
+    return {"truth": true, "prediction": "|".join(present), **odds}
+
+
+def _filter_maps(dataset: Dataset, result: SeedResult, split: str) -> list[dict[str, Any]]:
+    """A few utterances with what was kept: first those with known negative information, spread over the kinds."""
+    p = result.predictions[split]
+    utterances = list(dataset)
+    by_kind: dict[str, list[int]] = {}
+    for i, utterance in enumerate(utterances):
+        for kind in {f"{s.modality} {s.kind}" for s in utterance.injected} or {"clean"}:
+            by_kind.setdefault(kind, []).append(i)
+    order = list(
+        dict.fromkeys(places[turn] for turn in range(MAPS) for places in by_kind.values() if turn < len(places))
+    )
+    maps = []
+    for i in sorted(order[:MAPS]):
+        if p.gates and p.gates[i]:
+            columns = prediction_columns(dataset.task, p, i, result.half_width)
+            fields = {key: columns.get(key) for key in ("truth", "prediction", "low", "high")}
+            maps.append(
+                {"id": p.ids[i], "text": utterances[i].text, **fields, "modalities": _map_of(utterances[i], p, i)}
+            )
+    return maps
+
+
+def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
+    modalities = {}
+    for modality, kept in p.gates[i].items():
+        spans: list[Span] = [span for span in utterance.injected if span.modality == modality]
+        times = utterance.intervals.get(modality)
+        labels = (utterance.text or "").split()[: len(kept)] if modality == TEXT and utterance.tokens else None
+        seconds: list[float] | None = None if times is None else times[:, 0].tolist()
+        if modality == TEXT and len(utterance.words) == len(kept):
+            seconds = [word.start for word in utterance.words]
+        modalities[modality] = {
+            "kept": np.round(kept.astype(float), 4).tolist(),
+            "labels": labels,
+            "seconds": None if seconds is None or not np.isfinite(seconds).all() else seconds,
+            "injected": p.injected[i][modality].tolist() if spans else None,
+            "kinds": sorted({span.kind for span in spans}),
+        }
+    return modalities
+
+
+def write_embeddings(path: Path, predictions: Predictions) -> None:
+    """`before_<modality>`, `after_<modality>` and `truth` as NPZ; nothing for models without a filter."""
+    if not predictions.embeddings or predictions.truth is None:
+        return
+    _write_npz(path, {**predictions.embeddings, "truth": predictions.truth})
+
+
+def write_predictions(path: Path, p: Predictions) -> None:
+    """Predictions as NPZ; maps of rows are concatenated with offsets."""
+    arrays: dict[str, NDArray[Any]] = {
+        "ids": np.array(p.ids, np.str_),
+        "videos": np.array(p.videos, np.str_),
+        "prediction": p.prediction,
+    }
+    if p.truth is not None:
+        arrays["truth"] = p.truth
+    arrays |= {f"share {m}": share for m, share in p.shares.items()}
+    arrays |= {f"embedding {name}": e for name, e in p.embeddings.items()}
+    for modality in sorted({m for row in p.gates for m in row}):
+        rows = [row.get(modality, np.empty(0, np.float32)) for row in p.gates]
+        marks = [row.get(modality, np.empty(0, np.bool_)) for row in p.injected]
+        arrays[f"gate {modality}"] = np.concatenate(rows)
+        arrays[f"injected {modality}"] = np.concatenate(marks)
+        arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
+    _write_npz(path, arrays)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Inverse of `write_predictions`."""
+    with np.load(path, allow_pickle=False) as file:
+        arrays = {key: file[key] for key in file.files}
+
+    def named(prefix: str) -> dict[str, NDArray[Any]]:
+        return {key[len(prefix) :]: value for key, value in arrays.items() if key.startswith(prefix)}
+
+    count = len(arrays["ids"])
+    maps: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {}) for _ in range(count)]
+    for modality, offsets in named("offsets ").items():
+        for i, (start, stop) in enumerate(itertools.pairwise(offsets)):
+            if stop > start:
+                maps[i][0][modality] = arrays[f"gate {modality}"][start:stop]
+                maps[i][1][modality] = arrays[f"injected {modality}"][start:stop]
+    return Predictions(
+        ids=tuple(arrays["ids"].tolist()),
+        videos=tuple(arrays["videos"].tolist()),
+        prediction=arrays["prediction"],
+        truth=arrays.get("truth"),
+        gates=[kept for kept, _ in maps],
+        injected=[marked for _, marked in maps],
+        shares=named("share "),
+        embeddings=named("embedding "),
+    )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON, whole or not at all; a NaN is an error, not a value."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write CSV with the union of the rows' columns, whole or not at all."""
+    rows = list(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    partial = path.with_name(f".{path.stem}.partial.npz")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **dict(arrays))
+    os.replace(partial, path)

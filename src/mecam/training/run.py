@@ -1,0 +1,368 @@
+"""A whole run: configuration → data → model → fit, for every seed → evaluate → run folder.
+
+    runs/name/
+      config.yaml         resolved configuration; training it again gives this run again
+      environment.json    versions, seeds, hardware, hashes of the data
+      seeds/1111/         one folder per seed: checkpoint, history, predictions (see `results`)
+      checkpoint/         that of the seed which is best on validation
+      metrics.json  history.csv  predictions.csv  filter_maps.json  embeddings.npz  report.html
+
+A run that was interrupted is gone on with by giving the same command again: finished seeds are kept as they are.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from lightning_fabric import Fabric
+
+from mecam.config import DataConfig, TrainingConfig, decode, dump_yaml
+from mecam.data.collate import Collator, batches, encode_labels
+from mecam.data.datasets import Dataset
+from mecam.data.normalise import Normaliser
+from mecam.data.store import Store
+from mecam.errors import ConfigError, DataError, TrainingError
+from mecam.evaluation.evaluate import predict
+from mecam.evaluation.metrics import score
+from mecam.evaluation.report import write_report
+from mecam.evaluation.statistics import conformal_quantile
+from mecam.models.base import Inputs, Model
+from mecam.models.checkpoint import Checkpoint, Trained, build_model, load_checkpoint, save_checkpoint
+from mecam.models.constant import constant_prediction
+from mecam.models.registry import MODELS
+from mecam.training.environment import environment
+from mecam.training.loop import Progress, choose_precision, fit
+from mecam.training.results import SeedResult, write_json, write_tables
+from mecam.types import Predictions, Task
+
+__all__ = ["RunConfig", "train"]
+
+log = logging.getLogger(__name__)
+
+LEVEL = 0.9
+"""Probability that the interval around a score is made to cover."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that a run depends on beside the data.
+
+    Attributes:
+        model: name in the registry.
+        options: the model's own configuration.
+        data: batching.
+        training: the loop.
+        seeds: how many, counting up from `training.seed`.
+        accelerator: `auto`, `cpu`, `cuda`, as Lightning Fabric names them.
+        devices: how many.
+        strategy: Fabric's: `auto`, `ddp`, `fsdp` …
+    """
+
+    model: str
+    options: Any
+    data: DataConfig = field(default_factory=DataConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    seeds: int = 1
+    accelerator: str = "auto"
+    devices: int = 1
+    strategy: str = "auto"
+
+    @classmethod
+    def decode(cls, values: dict[str, Any]) -> "RunConfig":
+        """Build from plain values: `model` (a mapping with `name`, or a name), `data`, `training`, and the rest.
+
+        Raises: ConfigError with every problem found.
+        """
+        values = dict(values)
+        model = values.pop("model", {})
+        model = {"name": model} if isinstance(model, str) else dict(model or {})
+        name = model.pop("name", "mecam")
+        if name not in MODELS:
+            raise ConfigError(f"no model is called {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
+        plain = {key: values.pop(key) for key in ("seeds", "accelerator", "devices", "strategy") if key in values}
+        parts = {"data": DataConfig, "training": TrainingConfig}
+        unknown = sorted(set(values) - set(parts))
+        if unknown:
+            raise ConfigError(
+                f"no such group of options: {', '.join(unknown)}",
+                where="configuration",
+                fix="groups are model, data and training",
+            )
+        problems = []
+        decoded: dict[str, Any] = {}
+        for key, kind, given in [("model", MODELS[name].config, model)] + [
+            (key, kind, values.get(key) or {}) for key, kind in parts.items()
+        ]:
+            try:
+                decoded[key] = decode(kind, given, where=key)
+            except ConfigError as error:
+                problems.append(error.what)
+        if problems:
+            raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option with its default")
+        options = decoded.pop("model")
+        return cls(model=name, options=options, **decoded, **plain)
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, which `decode` reads back."""
+        options = yaml.safe_load(dump_yaml({"o": self.options}))["o"]
+        return dump_yaml(
+            {
+                "model": {"name": self.model, **options},
+                "data": self.data,
+                "training": self.training,
+                "seeds": self.seeds,
+                "accelerator": self.accelerator,
+                "devices": self.devices,
+                "strategy": self.strategy,
+            }
+        )
+
+
+class SplitData:
+    """The train and valid splits, as the loop sees them."""
+
+    def __init__(
+        self,
+        train: Dataset,
+        valid: Dataset,
+        collator: Collator,
+        config: RunConfig,
+        *,
+        views: bool,
+        fabric: Fabric,
+        seed: int,
+    ) -> None:
+        self._train, self._valid, self._collator, self._config = train, valid, collator, config
+        self._view_rate = config.training.view_rate if views else None
+        self._part = (fabric.global_rank, fabric.world_size)
+        self._seed = seed
+        total = -(-len(train) // config.data.batch_size)
+        self.steps = -(-total // fabric.world_size)
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The train split in the order of this seed and epoch."""
+        return batches(
+            self._train,
+            self._collator,
+            self._config.data.batch_size,
+            shuffle_seed=self._seed * 10_000 + epoch,
+            view_rate=self._view_rate,
+            part=self._part,
+        )
+
+    def validate(self, model: Model) -> dict[str, float | None]:
+        """Metrics on validation, and under `select` the one to choose by, larger is better."""
+        predictions = predict(model, self._valid, self._collator)
+        assert predictions.truth is not None
+        scores = score(self._valid.task, predictions.prediction, predictions.truth)
+        name = selection_metric(self._valid.task, self._config.training.select)
+        if name not in scores:
+            raise ConfigError(
+                f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(scores)}"
+            )
+        value = scores[name]
+        return {**scores, "select": None if value is None else (-value if name == "mae" else value)}
+
+
+def selection_metric(task: Task, select: str) -> str:
+    """The validation metric that chooses a checkpoint."""
+    if select != "auto":
+        return select
+    return {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind]
+
+
+def train(
+    config: RunConfig,
+    store: Store,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Path:
+    """Train every seed, evaluate on validation and test, write the run folder.
+
+    Args:
+        config: what to train and how.
+        store: with a train and a valid split; a test split is evaluated once, at the end.
+        out: the run folder; one with the same configuration and data is gone on with.
+        overwrite: begin anew whatever lies there.
+        progress: called with (steps done, all steps, what is being done).
+        command: for the report.
+
+    Returns: the run folder.
+    Raises: MecamError for anything that a user can mend.
+    """
+    started = time.time()
+    _claim(out, config, store, overwrite=overwrite)
+    normaliser = Normaliser.fit(store, store.split("train"), clip=config.data.clip)
+    inputs = _inputs(store)
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=config.strategy)
+    fabric.launch()
+    results = []
+    for number in range(config.seeds):
+        seed = config.training.seed + number
+        label = f"seed {seed} ({number + 1} of {config.seeds})" if config.seeds > 1 else "training"
+        results.append(_seed(config, store, inputs, normaliser, out / "seeds" / str(seed), seed, label, progress))
+    if fabric.is_global_zero:
+        best = max(results, key=lambda result: result.score)
+        _copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
+        trained = load_checkpoint(out)
+        splits = {name: split_dataset(store, name, trained) for name in results[0].predictions}
+        write_tables(out, splits, inputs.prior, LEVEL, results)
+        facts = environment(config, store, results, started=started, command=command)
+        write_json(out / "environment.json", facts)
+        write_report(out)
+    fabric.barrier()
+    return out
+
+
+def _seed(
+    config: RunConfig,
+    store: Store,
+    inputs: Inputs,
+    normaliser: Normaliser,
+    folder: Path,
+    seed: int,
+    label: str,
+    progress: Progress | None,
+) -> SeedResult:
+    """Train and evaluate one seed, unless its folder shows that this has been done."""
+    done = SeedResult.read(folder)
+    if done is not None:
+        return done
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    model, tokenizer = build_model(config.model, config.options, inputs, config.data)
+    checkpoint = Checkpoint(
+        name=config.model,
+        options=config.options,
+        inputs=inputs,
+        data=config.data,
+        normaliser=normaliser,
+        calibration={},
+        data_name=store.name,
+        synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
+    )
+    trained = Trained(model, checkpoint, tokenizer)
+    splits = {name: split_dataset(store, name, trained) for name in ("train", "valid", "test")}
+    for name in ("train", "valid"):
+        splits[name].require_labels(name)
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy=config.strategy,
+        precision=choose_precision(config.training.precision, model, _device(config)),
+    )
+    fabric.launch()
+    data = SplitData(
+        splits["train"], splits["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
+    )
+
+    def tick(done: int, total: int, note: str) -> None:
+        if progress:
+            progress(done, total, f"{label}, {note}")
+
+    began = time.time()
+    fitted = fit(model, data, config.training, fabric=fabric, seed=seed, resume=folder / "resume.pt", progress=tick)
+    seconds = time.time() - began
+    labelled = [name for name in ("valid", "test") if len(splits[name])]
+    predictions = {name: predict(model, splits[name], trained.collator, details=True) for name in labelled}
+    half_width = _half_width(inputs.task, predictions["valid"])
+    calibration = {} if half_width is None else {str(LEVEL): half_width}
+    result = SeedResult(
+        seed=seed,
+        score=fitted.best_score,
+        history=fitted.history,
+        predictions=predictions,
+        half_width=half_width,
+        facts={
+            "seconds": seconds,
+            "precision": str(fabric._precision.precision),
+            "parameters": sum(p.numel() for p in model.parameters()),
+        },
+    )
+    if fabric.is_global_zero:
+        save_checkpoint(
+            folder / "checkpoint", replace(trained, checkpoint=replace(checkpoint, calibration=calibration))
+        )
+        result.write(folder)
+    fabric.barrier()
+    return result
+
+
+def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
+    """One split of a store as the model reads it."""
+    return Dataset(
+        store,
+        store.split(split),
+        task=trained.checkpoint.inputs.task,
+        normaliser=trained.checkpoint.normaliser,
+        tokenizer=trained.tokenizer,
+    )
+
+
+def _inputs(store: Store) -> Inputs:
+    labels = store.column("label")
+    known = [labels[i] for i in store.split("train") if labels[i] is not None]
+    if not known:
+        raise DataError("the train split has no labelled utterance", where=str(store.path))
+    prior = constant_prediction(store.task, encode_labels(store.task, known))
+    return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior)
+
+
+def _half_width(task: Task, valid: Predictions) -> float | None:
+    """Half width of the interval around a score, from the validation errors (split conformal)."""
+    if task.kind != "regression" or valid.truth is None:
+        return None
+    return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)
+
+
+def _device(config: RunConfig) -> torch.device:
+    cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return torch.device("cuda" if cuda else "cpu")
+
+
+def _claim(out: Path, config: RunConfig, store: Store, *, overwrite: bool) -> None:
+    """Make the run folder, or find the same run in it."""
+    text = config.to_yaml() + dump_yaml({"store": {"name": store.name, "sha256": store.manifest["sha256"]}})
+    path = out / "config.yaml"
+    if overwrite and path.exists():
+        shutil.rmtree(out)
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise TrainingError(
+            "this folder holds a run of another configuration or other data",
+            where=str(out),
+            fix="choose another --out, or add --overwrite",
+        )
+    if out.exists() and not path.exists() and any(out.iterdir()):
+        raise TrainingError("this folder is not empty and holds no run", where=str(out), fix="choose another --out")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        partial = out / ".config.yaml.partial"
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise TrainingError(f"cannot write here: {error.strerror}", where=str(out)) from error
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    """Hard links where the file system allows: a checkpoint can be large."""
+
+    def link(src: str, dst: str) -> None:
+        try:
+            os.link(src, dst)
+        except OSError:
+            shutil.copy2(src, dst)
+
+    if target.exists():
+        shutil.rmtree(target)
+    shutil.copytree(source, target, copy_function=link)
