@@ -235,7 +235,7 @@ def _merged(rows: Sequence[Row], findings: Findings) -> Row:
             speaker=merged.speaker or row.speaker,
             text=row.text if merged.text is None else merged.text,
             words=merged.words or row.words,
-            labels={**row.labels, **merged.labels},
+            labels={**merged.labels, **row.labels, **{k: v for k, v in merged.labels.items() if v == v}},
             unimodal={**row.unimodal, **merged.unimodal},
             interval=row.interval if math.isnan(merged.interval[0]) else merged.interval,
             early=row.early if math.isnan(merged.interval[0]) else merged.early,
