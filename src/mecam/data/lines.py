@@ -101,7 +101,7 @@ def utterance_fields(record: Any, words: Any) -> dict[str, Any]:
     """
     nan = math.nan
     try:
-        return {
+        fields = {
             "id": record["id"],
             "split": record["split"],
             "video": record["video"],
@@ -119,6 +119,12 @@ def utterance_fields(record: Any, words: Any) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"an utterance is damaged: {type(error).__name__} {error}") from error
+    for name, kinds in _KINDS:
+        if not isinstance(fields[name], kinds):
+            raise DataError(f"an utterance is damaged: its {name} is {fields[name]!r:.60}")
+    if type(fields["label"]) is int:
+        fields["label"] = float(fields["label"])
+    return fields
 
 
 def _plain(label: Any) -> Any:
@@ -146,6 +152,14 @@ def _line_starts(data: mmap.mmap) -> "array[int]":
     if starts[-1].size == 0 or starts[-1][-1] != len(data):
         starts.append(np.array([len(data)]))
     return array("q", np.concatenate(starts).astype(np.int64).tobytes())
+
+
+_KINDS: tuple[tuple[str, Any], ...] = (
+    *((name, str) for name in ("id", "split", "video", "speaker")),
+    ("text", str | None),
+    ("label", int | float | str | dict | None),
+    ("unimodal", dict),
+)
 
 
 def _refuse(name: str) -> float:

@@ -118,7 +118,12 @@ class Store:
                 if rows[1] is not None:
                     intervals[modality] = rows[1]
         words = () if self._words is None else self._words[index]
-        return Utterance(streams=streams, intervals=intervals, **utterance_fields(self._records[index], words))
+        try:
+            fields = utterance_fields(self._records[index], words)
+        except DataError as error:
+            where = f"{self.path} → utterance {index}"
+            raise DataError(error.what, where=error.where or where, fix="import or extract again") from error
+        return Utterance(streams=streams, intervals=intervals, **fields)
 
     def __iter__(self) -> Iterator[Utterance]:
         return (self[index] for index in range(len(self)))
@@ -149,6 +154,10 @@ class Store:
     def rows(self, modality: Modality) -> NDArray[np.float32]:
         """All rows of one modality, memory-mapped: sum of lengths × D."""
         return self._tables[modality].values
+
+    def has_intervals(self, modality: Modality) -> bool:
+        """True when the rows of a modality have times."""
+        return self._tables[modality].intervals is not None
 
     def verify(self) -> None:
         """Compare every file with its SHA-256 in the manifest.
@@ -356,7 +365,9 @@ def label_fits(label: object, task: Task) -> bool:
         return isinstance(label, int | float)
     if task.kind == "classes":
         return label in task.names
-    return isinstance(label, Mapping) and set(label) <= set(task.names)
+    if not isinstance(label, Mapping) or not set(label) <= set(task.names):
+        return False
+    return all(isinstance(value, int | float) for value in label.values())
 
 
 def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -369,7 +380,7 @@ def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
 
 def _field(record: Any, name: str) -> Any:
     if not isinstance(record, dict):
-        raise DataError(f"an utterance is damaged: {record!r:.60}", fix="import or extract again")
+        raise DataError(f"an utterance is damaged: {record!r:.60}", where=UTTERANCES, fix="import or extract again")
     return record.get(name)
 
 
