@@ -141,7 +141,7 @@ def score_bins(task: Task, values: Numbers, *, family: str | None = None) -> tup
         return _sims_bins(numbers, SIMS_EDGES["acc5"]), _names_between([-1.0, *SIMS_EDGES["acc5"], 1.0])
     if _whole(task):
         low, high = int(task.low), int(task.high)
-        names = [f"{step:+d}" if low < 0 else str(step) for step in range(low, high + 1)]
+        names = [str(step).replace("-", "−") for step in range(low, high + 1)]
         return sums.rounded(numbers, low, high).astype(np.int64) - low, names
     cuts = np.linspace(task.low, task.high, 6)
     return np.digitize(numbers, cuts[1:-1], right=True), _names_between(cuts.tolist())
@@ -244,7 +244,7 @@ def _sims_bins(values: Array, edges: Sequence[float]) -> NDArray[np.int64]:
 
 
 def _names_between(edges: Sequence[float]) -> list[str]:
-    return [f"({low:g}, {high:g}]" for low, high in pairwise(edges)]
+    return [f"({low:g}, {high:g}]".replace("-", "−") for low, high in pairwise(edges)]
 
 
 # --- classes and emotions --------------------------------------------------------------------------------

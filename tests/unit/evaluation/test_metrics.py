@@ -208,7 +208,7 @@ def test_score_bins_of_mosi_are_the_classes_of_acc7():
     rng = np.random.default_rng(0)
     prediction, truth = rng.normal(0, 2, 300), rng.uniform(-3, 3, 300)
     (p, names), (t, _) = score_bins(MOSI, prediction), score_bins(MOSI, truth)
-    assert names == ["-3", "-2", "-1", "+0", "+1", "+2", "+3"]
+    assert names == ["−3", "−2", "−1", "0", "1", "2", "3"]
     matrix = confusion_matrix(p, t, 7)
     assert matrix.trace() / 300 == metrics_for(MOSI)["acc7"](prediction, truth)
 

@@ -49,8 +49,8 @@ def slow_bootstrap(task, seeds, resamples, seed):
 @pytest.mark.parametrize("task", [MOSI, CLASSES], ids=["scores", "classes"])
 def test_bootstrap_equals_slow_loops(task):
     seeds = [predictions(seed, task=task) for seed in range(3)]
-    table = metrics_table(task, seeds, resamples=60, seed=5)
-    drawn = slow_bootstrap(task, seeds, resamples=60, seed=5)
+    table = metrics_table(task, seeds, resamples=30, seed=5)
+    drawn = slow_bootstrap(task, seeds, resamples=30, seed=5)
     for name, entry in table.items():
         means = [np.mean([one[name] for one in resample]) for resample in drawn]
         assert entry["ci95"] == pytest.approx(np.quantile(means, (0.025, 0.975)).tolist(), abs=1e-12)
@@ -80,14 +80,14 @@ def test_intervals_respect_that_utterances_of_a_video_resemble_each_other():
 def test_interval_covers_the_true_value():
     """Over many data sets with video effects, the 95 % interval of MAE holds the true MAE about that often."""
     inside = 0
-    for trial in range(200):
+    for trial in range(120):
         rng = np.random.default_rng(trial)
         video = np.repeat(np.arange(40), 5)
         error = rng.normal(0, 1, 40)[video] + rng.normal(0, 1, 200)  # N(0, √2): E|e| = √(2/π)·√2
         sample = Predictions(tuple(map(str, range(200))), tuple(map(str, video)), error, np.zeros(200))
-        low, high = metrics_table(MOSI, [sample], resamples=400)["mae"]["ci95"]
+        low, high = metrics_table(MOSI, [sample], resamples=300)["mae"]["ci95"]
         inside += low <= math.sqrt(4 / math.pi) <= high
-    assert 0.89 <= inside / 200 <= 0.99
+    assert 0.88 <= inside / 120 <= 1.0 - 1 / 120
 
 
 def test_a_constant_predictor_has_no_corr_and_says_so():
@@ -160,11 +160,11 @@ def test_permutation_test_finds_a_real_difference_and_its_sign():
 
 def test_permutation_p_values_are_uniform_under_no_difference():
     values = []
-    for trial in range(200):
+    for trial in range(120):
         a, b = predictions(1000 + trial), predictions(5000 + trial)
-        values.append(paired_permutation_test(MOSI, [a], [b], "mae", permutations=199).p_value)
-    assert np.mean(np.array(values) <= 0.1) == pytest.approx(0.1, abs=0.06)
-    assert np.mean(np.array(values) <= 0.5) == pytest.approx(0.5, abs=0.1)
+        values.append(paired_permutation_test(MOSI, [a], [b], "mae", permutations=99).p_value)
+    assert np.mean(np.array(values) <= 0.1) == pytest.approx(0.1, abs=0.08)
+    assert np.mean(np.array(values) <= 0.5) == pytest.approx(0.5, abs=0.13)
 
 
 def test_the_same_predictions_differ_by_nothing():

@@ -1,0 +1,282 @@
+"""The report's figures, as plain Plotly JSON: data in, one dictionary out.
+
+A colour `var(--name)` is a variable of `style.css`; the page's script puts its value in, so that a
+figure follows the reader's light or dark theme. Nothing here reads files or writes HTML.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.evaluation.sums import Array
+from mecam.types import Task
+
+__all__ = [
+    "Figure",
+    "confusion",
+    "curves",
+    "embedding",
+    "histogram",
+    "plane",
+    "predicted_against_true",
+    "reliability",
+    "shares",
+    "thinned",
+    "thinning",
+]
+
+Figure: TypeAlias = dict[str, Any]
+
+MOST_POINTS = 1500
+"""More dots than this make a page slow and a picture no clearer."""
+
+DIVERGING = [[0.0, "var(--negative)"], [0.5, "var(--neutral)"], [1.0, "var(--positive)"]]
+CLASS_COLOURS = 8
+
+
+def curves(history: Sequence[Mapping[str, float | None]], key: str) -> Figure:
+    """One column of the history over epochs: a line per seed, the kept epoch marked."""
+    data: list[dict[str, Any]] = []
+    for seed in sorted({row["seed"] for row in history if row["seed"] is not None}):
+        rows = [row for row in history if row["seed"] == seed and row.get(key) is not None]
+        epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
+        kept = [bool(row.get("best")) for row in rows]
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "x": epochs,
+                "y": values,
+                "line": {"color": "var(--accent)", "width": 1.5},
+                "marker": {
+                    "color": ["var(--paper)" if best else "var(--accent)" for best in kept],
+                    "size": [9 if best else 3 for best in kept],
+                    "line": {"color": "var(--accent)", "width": [2 if best else 0 for best in kept]},
+                },
+                "opacity": 0.75,
+                "hovertemplate": f"seed {seed:.0f}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+            }
+        )
+    return _figure(data, _axis("epoch", dtick=None, nticks=6), _axis("", nticks=5))
+
+
+def predicted_against_true(truth: Array, prediction: Array, task: Task, half_width: float | None) -> Figure:
+    """Scores as dots around the diagonal, between the lines of the interval where there is one."""
+    shown = thinned(len(truth))
+    ends = [task.low, task.high]
+    lines: list[tuple[float, str]] = [(0.0, "solid")]
+    if half_width is not None:
+        lines += [(half_width, "dot"), (-half_width, "dot")]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": ends,
+            "y": [end + shift for end in ends],
+            "line": {"color": "var(--muted)", "width": 1, "dash": dash},
+            "hoverinfo": "skip",
+        }
+        for shift, dash in lines
+    ]
+    data.append(
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": truth[shown].tolist(),
+            "y": np.round(prediction[shown], 4).tolist(),
+            "marker": {"color": "var(--accent)", "size": 6, "opacity": 0.4},
+            "hovertemplate": "true %{x:.2f}, predicted %{y:.2f}<extra></extra>",
+        }
+    )
+    return _figure(data, _axis("true"), _axis("predicted"))
+
+
+def histogram(values: Array, title: str) -> Figure:
+    """How often each value occurs, with a line at zero."""
+    counts, edges = np.histogram(values, bins=min(40, max(10, round(len(values) ** 0.5))))
+    data = [
+        {
+            "type": "bar",
+            "x": ((edges[:-1] + edges[1:]) / 2).tolist(),
+            "y": counts.tolist(),
+            "width": float(edges[1] - edges[0]),
+            "marker": {"color": "var(--accent)", "opacity": 0.7},
+            "hovertemplate": "%{x:.2f}: %{y}<extra></extra>",
+        }
+    ]
+    zero = {
+        "type": "line",
+        "x0": 0,
+        "x1": 0,
+        "yref": "paper",
+        "y0": 0,
+        "y1": 1,
+        "line": {"color": "var(--ink)", "width": 1},
+    }
+    return _figure(data, _axis(title), _axis("utterances", rangemode="tozero"), shapes=[zero])
+
+
+def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
+    """Counts in cells that are shaded by their share of the true class."""
+    totals = counts.sum(axis=1, keepdims=True)
+    share = counts / np.maximum(totals, 1)
+    labels = [html.escape(name) for name in names]
+    data = [
+        {
+            "type": "heatmap",
+            "z": np.round(share, 4).tolist(),
+            "x": labels,
+            "y": labels,
+            "text": [[str(count) if count else "" for count in row] for row in counts.tolist()],
+            "texttemplate": "%{text}",
+            "colorscale": [[0.0, "var(--paper)"], [1.0, "var(--accent)"]],
+            "zmin": 0,
+            "zmax": 1,
+            "showscale": False,
+            "xgap": 2,
+            "ygap": 2,
+            "hovertemplate": "true %{y}, predicted %{x}: %{z:.0%} of the true<extra></extra>",
+        }
+    ]
+    x, y = _axis("predicted", type="category", showgrid=False), _axis("true", type="category", showgrid=False)
+    return _figure(data, x, {**y, "autorange": "reversed"}, height=max(320, 42 * len(names) + 90))
+
+
+def reliability(promised: Sequence[float], kept: Sequence[float | None], titles: tuple[str, str]) -> Figure:
+    """What was promised against what came true; on the diagonal the two agree."""
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [0, 1],
+            "y": [0, 1],
+            "line": {"color": "var(--muted)", "width": 1},
+            "hoverinfo": "skip",
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "x": list(promised),
+            "y": list(kept),
+            "line": {"color": "var(--accent)", "width": 2},
+            "marker": {"color": "var(--accent)", "size": 7},
+            "hovertemplate": "%{x:.0%} → %{y:.1%}<extra></extra>",
+        },
+    ]
+    return _figure(
+        data,
+        _axis(titles[0], range=[0, 1.02], tickformat=".0%"),
+        _axis(titles[1], range=[0, 1.02], tickformat=".0%"),
+    )
+
+
+def shares(values: Mapping[str, Array]) -> Figure:
+    """How each modality's share spreads over utterances, as box plots."""
+    data = [
+        {
+            "type": "box",
+            "name": html.escape(name),
+            "x": np.round(share[thinned(len(share))], 4).tolist(),
+            "orientation": "h",
+            "boxpoints": False,
+            "line": {"color": "var(--accent)", "width": 1.5},
+            "fillcolor": "var(--tint)",
+            "hoverinfo": "x",
+        }
+        for name, share in values.items()
+    ]
+    figure = _figure(
+        data,
+        _axis("share of the prediction", range=[0, 1], tickformat=".0%"),
+        _axis("", autorange="reversed", showgrid=False),
+        height=80 + 60 * len(values),
+    )
+    return figure
+
+
+def plane(embeddings: Array, truth: Array) -> Array:
+    """Project N × D embeddings on their first two principal axes: N × 2.
+
+    The first axis points to where the truth grows, so that pictures of different runs can be compared.
+    """
+    centred = embeddings - embeddings.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    flat = np.zeros((len(centred), 2))
+    flat[:, : min(2, len(axes))] = centred @ axes[:2].T
+    for axis in (0, 1):
+        if np.dot(flat[:, axis], truth - truth.mean()) < 0:
+            flat[:, axis] *= -1
+    return flat
+
+
+def embedding(points: Array, truth: Array, task: Task) -> Figure:
+    """Utterances in two dimensions (N × 2), coloured by their truth (N)."""
+    shown = thinned(len(points))
+    marker: dict[str, Any] = {"size": 5, "opacity": 0.75}
+    if task.kind == "regression":
+        marker |= {"color": truth[shown].tolist(), "colorscale": DIVERGING, "cmin": task.low, "cmax": task.high}
+        text = [f"{value:.2f}" for value in truth[shown]]
+    else:
+        marker["color"] = [f"var(--class{int(value) % CLASS_COLOURS})" for value in truth[shown]]
+        text = [html.escape(task.names[int(value)]) for value in truth[shown]]
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": np.round(points[shown, 0], 4).tolist(),
+            "y": np.round(points[shown, 1], 4).tolist(),
+            "marker": marker,
+            "text": text,
+            "hovertemplate": "true %{text}<extra></extra>",
+        }
+    ]
+    hidden = {"showticklabels": False, "zeroline": False, "showgrid": False, "showline": True, "mirror": True}
+    margin = {"l": 2, "r": 2, "t": 2, "b": 2}
+    return _figure(data, _axis("", **hidden), _axis("", **hidden), height=190, margin=margin)
+
+
+def thinned(count: int) -> NDArray[np.int64]:
+    """At most `MOST_POINTS` of `count` positions, evenly spread."""
+    if count <= MOST_POINTS:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, MOST_POINTS).astype(np.int64))
+
+
+def thinning(count: int) -> str:
+    """What a caption must say when not every utterance is drawn."""
+    kept = len(thinned(count))
+    return "" if kept == count else f" {kept} of {count} utterances are drawn."
+
+
+def _axis(title: str, **options: Any) -> dict[str, Any]:
+    return {
+        "title": {"text": title, "standoff": 8},
+        "gridcolor": "var(--line)",
+        "linecolor": "var(--line)",
+        "zerolinecolor": "var(--line)",
+        "tickfont": {"color": "var(--muted)"},
+        "automargin": True,
+        "fixedrange": True,  # on a phone, a finger on a figure scrolls the page
+        **{key: value for key, value in options.items() if value is not None},
+    }
+
+
+def _figure(data: Sequence[Any], x: dict[str, Any], y: dict[str, Any], *, height: int = 320, **layout: Any) -> Figure:
+    return {
+        "data": list(data),
+        "layout": {
+            "xaxis": x,
+            "yaxis": y,
+            "height": height,
+            "margin": {"l": 48, "r": 12, "t": 10, "b": 44},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"color": "var(--ink)", "size": 12, "family": "system-ui, sans-serif"},
+            "hoverlabel": {"bgcolor": "var(--paper)", "bordercolor": "var(--line)", "font": {"color": "var(--ink)"}},
+            "showlegend": False,
+            **layout,
+        },
+    }

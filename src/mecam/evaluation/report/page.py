@@ -1,0 +1,89 @@
+"""A run folder → `report.html`: one file that works from disk, offline, on paper and on a phone."""
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+
+from plotly.offline import get_plotlyjs
+
+from mecam.errors import TrainingError
+from mecam.evaluation.report import cases, insides, scores
+from mecam.evaluation.report.markup import escape
+from mecam.evaluation.report.record import RunRecord
+
+__all__ = ["write_report"]
+
+SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
+    ("results", "Results", scores.results),
+    ("training", "Training", insides.training),
+    ("answers", "Predictions", scores.answers),
+    ("calibration", "Calibration", scores.calibration),
+    ("shares", "Modalities", insides.shares),
+    ("filter", "Filter", insides.filter_score),
+    ("maps", "Filter maps", cases.filter_maps),
+    ("embeddings", "Embeddings", insides.embeddings),
+    ("hard", "Hard utterances", cases.hard),
+    ("made", "How it was made", insides.made),
+)
+"""Key, name in the table of contents, and what writes its content; one that returns "" is left out."""
+
+# The page may run what is written in it and load nothing from anywhere.
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+
+
+def write_report(run: Path) -> Path:
+    """Write the report of a finished run into its folder.
+
+    Reads `config.yaml`, `environment.json`, `metrics.json`, `history.csv` and `predictions.csv`, and where
+    they exist `filter_maps.json` and `embeddings.npz`; nothing outside the folder.
+
+    Args:
+        run: the run folder.
+
+    Returns: the path of `report.html`, about 5 MB, nearly all of it Plotly's script.
+    Raises: TrainingError if a file is missing or damaged, or the folder cannot be written to.
+    """
+    page = _page(RunRecord.read(run))
+    path, partial = run / "report.html", run / ".report.html.partial"
+    try:
+        partial.write_text(page, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise TrainingError(f"the report cannot be written: {error.strerror}", where=str(path)) from error
+    return path
+
+
+def _page(run: RunRecord) -> str:
+    written = [(key, name, write(run)) for key, name, write in SECTIONS]
+    present = [(key, name, text) for key, name, text in written if text]
+    links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in present)
+    title = escape(f"{run.name} on {run.data.get('name', 'data')}")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{title} · mecam report</title>
+<style>
+{_asset("style.css")}</style>
+</head>
+<body>
+<header>
+{scores.headline(run)}
+<nav aria-label="Contents">{links}</nav>
+</header>
+<main>
+{"".join(f'<section id="{key}">{text}</section>' for key, _, text in present)}</main>
+<noscript><p class="note">The figures need JavaScript; tables, texts and filter maps do not.</p></noscript>
+<script>{get_plotlyjs()}</script>
+<script>
+{_asset("figures.js")}</script>
+</body>
+</html>
+"""
+
+
+def _asset(name: str) -> str:
+    return resources.files("mecam.evaluation.report").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,218 @@
+"""What a run folder says about a run, read for the report.
+
+Only files of the folder are read, and only as data. A file that a run may lack (`filter_maps.json`,
+`embeddings.npz`) reads as nothing; one that it must have is an error that names it.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import TrainingError
+from mecam.evaluation.sums import Array
+from mecam.types import Modality, Task
+
+__all__ = ["Answers", "RunRecord"]
+
+Row = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What every seed answered on one split, utterances in the same order: S seeds, N utterances.
+
+    Attributes:
+        ids: N utterance ids.
+        texts: N transcripts, None where the run folder does not hold them.
+        truth: N scores, or N class names joined by "|" where there may be several; None if unlabelled.
+        prediction: N scores or names, of the seeds together.
+        scores: S × N scores (regression) or S × N × C probabilities.
+        low: N, lower ends of the intervals, mean over seeds; None where there are none.
+        high: N, upper ends.
+        shares: modality → N, mean over seeds.
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str | None, ...]
+    truth: NDArray[Any] | None
+    prediction: NDArray[Any]
+    scores: Array
+    low: Array | None
+    high: Array | None
+    shares: Mapping[Modality, Array]
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run folder, in memory.
+
+    Attributes:
+        folder: where it lies.
+        config: the resolved YAML, as text.
+        environment: versions, hardware, data.
+        metrics: split → metric → {mean, std, ci95, per_seed}, and `constant`, `filter`, `calibration`.
+        history: one row per seed and epoch; None where a value is missing.
+        rows: of `predictions.csv`, as they are.
+        filter_maps: what was kept of a few utterances.
+        embeddings: `before_<modality>`, `after_<modality>`, `truth`.
+    """
+
+    folder: Path
+    config: str
+    environment: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    history: Sequence[Mapping[str, float | None]]
+    rows: Sequence[Row]
+    filter_maps: Sequence[Mapping[str, Any]]
+    embeddings: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunRecord":
+        """Read a finished run.
+
+        Raises: TrainingError if a file is missing or cannot be read.
+        """
+        return cls(
+            folder=folder,
+            config=_text(folder / "config.yaml"),
+            environment=_json(folder / "environment.json"),
+            metrics=_json(folder / "metrics.json"),
+            history=[{key: _number(value) for key, value in row.items()} for row in _rows(folder / "history.csv")],
+            rows=_rows(folder / "predictions.csv"),
+            filter_maps=_json(folder / "filter_maps.json") if (folder / "filter_maps.json").exists() else [],
+            embeddings=_arrays(folder / "embeddings.npz"),
+        )
+
+    @cached_property
+    def task(self) -> Task:
+        """What the data set asks for."""
+        found = self.environment.get("data", {}).get("task", {})
+        try:
+            low, high = float(found.get("low", -3)), float(found.get("high", 3))
+            return Task(found["kind"], low, high, tuple(found.get("names", ())))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise _broken(self.folder / "environment.json", f"data.task is {found!r}") from error
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.environment.get("model", "model"))
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What `environment.json` says about the data."""
+        found: Mapping[str, Any] = self.environment.get("data", {})
+        return found
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that have metrics, the one that counts first."""
+        return [split for split in ("test", "valid", "train") if split in self.metrics]
+
+    @cached_property
+    def answers(self) -> Mapping[str, Answers]:
+        """Split → answers, the one that counts first."""
+        present = {row["split"] for row in self.rows}
+        return {split: self._answers(split) for split in ("test", "valid", "train") if split in present}
+
+    @property
+    def labelled(self) -> tuple[str, Answers] | None:
+        """The first split whose truth is known, and the answers on it."""
+        return next(((split, given) for split, given in self.answers.items() if given.truth is not None), None)
+
+    def _answers(self, split: str) -> Answers:
+        seeds: dict[str, dict[str, Row]] = {}
+        for row in self.rows:
+            if row["split"] == split:
+                seeds.setdefault(row["seed"], {})[row["id"]] = row
+        tables = list(seeds.values())
+        ids = tuple(tables[0])
+        if any(set(table) != set(ids) for table in tables):
+            raise _broken(self.folder / "predictions.csv", f"the seeds answer different utterances of {split}")
+        ordered = [[table[name] for name in ids] for table in tables]
+        truth = [row["truth"] for row in ordered[0]]
+        known = all(truth) or (self.task.kind == "multilabel" and any(truth))
+        scores = self._scores(ordered)
+        texts = {str(one["id"]): one.get("text") for one in self.filter_maps}
+        return Answers(
+            ids=ids,
+            texts=tuple(row.get("text") or texts.get(row["id"]) for row in ordered[0]),
+            truth=np.array([float(t) for t in truth] if self.task.kind == "regression" else truth) if known else None,
+            prediction=self._together(scores),
+            scores=scores,
+            low=_column(ordered, "low"),
+            high=_column(ordered, "high"),
+            shares=self._shares(ordered),
+        )
+
+    def _scores(self, ordered: Sequence[Sequence[Row]]) -> Array:
+        if self.task.kind == "regression":
+            return np.array([[float(row["prediction"]) for row in rows] for rows in ordered])
+        columns = [f"prob_{name}" for name in self.task.names]
+        return np.array([[[float(row[column]) for column in columns] for row in rows] for rows in ordered])
+
+    def _together(self, scores: Array) -> NDArray[Any]:
+        """The seeds' mean score, or the names that their mean probability chooses."""
+        mean = scores.mean(axis=0)
+        if self.task.kind == "regression":
+            return np.asarray(mean)
+        names = np.array(self.task.names)
+        if self.task.kind == "classes":
+            return np.asarray(names[mean.argmax(axis=1)])
+        return np.array(["|".join(names[row >= 0.5]) for row in mean])
+
+    def _shares(self, ordered: Sequence[Sequence[Row]]) -> dict[Modality, Array]:
+        names = [key.removeprefix("share_") for key in ordered[0][0] if key.startswith("share_")]
+        found = {name: _column(ordered, f"share_{name}") for name in names}
+        return {name: values for name, values in found.items() if values is not None}
+
+
+def _column(ordered: Sequence[Sequence[Row]], key: str) -> Array | None:
+    """Mean over seeds of a numeric column; None if it is missing anywhere."""
+    cells = [[_number(row.get(key)) for row in rows] for rows in ordered]
+    if any(cell is None for row in cells for cell in row):
+        return None
+    return np.asarray(np.array(cells, np.float64).mean(axis=0))
+
+
+def _number(cell: str | None) -> float | None:
+    value = float(cell) if cell else math.nan
+    return value if math.isfinite(value) else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _broken(path, f"{path.name} cannot be read") from error
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise _broken(path, f"{path.name} is no JSON: {error}") from error
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _broken(path: Path, what: str) -> TrainingError:
+    return TrainingError(what, where=str(path), fix="give the folder of a finished run, or train it again")

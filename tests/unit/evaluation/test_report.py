@@ -1,0 +1,348 @@
+"""The report: complete, self-contained, safe against what stands in the data, honest about what is missing."""
+
+import csv
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+from fake_run import EMOTIONS, SCORES, SENTENCES, make_run
+
+from mecam.errors import TrainingError
+from mecam.evaluation.report import figures as drawing
+from mecam.evaluation.report import write_report
+from mecam.evaluation.report.record import RunRecord
+from mecam.types import Task
+
+SECTIONS = [
+    "results",
+    "training",
+    "answers",
+    "calibration",
+    "shares",
+    "filter",
+    "maps",
+    "embeddings",
+    "hard",
+    "made",
+]
+VOID = {"meta", "br", "wbr", "img", "hr", "input", "link"}
+
+
+class Page(HTMLParser):
+    """The page without Plotly's script: sections, figures, visible text; every tag closed in its order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.specs, self.words, self.open, self.scripts, self.loads = [], [], [], [], 0, []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag == "section":
+            self.sections.append(values["id"])
+        self.loads += [value for name, value in attributes if name in ("src", "href") and not value.startswith("#")]
+        if tag == "script":
+            self.scripts += 1
+        if tag not in VOID:
+            self.open.append((tag, values.get("class")))
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.open.pop()[0] == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == ("script", "spec"):
+            self.specs.append(json.loads(data))
+        elif self.open and self.open[-1][0] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "scores")
+
+
+@pytest.fixture(scope="module")
+def source(run):
+    return write_report(run).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(source):
+    return Page(source)
+
+
+@pytest.fixture(scope="module")
+def emotions(tmp_path_factory):
+    folder = make_run(tmp_path_factory.mktemp("runs") / "classes", EMOTIONS, synthetic=False)
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_every_section_is_there_and_linked(page, source):
+    assert page.sections == SECTIONS
+    assert re.findall(r'<a href="#(\w+)">', source) == SECTIONS
+
+
+def test_the_page_loads_nothing_from_anywhere(page, source):
+    assert page.loads == []
+    assert "default-src 'none'" in source
+    style = source[source.index("<style>") : source.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_plotly_is_inlined_once(source):
+    assert source.count("plotly.js v") == 1
+    assert "Plotly.react" in source
+
+
+def test_results_stand_beside_the_constant_predictor(run, page):
+    metrics = json.loads((run / "metrics.json").read_text())
+    for name in ("mae", "corr", "acc7", "acc2_has0", "f1_nonzero"):
+        entry = metrics["test"][name]
+        percent = name not in ("mae", "corr")
+        shown = f"{100 * entry['mean']:.1f} %" if percent else f"{entry['mean']:.3f}"
+        assert shown in page.text
+    assert f"{metrics['constant']['test']['mae']['mean']:.3f}" in page.text
+    low, high = metrics["test"]["mae"]["ci95"]
+    assert f"{low:.3f} to {high:.3f}" in page.text
+
+
+def test_the_better_one_is_marked_in_the_direction_of_the_metric(tmp_path):
+    folder = make_run(tmp_path / "run")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["test"]["mae"]["mean"], metrics["constant"]["test"]["mae"]["mean"] = 1.5, 1.25
+    metrics["test"]["acc7"]["mean"], metrics["constant"]["test"]["acc7"]["mean"] = 0.5, 0.25
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert '<span class="better">✓ 1.250</span>' in text
+    assert '<span class="better">✓ 1.500' not in text
+    assert '<span class="better">✓ 50.0 %' in text
+
+
+def test_a_synthetic_corpus_is_called_so_and_a_real_one_is_not(page, emotions):
+    badge = "Synthetic corpus: not comparable with real data"
+    assert badge in page.text
+    assert badge not in emotions.text
+
+
+def test_text_from_the_data_is_never_markup(source, page):
+    assert "<b>camera</b> work is not bad at all & I would watch it again" in page.text
+    assert "test_0<script>" in page.text
+    assert "<of everything>" in page.text
+    assert page.scripts == len(page.specs) + 2
+
+
+def test_every_figure_is_valid_plotly(page, emotions):
+    assert len(page.specs) > 12
+    assert len(emotions.specs) > 8
+    for spec in [*page.specs, *emotions.specs]:
+        plain = json.loads(re.sub(r"var\(--(\w+)\)", "#123456", json.dumps(spec)))
+        go.Figure(plain)  # raises on anything that Plotly does not know
+
+
+def test_every_colour_is_defined_in_both_themes(source):
+    used = set(re.findall(r"var\(--(\w+(?:-\w+)*)\)", source[: source.index("plotly.js v")]))
+    themes = re.findall(r":root[^{]*\{([^}]*--paper[^}]*)\}", source)
+    assert len(themes) == 2
+    light, dark = (set(re.findall(r"--([\w-]+):", theme)) for theme in themes)
+    assert used - {"kept", "shade"} <= light
+    assert light - {"serif"} == dark
+
+
+def test_worst_utterances_come_first_with_their_text(run, page):
+    record = RunRecord.read(run)
+    given = record.answers["test"]
+    worst = int(np.argmax(np.abs(given.prediction - given.truth)))
+    hard = page.text[page.text.index("Largest errors") :]
+    assert given.ids[worst] in hard
+    first = min(hard.index(name) for name in given.ids if name in hard)
+    assert hard.index(given.ids[worst]) == first
+    assert hard.count("predicted") == 10
+    assert "Least certain" not in page.text  # all intervals are equally wide
+    assert any(sentence and sentence in hard for sentence in SENTENCES)
+
+
+def test_least_certain_utterances_are_listed_where_certainty_differs(run, tmp_path, emotions):
+    assert "Least certain" in emotions.text
+    folder = make_run(tmp_path / "run")
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["high"] = float(row["high"]) + (2 if row["id"].startswith("test_77<") else 0)
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    text = Page(write_report(folder).read_text(encoding="utf-8")).text
+    least = text[text.index("Least certain") :]
+    assert least.index("test_77<script>") < min(least.find(f"test_{i}<") % 10**9 for i in range(120) if i != 77)
+
+
+def test_filter_maps_show_words_and_the_true_place_in_time(source):
+    words = re.findall(r'<span class="word( injected)?" style="--kept:([\d.]+)" title="[^"]*">([^<]*)</span>', source)
+    assert [label for _, _, label in words[:5]] == ["I", "really", "loved", "the", "acting"]
+    assert [bool(mark) for mark, _, _ in words[:5]] == [False, False, False, True, True]
+    assert float(words[3][1]) == 0.1
+    strip = re.search(r'<div class="strip"><span>audio</span>(.*?)</div>', source).group(1)
+    assert 'viewBox="0 0 300 1"' in strip
+    assert '<rect x="60" width="60" height="1" class="injected"' in strip
+    cells = re.findall(r'x="(\d+)" width="(\d+)" height="1" style="--kept:([\d.]+)"', strip)
+    assert sum(int(width) for _, width, _ in cells) == 300
+    for start, width, kept in cells:
+        if int(start) >= 60 and int(start) + int(width) <= 120:
+            assert float(kept) < 0.5
+        elif int(start) + int(width) <= 60 or int(start) >= 120:
+            assert float(kept) > 0.5
+
+
+def test_training_curves_have_a_line_per_seed_and_mark_the_kept_epoch(page):
+    curves = [spec for spec in page.specs if "seed" in spec["data"][0].get("hovertemplate", "")]
+    assert len(curves) == 6  # mae, corr, acc2_nonzero, and three loss terms; uar is no metric of this task
+    assert all(line["marker"]["size"].count(9) == 1 for line in curves[0]["data"])
+    assert all(len(line["x"]) == 9 for line in curves[1]["data"])  # corr was undefined in the first epoch
+
+
+def test_how_it_was_made_is_told_in_full(page):
+    made = page.text[page.text.index("How it was made mecam train") :]
+    for fact in (
+        "2.13.0+cpu",
+        "Some CPU @ 2.40GHz",
+        "1111, 1112, 1113",
+        "5 min 12 s",
+        "0123456789abcdef" * 4,
+        "abc1234",
+    ):
+        assert fact in made
+    assert "mecam train --data stores/made-up --out runs/fake --seeds 3" in made
+    assert "width: 64" in made
+
+
+def test_classes_have_their_own_sections(emotions):
+    assert emotions.sections == SECTIONS
+    for words in ("uar", "Confidence against accuracy", "Least probability for the true class", "surprised"):
+        assert words in emotions.text
+    assert "Residuals" not in emotions.text
+
+
+def test_what_is_absent_is_left_out(tmp_path):
+    """A plain model: no filter, no shares, no intervals, one seed, no words."""
+    folder = make_run(tmp_path / "run")
+    (folder / "filter_maps.json").unlink()
+    (folder / "embeddings.npz").unlink()
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics.pop("filter")
+    metrics.pop("calibration")
+    for table in (metrics["test"], metrics["valid"]):
+        for entry in table.values():
+            entry["std"], entry["ci95"] = None, None
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["seed"] == "1111"]
+    kept = ["split", "seed", "id", "video", "truth", "prediction"]
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.sections == ["results", "training", "answers", "hard", "made"]
+    assert "None" not in page.text
+    assert "nan" not in page.text.split()
+
+
+def test_several_labels_make_a_report_without_scores_of_one(tmp_path):
+    folder = make_run(tmp_path / "run", EMOTIONS)
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["data"]["task"]["kind"] = "multilabel"
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (folder / "embeddings.npz").unlink()
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    rows[0]["truth"] = ""  # none of the emotions
+    rows[1]["truth"] = "calm|sad"
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert page.sections == ["results", "training", "shares", "filter", "maps", "made"]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv"])
+def test_a_run_that_is_not_whole_is_refused_by_name(tmp_path, name):
+    folder = make_run(tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(TrainingError, match=name):
+        write_report(folder)
+    assert not (folder / "report.html").exists()
+    assert not list(folder.glob(".*"))
+
+
+def test_damaged_json_is_refused(tmp_path):
+    folder = make_run(tmp_path / "run")
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(TrainingError, match="no JSON"):
+        write_report(folder)
+
+
+def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
+    folder = make_run(tmp_path / "run")
+    before = RunRecord.read(folder).answers["test"]
+    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = [row for row in rows if row["seed"] == "1111"]
+    others = [row for row in rows if row["seed"] != "1111"][::-1]
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(first + others)
+    after = RunRecord.read(folder).answers["test"]
+    assert after.ids == before.ids
+    np.testing.assert_allclose(after.prediction, before.prediction)
+    assert after.scores.shape == (3, 120)
+
+
+def test_plane_finds_the_plane_and_points_its_axes_to_the_truth():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-3, 3, 400)
+    basis, _ = np.linalg.qr(rng.normal(size=(10, 2)))
+    flat = np.column_stack([-truth, rng.normal(0, 0.5, 400)])
+    points = drawing.plane(flat @ basis.T + 4, truth)
+    assert np.corrcoef(points[:, 0], truth)[0, 1] > 0.99
+    assert np.linalg.norm(points) == pytest.approx(np.linalg.norm(flat - flat.mean(axis=0)))
+    assert drawing.plane(np.ones((5, 1)), truth[:5]).shape == (5, 2)
+
+
+def test_many_utterances_are_thinned_and_it_is_said():
+    assert drawing.thinning(1500) == ""
+    assert drawing.thinning(20_000) == " 1500 of 20000 utterances are drawn."
+    shown = drawing.thinned(20_000)
+    assert shown[0] == 0
+    assert shown[-1] == 19_999
+    figure = drawing.predicted_against_true(np.zeros(20_000), np.zeros(20_000), SCORES, None)
+    assert len(figure["data"][-1]["x"]) == 1500
+
+
+def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
+    folder = make_run(tmp_path / "run")
+    environment = json.loads((folder / "environment.json").read_text())
+    environment["data"]["task"] = "regression"
+    (folder / "environment.json").write_text(json.dumps(environment))
+    with pytest.raises(TrainingError, match="data\\.task"):
+        write_report(folder)
+
+
+def test_a_range_of_its_own_is_drawn_in_it(tmp_path):
+    folder = make_run(tmp_path / "run", Task("regression", 1.0, 5.0))
+    assert "answers" in Page(write_report(folder).read_text(encoding="utf-8")).sections
