@@ -1,0 +1,43 @@
+# Two commands for a newcomer; each does all of its own set-up.
+#   make demo   train MECAM on the built-in corpus and write runs/demo/report.html
+#   make test   run the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test lint clean help
+
+help:
+	@sed -n 's/^#   /  /p' Makefile
+
+demo: $(VENV)/installed
+	@$(BIN)/mecam demo
+
+test: $(VENV)/installed-dev
+	@$(BIN)/pytest -q
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("mecam needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 10) else None'
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mecam and what it needs into $(VENV) (once; a minute or two)"
+	@$(PIP) --editable ".[offline]"
+	@touch $@
+
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mecam and its test tools into $(VENV) (once; a minute or two)"
+	@$(PIP) --editable ".[offline,dev]"
+	@touch $@ $(VENV)/installed
