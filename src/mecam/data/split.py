@@ -4,6 +4,7 @@ No recording ever lies in two splits. Every choice is drawn from a seed and depe
 """
 
 import csv
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -55,7 +56,7 @@ def random_splits(
 
     Raises: DataError if there are fewer units than splits.
     """
-    if min(shares) < 0 or shares[0] <= 0:
+    if not all(0 <= share < math.inf for share in shares) or shares[0] <= 0:
         raise DataError(f"shares {shares} make no split: train must be above 0, none below")
     wanted = {split: share / sum(shares) for split, share in zip(SPLITS, shares, strict=True) if share > 0}
     return _dealt(store, unit, wanted, seed)
