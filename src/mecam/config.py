@@ -8,7 +8,7 @@ import dataclasses
 import difflib
 import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -154,7 +154,7 @@ def dump_yaml(config: Mapping[str, Any]) -> str:
     return yaml.safe_dump(_without_tuples(plain), sort_keys=False, allow_unicode=True)
 
 
-def _unknown_keys(kind: Any, values: Any, where: str) -> typing.Iterator[str]:
+def _unknown_keys(kind: Any, values: Any, where: str) -> Iterator[str]:
     if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
         return
     types = typing.get_type_hints(kind)

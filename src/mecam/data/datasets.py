@@ -1,6 +1,7 @@
 """One split of a store, ready for a model: normalised features, tokenised text."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class Dataset:
         self._indices = np.arange(len(utterances)) if indices is None else indices
         self.task = task
         self._normaliser = normaliser
+        self._tokenized = tokenizer is not None
         self._tokens: dict[int, tuple[tuple[int, ...], ...]] = {}
         if tokenizer is not None:
             texts = [(i, text) for i, text in enumerate(self._column("text")) if text]
@@ -51,8 +53,10 @@ class Dataset:
         utterance = self._source[int(self._indices[position])]
         if self._normaliser is not None:
             utterance = self._normaliser(utterance)
-        if position in self._tokens:
-            utterance = Utterance(**{**vars(utterance), "tokens": self._tokens[position]})
+        if self._tokenized:
+            # Precomputed text features beside the transcript would be corrupted in its place, and read by no one.
+            streams = {m: rows for m, rows in utterance.streams.items() if m != TEXT}
+            utterance = replace(utterance, streams=streams, tokens=self._tokens.get(position))
         return utterance
 
     def __iter__(self) -> Iterator[Utterance]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from lightning_fabric import Fabric
@@ -25,6 +25,7 @@ SAVE_SECONDS = 30
 """Least time between two saves of the state that an interrupted run goes on from."""
 
 
+@runtime_checkable
 class TrainingData(Protocol):
     """What the loop may see: the train split in batches, and a score on validation. Never the test split."""
 

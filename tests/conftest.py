@@ -1,0 +1,45 @@
+"""Fixtures that many tests share."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import tiny
+from mecam.data.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data beside the repository; absent on most machines."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("real data is not part of the project: no ../shared/data here")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a tiny text encoder with its tokenizer."""
+    return tiny.make_encoder(tmp_path_factory.mktemp("encoders") / "tiny-bert")
+
+
+@pytest.fixture(scope="session", params=list(tiny.TASKS))
+def any_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store of every task in turn: four modalities, absent ones, missing rows, injected spans."""
+    task = tiny.TASKS[request.param]
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / request.param, task, tiny.utterances(task))
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same for scores. Shared by all tests: read it, never change it."""
+    task = tiny.TASKS["regression"]
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / "scores", task, tiny.utterances(task))
