@@ -38,7 +38,7 @@ class Update(Protocol):
 
 @contextmanager
 def progress(description: str) -> Iterator[Update]:
-    """Show a bar on stderr while the block runs; it vanishes afterwards.
+    """Show a bar on stderr while the block runs; it vanishes afterwards. Where stderr is no terminal, one line.
 
     Args:
         description: what is being done, in a few words.
@@ -53,7 +53,9 @@ def progress(description: str) -> Iterator[Update]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as bar:
+    if not err.is_terminal:
+        err.print(f"{description} …")
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         said = description
 
