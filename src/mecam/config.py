@@ -129,7 +129,7 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
     Args:
         kind: a frozen dataclass, possibly of further dataclasses.
         values: nested mappings of plain values.
-        where: the group's name, for messages.
+        where: the group's name, for messages; empty at the top.
 
     Raises: ConfigError listing every unknown key (with a suggestion) and every bad value.
     """
@@ -138,7 +138,7 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
         result = TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         for item in error.errors():
-            place = ".".join([where, *(str(part) for part in item["loc"])])
+            place = _dotted(where, *item["loc"])
             problems.append(f"{place}: {item['msg'].lower()}, got {item['input']!r}")
     if problems:
         raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option and its default")
@@ -161,11 +161,15 @@ def _unknown_keys(kind: Any, values: Any, where: str) -> Iterator[str]:
     known = [item.name for item in dataclasses.fields(kind)]
     for key, value in values.items():
         if key in known:
-            yield from _unknown_keys(types[key], value, f"{where}.{key}")
+            yield from _unknown_keys(types[key], value, _dotted(where, key))
         else:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
-            yield f"{where}.{key}: no such option; {hint}"
+            yield f"{_dotted(where, key)}: no such option; {hint}"
+
+
+def _dotted(*parts: object) -> str:
+    return ".".join(str(part) for part in parts if part != "")
 
 
 def _copied(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Utterances to batches: the only place that pads."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def encode_labels(task: Task, labels: Sequence[object]) -> NDArray[np.float32] |
     """
     try:
         if task.kind == "regression":
-            return np.array(labels, np.float32)
+            return np.array([float(label) for label in labels], np.float32)  # type: ignore[arg-type]
         if task.kind == "classes":
             return np.array([task.names.index(str(label)) for label in labels], np.int64)
         rows = [[float(label.get(name, 0.0) > 0) for name in task.names] for label in labels]  # type: ignore[attr-defined]
@@ -100,7 +101,7 @@ def batches(
     """
     plan = _plan(dataset.sizes(), size, shuffle_seed)
     which, count = part
-    plan += plan[: -len(plan) % count]
+    plan += (plan * count)[: -len(plan) % count]
     partners = dataset.partners() if view_rate is not None else None
     for number in range(which, len(plan), count):
         index = plan[number]
@@ -111,7 +112,7 @@ def batches(
         rng = np.random.default_rng((shuffle_seed or 0, number))
         unk = collator.tokenizer.unk if collator.tokenizer else None
         views = [
-            corrupted_view(u, rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk)
+            corrupted_view(_as_read(u), rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk)
             for u, i in zip(utterances, index, strict=True)
         ]
         yield collator.with_view(utterances, views, index=index)
@@ -133,7 +134,12 @@ def _plan(sizes: NDArray[np.int64], size: int, seed: int | None) -> list[list[in
 
 
 def _partner(dataset: Dataset, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
-    return dataset[int(rng.choice(candidates))] if len(candidates) else None
+    return _as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
+
+
+def _as_read(utterance: Utterance) -> Utterance:
+    """Without the transcript, of which a model reads the tokens only: of a long text, fewer words than it has."""
+    return replace(utterance, text=None, words=())
 
 
 def _features(utterances: Sequence[Utterance], modality: Modality, width: int) -> Stream:

@@ -1,6 +1,6 @@
 """Train-only feature normalisation, robust to outliers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +40,10 @@ class Normaliser:
         return cls(centre, scale, clip)
 
     def __call__(self, utterance: Utterance) -> Utterance:
-        """Return the utterance with normalised streams; rows that are missing altogether stay NaN."""
+        """Return the utterance with normalised streams, those it knows; rows that are missing altogether stay NaN."""
         streams = {}
-        for modality, values in utterance.streams.items():
+        for modality in self.centre.keys() & utterance.streams.keys():
+            values = utterance.streams[modality]
             normal = (values - self.centre[modality]) / self.scale[modality]
             np.clip(normal, -self.clip, self.clip, out=normal)
             missing = np.isnan(normal)
@@ -50,6 +51,11 @@ class Normaliser:
                 normal[missing & ~missing.all(axis=1, keepdims=True)] = 0.0
             streams[modality] = normal
         return Utterance(**{**vars(utterance), "streams": streams})
+
+    def only(self, modalities: Collection[Modality]) -> "Normaliser":
+        """Return the part that concerns these modalities; it leaves all others out of an utterance."""
+        known = [modality for modality in modalities if modality in self.centre]
+        return Normaliser({m: self.centre[m] for m in known}, {m: self.scale[m] for m in known}, self.clip)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""

@@ -20,7 +20,8 @@ class Tokenizer:
 
     Args:
         name: see `resolve_text_encoder`.
-        max_tokens: most ids of one text, special ones included; the rest is cut at a word's end.
+        max_tokens: most ids of one text, special ones included; the rest is cut at a word's end. The
+            encoder's own limit holds where it is lower.
 
     Attributes:
         start: special ids before every text.
@@ -45,7 +46,7 @@ class Tokenizer:
         self.start, self.end = tuple(whole[:at]), tuple(whole[at + len(probe) :])
         self.unk: int = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-        self.max_tokens = max_tokens
+        self.max_tokens = min(max_tokens, tokenizer.model_max_length)
 
     def __call__(self, texts: Sequence[str]) -> list[tuple[tuple[int, ...], ...]]:
         """Return one tuple of ids per word, per text."""

@@ -24,7 +24,7 @@ import torch
 import yaml
 from lightning_fabric import Fabric
 
-from mecam.config import DataConfig, TrainingConfig, decode, dump_yaml
+from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
@@ -70,9 +70,9 @@ class RunConfig:
     options: Any
     data: DataConfig = field(default_factory=DataConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
-    seeds: int = 1
+    seeds: Count = 1
     accelerator: str = "auto"
-    devices: int = 1
+    devices: Count = 1
     strategy: str = "auto"
 
     @classmethod
@@ -81,34 +81,26 @@ class RunConfig:
 
         Raises: ConfigError with every problem found.
         """
-        values = dict(values)
-        model = values.pop("model", {})
-        model = {"name": model} if isinstance(model, str) else dict(model or {})
-        name = model.pop("name", "mecam")
-        if name not in MODELS:
+        # `config.yaml` of a run also records the store; that is no option. An empty group is an absent one.
+        values = {key: value for key, value in values.items() if key != "store" and value is not None}
+        given = values.pop("model", {})
+        given = {"name": given} if isinstance(given, str) else given
+        name = given.get("name", "mecam") if isinstance(given, dict) else given
+        if not isinstance(name, str) or name not in MODELS:
             raise ConfigError(f"no model is called {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
-        plain = {key: values.pop(key) for key in ("seeds", "accelerator", "devices", "strategy") if key in values}
-        parts = {"data": DataConfig, "training": TrainingConfig}
-        unknown = sorted(set(values) - set(parts))
-        if unknown:
-            raise ConfigError(
-                f"no such group of options: {', '.join(unknown)}",
-                where="configuration",
-                fix="groups are model, data and training",
-            )
-        problems = []
-        decoded: dict[str, Any] = {}
-        for key, kind, given in [("model", MODELS[name].config, model)] + [
-            (key, kind, values.get(key) or {}) for key, kind in parts.items()
-        ]:
-            try:
-                decoded[key] = decode(kind, given, where=key)
-            except ConfigError as error:
-                problems.append(error.what)
+        problems, options = [], None
+        try:
+            chosen = {key: value for key, value in given.items() if key != "name"}
+            options = decode(MODELS[name].config, chosen, where="model")
+        except ConfigError as error:
+            problems.append(error.what)
+        try:
+            config = decode(cls, {**values, "model": name, "options": options}, where="")
+        except ConfigError as error:
+            problems.append(error.what)
         if problems:
             raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option with its default")
-        options = decoded.pop("model")
-        return cls(model=name, options=options, **decoded, **plain)
+        return config
 
     def to_yaml(self) -> str:
         """The resolved configuration, which `decode` reads back."""
@@ -247,7 +239,7 @@ def _seed(
         options=config.options,
         inputs=inputs,
         data=config.data,
-        normaliser=normaliser,
+        normaliser=normaliser.only(model.reads),
         calibration={},
         data_name=store.name,
         synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
