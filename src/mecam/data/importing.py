@@ -23,6 +23,10 @@ from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
 __all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
 
 
+RELEASE_EVERY = 200
+"""Utterances after which pages of the source files are given back; a few cost as much as 100 MB."""
+
+
 @dataclass
 class StreamCount:
     """How much of one modality was imported.
@@ -118,6 +122,9 @@ def import_data(
             complete = _utterance(utterance, label, inputs.timelines, specs, findings)
             counts.add(complete)
             writer.add(complete)
+            if done % RELEASE_EVERY == 0:
+                for source in inputs.sources:
+                    source.release()
             if progress:
                 progress(done, len(labelled))
         if strict and findings.all():

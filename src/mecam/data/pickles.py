@@ -16,6 +16,7 @@ import mmap
 import re
 import struct
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError
 
-__all__ = ["looks_like_pickle", "read_pickle"]
+__all__ = ["looks_like_pickle", "open_pickle", "read_pickle"]
 
 MAX_BYTES = 64 << 30
 """Largest file that is opened; the field's largest has 12 GB."""
@@ -37,6 +38,9 @@ MAX_CONTAINERS = 3_000_000
 
 _VIEW_FROM = 256
 """Byte strings from this length on stay views of the file."""
+
+_LONG = 1 << 20
+"""Texts from this length on are let go of as soon as they have become bytes."""
 
 _ALLOWED = {
     f"{module}.{name}"
@@ -68,7 +72,16 @@ def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Any:
     Raises: DataError if the file cannot be read, is cut off or no pickle, asks for anything but NumPy
         arrays and built-in values, or exceeds a limit.
     """
-    path = Path(path)
+    return open_pickle(Path(path), max_bytes=max_bytes)[0]
+
+
+def open_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[Any, Callable[[], None]]:
+    """As `read_pickle`, with a function that gives the pages read so far back to the system.
+
+    Arrays stay valid: what is looked at again is read from the file again.
+
+    Raises: DataError, as `read_pickle`.
+    """
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -83,7 +96,12 @@ def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES) -> Any:
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", where=path.name) from error
-    return _Machine(memory, path.name).run()
+    return _Machine(memory, path.name).run(), lambda: _forget(memory)
+
+
+def _forget(memory: mmap.mmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):
+        memory.madvise(mmap.MADV_DONTNEED)
 
 
 def looks_like_pickle(head: bytes, tail: bytes) -> bool:
@@ -338,7 +356,15 @@ class _Machine:
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
             self.fail("an encoding that is not latin-1")
         self.spend(len(text))
-        return text.encode("latin-1")
+        content = text.encode("latin-1")
+        if len(text) > _LONG:
+            # Python 3 writes the bytes of an array as text in old protocols, and never names that text
+            # again: let go of it, and of the part of the file it came from
+            for index in list(islice(reversed(self.memo), 3)):
+                if self.memo[index] is text or (isinstance(self.memo[index], tuple) and text in self.memo[index]):
+                    del self.memo[index]
+            _forget(self.memory)
+        return content
 
     def plain(self, kind: Any, content: Any = ()) -> Any:
         """A set, or bytes, of the items of a list; never of a number, which would be a size."""

@@ -105,6 +105,7 @@ class Source:
         rows: one per utterance, in file order.
         specs: the streams that `read` may give.
         read: features of the row at a position, modality → piece.
+        release: gives memory back that reading has taken; called now and then.
         split_files: True for layouts that keep each split in a file of its own.
     """
 
@@ -114,6 +115,7 @@ class Source:
     specs: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
     read: Callable[[int], Mapping[Modality, Piece]] = lambda _: {}
     split_files: bool = False
+    release: Callable[[], None] = lambda: None
 
     @property
     def role(self) -> str:

@@ -14,6 +14,10 @@ from mecam.types import Modality
 __all__ = ["Padded", "is_features"]
 
 
+BLOCKS, BLOCK = 8, 64
+"""Runs of utterances that are looked at to find the padded side; all would read the whole file once more."""
+
+
 def is_features(array: object) -> bool:
     """True for an array that can hold features: numeric, N × L × D or N × D, with D ≥ 1."""
     return isinstance(array, np.ndarray) and array.dtype.kind in "fiub" and array.ndim in (2, 3) and array.shape[-1] > 0
@@ -94,7 +98,10 @@ def _left_padded(arrays: Mapping[Modality, NDArray[Any]], together: bool) -> dic
         """How many utterances have a zero row first, and how many have one last."""
         if not array.shape[1]:
             return np.zeros(2, np.int64)
-        return np.array([int((~(array[:, row] != 0).any(axis=1)).sum()) for row in (0, -1)], np.int64)
+        starts = range(0, len(array), max(len(array) // BLOCKS, BLOCK))
+        blocks = [array[start : start + BLOCK, [0, -1]] for start in starts]
+        filled = [(block != 0).any(axis=2) for block in blocks]  # utterances × 2
+        return sum(((~block).sum(axis=0) for block in filled), np.zeros(2, np.int64))
 
     zero = {modality: edges(array) for modality, array in arrays.items()}
     if together:

@@ -1,9 +1,10 @@
 """Which layout a file has, by its first bytes and its content, never by its name."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from mecam.data.pickles import looks_like_pickle, read_pickle
+from mecam.data.pickles import looks_like_pickle, open_pickle
 from mecam.data.sources.arrays import read_npz
 from mecam.data.sources.base import Source, Timeline
 from mecam.data.sources.csd import read_csd
@@ -35,10 +36,10 @@ def open_source(path: Path) -> list[Source | Timeline]:
     """
     head, tail = _ends(path)
     if looks_like_pickle(head, tail):
-        content = read_pickle(path)
+        content, release = open_pickle(path)
         for read in _PICKLES:
             if (sources := read(content, path.name)) is not None:
-                return list(sources)
+                return [replace(source, release=release) for source in sources]
         return []
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return read_csd(path) or []
