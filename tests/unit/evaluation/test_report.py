@@ -209,7 +209,11 @@ def test_filter_maps_show_words_and_the_true_place_in_time(source):
 
 def test_training_curves_have_a_line_per_seed_and_mark_the_kept_epoch(page):
     curves = [spec for spec in page.specs if "seed" in spec["data"][0].get("hovertemplate", "")]
-    assert len(curves) == 6  # mae, corr, acc2_nonzero, and three loss terms; uar is no metric of this task
+    # mae, corr and acc2_nonzero (uar is no metric of this task); task, gate, contrast of two modalities
+    assert [len(spec["data"]) for spec in curves] == [3, 3, 3, 3, 3, 6]
+    assert [spec["layout"]["showlegend"] for spec in curves] == [False] * 5 + [True]
+    assert [line["name"] for line in curves[5]["data"]] == ["text"] * 3 + ["audio"] * 3
+    assert [line["showlegend"] for line in curves[5]["data"]] == [True, False, False] * 2
     assert all(line["marker"]["size"].count(9) == 1 for line in curves[0]["data"])
     assert all(len(line["x"]) == 9 for line in curves[1]["data"])  # corr was undefined in the first epoch
 
@@ -322,6 +326,18 @@ def test_plane_finds_the_plane_and_points_its_axes_to_the_truth():
     assert np.corrcoef(points[:, 0], truth)[0, 1] > 0.99
     assert np.linalg.norm(points) == pytest.approx(np.linalg.norm(flat - flat.mean(axis=0)))
     assert drawing.plane(np.ones((5, 1)), truth[:5]).shape == (5, 2)
+
+
+def test_utterances_without_a_modality_are_not_drawn_in_its_picture(tmp_path):
+    folder = make_run(tmp_path / "run")
+    with np.load(folder / "embeddings.npz") as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["before_audio"][:7], arrays["after_audio"][:7] = 0, 0
+    arrays["before_vision"][:], arrays["after_vision"][:] = 0, 0
+    np.savez(folder / "embeddings.npz", **arrays)
+    page = Page(write_report(folder).read_text(encoding="utf-8"))
+    shown = [len(spec["data"][0]["x"]) for spec in page.specs if "showticklabels" in spec["layout"]["xaxis"]]
+    assert shown == [120, 120, 113, 113]
 
 
 def test_many_utterances_are_thinned_and_it_is_said():

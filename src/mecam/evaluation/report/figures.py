@@ -5,7 +5,7 @@ figure follows the reader's light or dark theme. Nothing here reads files or wri
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,30 +37,46 @@ DIVERGING = [[0.0, "var(--negative)"], [0.5, "var(--neutral)"], [1.0, "var(--pos
 CLASS_COLOURS = 8
 
 
-def curves(history: Sequence[Mapping[str, float | None]], key: str) -> Figure:
-    """One column of the history over epochs: a line per seed, the kept epoch marked."""
+def curves(history: Sequence[Mapping[str, float | None]], columns: Mapping[str, str]) -> Figure:
+    """Columns of the history over epochs: a line per seed, the kept epoch ringed.
+
+    Args:
+        history: rows with `seed`, `epoch`, `best` and the columns.
+        columns: label → column; each label has its colour and stands in the legend if there are several.
+    """
+    colours = ["var(--accent)"] if len(columns) == 1 else [f"var(--class{k})" for k in range(CLASS_COLOURS)]
     data: list[dict[str, Any]] = []
+    for place, (label, column) in enumerate(columns.items()):
+        lines = _lines(history, column, label, colours[place % len(colours)])
+        data += [{**line, "showlegend": number == 0} for number, line in enumerate(lines)]
+    last = max((row["epoch"] or 0 for row in history), default=0)
+    x = _axis("epoch", dtick=1 if last <= 10 else None, nticks=6 if last > 10 else None)
+    legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
+    return _figure(data, x, _axis("", nticks=5), height=230, showlegend=len(columns) > 1, legend=legend)
+
+
+def _lines(
+    history: Sequence[Mapping[str, float | None]], column: str, label: str, colour: str
+) -> Iterator[dict[str, Any]]:
     for seed in sorted({row["seed"] for row in history if row["seed"] is not None}):
-        rows = [row for row in history if row["seed"] == seed and row.get(key) is not None]
-        epochs, values = [row["epoch"] for row in rows], [row[key] for row in rows]
+        rows = [row for row in history if row["seed"] == seed and row.get(column) is not None]
         kept = [bool(row.get("best")) for row in rows]
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines+markers",
-                "x": epochs,
-                "y": values,
-                "line": {"color": "var(--accent)", "width": 1.5},
-                "marker": {
-                    "color": ["var(--paper)" if best else "var(--accent)" for best in kept],
-                    "size": [9 if best else 3 for best in kept],
-                    "line": {"color": "var(--accent)", "width": [2 if best else 0 for best in kept]},
-                },
-                "opacity": 0.75,
-                "hovertemplate": f"seed {seed:.0f}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
-            }
-        )
-    return _figure(data, _axis("epoch", dtick=None, nticks=6), _axis("", nticks=5))
+        yield {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": html.escape(label),
+            "legendgroup": column,
+            "x": [row["epoch"] for row in rows],
+            "y": [row[column] for row in rows],
+            "line": {"color": colour, "width": 1.5},
+            "marker": {
+                "color": ["var(--paper)" if best else colour for best in kept],
+                "size": [9 if best else 3 for best in kept],
+                "line": {"color": colour, "width": [2 if best else 0 for best in kept]},
+            },
+            "opacity": 0.75,
+            "hovertemplate": f"seed {seed:.0f}, epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        }
 
 
 def predicted_against_true(truth: Array, prediction: Array, task: Task, half_width: float | None) -> Figure:

@@ -3,7 +3,7 @@
 A section reads the record of a run and returns HTML, or "" to be left out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,23 +24,38 @@ def training(run: RunRecord) -> str:
     if not run.history:
         return ""
     columns = [key for key in run.history[0] if any(row.get(key) is not None for row in run.history)]
-    losses = [key for key in columns if key.startswith("loss")]
     known = metrics_for(run.task)
-    valid = [f"valid_{name}" for name in LEADING if name in known and f"valid_{name}" in columns][:4]
+    valid = {name: {name: f"valid_{name}"} for name in LEADING if name in known and f"valid_{name}" in columns}
+    losses = _by_modality([key for key in columns if key.startswith("loss_")])
 
-    def grid(keys: list[str]) -> str:
-        cells = []
-        for key in keys:
-            spec = figures.curves(run.history, key)
-            spec["layout"]["height"] = 230
-            name = escape(key.replace("loss_", "", 1).replace("valid_", "", 1))
-            cells.append(figure(spec, f"<b>{name}</b>", label=f"{name} over epochs"))
+    def grid(groups: Mapping[str, Mapping[str, str]]) -> str:
+        cells = [
+            figure(figures.curves(run.history, group), f"<b>{escape(name)}</b>", label=f"{name} over epochs")
+            for name, group in groups.items()
+        ]
         return f'<div class="grid curves">{"".join(cells)}</div>'
 
-    parts = ["<h3>Validation metrics</h3>", grid(valid)] if valid else []
+    parts = ["<h3>Validation metrics</h3>", grid(dict(list(valid.items())[:3]))] if valid else []
     parts += ["<h3>Loss terms on train, unweighted</h3>", grid(losses)] if losses else []
     note = '<p class="note">One line per seed; the ring marks the epoch whose weights were kept.</p>'
     return titled("Training", note, *parts) if parts else ""
+
+
+def _by_modality(columns: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Group `loss_<term>_<modality>` by term: term → label → column. What has no siblings stays by itself."""
+    groups: dict[str, dict[str, str]] = {}
+    for column in columns:
+        term, _, last = column.removeprefix("loss_").rpartition("_")
+        groups.setdefault(term, {})[last] = column
+    return {
+        name: labels
+        for term, group in groups.items()
+        for name, labels in (
+            [(term, group)]
+            if term and len(group) > 1
+            else [(column.removeprefix("loss_"), {label: column}) for label, column in group.items()]
+        )
+    }
 
 
 def shares(run: RunRecord) -> str:
@@ -75,23 +90,29 @@ def embeddings(run: RunRecord) -> str:
     stored, truth = run.embeddings, run.embeddings.get("truth")
     names = [key.removeprefix("before_") for key in stored if key.startswith("before_")]
     names = [name for name in names if f"after_{name}" in stored]
-    if not names or truth is None or truth.ndim != 1 or len(truth) < 3:
+    if not names or truth is None or truth.ndim != 1:
         return ""
-    cells = []
-    for name in names:
-        halves = []
-        for when in ("before", "after"):
-            points = figures.plane(stored[f"{when}_{name}"].astype(np.float64), truth.astype(np.float64))
-            caption = f"<b>{escape(name)}</b>, {when} the filter{_explained(points, truth, run)}"
-            spec = figures.embedding(points, truth.astype(np.float64), run.task)
-            halves.append(figure(spec, caption, label=f"{name} embeddings {when} the filter"))
-        cells.append(f'<div class="halves">{"".join(halves)}</div>')
+    pairs = [_before_and_after(name, run) for name in names]
     note = (
         '<p class="note">Each dot is an utterance on the first two principal axes of its embedding, coloured by its '
         f"truth; first seed.{figures.thinning(len(truth))}</p>"
     )
-    pictures = f'<div class="grid">{"".join(cells)}</div>'
-    return titled("Before and after the filter", note, _legend(run), pictures)
+    return titled("Before and after the filter", note, _legend(run), f'<div class="grid">{"".join(pairs)}</div>')
+
+
+def _before_and_after(modality: str, run: RunRecord) -> str:
+    """Two pictures of one modality, over the utterances that have it (an absent one is all zeros)."""
+    present = run.embeddings[f"before_{modality}"].any(axis=1)
+    if present.sum() < 3:
+        return ""
+    truth = run.embeddings["truth"][present].astype(np.float64)
+    halves = []
+    for when in ("before", "after"):
+        points = figures.plane(run.embeddings[f"{when}_{modality}"][present].astype(np.float64), truth)
+        caption = f"<b>{escape(modality)}</b>, {when} the filter{_explained(points, truth, run)}"
+        spec = figures.embedding(points, truth, run.task)
+        halves.append(figure(spec, caption, label=f"{modality} embeddings {when} the filter"))
+    return f'<div class="halves">{"".join(halves)}</div>'
 
 
 def made(run: RunRecord) -> str:

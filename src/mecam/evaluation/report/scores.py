@@ -157,7 +157,7 @@ def _tiles(run: RunRecord) -> str:
         trivial = run.metrics.get("constant", {}).get(split, {}).get(name, {}).get("mean")
         tiles.append(
             f'<div class="tile"><span>{escape(name)} {_arrow(metric)}</span>'
-            f"<b>{value(entry['mean'], metric)}</b><span>{spread(entry['std'], metric) or '&nbsp;'}</span>"
+            f"<b>{value(entry['mean'], metric)}</b><span>{spread(entry['std'], metric) or 'one seed'}</span>"
             f"<span>constant {value(trivial, metric)}</span></div>"
         )
     return f'<div class="tiles">{"".join(tiles)}</div>'
