@@ -173,6 +173,13 @@ def test_description_counts_what_is_there(tmp_path: Path) -> None:
     assert description.timed_words == 12
 
 
+def test_every_kind_of_problem_is_documented() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+    kinds = {case[0] for case in CASES} | {"duplicate-id", "infinite", "label-kind", "label-unseen", "misaligned"}
+    kinds |= {"official-folds", "not-official-folds", "not-official-counts"}
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in document] == []
+
+
 def test_folds_are_whole_and_disjoint() -> None:
     """Sizes of the published folds; recordings are known by digest only."""
     from mecam.data.folds import _folds

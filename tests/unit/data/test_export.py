@@ -78,6 +78,7 @@ def test_csv_holds_everything_and_no_formula(tmp_path: Path) -> None:
 def test_what_is_exported_imports_to_the_same(export: Any, tmp_path: Path) -> None:
     content = [replace(u, unimodal={"text": 0.5, "audio": -0.25}) for u in sample()]
     content[4] = replace(content[4], streams={"vision": content[4].streams["vision"]}, intervals={})
+    content[5] = replace(content[5], id="-x_1", video="-x", speaker="+me", text="=1+1")
     store = write(tmp_path / "store", content)
     export(store, tmp_path / "out")
     import_data([tmp_path / "out"], tmp_path / "again", task=Task("regression"))

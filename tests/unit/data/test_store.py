@@ -3,6 +3,7 @@ import contextlib
 import json
 import multiprocessing
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mecam.errors import DataError
 from mecam.types import FeatureSpec, Task, Utterance, Word
 from store_samples import WIDTHS, assert_same, built, fields, sample, write
 
+DOCUMENT = Path(__file__).parents[3] / "docs" / "data.md"
 CLASSES = Task("classes", names=("joy", "anger"))
 EMOTIONS = Task("multilabel", names=("joy", "anger"))
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -240,6 +242,19 @@ def test_a_store_of_another_language_may_leave_out_what_is_optional(tmp_path: Pa
     (tmp_path / "store" / "manifest.json").write_text(json.dumps(manifest))
     store = Store(tmp_path / "store")
     assert [(u.id, u.label, u.text) for u in store] == [("a", 1, None), ("b", -2.5, None)]
+
+
+def test_the_documented_reader_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program in `docs/data.md` that shows how another language would read a store, run as it stands."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    reader = next(block for block in blocks if "struct.unpack" in block)
+    content = sample()
+    write(tmp_path / "store", content)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(reader, str(DOCUMENT), "exec"), names)
+    np.testing.assert_array_equal(names["audio_of_utterance_7"], content[7].streams["audio"])
+    assert names["utterance_7"]["id"] == content[7].id
 
 
 def test_words_may_begin_late(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mecam.data.cells import original_cell
 from mecam.data.sources.base import (
     Piece,
     Row,
@@ -53,7 +54,7 @@ class _Csv:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _clear_errors(path), path.open(encoding=_encoding(path), newline="") as file:
-            self.header = [name.strip().lower() for name in next(csv.reader(file), [])]
+            self.header = [original_cell(name.strip()).lower() for name in next(csv.reader(file), [])]
 
     def id_columns(self) -> tuple[str, ...]:
         """The columns that make up the id, or none."""
@@ -73,7 +74,7 @@ class _Csv:
                         f"{len(cells)} cells under a header of {len(self.header)}",
                         where=f"{self.path.name}, line {reader.line_num}",
                     )
-                yield dict(zip(self.header, cells, strict=True))
+                yield dict(zip(self.header, map(original_cell, cells), strict=True))
 
 
 class _clear_errors:  # noqa: N801 - reads as a verb where it is used
