@@ -57,7 +57,7 @@ class TrainingConfig:
     patience: Count = 5
     """Epochs without a better validation score before stopping."""
     select: str = "auto"
-    """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `mean_f1` for labels."""
+    """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `f1_mean` for labels."""
     learning_rate: Positive = 1e-3
     """For everything but the text encoder."""
     encoder_learning_rate: Positive = 1e-4

@@ -100,6 +100,7 @@ def one_step(trained: Trained, store: Store, **changes: Any) -> Any:
 
     class Data:
         steps = 1
+        metric = "none"
 
         def batches(self, epoch: int) -> Iterator[Batch]:
             yield from batches(everything, trained.collator, len(everything), shuffle_seed=epoch, view_rate=rate)

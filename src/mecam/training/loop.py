@@ -32,6 +32,9 @@ class TrainingData(Protocol):
     steps: int
     """Batches per epoch."""
 
+    metric: str
+    """Name of the validation metric to choose by, for the progress line."""
+
     def batches(self, epoch: int) -> Iterator[Batch]:
         """The train split, in an order that follows from the epoch alone."""
 
@@ -80,12 +83,12 @@ def fit(
         resume: file to keep the state in; an existing one is gone on from, and it is deleted at the end.
         progress: called with (steps done, all steps, a line about the last epoch).
 
-    Raises: TrainingError if a loss is not finite, with the ids of the batch.
+    Raises: TrainingError if a loss or a gradient is not finite, with the ids of the batch.
     """
     result = Fit()
-    check_phases(model)
-    if not any(p.requires_grad for p in model.parameters()):
+    if not config.epochs or not any(p.requires_grad for p in model.parameters()):
         return _untrained(model, data)
+    check_phases(model)
     fabric.seed_everything(seed, verbose=False)
     phases = model.phases()
     steps = -(-data.steps // config.accumulate) * config.epochs
@@ -101,8 +104,8 @@ def fit(
         started = time.monotonic()
         rates = [float(group["lr"]) for group in optimizers[0].param_groups]
         means: dict[str, float] = {}
+        tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
         for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
-            tick = _ticker(progress, epoch, data.steps, config.epochs, result)
             means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
             scores = data.validate(model)
@@ -204,13 +207,16 @@ def _epoch(
                 loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
                 assert isinstance(loss, Tensor)
                 if not torch.isfinite(loss):
-                    raise _not_finite(losses, batch)
+                    raise _not_finite(losses, [batch])
                 fabric.backward(loss / len(group))
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
                 counts[name] = counts.get(name, 0) + 1
             tick()
-        fabric.clip_gradients(step, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        norm = fabric.clip_gradients(step, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+        # In half precision the scaler meets infinite gradients as a matter of course and skips the step itself.
+        if norm is not None and not torch.isfinite(norm) and fabric._precision.precision != "16-mixed":
+            raise _not_finite({"gradient": norm}, group)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         scheduler.step()
@@ -231,11 +237,11 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
-def _not_finite(losses: dict[str, Tensor], batch: Batch) -> TrainingError:
-    bad = ", ".join(f"{name} = {float(value)}" for name, value in losses.items() if not torch.isfinite(value))
+def _not_finite(values: dict[str, Tensor], group: list[Batch]) -> TrainingError:
+    bad = ", ".join(f"{name} = {float(value.detach())}" for name, value in values.items() if not torch.isfinite(value))
     return TrainingError(
-        f"a loss is not finite: {bad or 'their sum'}",
-        where=f"batch of {', '.join(batch.ids)}",
+        f"training met what is not finite: {bad or 'the sum of the losses'}",
+        where=f"batch of {', '.join(name for batch in group for name in batch.ids)}",
         fix="look at these utterances with `mecam data check`, or lower training.learning_rate",
     )
 
@@ -280,17 +286,22 @@ class _Average:
         self.steps, self.values = state["steps"], state["values"]
 
 
-def _ticker(progress: Progress | None, epoch: int, steps: int, epochs: int, result: Fit) -> Callable[[], None]:
+def _ticker(progress: Progress | None, epoch: int, epochs: int, steps: int, note: str) -> Callable[[], None]:
+    """Counts the batches of one epoch; `steps` is how many it has, over all phases."""
     done = 0
 
     def tick() -> None:
         nonlocal done
         done += 1
         if progress:
-            best = f"best on validation so far: {-result.best_score:.3f}" if result.best_epoch else ""
-            progress(min(epoch * steps + done, epochs * steps), epochs * steps, f"epoch {epoch + 1} {best}")
+            progress(epoch * steps + min(done, steps), epochs * steps, f"epoch {epoch + 1}{note}")
 
     return tick
+
+
+def _best_so_far(result: Fit, metric: str) -> str:
+    best = result.history[result.best_epoch - 1].get(f"valid_{metric}") if result.best_epoch else None
+    return "" if best is None else f", best {metric} on validation so far: {best:.3f}"
 
 
 def _untrained(model: Model, data: TrainingData) -> Fit:

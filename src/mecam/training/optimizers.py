@@ -14,14 +14,20 @@ __all__ = ["check_phases", "phase_optimizer", "warmup_then_decay"]
 
 
 def check_phases(model: Model) -> None:
-    """Every trainable parameter belongs to a phase.
+    """Every trainable parameter belongs to a phase, and every phase moves something.
 
-    Raises: ModelError naming the first that does not: it would silently stay as it was initialised.
+    Raises: ModelError naming the first parameter that would silently stay as it was initialised, or the first
+        phase whose prefixes fit no trainable parameter.
     """
+    where = type(model).__name__
+    names = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for phase in model.phases():
+        if not any(name.startswith(phase.parameters) for name in names):
+            raise ModelError(f"the phase {phase.name!r} moves no parameter", where=where)
     prefixes = tuple(prefix for phase in model.phases() for prefix in phase.parameters)
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad and not name.startswith(prefixes):
-            raise ModelError(f"no training phase moves the parameter {name!r}", where=type(model).__name__)
+    for name in names:
+        if not name.startswith(prefixes):
+            raise ModelError(f"no training phase moves the parameter {name!r}", where=where)
 
 
 def phase_optimizer(model: Model, phase: Phase, config: TrainingConfig) -> torch.optim.Optimizer:

@@ -31,7 +31,7 @@ from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, TrainingError
 from mecam.evaluation.evaluate import predict
-from mecam.evaluation.metrics import score
+from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.report import write_report
 from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.base import Inputs, Model
@@ -138,6 +138,8 @@ class SplitData:
         self._seed = seed
         total = -(-len(train) // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
+        self._select = selection_metric(valid.task, config.training.select)
+        self.metric = self._select.name
 
     def batches(self, epoch: int) -> Iterator[Any]:
         """The train split in the order of this seed and epoch."""
@@ -155,20 +157,20 @@ class SplitData:
         predictions = predict(model, self._valid, self._collator)
         assert predictions.truth is not None
         scores = score(self._valid.task, predictions.prediction, predictions.truth)
-        name = selection_metric(self._valid.task, self._config.training.select)
-        if name not in scores:
-            raise ConfigError(
-                f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(scores)}"
-            )
-        value = scores[name]
-        return {**scores, "select": None if value is None else (-value if name == "mae" else value)}
+        value = scores[self.metric]
+        return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
 
 
-def selection_metric(task: Task, select: str) -> str:
-    """The validation metric that chooses a checkpoint."""
-    if select != "auto":
-        return select
-    return {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind]
+def selection_metric(task: Task, select: str) -> Metric:
+    """The validation metric that chooses a checkpoint.
+
+    Raises: ConfigError if the task has no metric of this name.
+    """
+    known = metrics_for(task)
+    name = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind] if select == "auto" else select
+    if name not in known:
+        raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
+    return known[name]
 
 
 def train(
