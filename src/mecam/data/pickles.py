@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError
 
-__all__ = ["looks_like_pickle", "open_pickle", "read_pickle"]
+__all__ = ["is_sound_text", "looks_like_pickle", "open_pickle", "read_pickle"]
 
 MAX_BYTES = 64 << 30
 """Largest file that is opened; the field's largest has 12 GB."""
@@ -113,6 +113,17 @@ def looks_like_pickle(head: bytes, tail: bytes) -> bool:
     if head[:1] == b"\x80":
         return len(head) > 1 and 2 <= head[1] <= 5
     return head[:1] in (b"(", b"]", b"}", b")", b"c", b"l", b"d") and tail[-1:] == b"."
+
+
+def is_sound_text(flat: NDArray[Any]) -> bool:
+    """False for an array of text with numbers that are no characters.
+
+    NumPy hands those on to Python, which would make a broken string of them.
+    """
+    if flat.dtype.kind != "U" or not flat.size or not flat.dtype.itemsize:
+        return True
+    codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
+    return not bool(((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any())
 
 
 class _Named:
@@ -339,6 +350,8 @@ class _Machine:
             return np.fromiter(content, object, count).reshape(shape, order=order)
         # an empty buffer, or strings of no length, have nothing to view
         flat = np.frombuffer(content, kind) if held else np.empty(count, kind)
+        if not is_sound_text(flat):
+            self.fail("an array of text with characters that do not exist")
         return flat.reshape(shape, order=order)
 
     def dtype(self, name: Any, *_: Any) -> _Dtype:

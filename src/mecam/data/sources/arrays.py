@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.pickles import is_sound_text
 from mecam.data.sources.base import (
     Piece,
     Row,
@@ -79,11 +80,10 @@ def _array(content: bytes, name: str) -> NDArray[Any]:
         raise DataError(f"{name} holds {dtype}, and only numbers and strings are read")
     if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
         raise DataError(f"{name} announces shape {shape} and does not hold it")
-    flat = (
-        np.frombuffer(content, dtype, offset=stream.tell())
-        if math.prod(shape) and dtype.itemsize
-        else np.empty(0, dtype)
-    )
+    start = stream.tell()
+    flat = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(math.prod(shape), dtype)
+    if not is_sound_text(flat):
+        raise DataError(f"{name} holds text with characters that do not exist")
     return flat.reshape(shape, order="F" if fortran else "C")
 
 

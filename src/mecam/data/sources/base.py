@@ -45,7 +45,7 @@ _SPLIT_NAMES |= {"dev": "valid", "development": "valid", "test": "test", "testin
 _MODALITIES = {
     AUDIO: ("audio", "acoustic", "speech", "covarep", "opensmile", "mfcc", "egemaps", "voice"),
     VISION: ("vision", "video", "visual", "face", "facet", "openface", "au", "aus", "image"),
-    TEXT: ("text", "glove", "glove_vectors", "language", "bert", "word_vectors"),
+    TEXT: ("text", "glove", "language", "bert"),
 }
 
 
@@ -214,7 +214,8 @@ def modality_of(name: str) -> Modality:
     """The modality that a key or a sequence's name means; an unknown one becomes a modality of its own."""
     parts = [part for part in re.split(r"[^a-z0-9]+", name.lower()) if part]
     for modality, aliases in _MODALITIES.items():
-        if any(part.rstrip("0123456789") in aliases for part in parts) or "_".join(parts) in aliases:
+        long = [alias for alias in aliases if len(alias) >= 5]
+        if any(part in aliases for part in parts) or any(alias in name.lower() for alias in long):
             return modality
     plain = re.sub(r"^[^a-z]+", "", "_".join(parts))[:40]
     return plain or "features"

@@ -46,7 +46,7 @@ class Padded:
     together: bool
 
     @classmethod
-    def of(cls, arrays: Mapping[Modality, NDArray[Any]], lengths: Mapping[Modality, Any], count: int) -> "Padded":
+    def of(cls, arrays: Mapping[Modality, Any], lengths: Mapping[Modality, Any], count: int) -> "Padded":
         """Check the arrays of one split against its `count` utterances and find the padded sides.
 
         N × D arrays hold one row per utterance.

@@ -1,0 +1,341 @@
+"""Bad files: each ends in one clear error, with nothing written and little memory taken."""
+
+import io
+import os
+import pickle
+import resource
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from import_layouts import csd, label_csv, lmf, make_clips, mmsa, mult, pad, python2, segments
+from mecam.data.importing import import_data
+from mecam.data.store import Store
+from mecam.errors import DataError
+
+GOOD_LABELS = "video_id,clip_id,text,label,mode\nv,1,fine,1.0,train\nv,2,bad,-1.0,test\n"
+
+
+def npz(arrays: dict) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)
+    return stream.getvalue()
+
+
+def zip_of(members: dict) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def npy_header(shape: tuple, dtype: str) -> bytes:
+    text = str({"descr": dtype, "fortran_order": False, "shape": shape}).ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def mmsa_with(**changes) -> bytes:
+    part = {
+        "id": np.array(["v$_$1", "v$_$2"]),
+        "raw_text": np.array(["a", "b"]),
+        "regression_labels": np.array([1.0, 2.0]),
+        "audio": np.ones((2, 3, 4), np.float32),
+    }
+    return pickle.dumps({"train": {key: value for key, value in {**part, **changes}.items() if value is not None}})
+
+
+BAD = {
+    "nothing in it": b"",
+    "wrong file, an image": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "wrong file, random": np.random.default_rng(0).bytes(5000),
+    "wrong file, notes": b"Dear reader, these are notes\n",
+    "another pickle": pickle.dumps({"model": [1, 2, 3]}),
+    "another table": b"a,b\n1,2\n",
+    "another archive": zip_of({"readme.txt": b"hello"}),
+    "42-fold zip": zip_of({f"lib {i}.zip": zip_of({"0.dll": bytes(1 << 20)}) for i in range(42)}),
+    "zip bomb": npz({"id": np.array(["v_1"]), "audio": np.zeros((1, 80 << 20), np.uint8)}),
+    "bomb of many members": npz({f"a{i}": np.zeros(4 << 20, np.uint8) for i in range(40)}),
+    "announced array": zip_of({"id.npy": npy_header((1 << 40,), "<U10"), "audio.npy": npy_header((1 << 40, 3), "<f8")}),
+    "objects in npz": zip_of({"id.npy": npy_header((1,), "|O") + pickle.dumps([1])}),
+    "npy header that is code": zip_of({"id.npy": b"\x93NUMPY\x01\x00\x20\x00" + b"__import__('os').system('id')   \n"}),
+    "npy header of deep nesting": zip_of({"id.npy": b"\x93NUMPY\x01\x00\xff\xff" + b"(" * 65535}),
+    "cut npz": npz({"id": np.array(["v_1"]), "audio": np.ones((1, 300))})[:-40],
+    "ids without labels": npz({"id": np.array(["v_1"]), "audio": np.ones((1, 3))}),
+    "path as id in npz": npz({"id": np.array(["../../x"]), "audio": np.ones((1, 3))}),
+    "path as id in a table": GOOD_LABELS.replace("v,1", "../../etc,passwd").encode(),
+    "path as id in a pickle": mmsa_with(id=np.array(["../../v$_$1", "v$_$2"])),
+    "ragged table": (GOOD_LABELS + "v,3\n").encode(),
+    "table that is no text": GOOD_LABELS.encode() + b"v,3,\xff\xfe\xfa,1,train\n",
+    "table with a huge cell": (GOOD_LABELS + f"v,3,{'x' * 200_000},1,train\n").encode(),
+    "table without labels": b"video_id,clip_id,text\nv,1,hello\n",
+    "table with nothing but its header": b"video_id,clip_id,text,label\n",
+    "labels that are words and none": b"video_id,clip_id,label\nv,1,\n",
+    "ids missing": mmsa_with(id=None),
+    "ids that are a number": mmsa_with(id=5),
+    "fewer labels than ids": mmsa_with(regression_labels=np.ones(1)),
+    "fewer rows than ids": mmsa_with(audio=np.ones((1, 3, 4))),
+    "features that are text": mmsa_with(audio=np.array([["a"], ["b"]])),
+    "features that are a list": mmsa_with(audio=[[1, 2], [3, 4]]),
+    "features of five axes": mmsa_with(audio=np.ones((2, 1, 1, 1, 3))),
+    "lengths that are text": mmsa_with(audio_lengths=["x", "y"]),
+    "no labels at all": mmsa_with(regression_labels=None, text_bert=np.ones((2, 3, 4))),
+    "ids nested without end": mmsa_with(id=[[[["v"]]], {"a": 1}]),
+    "texts that are numbers and lists": mmsa_with(raw_text=[1, [2]]),
+    "mult without labels": pickle.dumps({"train": {"labels": 3, "audio": np.ones((2, 3, 4))}}),
+    "mult with odd ids": pickle.dumps(
+        {"train": {"labels": np.ones((1, 1)), "audio": np.ones((1, 2, 2)), "id": [None]}}
+    ),
+    "segments of several widths": pickle.dumps(
+        [(([], np.ones((2, w)), np.ones((2, 3)), ["a"]), np.ones((1, 1)), f"v_{w}") for w in (3, 4)]
+    ),
+    "segments without arrays": pickle.dumps([(([], 1, 2, ["a"]), 3, "v_1")]),
+    "segments with labels of none": pickle.dumps([(([], np.ones((2, 3)), np.ones((2, 3)), ["a"]), None, "v_1")]),
+    "lmf in pieces": pickle.dumps({"train": {"covarep": 1, "facet": 2, "glove": 3, "label": 4}}),
+    "hdf5 in name only": b"\x89HDF\r\n\x1a\n" + bytes(2000),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_ends_in_one_clear_error_and_no_effect(tmp_path, monkeypatch, name):
+    file = tmp_path / "in" / "file"
+    file.parent.mkdir()
+    file.write_bytes(BAD[name])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError) as caught:
+        import_data([file], tmp_path / "store")
+    assert caught.value.what
+    assert str(tmp_path) not in str(caught.value)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]
+
+
+def hdf5_attacks(folder: Path):
+    secret = csd(folder / "secret.h5", "Secret Labels", {"v1": (np.ones((2, 1)), [[0, 1], [1, 2]])})
+    good = np.ones((2, 1)), np.array([[0, 1], [1, 2.0]])
+
+    def file(name):
+        return h5py.File(folder / name, "w")
+
+    with file("external link to the root") as f:
+        f["Labels"] = h5py.ExternalLink(str(secret), "/Secret Labels")
+    with file("external link to a recording") as f:
+        f.create_group("Labels/data")["v1"] = h5py.ExternalLink(str(secret), "/Secret Labels/data/v1")
+    with file("external link to features") as f:
+        group = f.create_group("Labels/data/v1")
+        group["features"] = h5py.ExternalLink(str(secret), "/Secret Labels/data/v1/features")
+        group["intervals"] = good[1]
+    with file("soft link") as f:
+        group = f.create_group("Labels/data/v1")
+        group["intervals"] = good[1]
+        group["features"] = h5py.SoftLink("/Labels/data/v1/intervals")
+    with file("virtual data set") as f:
+        group = f.create_group("Labels/data/v1")
+        layout = h5py.VirtualLayout((2, 1), "f8")
+        layout[:] = h5py.VirtualSource(str(secret), "Secret Labels/data/v1/features", (2, 1))
+        group.create_virtual_dataset("features", layout)
+        group["intervals"] = good[1]
+    (folder / "raw").write_bytes(bytes(16))
+    with file("external storage") as f:
+        group = f.create_group("Labels/data/v1")
+        group.create_dataset("features", (2, 1), "f8", external=[(str(folder / "raw"), 0, 16)])
+        group["intervals"] = good[1]
+    with file("announced rows") as f:
+        group = f.create_group("Labels/data/v1")
+        group.create_dataset("features", (1 << 34, 1), "f8", chunks=(1 << 16, 1), compression="gzip")
+        group["intervals"] = good[1]
+    with file("more rows than intervals") as f:
+        f["Labels/data/v1/features"], f["Labels/data/v1/intervals"] = np.ones((3, 1)), good[1]
+    with file("compound type") as f:
+        f["Labels/data/v1/features"], f["Labels/data/v1/intervals"] = np.zeros((2, 1), [("a", "f4")]), good[1]
+    with file("references") as f:
+        group = f.create_group("Labels/data/v1")
+        group.create_dataset("features", (2, 1), h5py.ref_dtype)
+        group["intervals"] = good[1]
+    with file("path as recording") as f:
+        f["Labels/data/..\\..\\x/features"], f["Labels/data/..\\..\\x/intervals"] = good
+    with file("no recordings") as f:
+        f.create_group("Labels/data")
+    with file("group that holds itself") as f:
+        f.create_group("Labels/data")
+        f["Labels/data/v1"] = f["Labels/data"]
+    with file("another file") as f:
+        f["weights"] = np.ones(3)
+
+
+def test_hdf5_files_that_reach_out_or_lie_are_refused(tmp_path, monkeypatch):
+    source = tmp_path / "in"
+    source.mkdir()
+    hdf5_attacks(source)
+    monkeypatch.chdir(tmp_path)
+    names = sorted(file.name for file in source.iterdir() if file.name not in ("raw", "secret.h5"))
+    assert len(names) == 14
+    for name in names:
+        with pytest.raises(DataError):
+            import_data([source / name], tmp_path / "store")
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_refused_file_in_a_folder_stops_the_import(tmp_path):
+    (tmp_path / "label.csv").write_text(GOOD_LABELS)
+    import_data([tmp_path], tmp_path / "out" / "good")
+    (tmp_path / "other.pkl").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(DataError, match="refused"):
+        import_data([tmp_path], tmp_path / "out" / "bad")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
+
+
+def test_places_that_do_not_exist_or_are_taken_are_told(tmp_path):
+    (tmp_path / "label.csv").write_text(GOOD_LABELS)
+    with pytest.raises(DataError):
+        import_data([tmp_path / "nowhere"], tmp_path / "store")
+    with pytest.raises(DataError):
+        import_data([], tmp_path / "store")
+    (tmp_path / "store").mkdir()
+    with pytest.raises(DataError, match="exists already"):
+        import_data([tmp_path / "label.csv"], tmp_path / "store")
+
+
+# -- fuzzing ----------------------------------------------------------------------------------------------
+
+
+def seeds(folder: Path) -> dict[str, list[bytes]]:
+    """For every importer files that it reads; the first one is damaged, the others are joined to it."""
+    widths, longest = {"audio": 3, "vision": 2, "text": 4}, {"audio": 5, "vision": 6, "text": 5}
+    clips = make_clips(widths, longest)
+    aligned = make_clips(widths, longest, same_length=True)
+    table = folder / "table"
+    label_csv(table, clips, columns=("video_id", "clip_id", "text", "label", "annotation", "mode", "start", "end"))
+    labels = table.read_bytes()
+    ids = np.array([clip.id for clip in clips])
+    audio = pad([clip.streams["audio"] for clip in clips], 5, 3, left=True)
+    lines = [f"{clip.id},{row[0]!r},{row[1]!r}" for clip in clips for row in clip.streams["vision"].tolist()]
+    times = np.array([[0, 1], [1, 2.5]])
+    csd(folder / "l", "All Labels", {"v1": (np.array([[1.0] * 7, [-2.0] * 7], np.float32), times)})
+    csd(folder / "w", "words", {"v1": (np.array([[b"so"], [b"good"]]), times)})
+    csd(folder / "f", "COVAREP", {"v1": (np.ones((2, 3), np.float32), times)})
+    sequences = {name: (folder / name).read_bytes() for name in "lwf"}
+    meld = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n1,Oh,Joey,joy,positive,0,0\n"
+    words = b"id,word,start,end\n" + "\n".join(f"{name},so,0.5,1.0" for name in ids).encode()
+    split_arrays = {"audio_train": audio, "y_train": np.ones(9), "audio_test": audio[:2], "y_test": np.ones(2)}
+    return {
+        "MMSA": [pickle.dumps(mmsa(clips, longest, widths, text_width=4, tokens=5))],
+        "MMSA, old protocol": [pickle.dumps(mmsa(clips, longest, widths, text_width=4, tokens=5), 0)],
+        "MulT and table": [pickle.dumps(mult(clips, longest, widths, byte_ids=True), 2), labels],
+        "MulT, MOSEI": [pickle.dumps(mult(clips, longest, widths, byte_ids=False))],
+        "MISA": [pickle.dumps(segments(aligned, "misa")["train"])],
+        "MMIM cache": [pickle.dumps(segments(clips, "mmim")["train"])],
+        "MAG-BERT": [pickle.dumps(segments(aligned, "mag"))],
+        "LMF": [python2(lmf(aligned, widths))],
+        "label table": [labels],
+        "MELD table": [meld],
+        "word table": [words, labels],
+        "feature table": [("id,x,y\n" + "\n".join(lines)).encode(), labels],
+        "NPZ by id": [npz({"id": ids, "audio": audio}), labels],
+        "NPZ by split": [npz(split_arrays)],
+        "CSD labels": [sequences["l"], sequences["w"], sequences["f"]],
+        "CSD words": [sequences["w"], sequences["l"]],
+        "CSD features": [sequences["f"], sequences["l"]],
+    }
+
+
+IMPORTERS = (
+    "MMSA", "MMSA, old protocol", "MulT and table", "MulT, MOSEI", "MISA", "MMIM cache", "MAG-BERT", "LMF",
+    "label table", "MELD table", "word table", "feature table", "NPZ by id", "NPZ by split",
+    "CSD labels", "CSD words", "CSD features",
+)  # fmt: skip
+
+CHANGE = st.tuples(
+    st.sampled_from(["flip", "set", "cut", "drop", "swap", "repeat", "insert"]),
+    st.floats(0, 1, exclude_max=True),
+    st.integers(0, 255),
+    st.integers(1, 24),
+)
+
+
+def damaged(content: bytes, changes) -> bytes:
+    data = bytearray(content)
+    for kind, place, byte, length in changes:
+        at = int(place * len(data))
+        if not data:
+            break
+        if kind == "flip":
+            data[at] ^= 1 << byte % 8
+        elif kind == "set":
+            data[at] = byte
+        elif kind == "cut":
+            del data[at:]
+        elif kind == "drop":
+            del data[at : at + length]
+        elif kind == "swap":
+            other = (at * 7 + byte) % len(data)
+            data[at : at + length], data[other : other + length] = data[other : other + length], data[at : at + length]
+        elif kind == "repeat":
+            data[at:at] = data[at : at + length]
+        else:
+            data[at:at] = bytes([byte]) * length
+    return bytes(data)
+
+
+@pytest.fixture(scope="module")
+def good_files(tmp_path_factory):
+    files = seeds(tmp_path_factory.mktemp("seeds"))
+    assert tuple(files) == IMPORTERS
+    return files
+
+
+def check_damage(folder: Path, files: list[bytes], changes) -> bool:
+    """Import files of which the first is damaged. True if it could be imported all the same."""
+    paths = [folder / f"file{index}" for index in range(len(files))]
+    for path, content in zip(paths, [damaged(files[0], changes), *files[1:]], strict=True):
+        path.write_bytes(content)
+    held = sorted(path.name for path in folder.iterdir())
+    try:
+        import_data(paths, folder / "store")
+    except DataError:
+        assert sorted(path.name for path in folder.iterdir()) == held
+        return False
+    store = Store(folder / "store", verify=True)
+    assert all(np.isfinite(rows[~np.isnan(rows)]).all() for u in store for rows in u.streams.values())
+    shutil.rmtree(folder / "store")
+    return True
+
+
+def fuzz(folder: Path, files: list[bytes], cases: int) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcomes: list[bool] = []
+
+    @settings(
+        max_examples=cases,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(changes=st.lists(CHANGE, min_size=1, max_size=4))
+    def run(changes):
+        outcomes.append(check_damage(folder, files, changes))
+
+    assert check_damage(folder, files, [])
+    run()
+    assert len(outcomes) >= cases
+    assert sum(outcomes) < len(outcomes)
+    assert sum(outcomes) > 0 or cases < 100  # some damage is harmless: a value in a feature
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
+
+
+@pytest.mark.parametrize("importer", IMPORTERS)
+def test_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer):
+    fuzz(tmp_path, good_files[importer], 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("importer", IMPORTERS)
+def test_much_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer):
+    fuzz(tmp_path, good_files[importer], int(os.environ.get("MECAM_FUZZ_CASES", "1000")))
