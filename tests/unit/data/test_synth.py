@@ -1,6 +1,7 @@
 """What the built-in corpus promises: the same bytes, a clean twin, and sentiment in every modality."""
 
 import hashlib
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,7 +19,7 @@ from mecam.types import SPLITS
 
 # SHA-256 of what the tiny corpus says (see `digest`). Whoever changes the corpus changes it, and says so in the
 # change log: numbers measured on the old corpus do not compare with those on the new one.
-PINNED = "0d00130b5f97172da206e0069f61dc8d5e3d3fc6bdd8874124490188e346037d"
+PINNED = "eb2f20fd177c63ec6bf43c69bddaf74abe4d81bf3aa0af41b05269ecf9085e9a"
 SIZES = {"utterances": 500, "speakers": 20, "seed": 3}
 
 
@@ -51,10 +52,17 @@ def test_the_content_is_the_pinned_one(tmp_path):
     assert digest(Store(synthesise(tmp_path / "s", utterances=12, speakers=3, seed=5))) == PINNED
 
 
-def test_another_process_writes_the_same_bytes_and_another_seed_does_not(tmp_path):
+def test_another_process_on_plainer_hardware_writes_the_same_bytes_and_another_seed_does_not(tmp_path):
     call = "synthesise(sys.argv[1], utterances=60, speakers=5, seed=8)"
     code = f"import sys; from mecam.data.synth import synthesise; {call}"
-    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=True, env={"PYTHONHASHSEED": "77"})
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    plain = {
+        "PYTHONHASHSEED": "77",
+        "NPY_DISABLE_CPU_FEATURES": " ".join(found),
+        "OPENBLAS_CORETYPE": "Nehalem",
+        "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-AVX512F",
+    }
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=True, env={**os.environ, **plain})
     here = Store(synthesise(tmp_path / "b", utterances=60, speakers=5, seed=8))
     other = Store(synthesise(tmp_path / "c", utterances=60, speakers=5, seed=9))
     assert files(Store(tmp_path / "a")) == files(here)
@@ -228,7 +236,7 @@ def correlations(tmp_path_factory) -> dict[str, float]:
 def test_every_modality_tells_the_sentiment_and_none_tells_all(correlations):
     assert 0.5 < correlations["audio"] < 0.75
     assert 0.5 < correlations["vision"] < 0.78
-    assert 0.3 < correlations["text"] < 0.75
+    assert 0.35 < correlations["text"] < 0.75
 
 
 def test_together_they_tell_more_than_any_alone(correlations):

@@ -7,10 +7,8 @@ that what happens to it depends neither on the other utterances nor on their ord
 """
 
 import hashlib
-from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,12 +24,8 @@ __all__ = [
     "OPERATORS",
     "Corruption",
     "corrupt_utterance",
-    "corrupted_view",
     "generator_for",
-    "random_missing",
 ]
-
-Fill: TypeAlias = Mapping[Modality, NDArray[np.floating]]
 
 
 @dataclass(frozen=True)
@@ -68,9 +62,11 @@ def on_stream(kind: str, corrupt: StreamOperator) -> Operator:
 
     def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
         if modality == TEXT and modality not in utterance.streams:
-            raise ConfigError(f"{kind!r} corrupts feature streams, not text", fix=f"use one of {_kinds_of_text()}")
+            raise ConfigError(
+                f"{kind!r} corrupts feature streams, not text", fix="use missing, shuffled, contradiction or absent"
+            )
         values, touched = corrupt(utterance.streams[modality], means.rng, means.dose)
-        return _with_rows(utterance, modality, values, kind, touched)
+        return with_rows(utterance, modality, values, kind, touched)
 
     return operator
 
@@ -80,9 +76,11 @@ def on_words(kind: str, corrupt: WordOperator) -> Operator:
 
     def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
         if modality != TEXT or modality in utterance.streams:
-            raise ConfigError(f"{kind!r} corrupts text, not the stream {modality!r}")
-        choice = corrupt(_word_count(utterance), means.rng, means.dose.extent)
-        return _with_choice(utterance, kind, choice, means.unk)
+            raise ConfigError(
+                f"{kind!r} corrupts text, not the stream {modality!r}", fix="use one of the kinds for feature streams"
+            )
+        choice = corrupt(word_count(utterance), means.rng, means.dose.extent)
+        return with_choice(utterance, kind, choice, means.unk)
 
     return operator
 
@@ -106,7 +104,7 @@ def contradict(utterance: Utterance, modality: Modality, means: Means) -> Uttera
         count = len(partner.streams[modality])
     else:
         changes = {"text": partner.text, "words": partner.words, "tokens": partner.tokens}
-        count = _word_count(partner)
+        count = word_count(partner)
     kept = tuple(span for span in utterance.injected if span.modality != modality)
     return replace(utterance, injected=(*kept, Span(modality, "contradiction", 0, count)), **changes)
 
@@ -134,11 +132,6 @@ OPERATORS: dict[str, Operator] = {
     "absent": take_away,
 }
 """Kind → the function that puts it into one modality of an utterance."""
-
-# What a corrupted view draws from, with weights. `shift` is left out: it is seen only between modalities,
-# and a gate that is told to find it inside one learns noise.
-_STREAM_MIX = {"burst": 5, "frozen": 4, "dropped": 4, "scattered": 2, "impulse": 2, "contradiction": 2, "absent": 1}
-_TEXT_MIX = {"missing": 10, "shuffled": 7, "contradiction": 2, "absent": 1}
 
 
 def corrupt_utterance(
@@ -169,80 +162,6 @@ def corrupt_utterance(
     return utterance
 
 
-def corrupted_view(
-    utterance: Utterance,
-    rng: np.random.Generator,
-    *,
-    partner: Utterance | None,
-    rate: float,
-    unk: int | None,
-    fill: Fill | None = None,
-) -> Utterance:
-    """Draw a training view: each modality is corrupted with probability `rate`, in one random way.
-
-    Contradictions come from `partner` when it is given and has the modality; now and then a modality goes
-    altogether, but never the last. Spans that the utterance brought along are not in the result: its
-    `injected` holds what this call put in and nothing else, so training cannot read a corpus's own record.
-
-    Args:
-        utterance: with features normalised to unit standard deviation; left as it is.
-        rng: a generator of this utterance and epoch.
-        partner: another utterance, best of opposite sentiment; None for no contradictions.
-        rate: probability in [0, 1] per modality.
-        unk: id of the unknown token; needed where `tokens` are set.
-        fill: modality → D values of a dropped row, where the features' zero was shifted.
-
-    Raises: DataError if `tokens` are set and `unk` is not given.
-    """
-    if utterance.tokens is not None and unk is None:
-        raise _no_unk(utterance)
-    view = replace(utterance, injected=())
-    for modality in present(utterance):
-        if rng.random() >= rate:
-            continue
-        dose = Dose(
-            extent=0.1 + 0.5 * rng.random(),
-            strength=1.0 + 4.0 * rng.random(),
-            fill=fill[modality] if fill and modality in fill else 0.0,
-        )
-        means = Means(rng, dose, partner, unk)
-        kind = _draw_kind(view, modality, means, last=len(present(view)) == 1)
-        view = OPERATORS[kind](view, modality, means)
-    return view
-
-
-def random_missing(
-    utterance: Utterance, rng: np.random.Generator, rate: float, unk: int | None, *, fill: Fill | None = None
-) -> Utterance:
-    """Lose every row and every word independently with probability `rate`; the places join `injected`.
-
-    Args:
-        utterance: left as it is.
-        rng: a generator of this utterance, seed and rate; the modalities draw one after the other, so
-            their masks are independent.
-        rate: probability in [0, 1]; 1 leaves nothing but zero rows and missing words.
-        unk: id of the unknown token; needed where `tokens` are set.
-        fill: modality → D values of a lost row, where the features' zero was shifted.
-
-    Source: Zhang et al., LNLN, NeurIPS 2024, random missing data. Differs: whole words are lost, not
-        sub-word tokens, so that text and tokens agree and no word is guessed from what is left of it.
-    Raises: DataError if `tokens` are set and `unk` is not given.
-    """
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"a missing rate is in [0, 1], got {rate}")
-    for modality in present(utterance):
-        if modality not in utterance.streams:
-            lost = rng.random(_word_count(utterance)) < rate
-            choice = [-1 if gone else place for place, gone in enumerate(lost.tolist())]
-            utterance = _with_choice(utterance, "missing", choice, unk)
-            continue
-        before = utterance.streams[modality]
-        after = before.copy()
-        after[rng.random(len(before)) < rate] = fill[modality] if fill and modality in fill else 0.0
-        utterance = _with_rows(utterance, modality, after, "scattered", streams.changed_rows(before, after))
-    return utterance
-
-
 def generator_for(seed: int, *names: str) -> np.random.Generator:
     """Make the generator of one utterance: the same on every machine for the same seed and names."""
     digest = hashlib.sha256("\0".join(names).encode()).digest()
@@ -252,7 +171,7 @@ def generator_for(seed: int, *names: str) -> np.random.Generator:
 def present(utterance: Utterance) -> tuple[Modality, ...]:
     """Names of the modalities that hold anything, in alphabetical order."""
     names = {name for name, values in utterance.streams.items() if len(values)}
-    if _word_count(utterance):
+    if word_count(utterance):
         names.add(TEXT)
     return tuple(sorted(names))
 
@@ -267,37 +186,29 @@ def spans_of(modality: Modality, kind: str, touched: Sequence[bool] | NDArray[np
     return tuple(spans)
 
 
-def _draw_kind(utterance: Utterance, modality: Modality, means: Means, *, last: bool) -> str:
-    """Draw from the modality's mix what is possible here."""
-    mix = _STREAM_MIX if modality in utterance.streams else _TEXT_MIX
-    barred = {"absent"} if last else set()
-    if means.partner is None or modality not in present(means.partner):
-        barred.add("contradiction")
-    bounds = list(accumulate(0 if kind in barred else weight for kind, weight in mix.items()))
-    return list(mix)[bisect_right(bounds, means.rng.random() * bounds[-1])]
-
-
-def _word_count(utterance: Utterance) -> int:
+def word_count(utterance: Utterance) -> int:
+    """Words of the text, as tokens or as they are written."""
     if utterance.tokens is not None:
         return len(utterance.tokens)
     return len(utterance.text.split()) if utterance.text else 0
 
 
-def _with_rows(
+def with_rows(
     utterance: Utterance, modality: Modality, values: NDArray[np.float32], kind: str, touched: NDArray[np.bool_]
 ) -> Utterance:
+    """Put rows into a stream and record those that were touched."""
     spans = utterance.injected + spans_of(modality, kind, touched)
     return replace(utterance, streams={**utterance.streams, modality: values}, injected=spans)
 
 
-def _with_choice(utterance: Utterance, kind: str, choice: Sequence[int], unk: int | None) -> Utterance:
+def with_choice(utterance: Utterance, kind: str, choice: Sequence[int], unk: int | None) -> Utterance:
     """Apply a choice of words to the text, its timed words and its tokens; times stay where they are."""
     changes: dict[str, Any] = {}
     before: Sequence[Any] = ()
     after: Sequence[Any] = ()
     if utterance.tokens is not None:
         if unk is None:
-            raise _no_unk(utterance)
+            raise no_unk(utterance)
         before, after = utterance.tokens, apply_choice(utterance.tokens, choice, (unk,))
         changes["tokens"] = tuple(after)
     if utterance.text is not None:
@@ -315,11 +226,8 @@ def _with_choice(utterance: Utterance, kind: str, choice: Sequence[int], unk: in
     return replace(utterance, injected=utterance.injected + spans_of(TEXT, kind, touched), **changes)
 
 
-def _kinds_of_text() -> str:
-    return ", ".join(_TEXT_MIX)
-
-
-def _no_unk(utterance: Utterance) -> DataError:
+def no_unk(utterance: Utterance) -> DataError:
+    """What to raise where a token cannot go missing."""
     return DataError(
         "a missing word needs the id of the tokenizer's unknown token",
         where=utterance.id,

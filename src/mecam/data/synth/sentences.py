@@ -92,6 +92,8 @@ def _draw_sentence(scene: _Scene, rng: np.random.Generator) -> Reading:
             second = _draw_clause(scene, subjects[1], rng)
         agree = first.valence * second.valence >= 0
         reading = _joined(first, second) if agree else _contrasted(first, second, rng)
+    if rng.random() < 0.6:
+        reading = _summed_up(reading, rng)
     text = reading.text
     if rng.random() < 0.2:
         text = f"{_filled(_pick(CONTEXTS, rng), scene, rng)}, and {text}"
@@ -143,6 +145,19 @@ def _contrasted(first: Reading, second: Reading, rng: np.random.Generator) -> Re
     """Set one clause against another; what is not the concession weighs three times as much."""
     form = _pick(("{0}, but {1}", "although {0}, {1}", "{1}, even though {0}", "{0}, and yet {1}"), rng)
     return Reading(form.format(first.text, second.text), 0.25 * first.valence + 0.75 * second.valence)
+
+
+def _summed_up(reading: Reading, rng: np.random.Generator) -> Reading:
+    """Close with a word that says it again, if one that fits comes to mind."""
+    for _ in range(4):
+        attitude, valence = _pick_common(ATTITUDES, rng)
+        ending = f"I {attitude} it"
+        if rng.random() < 0.6:
+            adjective, valence = _pick_common(ADJECTIVES, rng)
+            ending = _pick(("just {}", "simply {}", "{} is the word", "in a word {}"), rng).format(adjective)
+        if abs(valence - reading.valence) <= 1.0:
+            return Reading(f"{reading.text}, {ending}", 0.6 * reading.valence + 0.4 * valence)
+    return reading
 
 
 def _adjective(scene: _Scene, subject: str, rng: np.random.Generator) -> tuple[str, float]:
