@@ -7,6 +7,7 @@ under `filter` modality → kind → {mean, std, per_seed}, under `calibration` 
 import csv
 import itertools
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class SeedResult:
         write_rows(folder / "history.csv", self.history)
         for split, predictions in self.predictions.items():
             write_predictions(folder / f"{split}.npz", predictions)
-        content = {"seed": self.seed, "score": self.score, "half_width": self.half_width, "facts": dict(self.facts)}
+        known = self.score if math.isfinite(self.score) else None  # undefined for constant predictions
+        content = {"seed": self.seed, "score": known, "half_width": self.half_width, "facts": dict(self.facts)}
         write_json(folder / "seed.json", content)
 
     @classmethod
@@ -66,7 +68,8 @@ class SeedResult:
             history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         splits = [split for split in ("train", "valid", "test") if (folder / f"{split}.npz").is_file()]
         predictions = {split: read_predictions(folder / f"{split}.npz") for split in splits}
-        return cls(history=history, predictions=predictions, **content)
+        score = float("-inf") if content["score"] is None else content["score"]
+        return cls(history=history, predictions=predictions, **{**content, "score": score})
 
 
 def write_tables(
@@ -230,7 +233,7 @@ def write_predictions(path: Path, p: Predictions) -> None:
         arrays["truth"] = p.truth
     arrays |= {f"share {m}": share for m, share in p.shares.items()}
     arrays |= {f"embedding {name}": e for name, e in p.embeddings.items()}
-    for modality in sorted({m for row in p.gates for m in row}):
+    for modality in sorted({m for row in p.gates for m in row}, key=lambda name: (name != TEXT, name)):
         rows = [row.get(modality, np.empty(0, np.float32)) for row in p.gates]
         marks = [row.get(modality, np.empty(0, np.bool_)) for row in p.injected]
         arrays[f"gate {modality}"] = np.concatenate(rows)

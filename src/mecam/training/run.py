@@ -196,44 +196,39 @@ def train(
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
-    _claim(out, config, store, overwrite=overwrite)
     normaliser = Normaliser.fit(store, store.split("train"), clip=config.data.clip)
     inputs = _inputs(store)
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, strategy=config.strategy)
+    first = config.training.seed
+    # Whatever is wrong with the options or the data shows here, before anything is written or started.
+    trained, splits = _prepare(config, store, inputs, normaliser, first)
+    fabric = _fabric(config, trained.model)
     fabric.launch()
-    results = []
-    for number in range(config.seeds):
-        seed = config.training.seed + number
-        label = f"seed {seed} ({number + 1} of {config.seeds})" if config.seeds > 1 else "training"
-        results.append(_seed(config, store, inputs, normaliser, out / "seeds" / str(seed), seed, label, progress))
     if fabric.is_global_zero:
-        best = max(results, key=lambda result: result.score)
-        _copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
-        trained = load_checkpoint(out)
-        splits = {name: split_dataset(store, name, trained) for name in results[0].predictions}
-        write_tables(out, splits, inputs.prior, LEVEL, results)
-        facts = environment(config, store, results, started=started, command=command)
-        write_json(out / "environment.json", facts)
-        write_report(out)
+        _claim(out, config, store, overwrite=overwrite)
+    fabric.barrier()
+    results = []
+    for seed in range(first, first + config.seeds):
+        folder = out / "seeds" / str(seed)
+        result = SeedResult.read(folder)
+        fabric.barrier()  # nobody writes what another has still to read
+        if result is None:
+            if seed != first:
+                trained, splits = _prepare(config, store, inputs, normaliser, seed)
+            label = f"seed {seed} ({seed - first + 1} of {config.seeds})" if config.seeds > 1 else "training"
+            _train_seed(config, trained, splits, folder, seed, fabric, _labelled(progress, label))
+            result = SeedResult.read(folder)  # so that a run that is gone on with sees the same as this one
+            assert result is not None
+        results.append(result)
+    if fabric.is_global_zero:
+        _write_run(out, config, store, results, started=started, command=command)
     fabric.barrier()
     return out
 
 
-def _seed(
-    config: RunConfig,
-    store: Store,
-    inputs: Inputs,
-    normaliser: Normaliser,
-    folder: Path,
-    seed: int,
-    label: str,
-    progress: Progress | None,
-) -> SeedResult:
-    """Train and evaluate one seed, unless its folder shows that this has been done."""
-    done = SeedResult.read(folder)
-    if done is not None:
-        return done
-    folder.mkdir(parents=True, exist_ok=True)
+def _prepare(
+    config: RunConfig, store: Store, inputs: Inputs, normaliser: Normaliser, seed: int
+) -> tuple[Trained, dict[str, Dataset]]:
+    """The untrained model of one seed, and the splits as it reads them."""
     torch.manual_seed(seed)
     model, tokenizer = build_model(config.model, config.options, inputs, config.data)
     checkpoint = Checkpoint(
@@ -247,30 +242,34 @@ def _seed(
         synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
     )
     trained = Trained(model, checkpoint, tokenizer)
+    selection_metric(inputs.task, config.training.select)
     splits = {name: split_dataset(store, name, trained) for name in ("train", "valid", "test")}
     for name in ("train", "valid"):
         splits[name].require_labels(name)
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        strategy=config.strategy,
-        precision=choose_precision(config.training.precision, model, _device(config)),
-    )
-    fabric.launch()
+    return trained, splits
+
+
+def _train_seed(
+    config: RunConfig,
+    trained: Trained,
+    splits: dict[str, Dataset],
+    folder: Path,
+    seed: int,
+    fabric: Fabric,
+    progress: Progress | None,
+) -> None:
+    """Train and evaluate one seed and write its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model, checkpoint = trained.model, trained.checkpoint
     data = SplitData(
         splits["train"], splits["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
     )
-
-    def tick(done: int, total: int, note: str) -> None:
-        if progress:
-            progress(done, total, f"{label}, {note}")
-
     began = time.time()
-    fitted = fit(model, data, config.training, fabric=fabric, seed=seed, resume=folder / "resume.pt", progress=tick)
+    fitted = fit(model, data, config.training, fabric=fabric, seed=seed, resume=folder / "resume.pt", progress=progress)
     seconds = time.time() - began
-    labelled = [name for name in ("valid", "test") if len(splits[name])]
-    predictions = {name: predict(model, splits[name], trained.collator, details=True) for name in labelled}
-    half_width = _half_width(inputs.task, predictions["valid"])
+    given = [name for name in ("valid", "test") if len(splits[name])]
+    predictions = {name: predict(model, splits[name], trained.collator, details=True) for name in given}
+    half_width = _half_width(checkpoint.inputs.task, predictions["valid"])
     calibration = {} if half_width is None else {str(LEVEL): half_width}
     result = SeedResult(
         seed=seed,
@@ -290,7 +289,44 @@ def _seed(
         )
         result.write(folder)
     fabric.barrier()
-    return result
+
+
+def _write_run(
+    out: Path, config: RunConfig, store: Store, results: list[SeedResult], *, started: float, command: str
+) -> None:
+    """Bring the seeds together: the best one's checkpoint, the tables, the report."""
+    best = max(results, key=lambda result: result.score)
+    _copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
+    trained = load_checkpoint(out)
+    splits = {name: split_dataset(store, name, trained) for name in results[0].predictions}
+    write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
+    write_json(out / "environment.json", environment(config, store, results, started=started, command=command))
+    write_report(out)
+
+
+def _labelled(progress: Progress | None, label: str) -> Progress:
+    """The same callback, with `label` before every note."""
+
+    def tick(done: int, total: int, note: str) -> None:
+        if progress:
+            progress(done, total, f"{label}, {note}")
+
+    return tick
+
+
+def _fabric(config: RunConfig, model: Model) -> Fabric:
+    cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = choose_precision(config.training.precision, model, torch.device("cuda" if cuda else "cpu"))
+    try:
+        return Fabric(
+            accelerator=config.accelerator, devices=config.devices, strategy=config.strategy, precision=precision
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            str(error).splitlines()[0],
+            where="accelerator, devices, strategy",
+            fix="leave them out to use what is there",
+        ) from error
 
 
 def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
@@ -318,11 +354,6 @@ def _half_width(task: Task, valid: Predictions) -> float | None:
     if task.kind != "regression" or valid.truth is None:
         return None
     return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)
-
-
-def _device(config: RunConfig) -> torch.device:
-    cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return torch.device("cuda" if cuda else "cpu")
 
 
 def _claim(out: Path, config: RunConfig, store: Store, *, overwrite: bool) -> None:

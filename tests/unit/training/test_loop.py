@@ -64,7 +64,7 @@ def test_accumulated_batches_equal_one_large_batch() -> None:
     assert not torch.allclose(weights(other)["first.weight"], weights(large)["first.weight"], rtol=1e-4, atol=1e-6)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """What a kill looks like from inside."""
 
 
@@ -82,10 +82,10 @@ def test_a_killed_run_goes_on_to_the_identical_result(
 
     def kill(now: int, number: int) -> None:
         if (now, number) == (epoch, batch):
-            raise Killed
+            raise KilledError
 
     data.at_epoch = kill
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(Probe(dropout=0.3), data, resume=state, **OPTIONS)
     assert state.exists() == (epoch > 0)
     torch.manual_seed(99)
@@ -111,11 +111,11 @@ def test_a_run_killed_while_it_saves_has_its_last_whole_state(tmp_path: Path, mo
         calls += 1
         if calls == 2:
             Path(path).write_bytes(b"half of a st")
-            raise Killed
+            raise KilledError
         real(state, path)
 
     monkeypatch.setattr(torch, "save", torn)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(Probe(), ProbeData(), epochs=4, resume=tmp_path / "resume.pt")
     again = Probe(seed=9)
     run(again, ProbeData(), epochs=4, resume=tmp_path / "resume.pt")
