@@ -51,7 +51,7 @@ def corrupted_view(
     """
     if utterance.tokens is not None and unk is None:
         raise no_unk(utterance)
-    view = replace(utterance, injected=())
+    view = replace(utterance, injected=()) if utterance.injected else utterance
     for modality in present(utterance):
         if rng.random() >= rate:
             continue

@@ -27,7 +27,7 @@ AMBIGUOUS_RATE = 0.35
 """Share of utterances whose wording takes no side."""
 ABSENT_RATE = 0.03
 """Share of utterances that lack one modality."""
-TEXT_NOISE, VOICE_NOISE, FACE_NOISE = 0.4, 0.7, 0.9
+TEXT_NOISE, VOICE_NOISE, FACE_NOISE = 0.3, 0.5, 0.8
 """How far what is said, heard and seen strays from what is felt; standard deviations on the label's scale."""
 LABEL_STEP = 0.2
 SECOND_RATE = 0.25
@@ -253,8 +253,9 @@ def _column_scale(corpus: _Corpus) -> dict[Modality, NDArray[np.float64]]:
     some = [corpus.utterance(index) for index in members[:: max(1, len(members) // SCALE_SAMPLE)]]
     scale = {}
     for modality in ("audio", "vision"):
-        rows = np.concatenate([made.streams[modality] for made in some if modality in made.streams], dtype=np.float64)
-        scale[modality] = rows.std(axis=0)
+        parts = [made.streams[modality] for made in some if modality in made.streams]
+        if parts:  # a handful of utterances may all lack it
+            scale[modality] = np.concatenate(parts, dtype=np.float64).std(axis=0)
     return scale
 
 
