@@ -175,6 +175,8 @@ def _open(paths: Sequence[Path]) -> _Inputs:
                     inputs.add(file, parts)
                 else:
                     inputs.ignored.append(file.name)
+        elif path.exists() and not path.is_file():
+            raise DataError("this is neither a file nor a folder", where=path.name)
         elif parts := open_source(path):
             inputs.add(path, parts)
         else:

@@ -17,6 +17,7 @@ from mecam.types import SPLITS, Label, Task
 __all__ = ["Finding", "Findings", "Joined", "infer_task", "join", "label_of"]
 
 EXAMPLES = 5
+POLARITIES = {"negative", "neutral", "positive"}
 
 RULES = {
     "non-finite values": "NaN or infinity; kept as NaN, which means missing",
@@ -157,7 +158,8 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
         findings.add("missing labels", row.id)
         return None
     if task.kind == "classes":
-        names = [label for key in ("emotion", "polarity") if isinstance(label := row.labels.get(key), str)]
+        keys = ("polarity", "emotion") if set(task.names) <= POLARITIES else ("emotion", "polarity")
+        names = [label for key in keys if isinstance(label := row.labels.get(key), str)]
         known = next((name for name in names if name in task.names), None)
         if known is not None:
             return known

@@ -6,6 +6,9 @@ import pickle
 import resource
 import shutil
 import struct
+import subprocess
+import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -75,6 +78,7 @@ BAD = {
     "ragged table": (GOOD_LABELS + "v,3\n").encode(),
     "table that is no text": GOOD_LABELS.encode() + b"v,3,\xff\xfe\xfa,1,train\n",
     "table with a huge cell": (GOOD_LABELS + f"v,3,{'x' * 200_000},1,train\n").encode(),
+    "table of one endless line": ("video_id,clip_id,text,label\n" + '"' + "x,\n" * 9 + "y" * (1 << 20)).encode(),
     "table without labels": b"video_id,clip_id,text\nv,1,hello\n",
     "table with nothing but its header": b"video_id,clip_id,text,label\n",
     "labels that are words and none": b"video_id,clip_id,label\nv,1,\n",
@@ -197,6 +201,9 @@ def test_places_that_do_not_exist_or_are_taken_are_told(tmp_path):
         import_data([tmp_path / "nowhere"], tmp_path / "store")
     with pytest.raises(DataError):
         import_data([], tmp_path / "store")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="neither a file nor a folder"):
+        import_data([tmp_path / "pipe"], tmp_path / "store")
     (tmp_path / "store").mkdir()
     with pytest.raises(DataError, match="exists already"):
         import_data([tmp_path / "label.csv"], tmp_path / "store")
@@ -339,3 +346,48 @@ def test_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer
 @pytest.mark.parametrize("importer", IMPORTERS)
 def test_much_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer):
     fuzz(tmp_path, good_files[importer], int(os.environ.get("MECAM_FUZZ_CASES", "1000")))
+
+
+IMPORT_WHEN_TOLD = """
+import sys
+from pathlib import Path
+from mecam.data.importing import import_data
+print("ready", flush=True)
+sys.stdin.readline()
+import_data([Path(sys.argv[1])], Path(sys.argv[2]), overwrite=True)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_import_leaves_no_store_that_is_not_whole(tmp_path):
+    widths, longest = {"audio": 74, "vision": 35}, {"audio": 500, "vision": 500}
+    clips = make_clips(widths, longest, counts=(300, 40, 60))
+    file = tmp_path / "in.pkl"
+    file.write_bytes(pickle.dumps(mmsa(clips, longest, widths, text_width=1)))
+    rng = np.random.default_rng(0)
+    command = [sys.executable, "-c", IMPORT_WHEN_TOLD, str(file), str(tmp_path / "store")]
+
+    def start() -> subprocess.Popen:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        return process
+
+    with start() as process:
+        begun = time.perf_counter()
+        assert process.stdout.readline() == "done\n"
+        needed = time.perf_counter() - begun
+    shutil.rmtree(tmp_path / "store")
+    whole = 0
+    for _ in range(20):
+        with start() as process:
+            time.sleep(rng.uniform(0, 1.1 * needed))
+            process.kill()
+        if (tmp_path / "store").exists():
+            whole += 1
+            assert len(Store(tmp_path / "store", verify=True)) == len(clips)
+            shutil.rmtree(tmp_path / "store")
+    assert whole < 20
+    assert any(tmp_path.glob(".store.*"))  # some were killed while they wrote

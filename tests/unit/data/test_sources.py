@@ -58,6 +58,20 @@ def test_a_faceless_start_is_kept_when_the_padding_is_at_the_end():
     assert len(Padded.of({"vision": vision[:, ::-1]}, {}, 5).pieces(0)["vision"].values) == 6
 
 
+def test_modalities_of_equal_length_and_different_padding_keep_their_own_lengths():
+    rng = np.random.default_rng(0)
+    arrays = {"audio": np.ones((20, 10, 2)), "vision": np.ones((20, 10, 3))}
+    lengths = {modality: rng.integers(1, 10, 20) for modality in arrays}
+    for modality, array in arrays.items():
+        for row, length in zip(array, lengths[modality], strict=True):
+            row[length:] = 0
+    source = Padded.of(arrays, {}, 20)
+    for index in range(20):
+        assert {m: len(piece.values) for m, piece in source.pieces(index).items()} == {
+            m: count[index] for m, count in lengths.items()
+        }
+
+
 def test_lengths_longer_than_the_array_are_no_reason_to_fail():
     source = Padded.of({"audio": np.ones((1, 4, 2))}, {"audio": [9]}, 1)
     assert source.pieces(0)["audio"].values.shape == (4, 2)
@@ -164,6 +178,12 @@ def test_classes_are_told_from_names_and_others_are_left_out():
     assert [(f.kind, f.count) for f in findings.all()] == [("unknown classes", 1)]
     with pytest.raises(DataError, match="no labels"):
         infer_task([Row("a")])
+
+
+def test_a_word_that_names_an_emotion_and_a_polarity_is_read_as_what_the_task_asks():
+    row = Row("a", labels={"emotion": "neutral", "polarity": "positive"})
+    assert label_of(row, Task("classes", names=("negative", "neutral", "positive")), Findings()) == "positive"
+    assert label_of(row, Task("classes", names=("joy", "neutral")), Findings()) == "neutral"
 
 
 def rows(video, *clips):

@@ -14,8 +14,8 @@ from mecam.types import Modality
 __all__ = ["Padded", "is_features"]
 
 
-BLOCKS, BLOCK = 8, 64
-"""Runs of utterances that are looked at to find the padded side; all would read the whole file once more."""
+BLOCKS, BLOCK = 8, 32
+"""Runs of utterances that are looked at to find where the padding is; all would read the file once more."""
 
 
 def is_features(array: object) -> bool:
@@ -29,9 +29,9 @@ class Padded:
 
     The padded side of an array is the one where more utterances have a zero row at the edge. Zeros
     are taken off that side only, so a silent or faceless stretch inside an utterance, or at its other
-    end, stays. Where all modalities have the same L > 1 the rows belong together (row t of each is
-    the same word), so only rows that are zero in every modality go. A sequence of nothing but zeros
-    is an absent modality.
+    end, stays. Where most utterances are padded alike in all modalities, the rows belong together (row t
+    of each is the same word), so only rows that are zero in every modality go. A sequence of nothing
+    but zeros is an absent modality.
 
     Attributes:
         arrays: modality → N × L × D.
@@ -65,9 +65,9 @@ class Padded:
                 if numbers.dtype.kind not in "iuf" or len(numbers) != count or not np.isfinite(numbers).all():
                     raise DataError(f"the lengths of {modality} are not {count} numbers")
                 counted[modality] = numbers.clip(0, shaped[modality].shape[1]).astype(np.int64)
-        longest = {array.shape[1] for array in shaped.values()}
-        together = len(shaped) > 1 and len(longest) == 1 and max(longest) > 1 and not counted
-        return cls(shaped, counted, _left_padded(shaped, together), together)
+        filled = {modality: _looked_at(array) for modality, array in shaped.items()}
+        left = {modality: _left_padded(rows) for modality, rows in filled.items()}
+        return cls(shaped, counted, left, not counted and _share_rows(filled, left))
 
     def pieces(self, index: int) -> dict[Modality, Piece]:
         """The utterance's rows, modality by modality, as views."""
@@ -93,17 +93,25 @@ class Padded:
         return values[run:] if self.left[modality] else values[: len(values) - run]
 
 
-def _left_padded(arrays: Mapping[Modality, NDArray[Any]], together: bool) -> dict[Modality, bool]:
-    def edges(array: NDArray[Any]) -> NDArray[np.int64]:
-        """How many utterances have a zero row first, and how many have one last."""
-        if not array.shape[1]:
-            return np.zeros(2, np.int64)
-        starts = range(0, len(array), max(len(array) // BLOCKS, BLOCK))
-        blocks = [array[start : start + BLOCK, [0, -1]] for start in starts]
-        filled = [(block != 0).any(axis=2) for block in blocks]  # utterances × 2
-        return sum(((~block).sum(axis=0) for block in filled), np.zeros(2, np.int64))
+def _looked_at(array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows are not zero, of some of the utterances: n × L."""
+    starts = range(0, len(array), max(len(array) // BLOCKS, BLOCK))
+    blocks = [(array[start : start + BLOCK] != 0).any(axis=2) for start in starts]
+    return np.concatenate(blocks) if blocks else np.zeros((0, array.shape[1]), bool)
 
-    zero = {modality: edges(array) for modality, array in arrays.items()}
-    if together:
-        zero = dict.fromkeys(zero, sum(zero.values(), np.zeros(2, np.int64)))
-    return {modality: bool(first > last) for modality, (first, last) in zero.items()}
+
+def _left_padded(filled: NDArray[np.bool_]) -> bool:
+    """True where more utterances begin with a zero row than end with one."""
+    return bool(filled.shape[1]) and int((~filled[:, 0]).sum()) > int((~filled[:, -1]).sum())
+
+
+def _share_rows(filled: Mapping[Modality, NDArray[np.bool_]], left: Mapping[Modality, bool]) -> bool:
+    """True where the modalities are as long as each other in most utterances that have them all."""
+    if len(filled) < 2 or len({rows.shape for rows in filled.values()}) > 1 or len(set(left.values())) > 1:
+        return False
+    rows = np.stack([rows if left[modality] else rows[:, ::-1] for modality, rows in filled.items()])  # M n L
+    if rows.shape[2] < 2:
+        return False
+    runs = rows.argmax(axis=2)[:, rows.any(axis=2).all(axis=0)]  # M × those that have all
+    same = (runs == runs[:1]).all(axis=0)
+    return bool(2 * same.sum() > len(same)) and bool(runs.any())

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.sources.base import Piece, Row, Source, column_of, make_id, scores_of, split_ids, text_of
-from mecam.data.sources.padding import Padded, is_features
+from mecam.data.sources.padding import is_features
 from mecam.errors import DataError
 from mecam.types import AUDIO, VISION, FeatureSpec, Modality, Word
 
@@ -52,7 +52,7 @@ def read_segments(
         layout: the layout's name.
         file: name of the file.
         split: the split of all segments.
-        aligned: rows belong to words, so that vision and audio share their padding.
+        aligned: the layout has one row per word.
         split_files: the layout keeps each split in a file of its own.
 
     Raises: DataError if a segment has no two-dimensional features, or their widths differ.
@@ -62,10 +62,8 @@ def read_segments(
 
     def read(index: int) -> dict[Modality, Piece]:
         parts = content[index][0]
-        arrays = {m: _table(parts[at], widths[m])[np.newaxis] for at, m in enumerate(_FEATURES, 1)}
-        if aligned:
-            return Padded.of({m: a for m, a in arrays.items() if a.shape[1]}, {}, 1).pieces(0)
-        return {m: Piece(array[0][: len(array[0]) if array.any() else 0]) for m, array in arrays.items()}
+        tables = {m: _table(parts[at], widths[m]) for at, m in enumerate(_FEATURES, 1)}
+        return {m: Piece(table if (table != 0).any() else table[:0]) for m, table in tables.items()}
 
     whole = aligned and all(len(row.words) == len(content[i][0][1]) for i, row in enumerate(rows))
     specs = {modality: FeatureSpec(width, aligned=whole) for modality, width in widths.items()}

@@ -3,8 +3,10 @@
 import csv
 import math
 import re
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -26,6 +28,9 @@ from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 __all__ = ["read_table"]
 
 Table = Sequence[Mapping[str, str]]
+
+LONGEST_LINE = 1 << 20
+"""Characters; a row of a thousand features has about 20 000."""
 
 _IDS = ("id", "name", "segment", "utterance_id", "file", "filename")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
@@ -54,7 +59,7 @@ class _Csv:
     def __init__(self, path: Path) -> None:
         self.path = path
         with _clear_errors(path), path.open(encoding=_encoding(path), newline="") as file:
-            self.header = [original_cell(name.strip()).lower() for name in next(csv.reader(file), [])]
+            self.header = [original_cell(name.strip()).lower() for name in next(csv.reader(_lines(file)), [])]
 
     def id_columns(self) -> tuple[str, ...]:
         """The columns that make up the id, or none."""
@@ -64,7 +69,7 @@ class _Csv:
 
     def __iter__(self) -> Iterator[dict[str, str]]:
         with _clear_errors(self.path), self.path.open(encoding=_encoding(self.path), newline="") as file:
-            reader = csv.reader(file)
+            reader = csv.reader(_lines(file))
             next(reader, None)
             for cells in reader:
                 if not cells:
@@ -75,6 +80,14 @@ class _Csv:
                         where=f"{self.path.name}, line {reader.line_num}",
                     )
                 yield dict(zip(self.header, map(original_cell, cells), strict=True))
+
+
+def _lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; none may be so long that reading it takes the memory that there is."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise csv.Error(f"a line has {LONGEST_LINE} characters or more")
+        yield line
 
 
 class _clear_errors:  # noqa: N801 - reads as a verb where it is used
@@ -177,22 +190,23 @@ def _features(table: _Csv) -> Source | None:
     skip = {*table.id_columns(), "start", "end", "clip_id", "video_id"}
     names = tuple(name for name in table.header if name not in skip)
     timed = {"start", "end"} <= set(table.header)
-    values: dict[str, list[list[float]]] = {}
-    times: dict[str, list[tuple[float, float]]] = {}
+    values: dict[str, array[float]] = {}
+    times: dict[str, array[float]] = {}
     for count, row in enumerate(table):
         numbers = [number_of(row[name]) for name in names]
         if count == 0 and (not names or all(math.isnan(number) for number in numbers)):
             return None
         key = make_id(*(row[column] for column in table.id_columns()))
-        values.setdefault(key, []).append(numbers)
-        times.setdefault(key, []).append((number_of(row["start"]), number_of(row["end"])) if timed else (math.nan,) * 2)
+        values.setdefault(key, array("d")).extend(numbers)
+        if timed:
+            times.setdefault(key, array("d")).extend((number_of(row["start"]), number_of(row["end"])))
     modality: Modality = modality_of(table.path.stem)
     keys = list(values)
     rows = [Row(key) for key in keys]
 
     def read(index: int) -> dict[Modality, Piece]:
-        intervals = np.array(times[keys[index]], np.float64) if timed else None
-        return {modality: Piece(np.array(values[keys[index]], np.float64), intervals)}
+        intervals = np.frombuffer(times[keys[index]]).reshape(-1, 2) if timed else None
+        return {modality: Piece(np.frombuffer(values[keys[index]]).reshape(-1, len(names)), intervals)}
 
     reader: Callable[[int], Mapping[Modality, Piece]] = read
     return Source("feature table", table.path.name, rows, {modality: FeatureSpec(len(names), names=names)}, reader)
