@@ -4,6 +4,7 @@ import pickle
 from collections import defaultdict
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -241,6 +242,24 @@ def test_computational_sequences_are_cut_by_time(tmp_path):
     assert second.streams["audio"].tobytes() == features[4:].tobytes()
     assert second.intervals["audio"].tolist() == times[4:].tolist()
     assert store.specs["audio"].extractor == "covarep"
+    assert found(report) == {}
+
+
+def test_sequences_that_are_cut_already_are_joined_by_segment(tmp_path):
+    one, two = [[0, 1]], [[0, 1], [1, 2]]
+    words = np.array([["so"], ["gut — é"]], h5py.string_dtype())
+    labels = {"v[0]": (np.array([[1.5]]), one), "v[1]": (np.array([[-0.5]]), one)}
+    store, report = imported(
+        tmp_path,
+        csd(tmp_path / "l", "Labels", labels),
+        csd(tmp_path / "w", "words", {"v[0]": (words, two), "v[1]": (words[:1], one)}),
+        csd(tmp_path / "f", "FACET 4.2", {"v[0]": (np.ones((2, 35)), two), "v[1]": (np.full((1, 35), 2.0), one)}),
+    )
+    assert [(u.id, u.video, u.text, u.label) for u in store] == [
+        ("v[0]", "v", "so gut — é", 1.5),
+        ("v[1]", "v", "so", -0.5),
+    ]
+    assert [u.streams["vision"].shape for u in store] == [(2, 35), (1, 35)]
     assert found(report) == {}
 
 
