@@ -155,7 +155,7 @@ def build(name: str, store: Store, encoder: str, *, seed: int = 1, **changes: An
     options, inputs, data = small_options(name, encoder, **changes), inputs_of(store), DataConfig()
     model, tokenizer = build_model(name, options, inputs, data)
     normaliser = Normaliser.fit(store, store.split("train"), clip=data.clip)
-    checkpoint = Checkpoint(name, options, inputs, data, normaliser, calibration={})
+    checkpoint = Checkpoint(name, options, inputs, data, normaliser.only(model.reads), calibration={})
     return Trained(model.eval(), checkpoint, tokenizer)
 
 

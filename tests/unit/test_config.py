@@ -141,3 +141,9 @@ def test_decode_takes_whole_numbers_for_counts_only() -> None:
         decode(DataConfig, {"batch_size": 2.5}, where="data")
     assert decode(DataConfig, {"clip": 3}, where="data").clip == 3.0
     assert "clip: 3.0" in dump_yaml({"data": decode(DataConfig, {"clip": 3}, where="data")})
+
+
+@pytest.mark.parametrize("group", ["fusion.heads", "filter.groups"])
+def test_what_must_divide_the_width_is_told_so(group: str) -> None:
+    with pytest.raises(ConfigError, match=f"{group}: 7 does not divide the width 16"):
+        RunConfig.decode(apply_overrides({"model": {"width": 16}}, [f"model.{group}=7"]))

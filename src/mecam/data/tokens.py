@@ -48,6 +48,10 @@ class Tokenizer:
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.max_tokens = min(max_tokens, tokenizer.model_max_length)
 
+    def __len__(self) -> int:
+        """Number of pieces that it knows."""
+        return len(self._tokenizer)
+
     def __call__(self, texts: Sequence[str]) -> list[tuple[tuple[int, ...], ...]]:
         """Return one tuple of ids per word, per text."""
         words = [(text if any(c.islower() for c in text) else text.lower()).split() for text in texts]

@@ -16,19 +16,21 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mecam import __version__
+from mecam.version import __version__
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store, replace_folder
 from mecam.data.tokens import Tokenizer
-from mecam.errors import ModelError
+from mecam.errors import MecamError, MissingExtraError, ModelError
 from mecam.models.base import Inputs, Model
 from mecam.models.registry import MODELS
 from mecam.types import TEXT
 
 __all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
 
+FORMAT = "mecam-checkpoint"
+VERSION = 1
 TEXT_ENCODER = "text_encoder"
 
 
@@ -87,14 +89,15 @@ def save_checkpoint(folder: Path, trained: Trained) -> None:
     try:
         save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / "model.safetensors")
         content = {
-            "format": "mecam-checkpoint",
-            "version": 1,
+            "format": FORMAT,
+            "version": VERSION,
             "mecam": __version__,
             "model": {"name": checkpoint.name, "options": asdict(checkpoint.options)},
             "inputs": checkpoint.inputs.to_json(),
             "data": asdict(checkpoint.data),
             "normaliser": checkpoint.normaliser.to_json(),
             "calibration": checkpoint.calibration,
+            "vocabulary": None if trained.tokenizer is None else len(trained.tokenizer),
             "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
         }
         (partial / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
@@ -114,32 +117,56 @@ def load_checkpoint(folder: str | Path) -> Trained:
     folder = Path(folder)
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
-    where = str(folder)
     if not (folder / "config.json").is_file():
-        raise ModelError("there is no checkpoint here", where=where, fix="name a run folder made by `mecam train`")
-    try:
-        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        name: str = content["model"]["name"]
-        if name not in MODELS:
-            raise ModelError(f"no model is called {name!r}", where=where, fix=f"known: {', '.join(MODELS)}")
-        options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
-        if (folder / TEXT_ENCODER).is_dir() and hasattr(options, "encoder"):
-            options = replace(options, encoder=str(folder / TEXT_ENCODER))
-        checkpoint = Checkpoint(
-            name=name,
-            options=options,
-            inputs=Inputs.from_json(content["inputs"]),
-            data=decode(DataConfig, content["data"], where="data"),
-            normaliser=Normaliser.from_json(content["normaliser"]),
-            calibration=content["calibration"],
-            data_name=content["trained_on"]["name"],
-            synthetic=content["trained_on"]["synthetic"],
+        raise ModelError(
+            "there is no checkpoint here", where=str(folder), fix="name a run folder made by `mecam train`"
         )
-        model = MODELS[name].model(options, checkpoint.inputs, pretrained=False)
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-        raise ModelError(f"the checkpoint cannot be read: {error}", where=where, fix="train again") from error
-    tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens) if model.text_encoder else None
+    try:
+        return _read(folder)
+    except MissingExtraError:
+        raise
+    except MecamError as error:
+        what, fix = error.what, error.fix
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
+        what, fix = f"{type(error).__name__}: {error}", None
+    except SafetensorError as error:
+        what, fix = str(error), None
+    raise ModelError(f"the checkpoint cannot be read: {what}", where=str(folder), fix=fix or "train again")
+
+
+def _read(folder: Path) -> Trained:
+    """Read the folder; whatever is wrong with it may show as any kind of error."""
+    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ModelError("this is no checkpoint of mecam")
+    if content["version"] > VERSION:
+        raise ModelError(
+            f"version {content['version']} is newer than this mecam reads ({VERSION})", fix="upgrade mecam"
+        )
+    name: str = content["model"]["name"]
+    if name not in MODELS:
+        raise ModelError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+    options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
+    if (folder / TEXT_ENCODER).is_dir() and hasattr(options, "encoder"):
+        options = replace(options, encoder=str(folder / TEXT_ENCODER))
+    checkpoint = Checkpoint(
+        name=name,
+        options=options,
+        inputs=Inputs.from_json(content["inputs"]),
+        data=decode(DataConfig, content["data"], where="data"),
+        normaliser=Normaliser.from_json(content["normaliser"]),
+        calibration={level: float(width) for level, width in content["calibration"].items()},
+        data_name=content["trained_on"]["name"],
+        synthetic=content["trained_on"]["synthetic"],
+    )
+    model = MODELS[name].model(options, checkpoint.inputs, pretrained=False)
+    model.load_state_dict(load_file(folder / "model.safetensors"))
+    if model.text_encoder is None:
+        return Trained(model.eval(), checkpoint, None)
+    tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens)
+    # Where its files are missing, `transformers` makes up an empty tokenizer, to which every word is unknown.
+    if len(tokenizer) != content["vocabulary"]:
+        raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {content['vocabulary']}")
     return Trained(model.eval(), checkpoint, tokenizer)
 
 
