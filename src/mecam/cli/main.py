@@ -4,16 +4,15 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from rich.markup import escape
 
-from mecam import __version__
 from mecam.cli import data, demo, models, predict, train
 from mecam.cli.console import err
 from mecam.errors import MecamError
+from mecam.version import __version__
 
 __all__ = ["app", "main"]
 
@@ -32,10 +31,15 @@ app.command("predict")(predict.predict)
 app.command("models")(models.models)
 
 
-def _version(show: bool) -> None:
+# Newer versions of Typer carry their own click, older ones use the package: ask for the class that this one raises.
+CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def _version(show: bool) -> bool:
     if show:
         typer.echo(f"mecam {__version__}")
         raise typer.Exit
+    return show
 
 
 @app.callback()
@@ -64,12 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MecamError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}")
         return 1
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
+    except CommandLineError as error:
         error.show()
-        return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
+        code: int = error.exit_code
+        return code
+    except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         return 130
     except BrokenPipeError:

@@ -64,7 +64,8 @@ def predict(
         if len(results) > SHOWN:
             err.print(f"and {len(results) - SHOWN} more: write them with --output predictions.csv")
     else:
-        out.print((_as_csv if format_ is Format.csv else _as_jsonl)(results), markup=False, end="")
+        # Not through the console, which breaks lines at the width of a terminal.
+        typer.echo((_as_csv if format_ is Format.csv else _as_jsonl)(results), nl=False)
 
 
 def _predict_all(predictor: "Predictor", inputs: Sequence[str], split: str | None) -> list["Prediction"]:
@@ -147,7 +148,7 @@ def _as_jsonl(results: Sequence["Prediction"]) -> str:
 
 
 def _as_csv(results: Sequence["Prediction"]) -> str:
-    from mecam.data.export import safe_cell
+    from mecam.data.cells import safe_cell
 
     rows = []
     for r in results:

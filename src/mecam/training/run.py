@@ -368,8 +368,8 @@ def _claim(out: Path, config: RunConfig, store: Store, *, overwrite: bool) -> No
             where=str(out),
             fix="choose another --out, or add --overwrite",
         )
-    if out.exists() and not path.exists() and any(out.iterdir()):
-        raise TrainingError("this folder is not empty and holds no run", where=str(out), fix="choose another --out")
+    if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainingError("this place is taken and holds no run", where=str(out), fix="choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         partial = out / ".config.yaml.partial"
