@@ -1,5 +1,6 @@
 """`mecam train`, `mecam evaluate`, `mecam report`."""
 
+import logging
 import shlex
 import sys
 from pathlib import Path
@@ -48,10 +49,14 @@ def train(
 
 def run(values: dict[str, Any], data: Path, folder: Path, *, overwrite: bool) -> None:
     """Train with a progress bar and show what came of it."""
+    from lightning_fabric.utilities import rank_zero_only
+
     from mecam.data.store import Store
     from mecam.training.run import RunConfig
     from mecam.training.run import train as train_run
 
+    # Fabric sets its own level when it is imported, which is only now.
+    logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     config = RunConfig.decode(values)
     store = Store(data)
     with progress("training") as callback:
@@ -63,7 +68,7 @@ def run(values: dict[str, Any], data: Path, folder: Path, *, overwrite: bool) ->
             progress=callback,
             command=shlex.join(["mecam", *sys.argv[1:]]),
         )
-    show_run(folder)
+    rank_zero_only(show_run)(folder)  # of several processes, one speaks
 
 
 def show_run(folder: Path) -> None:

@@ -215,7 +215,8 @@ def train(
             if seed != first:
                 trained, splits = _prepare(config, store, inputs, normaliser, seed)
             label = f"seed {seed} ({seed - first + 1} of {config.seeds})" if config.seeds > 1 else "training"
-            _train_seed(config, trained, splits, folder, seed, fabric, _labelled(progress, label))
+            tick = _labelled(progress if fabric.is_global_zero else None, label)
+            _train_seed(config, trained, splits, folder, seed, fabric, tick)
             result = SeedResult.read(folder)  # so that a run that is gone on with sees the same as this one
             assert result is not None
         results.append(result)

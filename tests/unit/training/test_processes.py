@@ -50,7 +50,7 @@ def test_two_processes_equal_one(encoder: str, tmp_path: Path) -> None:
     two = {**values, "devices": 2, "strategy": "ddp"}
     for name, settings in (("one", alone), ("two", two)):
         done = train(tmp_path, tmp_path / "store", name, settings)
-        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.returncode == 0, done.stderr[-9000:]
     for seed in ("1111", "1112"):
         one, other = (
             load_file(tmp_path / n / "seeds" / seed / "checkpoint" / "model.safetensors") for n in ("one", "two")
@@ -62,7 +62,28 @@ def test_two_processes_equal_one(encoder: str, tmp_path: Path) -> None:
     assert metrics[0]["test"]["mae"]["mean"] == pytest.approx(metrics[1]["test"]["mae"]["mean"], rel=1e-3)
     # The same command again goes on with the run, and --overwrite begins it anew.
     again = train(tmp_path, tmp_path / "store", "two", two)
-    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.returncode == 0, again.stderr[-9000:]
     anew = train(tmp_path, tmp_path / "store", "two", {**two, "seeds": 1}, "--overwrite")
-    assert anew.returncode == 0, anew.stderr[-3000:]
+    assert anew.returncode == 0, anew.stderr[-9000:]
     assert not (tmp_path / "two" / "seeds" / "1112").exists()
+
+
+def test_the_command_speaks_once(encoder: str, tmp_path: Path) -> None:
+    task = tiny.TASKS["regression"]
+    tiny.write_store(tmp_path / "store", task, tiny.utterances(task, 30))
+    small = [f"model.encoder={encoder}", "model.width=16", "training.epochs=1", "data.batch_size=5"]
+    script = tmp_path / "command.py"
+    script.write_text("import sys\nfrom mecam.cli import main\nsys.exit(main())\n", encoding="utf-8")
+    command = [
+        *(sys.executable, str(script), "train", "--data", str(tmp_path / "store"), "--out", str(tmp_path / "run")),
+        *("--accelerator", "cpu", "--devices", "2", "--strategy", "ddp"),
+        *(part for setting in small for part in ("--set", setting)),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr[-9000:]
+    assert done.stdout.count("report: ") == 1
+    assert done.stderr.count("epoch 1") == 1
+    assert "Automatic Mixed Precision" not in done.stderr
