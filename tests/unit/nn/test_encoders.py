@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from mecam.errors import MissingExtraError, ModelError
+from mecam.nn.encoders import ConvEncoder, RecurrentEncoder
+from mecam.nn.gate import Filtered, reverse_gradient
+from mecam.nn.text import TextEncoder, resolve_text_encoder
+
+
+def test_the_convolution_sees_neighbours_and_nothing_that_is_masked() -> None:
+    torch.manual_seed(0)
+    encoder = ConvEncoder(3, 8, layers=1).eval()
+    values, mask = torch.randn(2, 20, 3), torch.ones(2, 20, dtype=torch.bool)
+    mask[1, 8:] = False
+    values.requires_grad_()
+    hidden = encoder(values, mask)
+    assert (hidden[1, 8:] == 0).all()
+    (gradient,) = torch.autograd.grad(hidden[:, 5].sum(), values)
+    reach = (gradient.abs().sum(dim=2) > 0).nonzero()[:, 1].unique().tolist()
+    assert reach == [2, 3, 4, 5, 6, 7]  # two rows on either side, and the row before those for its change
+
+
+def test_a_constant_and_a_jumping_sequence_differ_though_their_rows_are_the_same() -> None:
+    """The encoder is told the change between rows, so that a frozen camera shows."""
+    torch.manual_seed(0)
+    encoder = ConvEncoder(1, 8, layers=1).eval()
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    frozen, moving = torch.tensor([[[1.0], [1.0], [1.0]]]), torch.tensor([[[0.0], [1.0], [2.0]]])
+    assert not torch.allclose(encoder(frozen, mask)[0, 1], encoder(moving, mask)[0, 1], atol=1e-3)
+
+
+def test_the_recurrent_encoder_reads_as_far_as_the_length() -> None:
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(3, 4, 5).eval()
+    values, lengths = torch.randn(3, 6, 3), torch.tensor([6, 2, 0])
+    result = encoder(values, lengths)
+    assert (result[2] == 0).all()
+    junk = values.clone()
+    junk[1, 2:] = 1e4
+    torch.testing.assert_close(encoder(junk, lengths), result)
+    torch.testing.assert_close(encoder(values[1:2, :2], lengths[1:2]), result[1:2])
+    assert not torch.allclose(encoder(values[:, :5], lengths.clamp(max=5))[0], result[0])
+
+
+def test_the_same_text_twice_is_encoded_alike_and_once(encoder: str) -> None:
+    text = TextEncoder(encoder).eval()
+    ids = torch.tensor([[2, 5, 6, 3], [2, 7, 3, 0], [2, 5, 6, 3], [0, 0, 0, 0]])
+    mask = torch.tensor([[True] * 4, [True] * 3 + [False], [True] * 4, [False] * 4])
+    sizes = []
+    text.network.register_forward_pre_hook(lambda _, __, given: sizes.append(len(given["input_ids"])), with_kwargs=True)
+    hidden = text(ids, mask)
+    assert sizes == [3]
+    assert torch.equal(hidden[0], hidden[2])
+    assert (hidden[3] == 0).all()
+    assert (hidden[1, 3] == 0).all()
+    expected = text.network(input_ids=ids[:1], attention_mask=mask[:1].long()).last_hidden_state
+    torch.testing.assert_close(hidden[:1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_pretrained_weights_are_read_only_where_asked_for(encoder: str) -> None:
+    torch.manual_seed(1)
+    known, fresh = TextEncoder(encoder), TextEncoder(encoder, pretrained=False)
+    again = TextEncoder(encoder).state_dict()
+    assert all(torch.equal(value, again[key]) for key, value in known.state_dict().items())
+    assert fresh.state_dict().keys() == again.keys()
+    assert any(not torch.equal(value, again[key]) for key, value in fresh.state_dict().items())
+    assert not any("pooler" in key for key in again)
+
+
+def test_a_frozen_encoder_never_drops_anything(encoder: str) -> None:
+    frozen = TextEncoder(encoder, frozen=True).train()
+    assert not frozen.network.training
+    assert not any(p.requires_grad for p in frozen.parameters())
+    assert TextEncoder(encoder).train().network.training
+
+
+def test_no_such_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError, match="no text encoder"):
+        TextEncoder(str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"mecam\[offline\]"):
+        resolve_text_encoder("minilm")
+    assert resolve_text_encoder("bert-base-uncased") == "bert-base-uncased"
+
+
+def test_kept_and_removed_are_the_whole() -> None:
+    hidden, gate = torch.randn(2, 5, 8), torch.rand(2, 5, 4)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    mask[1, 3:] = False
+    filtered = Filtered(hidden, gate, mask)
+    torch.testing.assert_close(filtered.share_kept, gate.mean(dim=2))
+    torch.testing.assert_close(filtered.kept[..., 0], hidden[..., 0] * gate[..., 0])
+    torch.testing.assert_close(filtered.kept[..., 7], hidden[..., 7] * gate[..., 3])
+    everything = Filtered(hidden, torch.ones(2, 5, 4), mask)
+    assert (everything.removed_mean == 0).all()
+    nothing = Filtered(hidden, torch.zeros(2, 5, 4), mask)
+    assert (nothing.kept_mean == 0).all()
+
+
+def test_the_gradient_turns_round() -> None:
+    values = torch.tensor([1.0, 2.0], requires_grad=True)
+    result = reverse_gradient(values)
+    assert torch.equal(result, values)
+    (result * torch.tensor([3.0, 5.0])).sum().backward()
+    assert values.grad is not None
+    assert values.grad.tolist() == [-3, -5]
