@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from mecam.version import __version__
+
 if TYPE_CHECKING:
     from mecam.serve.predictor import load
-
-__version__ = "0.1.0"
 
 __all__ = ["__version__", "load"]
 

@@ -110,12 +110,22 @@ def batches(
             yield collator(utterances, index=index)
             continue
         rng = np.random.default_rng((shuffle_seed or 0, number))
-        unk = collator.tokenizer.unk if collator.tokenizer else None
+        unk = None if collator.tokenizer is None else collator.tokenizer.unk
+        fill = dataset.normaliser.zero if dataset.normaliser else None
         views = [
-            corrupted_view(_as_read(u), rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk)
+            corrupted_view(
+                _as_read(u), rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk, fill=fill
+            )
             for u, i in zip(utterances, index, strict=True)
         ]
+        if dataset.normaliser:
+            views = [_limited(view, dataset.normaliser.clip) for view in views]
         yield collator.with_view(utterances, views, index=index)
+
+
+def _limited(utterance: Utterance, clip: float) -> Utterance:
+    """Features within what the normaliser lets through: corruption met in a store has gone through it too."""
+    return replace(utterance, streams={m: np.clip(values, -clip, clip) for m, values in utterance.streams.items()})
 
 
 def _plan(sizes: NDArray[np.int64], size: int, seed: int | None) -> list[list[int]]:

@@ -39,7 +39,7 @@ class Dataset:
         self._source = utterances
         self._indices = np.arange(len(utterances)) if indices is None else indices
         self.task = task
-        self._normaliser = normaliser
+        self.normaliser = normaliser
         self._tokenized = tokenizer is not None
         self._tokens: dict[int, tuple[tuple[int, ...], ...]] = {}
         if tokenizer is not None:
@@ -51,8 +51,8 @@ class Dataset:
 
     def __getitem__(self, position: int) -> Utterance:
         utterance = self._source[int(self._indices[position])]
-        if self._normaliser is not None:
-            utterance = self._normaliser(utterance)
+        if self.normaliser is not None:
+            utterance = self.normaliser(utterance)
         if self._tokenized:
             # Precomputed text features beside the transcript would be corrupted in its place, and read by no one.
             streams = {m: rows for m, rows in utterance.streams.items() if m != TEXT}

@@ -57,6 +57,11 @@ class Normaliser:
         known = [modality for modality in modalities if modality in self.centre]
         return Normaliser({m: self.centre[m] for m in known}, {m: self.scale[m] for m in known}, self.clip)
 
+    @property
+    def zero(self) -> dict[Modality, NDArray[np.float32]]:
+        """What a raw row of zeros, which is how a dropped frame is written, becomes: modality → D."""
+        return {m: np.clip(-self.centre[m] / self.scale[m], -self.clip, self.clip) for m in self.centre}
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return {

@@ -29,11 +29,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from mecam import __version__
 from mecam.data.lines import Lines, to_line, to_record, utterance_fields, words_of
 from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.version import __version__
 
 __all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "replace_folder", "sha256_of"]
 

@@ -134,6 +134,7 @@ def build_encoder(
     *,
     text_encoder: str,
     freeze: bool,
+    freeze_layers: int,
     pretrained: bool,
     width: int,
     layers: int,
@@ -145,5 +146,5 @@ def build_encoder(
     convolutional one.
     """
     if modality == TEXT and inputs.raw_text:
-        return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze)
+        return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze, frozen_layers=freeze_layers)
     return ConvEncoder(inputs.features[modality].width, width, layers=layers, dropout=dropout)

@@ -16,7 +16,6 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from mecam.version import __version__
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.normalise import Normaliser
@@ -26,6 +25,7 @@ from mecam.errors import MecamError, MissingExtraError, ModelError
 from mecam.models.base import Inputs, Model
 from mecam.models.registry import MODELS
 from mecam.types import TEXT
+from mecam.version import __version__
 
 __all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
 

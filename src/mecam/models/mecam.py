@@ -19,12 +19,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Positive, Weight
+from mecam.errors import ConfigError
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, prediction_head
 from mecam.nn.attention import CrossBlock
 from mecam.nn.gate import Filtered, Gate, reverse_gradient
-from mecam.nn.masked import masked_mean, masked_softmax, weighted_mean
+from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Modality, Output, Stream
 
@@ -65,8 +66,10 @@ class FilterConfig:
 class FusionConfig:
     """Attention between the modalities."""
 
-    heads: Count = 8
+    heads: Count = 4
     """Must divide the width."""
+    window: Count = 4
+    """Rows of features (not words) that attention sees as one: neighbouring frames say nearly the same."""
     talking: bool = True
     """Mix the heads before and after the softmax; False is plain multi-head attention."""
     layers: Annotated[int, Ge(0)] = 1
@@ -81,7 +84,9 @@ class MecamConfig:
     """Text encoder: `minilm`, a hub name, or a folder."""
     freeze_encoder: bool = False
     """Leave the text encoder as it is."""
-    width: Count = 128
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are: faster, and less to overfit."""
+    width: Count = 64
     """Size of the space that all modalities share."""
     layers: Count = 2
     """Convolution blocks of an audio or vision encoder."""
@@ -97,6 +102,11 @@ class MecamConfig:
     """Negative information."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
     """Talking heads."""
+
+    def __post_init__(self) -> None:
+        for key, parts in (("fusion.heads", self.fusion.heads), ("filter.groups", self.filter.groups)):
+            if self.width % parts:
+                raise ConfigError(f"model.{key}: {parts} does not divide the width {self.width}")
 
 
 class Mecam(Model):
@@ -114,6 +124,7 @@ class Mecam(Model):
                 modality,
                 text_encoder=config.encoder,
                 freeze=config.freeze_encoder,
+                freeze_layers=config.freeze_layers,
                 pretrained=pretrained,
                 width=width,
                 layers=config.layers,
@@ -127,7 +138,13 @@ class Mecam(Model):
         if config.filter.enabled:
             context = config.filter.context and len(self.reads) > 1
             for modality in self.reads:
-                self.gates[modality] = Gate(width, groups=config.filter.groups, context=context, dropout=dropout)
+                self.gates[modality] = Gate(
+                    width,
+                    groups=config.filter.groups,
+                    context=context,
+                    outputs=inputs.task.outputs,
+                    dropout=dropout,
+                )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
         self.scores = nn.ModuleDict({m: prediction_head(inputs, width) for m in self.reads})
         self.adversaries = nn.ModuleDict()
@@ -186,12 +203,22 @@ class Mecam(Model):
         present: Bool[Tensor, "B M"],
     ) -> dict[Modality, Filtered]:
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
+        # Opinions are there to be compared; the gate must not bend the heads that form them.
+        with torch.no_grad():
+            opinions = torch.stack([self.scores[m](means[:, i]) for i, m in enumerate(self.reads)], dim=1)  # B M O
+            if self.inputs.task.kind != "regression":
+                opinions = opinions.sigmoid()
         filtered = {}
         for i, modality in enumerate(self.reads):
             if modality in self.gates:
                 rest = [j for j in range(len(self.reads)) if j != i]
-                others = masked_mean(means[:, rest], present[:, rest])  # B D
-                gate = self.gates[modality](hidden[modality], masks[modality], others)
+                gate = self.gates[modality](
+                    hidden[modality],
+                    masks[modality],
+                    masked_mean(means[:, rest], present[:, rest]),
+                    opinions[:, i],
+                    masked_mean(opinions[:, rest], present[:, rest]),
+                )
             else:
                 gate = torch.ones_like(hidden[modality][..., :1])
             filtered[modality] = Filtered(hidden[modality], gate, masks[modality])
@@ -272,6 +299,7 @@ class _Fusion(nn.Module):
         self.hub = TEXT if TEXT in reads else reads[0]
         self.others = tuple(m for m in reads if m != self.hub)
         self.reads = reads
+        self.window = config.window
         rounds = config.layers if self.others else 0
 
         self.rounds = nn.ModuleList(_Round(self.hub, self.others, width, config, dropout) for _ in range(rounds))
@@ -286,15 +314,17 @@ class _Fusion(nn.Module):
         self, filtered: Mapping[Modality, Filtered], present: Bool[Tensor, "B M"]
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B M"]]:
         """Pooled vectors and each modality's share; an absent modality has share 0."""
-        steps = {m: part.kept for m, part in filtered.items()}
-        masks = {m: part.mask for m, part in filtered.items()}
+        steps, masks, kept = {}, {}, {}
+        for m, part in filtered.items():
+            both = torch.cat([part.kept, part.share_kept.unsqueeze(-1)], dim=-1)  # B T D+1
+            both, masks[m] = masked_windows(both, part.mask, 1 if m == TEXT else self.window)  # B W D+1
+            steps[m], kept[m] = both[..., :-1], both[..., -1:]
         for each in self.rounds:
             steps = each(steps, masks)
         pooled, trust = [], []
         for m in self.reads:
-            kept = filtered[m].share_kept.unsqueeze(-1)  # B T 1
-            vector = weighted_mean(self.norm[m](steps[m]), kept.expand_as(steps[m]), masks[m])  # B D
-            share_kept = masked_mean(kept, masks[m])  # B 1
+            vector = weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m])  # B D
+            share_kept = masked_mean(kept[m], masks[m])  # B 1
             pooled.append(vector)
             trust.append(self.reliability[m](torch.cat([vector, share_kept], dim=-1)))
         shares = masked_softmax(torch.cat(trust, dim=1), present)  # B M

@@ -23,6 +23,8 @@ class TextOnlyConfig:
     """`minilm`, a hub name, or a folder."""
     freeze_encoder: bool = False
     """Train the head alone."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Before the head."""
     width: Annotated[int, Ge(1)] = 128
@@ -42,6 +44,7 @@ class TextOnly(Model):
             TEXT,
             text_encoder=config.encoder,
             freeze=config.freeze_encoder,
+            freeze_layers=config.freeze_layers,
             pretrained=pretrained,
             width=config.width,
             layers=config.layers,

@@ -25,10 +25,9 @@ class Attention(nn.Module):
         width: D, of queries, keys and the result.
         heads: H; must divide `width`.
         talking: mix the heads.
-        dropout: on the attention weights.
     """
 
-    def __init__(self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0) -> None:
+    def __init__(self, width: int, heads: int, *, talking: bool = True) -> None:
         super().__init__()
         assert width % heads == 0, (width, heads)
         self.heads = heads
@@ -36,7 +35,6 @@ class Attention(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
         self.before = nn.Parameter(torch.eye(heads)) if talking else None
         self.after = nn.Parameter(torch.eye(heads)) if talking else None
 
@@ -50,16 +48,21 @@ class Attention(nn.Module):
         q, k, v = (self._split(part) for part in (self.query(queries), self.key(keys), self.value(keys)))
         scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # B H Tq Tk
         if self.before is not None:
-            scores = torch.einsum("bhqk,hg->bgqk", scores, self.before)
+            scores = _mixed(scores, self.before)
         weights = masked_softmax(scores, key_mask[:, None, None, :])  # B H Tq Tk
         if self.after is not None:
-            weights = torch.einsum("bhqk,hg->bgqk", weights, self.after)
-        gathered = (self.dropout(weights) @ v).transpose(1, 2).flatten(2)  # B Tq D
+            weights = _mixed(weights, self.after)
+        gathered = (weights @ v).transpose(1, 2).flatten(2)  # B Tq D
         result: Tensor = self.out(gathered)
         return result.masked_fill(~key_mask.any(dim=1)[:, None, None], 0.0)
 
     def _split(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T d"]:
         return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def _mixed(maps: Float[Tensor, "B H Tq Tk"], matrix: Float[Tensor, "H H"]) -> Float[Tensor, "B H Tq Tk"]:
+    """Σ_h maps[:, h] · matrix[h, g]; as one product per row of the batch, which moves no map in memory."""
+    return (matrix.T @ maps.flatten(2)).view_as(maps)
 
 
 class CrossBlock(nn.Module):
@@ -71,12 +74,12 @@ class CrossBlock(nn.Module):
         width: D.
         heads: H.
         talking: see `Attention`.
-        dropout: on weights and on both residual branches.
+        dropout: on both residual branches.
     """
 
     def __init__(self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0) -> None:
         super().__init__()
-        self.attention = Attention(width, heads, talking=talking, dropout=dropout)
+        self.attention = Attention(width, heads, talking=talking)
         self.norm_queries = nn.LayerNorm(width)
         self.norm_keys = nn.LayerNorm(width)
         self.feed_forward = nn.Sequential(

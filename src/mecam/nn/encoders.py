@@ -10,8 +10,9 @@ __all__ = ["ConvEncoder", "RecurrentEncoder"]
 class ConvEncoder(nn.Module):
     """Rows of one modality in their neighbourhood, without recurrence.
 
-    The input is every row beside the size of its change from the row before: noise shows in the one,
-    frozen frames in the other. Masked rows are zero before each convolution, so padding changes nothing.
+    The input is every row, the size of its change from the row before, and the overall size of both on a
+    logarithmic scale: noise shows in the one, frozen and dropped frames in the other. Masked rows are zero before
+    each convolution, so padding changes nothing.
 
     Args:
         features: D of the input rows.
@@ -23,7 +24,7 @@ class ConvEncoder(nn.Module):
     def __init__(self, features: int, width: int, *, layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__()
         self.width = width
-        self.enter = nn.Linear(2 * features, width)
+        self.enter = nn.Linear(2 * features + 2, width)
         self.blocks = nn.ModuleList(_ConvBlock(width, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
@@ -34,7 +35,8 @@ class ConvEncoder(nn.Module):
         both = keep[:, 1:] & keep[:, :-1]
         change = ((values[:, 1:] - values[:, :-1]).abs()).masked_fill(~both, 0.0)  # B T-1 F
         change = nn.functional.pad(change, (0, 0, 1, 0))  # B T F
-        hidden = self.enter(torch.cat([values, change], dim=-1)).masked_fill(~keep, 0.0)  # B T D
+        sizes = [torch.log(part.abs().mean(dim=-1, keepdim=True) + 1e-2) for part in (values, change)]  # B T 1
+        hidden = self.enter(torch.cat([values, change, *sizes], dim=-1)).masked_fill(~keep, 0.0)  # B T D
         for block in self.blocks:
             hidden = block(hidden, keep)
         encoded: Tensor = self.norm(hidden)
@@ -53,7 +55,8 @@ class _ConvBlock(nn.Module):
         # The norm turns a masked row of zeros into its bias: zero it again before it reaches its neighbours.
         normed = self.norm(hidden).masked_fill(~keep, 0.0)
         around = self.around(normed.transpose(1, 2)).transpose(1, 2)  # B T D
-        return (hidden + self.dropout(self.mix(around))).masked_fill(~keep, 0.0)
+        changed: Tensor = hidden + self.dropout(self.mix(around))
+        return changed.masked_fill(~keep, 0.0)
 
 
 class RecurrentEncoder(nn.Module):

@@ -43,14 +43,15 @@ class Gate(nn.Module):
         width: D of the hidden steps; channels are split into equal groups.
         groups: G, must divide `width`.
         context: let the gate see the other modalities, without which a contradiction cannot be seen.
+        outputs: values of an opinion (see `forward`).
         dropout: inside f.
     """
 
-    def __init__(self, width: int, *, groups: int, context: bool, dropout: float) -> None:
+    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, dropout: float) -> None:
         super().__init__()
         self.context = context
         self.local = nn.Linear(2 * width, width)
-        self.whole = nn.Linear(4 * width if context else width, width)
+        self.whole = nn.Linear(4 * (width + outputs) if context else width, width)
         self.leave = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, groups))
         last = self.leave[-1]
         assert isinstance(last, nn.Linear)
@@ -62,6 +63,8 @@ class Gate(nn.Module):
         hidden: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "B T"],
         others: Float[Tensor, "B D"],
+        opinion: Float[Tensor, "B O"],
+        opinion_of_others: Float[Tensor, "B O"],
     ) -> Float[Tensor, "B T G"]:
         """Gate values; whatever they are at masked steps, nothing reads them there.
 
@@ -69,9 +72,15 @@ class Gate(nn.Module):
             hidden: encoded steps.
             mask: observed steps.
             others: summary of the other modalities, zeros where there are none.
+            opinion: what this modality alone would predict.
+            opinion_of_others: mean of what the others would, zeros where there are none.
         """
         own = masked_mean(hidden, mask)  # B D
-        parts = [own, others, own * others, (own - others).abs()] if self.context else [own]
+        parts = [own]
+        if self.context:
+            for here, there in ((own, others), (opinion, opinion_of_others)):
+                parts += [there, here * there, (here - there).abs()]
+            parts.append(opinion)
         whole = self.whole(torch.cat(parts, dim=-1))  # B D
         # The distance from the utterance's mean is what makes a step stand out, in either direction.
         away = (hidden - own.unsqueeze(1)).abs()  # B T D

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["length_mask", "masked_max", "masked_mean", "masked_softmax", "weighted_mean"]
+__all__ = ["length_mask", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
 
 
 def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
@@ -45,6 +45,18 @@ def weighted_mean(
     return total / (weights.sum(dim=1) + floor * count)  # B D
 
 
+def masked_windows(
+    values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"], size: int
+) -> tuple[Float[Tensor, "B W D"], Bool[Tensor, "B W"]]:
+    """Mean of the observed steps in consecutive windows of `size` steps, and which windows have any."""
+    missing = -values.shape[1] % size
+    batch, _, width = values.shape
+    values = torch.nn.functional.pad(values, (0, 0, 0, missing)).reshape(-1, size, width)  # BW S D
+    mask = torch.nn.functional.pad(mask, (0, missing)).reshape(-1, size)  # BW S
+    means = masked_mean(values, mask).reshape(batch, -1, width)  # B W D
+    return means, mask.any(dim=-1).reshape(batch, -1)
+
+
 def masked_max(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
     """Maximum over the observed steps; 0 for an empty row."""
     keep = mask.unsqueeze(-1)  # B T 1
@@ -57,4 +69,6 @@ def masked_softmax(scores: Float[Tensor, "*lead K"], mask: Bool[Tensor, "*#lead 
     """Softmax over the last axis, over True entries of `mask` only; all zeros where none is True."""
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)
+    # Masked entries are 0 already, but for rows that are masked altogether, which are rare and come out even.
+    some = mask.any(dim=-1, keepdim=True)
+    return weights if some.all() else weights.masked_fill(~some, 0.0)

@@ -1,6 +1,8 @@
 """Text encoders from `transformers`: the embedded MiniLM, any hub name, any folder."""
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,7 @@ class TextEncoder(nn.Module):
         name: see `resolve_text_encoder`.
         pretrained: load the weights; False builds the same architecture, for a checkpoint to fill.
         frozen: keep the weights as they are.
+        frozen_layers: keep the embeddings and this many of the first layers as they are; 0 trains everything.
 
     Attributes:
         width: D of the result.
@@ -44,7 +47,7 @@ class TextEncoder(nn.Module):
     Raises: ModelError if there is no such encoder.
     """
 
-    def __init__(self, name: str, *, pretrained: bool = True, frozen: bool = False) -> None:
+    def __init__(self, name: str, *, pretrained: bool = True, frozen: bool = False, frozen_layers: int = 0) -> None:
         super().__init__()
         from transformers import AutoConfig, AutoModel
 
@@ -53,8 +56,11 @@ class TextEncoder(nn.Module):
             # A pooler on [CLS] would be a trainable part that never reaches a prediction.
             config = AutoConfig.from_pretrained(source)
             options: dict[str, Any] = {"add_pooling_layer": False} if _has_pooler(config.model_type) else {}
+            # Fused attention has a slow backward pass on CPUs: half of a training step of MiniLM.
+            options["attn_implementation"] = "sdpa" if torch.cuda.is_available() else "eager"
             if pretrained:
-                self.network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, **options)
+                with _quiet():
+                    self.network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, **options)
             else:
                 self.network = AutoModel.from_config(config, dtype=torch.float32, **options)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
@@ -64,6 +70,9 @@ class TextEncoder(nn.Module):
             ) from error
         self.frozen = frozen
         self.network.requires_grad_(not frozen)
+        if frozen_layers:
+            for part in _first_layers(self.network, frozen_layers):
+                part.requires_grad_(False)
         self.width: int = self.network.config.hidden_size
 
     def train(self, mode: bool = True) -> "TextEncoder":
@@ -78,6 +87,35 @@ class TextEncoder(nn.Module):
         observed[:, 0] |= (observed.sum(dim=1) == 0).long()
         hidden = self.network(input_ids=distinct, attention_mask=observed).last_hidden_state  # U T D
         return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the bar and the table of unused weights that loading prints: the unused pooler is what we asked for."""
+    from transformers.utils import logging
+
+    level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bar:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _first_layers(network: nn.Module, count: int) -> list[nn.Module]:
+    """The embeddings and the first `count` layers, wherever the architecture keeps them.
+
+    Raises: ModelError if it has fewer layers.
+    """
+    lists = [part for part in network.modules() if isinstance(part, nn.ModuleList)]
+    layers = max(lists, key=len, default=nn.ModuleList())
+    if count > len(layers):
+        raise ModelError(f"{count} layers cannot be frozen: the text encoder has {len(layers)}")
+    embeddings = [part for name, part in network.named_children() if "embed" in name]
+    return [*embeddings, *layers[:count]]
 
 
 def _has_pooler(model_type: str) -> bool:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from mecam import __version__
 from mecam.data.store import Store
 from mecam.training.results import SeedResult
+from mecam.version import __version__
 
 if TYPE_CHECKING:
     from mecam.training.run import RunConfig

@@ -20,8 +20,8 @@ Fill: TypeAlias = Mapping[Modality, NDArray[np.floating]]
 
 # What a corrupted view draws from, with weights. `shift` is left out: it is seen only between modalities,
 # and a gate that is told to find it inside one learns noise.
-_STREAM_MIX = {"burst": 5, "frozen": 4, "dropped": 4, "scattered": 2, "impulse": 2, "contradiction": 2, "absent": 1}
-_TEXT_MIX = {"missing": 10, "shuffled": 7, "contradiction": 2, "absent": 1}
+_STREAM_MIX = {"burst": 5, "frozen": 4, "dropped": 4, "scattered": 2, "impulse": 2, "contradiction": 4, "absent": 1}
+_TEXT_MIX = {"missing": 10, "shuffled": 7, "contradiction": 4, "absent": 1}
 
 
 def corrupted_view(
