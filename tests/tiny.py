@@ -149,11 +149,24 @@ def inputs_of(store: Store) -> Inputs:
     return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior)
 
 
-def build(name: str, store: Store, encoder: str, *, seed: int = 1, **changes: Any) -> Trained:
-    """An untrained model with all that it needs to read the store."""
+def build(name: str, store: Store, encoder: str, *, seed: int = 1, used: bool = False, **changes: Any) -> Trained:
+    """An untrained model with all that it needs to read the store.
+
+    Args:
+        name: in the registry.
+        store: what it is built for.
+        encoder: folder of its text encoder, where it has one.
+        seed: of its weights.
+        used: shake all weights, as training does: what starts at 0 or 1 hides what becomes of it.
+        changes: options.
+    """
     torch.manual_seed(seed)
     options, inputs, data = small_options(name, encoder, **changes), inputs_of(store), DataConfig()
     model, tokenizer = build_model(name, options, inputs, data)
+    if used:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
     normaliser = Normaliser.fit(store, store.split("train"), clip=data.clip)
     checkpoint = Checkpoint(name, options, inputs, data, normaliser.only(model.reads), calibration={})
     return Trained(model.eval(), checkpoint, tokenizer)

@@ -52,7 +52,7 @@ def rows_below(stream: Stream, extra: int) -> Stream:
 
 @pytest.mark.parametrize("extra", [0, 1, 13])
 def test_padding_never_changes_a_prediction(name: str, extra: int, any_store: Store, encoder: str) -> None:
-    trained = tiny.build(name, any_store, encoder)
+    trained = tiny.build(name, any_store, encoder, used=True)
     batch = tiny.collate(trained, any_store)
     padded = dataclasses.replace(batch, streams={m: rows_below(s, extra) for m, s in batch.streams.items()})
     before, after = read(trained.model, batch), read(trained.model, padded)
@@ -64,7 +64,7 @@ def test_padding_never_changes_a_prediction(name: str, extra: int, any_store: St
 
 def test_every_modality_reaches_the_prediction(name: str, any_store: Store, encoder: str) -> None:
     """Each utterance's prediction follows every modality it has, and no row that is not there."""
-    trained = tiny.build(name, any_store, encoder)
+    trained = tiny.build(name, any_store, encoder, used=True)
     model, batch = trained.model, tiny.collate(trained, any_store)
     watched: dict[str, torch.Tensor] = {}
     streams = dict(batch.streams)
@@ -132,7 +132,7 @@ def test_a_frozen_encoder_stays_as_it_is(name: str, store: Store, encoder: str) 
 
 
 def test_batch_order_and_size_do_not_matter(name: str, any_store: Store, encoder: str) -> None:
-    trained = tiny.build(name, any_store, encoder)
+    trained = tiny.build(name, any_store, encoder, used=True)
     everything = tiny.dataset(trained, any_store)
     at_once = predict(trained.model, everything, trained.collator, size=len(any_store), details=True)
     alone = predict(trained.model, everything, trained.collator, size=1, details=True)
@@ -154,7 +154,7 @@ def without(utterance: Utterance, absent: tuple[str, ...]) -> Utterance:
 
 def test_an_absent_modality_gives_a_finite_score(name: str, any_store: Store, encoder: str) -> None:
     """Every combination of absent modalities, all of them among it, in one batch; training on it stays finite."""
-    trained = tiny.build(name, any_store, encoder)
+    trained = tiny.build(name, any_store, encoder, used=True)
     model = trained.model
     combinations = [c for n in range(len(tiny.ALL) + 1) for c in itertools.combinations(tiny.ALL, n)]
     utterance = whole(any_store.task.kind)[0]
@@ -179,17 +179,18 @@ def test_an_absent_modality_gives_a_finite_score(name: str, any_store: Store, en
 
 
 def test_nothing_to_go_by_gives_the_constant_prediction(name: str, any_store: Store, encoder: str) -> None:
-    """The answer to an empty utterance is that of the training labels, once a model has been trained too."""
-    trained = tiny.build(name, any_store, encoder)
-    one_step(trained, any_store)
-    batch = tiny.collate(trained, [without(whole(any_store.task.kind)[0], tiny.ALL)])
+    """The answer to an empty utterance is that of the training labels, whatever the weights have become."""
+    trained = tiny.build(name, any_store, encoder, used=True)
+    empty, whole_one = without(whole(any_store.task.kind)[0], tiny.ALL), whole(any_store.task.kind)[1]
+    prediction = read(trained.model, tiny.collate(trained, [empty, whole_one])).prediction
     prior = torch.tensor(trained.checkpoint.inputs.prior)
-    torch.testing.assert_close(read(trained.model.eval(), batch).prediction.flatten(), prior, rtol=0.05, atol=0.05)
+    torch.testing.assert_close(prediction[0].flatten(), prior)
+    assert (prediction[1].flatten() - prior).abs().max() > 0.01 or not trained.model.reads
 
 
 def test_save_and_load_give_the_same_score(name: str, any_store: Store, tmp_path: Path) -> None:
     """To the last bit, from the checkpoint folder alone: the text encoder's own folder is gone by then."""
-    trained = tiny.build(name, any_store, tiny.make_encoder(tmp_path / "encoder"))
+    trained = tiny.build(name, any_store, tiny.make_encoder(tmp_path / "encoder"), used=True)
     one_step(trained, any_store)
     before = predict(trained.model, tiny.dataset(trained, any_store), trained.collator, details=True)
     save_checkpoint(tmp_path / "checkpoint", trained)

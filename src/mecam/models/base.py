@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.errors import ModelError
@@ -13,7 +14,7 @@ from mecam.nn.encoders import ConvEncoder
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Batch, FeatureSpec, Modality, Output, Task
 
-__all__ = ["Inputs", "Model", "Phase", "as_prediction", "build_encoder", "prediction_head"]
+__all__ = ["Inputs", "Model", "Phase", "as_prediction", "build_encoder", "or_prior", "prediction_head"]
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,12 @@ def prediction_head(inputs: Inputs, width: int) -> nn.Linear:
     with torch.no_grad():
         head.bias.copy_(torch.tensor(inputs.prior))
     return head
+
+
+def or_prior(inputs: Inputs, values: Float[Tensor, "B O"], present: Bool[Tensor, " B"]) -> Float[Tensor, "B O"]:
+    """The outputs; where an utterance has nothing that the model reads, the best constant prediction instead."""
+    prior = torch.tensor(inputs.prior, device=values.device, dtype=values.dtype)
+    return torch.where(present.unsqueeze(1), values, prior)
 
 
 def as_prediction(task: Task, values: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, as_prediction, build_encoder, prediction_head
+from mecam.models.base import Inputs, Model, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
@@ -59,8 +59,8 @@ class TextOnly(Model):
         stream = batch.streams[TEXT]
         hidden = self.encoders[TEXT](stream.values, stream.mask)  # B T D
         pooled = masked_mean(hidden, stream.mask)  # B D
-        prediction = as_prediction(self.inputs.task, self.head(self.dropout(pooled)))
-        return Output(prediction=prediction, embeddings={TEXT: pooled})
+        values = or_prior(self.inputs, self.head(self.dropout(pooled)), stream.mask.any(dim=1))  # B outputs
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={TEXT: pooled})
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss."""
