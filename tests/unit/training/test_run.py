@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from lightning_fabric import Fabric
 
 import tiny
 from mecam.data.store import Store
@@ -378,3 +379,19 @@ def test_a_checkpoint_knows_what_it_was_trained_on(finished: Path, store: Store)
     assert (checkpoint.data_name, checkpoint.synthetic) == ("tiny", False)
     assert set(checkpoint.calibration) == {"0.9"}
     assert checkpoint.inputs.task == store.task == Task("regression")
+
+
+def test_the_order_follows_from_seed_and_epoch_alone(store: Store, encoder: str) -> None:
+    trained = tiny.build("mecam", store, encoder)
+    train_split, valid = (tiny.dataset(trained, store, store.split(name)) for name in ("train", "valid"))
+    chosen = config(encoder, data={"batch_size": 4})
+
+    def order(seed: int, epoch: int) -> list[tuple[str, ...]]:
+        fabric = Fabric(accelerator="cpu", devices=1)
+        data = run.SplitData(train_split, valid, trained.collator, chosen, views=True, fabric=fabric, seed=seed)
+        found = [batch.ids for batch in data.batches(epoch)]
+        assert len(found) == data.steps
+        return found
+
+    assert order(1, 0) == order(1, 0)
+    assert len({str(order(seed, epoch)) for seed in (1, 2) for epoch in (0, 1, 2)}) == 6
