@@ -53,8 +53,6 @@ def options(
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
     for name in ("lightning_fabric", "lightning.fabric", "transformers"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
-    # Threads that spin while they wait for each other make a busy machine much slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

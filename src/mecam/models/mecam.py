@@ -10,8 +10,8 @@ filtering; attention runs over sequences (the published code pools first, so tha
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Le
@@ -22,12 +22,18 @@ from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, prediction_head
+from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
 from mecam.nn.gate import Filtered, Gate, reverse_gradient
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Modality, Output, Stream
+
+UNLIKE = 0.1
+"""Label affinity below which two utterances count as feeling otherwise."""
+
+Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
+Masks: TypeAlias = Mapping[Modality, Bool[Tensor, "B T"]]
 
 __all__ = ["FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
 
@@ -52,6 +58,8 @@ class FilterConfig:
     """w: how much removed embeddings count as negatives of the contrast."""
     gate: Weight = 0.5
     """Gate against the known place of what was put into the corrupted view."""
+    conflict: Weight = 0.3
+    """Gate closed where the other modalities are those of an utterance with an unlike label."""
     instance: Weight = 0.05
     """Kept embedding of the corrupted view should match the clean one."""
     adversary: Weight = 0.02
@@ -164,25 +172,34 @@ class Mecam(Model):
     def forward(self, batch: Batch) -> Output:
         """Predict; while a view is given, on the batch and on its view in one pass."""
         streams = batch.streams if batch.view is None else _stacked(batch.streams, batch.view.streams)
-        whole = self._predict({modality: streams[modality] for modality in self.reads})
+        masks = {m: streams[m].mask for m in self.reads}
+        hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
+        around = self._surroundings(hidden, masks)
+        whole = self._predict(hidden, masks, around)
         if batch.view is None:
             return whole
-        clean, view = _part(whole, slice(0, len(batch))), _part(whole, slice(len(batch), None))
-        return Output(**{**vars(clean), "view": view})
+        count = len(batch)
+        clean, view = _part(whole, slice(0, count)), _part(whole, slice(count, None))
+        if batch.targets is not None and self.config.filter.conflict > 0:
+            disagreement = self._disagreement(hidden, masks, around, batch.targets.value)
+            clean = replace(clean, extra={**clean.extra, **disagreement})
+        return replace(clean, view=view)
 
-    def _predict(self, streams: Mapping[Modality, Stream]) -> Output:
-        masks = {m: stream.mask for m, stream in streams.items()}
-        hidden = {m: self.enter[m](self.encoders[m](s.values, s.mask)) for m, s in streams.items()}
+    def _predict(self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
-        filtered = self._filter(hidden, masks, present)
+        filtered = {}
+        for m in self.reads:
+            if m in self.gates:
+                gate = self.gates[m](hidden[m], masks[m], *around[m])
+            else:
+                gate = torch.ones_like(hidden[m][..., :1])
+            filtered[m] = Filtered(hidden[m], gate, masks[m])
         pooled, shares = self.fusion(filtered, present)
         own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
         late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         joint = self.joint((shares.unsqueeze(-1) * pooled).flatten(1))  # B outputs
         # With nothing at all to go by there is no share, and the bias of the training data is the answer.
-        nothing = ~present.any(dim=1, keepdim=True)  # B 1
-        prior = torch.tensor(self.inputs.prior, device=joint.device, dtype=joint.dtype)
-        prediction = torch.where(nothing, prior, late + joint)
+        prediction = or_prior(self.inputs, late + joint, present.any(dim=1))
         task = self.inputs.task
         embeddings = {f"before_{m}": masked_mean(hidden[m], masks[m]) for m in self.reads}
         embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
@@ -196,33 +213,45 @@ class Mecam(Model):
             extra=extra,
         )
 
-    def _filter(
-        self,
-        hidden: Mapping[Modality, Float[Tensor, "B T D"]],
-        masks: Mapping[Modality, Bool[Tensor, "B T"]],
-        present: Bool[Tensor, "B M"],
-    ) -> dict[Modality, Filtered]:
+    def _surroundings(self, hidden: Steps, masks: Masks) -> dict[Modality, "_Around"]:
+        """For each modality: what the others look like, and what it and they would each predict."""
+        present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
         # Opinions are there to be compared; the gate must not bend the heads that form them.
         with torch.no_grad():
             opinions = torch.stack([self.scores[m](means[:, i]) for i, m in enumerate(self.reads)], dim=1)  # B M O
             if self.inputs.task.kind != "regression":
                 opinions = opinions.sigmoid()
-        filtered = {}
-        for i, modality in enumerate(self.reads):
-            if modality in self.gates:
-                rest = [j for j in range(len(self.reads)) if j != i]
-                gate = self.gates[modality](
-                    hidden[modality],
-                    masks[modality],
-                    masked_mean(means[:, rest], present[:, rest]),
-                    opinions[:, i],
-                    masked_mean(opinions[:, rest], present[:, rest]),
-                )
-            else:
-                gate = torch.ones_like(hidden[modality][..., :1])
-            filtered[modality] = Filtered(hidden[modality], gate, masks[modality])
-        return filtered
+        around = {}
+        for i, m in enumerate(self.reads):
+            rest = [j for j in range(len(self.reads)) if j != i]
+            around[m] = _Around(
+                others=masked_mean(means[:, rest], present[:, rest]),
+                opinion=opinions[:, i],
+                opinion_of_others=masked_mean(opinions[:, rest], present[:, rest]),
+            )
+        return around
+
+    def _disagreement(
+        self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"], target: Tensor
+    ) -> dict[str, Tensor]:
+        """What each gate keeps when the other modalities come from an utterance that feels otherwise.
+
+        A contradiction put into the view costs an encoder pass; here the contradicting utterance is one of
+        the batch, whose encoding is there already, so every utterance sees one at every step.
+        """
+        count = len(target)
+        unlike = label_affinity(self.inputs.task, target, spread=self.config.filter.spread) < UNLIKE
+        unlike.fill_diagonal_(False)
+        found = unlike.any(dim=1)  # B
+        partner = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
+        result = {"disagree": found}
+        for m in self.gates:
+            own = around[m]
+            swapped = _Around(own.others[partner], own.opinion[:count], own.opinion_of_others[partner])
+            gate = self.gates[m](hidden[m][:count], masks[m][:count], *swapped)
+            result[f"disagree_{m}"] = gate.mean(dim=-1)  # B T
+        return result
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Task, unimodal, contrast, adversary and prior on the clean batch; gate, instance and task on its view."""
@@ -252,11 +281,19 @@ class Mecam(Model):
                 guess = as_prediction(task, self.adversaries[m](removed))
                 losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
         if output.view is not None and batch.view is not None:
-            losses |= self._view_losses(output, output.view, batch.view, target)
+            masks = {m: batch.streams[m].mask for m in self.reads}
+            losses |= self._view_losses(output, output.view, batch.view, target, masks)
         return losses
 
-    def _view_losses(self, output: Output, seen: Output, view: Batch, target: Tensor) -> dict[str, Tensor]:
+    def _view_losses(
+        self, output: Output, seen: Output, view: Batch, target: Tensor, masks: Masks
+    ) -> dict[str, Tensor]:
         losses = {"view": task_loss(self.inputs.task, seen.prediction, target)}
+        for m in self.gates if "disagree" in output.extra and len(self.reads) > 1 else ():
+            kept = output.extra[f"disagree_{m}"].clamp(max=1 - 1e-6)  # B T
+            cost = masked_mean(-torch.log1p(-kept).unsqueeze(-1), masks[m]).squeeze(-1)  # B
+            known = output.extra["disagree"] & masks[m].any(dim=1)
+            losses[f"conflict_{m}"] = (cost * known).sum() / known.sum().clamp(min=1)
         for m in self.gates:
             stream = view.streams[m]
             assert stream.injected is not None
@@ -281,11 +318,20 @@ class Mecam(Model):
             "prior": options.prior,
             "adversary": options.adversary,
             "gate": options.gate,
+            "conflict": options.conflict,
             "instance": options.instance,
         }
         weights = {"task": 1.0, "view": self.config.view}
         weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
         return (Phase("main", weights),)
+
+
+class _Around(NamedTuple):
+    """What a modality's gate is told beside the modality itself; see `Gate.forward`."""
+
+    others: Float[Tensor, "B D"]
+    opinion: Float[Tensor, "B O"]
+    opinion_of_others: Float[Tensor, "B O"]
 
 
 class _Fusion(nn.Module):

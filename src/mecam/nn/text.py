@@ -70,14 +70,17 @@ class TextEncoder(nn.Module):
             ) from error
         self.frozen = frozen
         self.network.requires_grad_(not frozen)
-        if frozen_layers:
-            for part in _first_layers(self.network, frozen_layers):
-                part.requires_grad_(False)
+        self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
+        for part in self._frozen_parts:
+            part.requires_grad_(False)
         self.width: int = self.network.config.hidden_size
 
     def train(self, mode: bool = True) -> "TextEncoder":
-        """Keep a frozen encoder in evaluation mode."""
-        return super().train(mode and not self.frozen)
+        """Keep what is frozen in evaluation mode, without dropout."""
+        super().train(mode and not self.frozen)
+        for part in self._frozen_parts:
+            part.eval()
+        return self
 
     def forward(self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Encode each distinct row once; masked tokens come out as zeros."""
