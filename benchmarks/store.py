@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from mecam import __version__
+from mecam.version import __version__
 from mecam.data.store import Store, StoreWriter
 from mecam.types import FeatureSpec, Task, Utterance, Word
 

@@ -54,7 +54,7 @@ def progress(description: str) -> Iterator[Update]:
         TimeRemainingColumn(),
     )
     if not err.is_terminal:
-        err.print(f"{description} …")
+        err.print(f"{description} …", markup=False)
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         said = description

@@ -73,6 +73,11 @@ class Dataset:
         return tuple(video or name for video, name in zip(self._column("video"), self.ids, strict=True))
 
     @property
+    def texts(self) -> list[str | None]:
+        """The transcript of each utterance."""
+        return self._column(TEXT)
+
+    @property
     def labels(self) -> list[object]:
         """The label of each utterance as it stands in the store."""
         return self._column("label")

@@ -84,13 +84,15 @@ class Model(nn.Module, ABC):
 
     text_encoder: str | None = None
     views: bool = False
+    reads_nothing: ClassVar[bool] = False
+    """True for a model that predicts without looking."""
     text_encoder_prefix: ClassVar[str] = "encoders.text."
     """Parameters that start so learn at the text encoder's rate."""
 
     def __init__(self, inputs: Inputs, reads: Sequence[Modality]) -> None:
         super().__init__()
         missing = [modality for modality in reads if modality not in inputs.modalities]
-        if missing or (not reads and type(self).__name__ != "Constant"):
+        if missing or not (reads or self.reads_nothing):
             raise ModelError(
                 f"{type(self).__name__} needs {', '.join(missing) or 'at least one modality'}",
                 where=f"the data has {', '.join(inputs.modalities) or 'no modality'}",

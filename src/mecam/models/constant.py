@@ -22,6 +22,8 @@ class ConstantConfig:
 class Constant(Model):
     """Predicts the same for every utterance; has nothing to train."""
 
+    reads_nothing = True
+
     def __init__(self, config: ConstantConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
         super().__init__(inputs, reads=())
         self.register_buffer("prior", torch.tensor(inputs.prior))

@@ -28,6 +28,8 @@ class Prediction:
         score: regression; None otherwise.
         low: lower end of the interval around the score, None where the model is not calibrated.
         high: upper end.
+        label: in words: `positive`, `negative` or, within a twelfth of the range around its middle, `neutral`;
+            the most probable class; the labels above one half.
         probabilities: name → probability, for classes and labels.
         shares: modality → its part in the prediction; sums to 1 over those present.
         kept: modality → how much of each row (for text: of each word) was kept, in (0, 1).
@@ -38,21 +40,14 @@ class Prediction:
     score: float | None
     low: float | None
     high: float | None
+    label: str
     probabilities: dict[str, float] = field(default_factory=dict)
     shares: dict[Modality, float] = field(default_factory=dict)
     kept: dict[Modality, list[float]] = field(default_factory=dict)
 
-    @property
-    def label(self) -> str:
-        """In words: the sign of a score, the most probable class, or the labels above one half."""
-        if self.score is not None:
-            return "positive" if self.score > 0.5 else "negative" if self.score < -0.5 else "neutral"
-        above = [name for name, p in self.probabilities.items() if p >= 0.5]
-        return ", ".join(above) if above else max(self.probabilities, key=lambda name: self.probabilities[name])
-
     def to_json(self) -> dict[str, Any]:
         """Plain values; absent ones are left out."""
-        return {"label": self.label} | {key: value for key, value in vars(self).items() if value not in (None, {})}
+        return {key: value for key, value in vars(self).items() if value not in (None, {})}
 
 
 class Predictor:
@@ -127,12 +122,22 @@ class Predictor:
             score=score,
             low=score - half if known else None,  # type: ignore[operator]
             high=score + half if known else None,  # type: ignore[operator]
-            probabilities={}
-            if score is not None
-            else {name: float(p.prediction[i, c]) for c, name in enumerate(self.task.names)},
+            label=in_words(self.task, p.prediction[i]),
+            probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},
             kept={m: kept.astype(float).round(4).tolist() for m, kept in (p.gates[i] if p.gates else {}).items()},
         )
+
+
+def in_words(task: Task, prediction: Any) -> str:
+    """A prediction as `Prediction.label` says it."""
+    if task.kind == "regression":
+        middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
+        away = float(prediction) - middle
+        return "neutral" if abs(away) <= neutral else "positive" if away > 0 else "negative"
+    if task.kind == "classes":
+        return task.names[int(prediction.argmax())]
+    return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
 
 
 def load(run: str | Path, *, device: str | None = None) -> Predictor:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.cells import safe_cell
 from mecam.data.datasets import Dataset
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_auroc
@@ -92,7 +93,7 @@ def write_tables(
     write_rows(out / "history.csv", ({"seed": r.seed, **row} for r in results for row in r.history))
     best = max(results, key=lambda result: result.score)
     shown = "test" if "test" in best.predictions else "valid"
-    write_rows(out / "predictions.csv", _prediction_rows(splits[shown].task, results))
+    write_rows(out / "predictions.csv", _prediction_rows(splits, results))
     write_json(out / "filter_maps.json", _filter_maps(splits[shown], best, shown))
     write_embeddings(out / "embeddings.npz", results[0].predictions[shown])
     return metrics
@@ -148,12 +149,15 @@ def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
     return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
 
 
-def _prediction_rows(task: Task, results: Sequence[SeedResult]) -> Iterable[dict[str, Any]]:
+def _prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]) -> Iterable[dict[str, Any]]:
+    texts = {split: dataset.texts for split, dataset in splits.items()}
     for result in results:
         for split, p in result.predictions.items():
+            task = splits[split].task
             for i, name in enumerate(p.ids):
                 row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
                 row |= prediction_columns(task, p, i, result.half_width)
+                row["text"] = safe_cell(texts[split][i] or "")
                 yield row | {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
 
 

@@ -11,8 +11,8 @@ from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.evaluate import predict
 from mecam.models.checkpoint import Trained, save_checkpoint
-from mecam.serve.predictor import Prediction, Predictor
-from mecam.types import TEXT, Utterance
+from mecam.serve.predictor import Predictor, in_words
+from mecam.types import TEXT, Task, Utterance
 
 
 @pytest.fixture
@@ -78,12 +78,13 @@ def test_other_tasks_give_probabilities(kind: str, encoder: str, tmp_path: Path)
 
 
 def test_labels_in_words() -> None:
-    def label(**values: object) -> str:
-        return Prediction(**{"id": "1", "text": None, "score": None, "low": None, "high": None, **values}).label  # type: ignore[arg-type]
-
-    assert [label(score=s) for s in (-1.0, -0.2, 0.0, 1.0)] == ["negative", "neutral", "neutral", "positive"]
-    assert label(probabilities={"a": 0.6, "b": 0.7, "c": 0.1}) == "a, b"
-    assert label(probabilities={"a": 0.1, "b": 0.3}) == "b"
+    scores, small = Task("regression", -3.0, 3.0), Task("regression", -1.0, 1.0)
+    assert [in_words(scores, s) for s in (-1.0, -0.2, 0.5, 1.0)] == ["negative", "neutral", "neutral", "positive"]
+    assert in_words(small, 0.2) == "positive", "the neutral band scales with the range"
+    names = ("a", "b", "c")
+    assert in_words(Task("classes", names=names), np.array([0.1, 0.2, 0.7])) == "c"
+    assert in_words(Task("multilabel", names=names), np.array([0.6, 0.7, 0.1])) == "a, b"
+    assert in_words(Task("multilabel", names=names), np.array([0.1, 0.3, 0.2])) == "none"
 
 
 def test_sentences_for_a_model_that_reads_none(encoder: str, tmp_path: Path) -> None:

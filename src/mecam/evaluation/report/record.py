@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.cells import original_cell
 from mecam.errors import TrainingError
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Task
@@ -145,7 +146,7 @@ class RunRecord:
         texts = {str(one["id"]): one.get("text") for one in self.filter_maps}
         return Answers(
             ids=ids,
-            texts=tuple(row.get("text") or texts.get(row["id"]) for row in ordered[0]),
+            texts=tuple(original_cell(row.get("text") or "") or texts.get(row["id"]) for row in ordered[0]),
             truth=np.array([float(t) for t in truth] if self.task.kind == "regression" else truth) if known else None,
             prediction=self._together(scores),
             scores=scores,
