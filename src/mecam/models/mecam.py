@@ -24,6 +24,7 @@ from mecam.losses.contrastive import instance_contrast, label_affinity, label_co
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
+from mecam.nn.encoders import row_sizes
 from mecam.nn.gate import Filtered, Gate, reverse_gradient
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.text import EMBEDDED
@@ -58,7 +59,7 @@ class FilterConfig:
     """w: how much removed embeddings count as negatives of the contrast."""
     gate: Weight = 0.5
     """Gate against the known place of what was put into the corrupted view."""
-    conflict: Weight = 0.3
+    conflict: Weight = 0.05
     """Gate closed where the other modalities are those of an utterance with an unlike label."""
     instance: Weight = 0.05
     """Kept embedding of the corrupted view should match the clean one."""
@@ -151,6 +152,7 @@ class Mecam(Model):
                     groups=config.filter.groups,
                     context=context,
                     outputs=inputs.task.outputs,
+                    signs=0 if self._has_tokens(modality) else 2,
                     dropout=dropout,
                 )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
@@ -174,7 +176,8 @@ class Mecam(Model):
         streams = batch.streams if batch.view is None else _stacked(batch.streams, batch.view.streams)
         masks = {m: streams[m].mask for m in self.reads}
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
-        around = self._surroundings(hidden, masks)
+        signs = {m: self._signs(m, streams[m]) for m in self.reads}
+        around = self._surroundings(hidden, masks, signs)
         whole = self._predict(hidden, masks, around)
         if batch.view is None:
             return whole
@@ -184,6 +187,14 @@ class Mecam(Model):
             disagreement = self._disagreement(hidden, masks, around, batch.targets.value)
             clean = replace(clean, extra={**clean.extra, **disagreement})
         return replace(clean, view=view)
+
+    def _has_tokens(self, modality: Modality) -> bool:
+        return modality == TEXT and self.inputs.raw_text
+
+    def _signs(self, modality: Modality, stream: Stream) -> Tensor:
+        if self._has_tokens(modality):
+            return stream.mask.new_zeros(*stream.mask.shape, 0, dtype=torch.float32)
+        return row_sizes(stream.values, stream.mask)
 
     def _predict(self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
@@ -213,7 +224,7 @@ class Mecam(Model):
             extra=extra,
         )
 
-    def _surroundings(self, hidden: Steps, masks: Masks) -> dict[Modality, "_Around"]:
+    def _surroundings(self, hidden: Steps, masks: Masks, signs: Steps) -> dict[Modality, "_Around"]:
         """For each modality: what the others look like, and what it and they would each predict."""
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
@@ -229,6 +240,7 @@ class Mecam(Model):
                 others=masked_mean(means[:, rest], present[:, rest]),
                 opinion=opinions[:, i],
                 opinion_of_others=masked_mean(opinions[:, rest], present[:, rest]),
+                signs=signs[m],
             )
         return around
 
@@ -248,7 +260,9 @@ class Mecam(Model):
         result = {"disagree": found}
         for m in self.gates:
             own = around[m]
-            swapped = _Around(own.others[partner], own.opinion[:count], own.opinion_of_others[partner])
+            swapped = _Around(
+                own.others[partner], own.opinion[:count], own.opinion_of_others[partner], own.signs[:count]
+            )
             gate = self.gates[m](hidden[m][:count], masks[m][:count], *swapped)
             result[f"disagree_{m}"] = gate.mean(dim=-1)  # B T
         return result
@@ -332,6 +346,7 @@ class _Around(NamedTuple):
     others: Float[Tensor, "B D"]
     opinion: Float[Tensor, "B O"]
     opinion_of_others: Float[Tensor, "B O"]
+    signs: Float[Tensor, "B T S"]
 
 
 class _Fusion(nn.Module):

@@ -4,7 +4,26 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-__all__ = ["ConvEncoder", "RecurrentEncoder"]
+__all__ = ["ConvEncoder", "RecurrentEncoder", "row_sizes"]
+
+
+def row_sizes(values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T 2"]:
+    """Size of each row and of its change from the row before, on a logarithmic scale; 0 at masked rows.
+
+    Noise shows in the first, frozen and dropped frames in the second.
+    """
+    parts = (values, _change(values, mask))
+    sizes = torch.cat([torch.log(part.abs().mean(dim=-1, keepdim=True) + 1e-2) for part in parts], dim=-1)
+    return sizes.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+def _change(values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T F"]:
+    """|row − row before|; for the first row, and next to a masked one, the change to the row after."""
+    both = (mask[:, 1:] & mask[:, :-1]).unsqueeze(-1)  # B T-1 1
+    steps = (values[:, 1:] - values[:, :-1]).abs().masked_fill(~both, 0.0)  # B T-1 F
+    before, after = (nn.functional.pad(steps, (0, 0, *ends)) for ends in ((1, 0), (0, 1)))  # B T F
+    known = nn.functional.pad(both, (0, 0, 1, 0))  # B T 1
+    return torch.where(known, before, after)
 
 
 class ConvEncoder(nn.Module):
@@ -32,11 +51,8 @@ class ConvEncoder(nn.Module):
         """Encode; masked rows come out as zeros."""
         keep = mask.unsqueeze(-1)  # B T 1
         values = values.masked_fill(~keep, 0.0)
-        both = keep[:, 1:] & keep[:, :-1]
-        change = ((values[:, 1:] - values[:, :-1]).abs()).masked_fill(~both, 0.0)  # B T-1 F
-        change = nn.functional.pad(change, (0, 0, 1, 0))  # B T F
-        sizes = [torch.log(part.abs().mean(dim=-1, keepdim=True) + 1e-2) for part in (values, change)]  # B T 1
-        hidden = self.enter(torch.cat([values, change, *sizes], dim=-1)).masked_fill(~keep, 0.0)  # B T D
+        parts = [values, _change(values, mask), row_sizes(values, mask)]
+        hidden = self.enter(torch.cat(parts, dim=-1)).masked_fill(~keep, 0.0)  # B T D
         for block in self.blocks:
             hidden = block(hidden, keep)
         encoded: Tensor = self.norm(hidden)

@@ -6,6 +6,13 @@ from torch import Tensor, nn
 
 from mecam.nn.masked import masked_mean, weighted_mean
 
+OPEN = 3.0
+"""Logit at the start: 0.95 of everything is kept."""
+
+QUICK = 5.0
+"""Steps of an adaptive optimiser are of one size for all weights. A gate starts from nothing and has to learn within
+the few hundred steps that a pretrained text encoder is fine-tuned for, so its layers count this many times."""
+
 __all__ = ["Filtered", "Gate", "reverse_gradient"]
 
 
@@ -44,19 +51,24 @@ class Gate(nn.Module):
         groups: G, must divide `width`.
         context: let the gate see the other modalities, without which a contradiction cannot be seen.
         outputs: values of an opinion (see `forward`).
+        signs: hand-made figures per step (see `forward`).
         dropout: inside f.
     """
 
-    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, dropout: float) -> None:
+    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, signs: int, dropout: float) -> None:
         super().__init__()
         self.context = context
-        self.local = nn.Linear(2 * width, width)
+        self.local = nn.Linear(2 * width + signs, width)
         self.whole = nn.Linear(4 * (width + outputs) if context else width, width)
         self.leave = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, groups))
         last = self.leave[-1]
         assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            for layer in (self.local, self.whole):
+                layer.weight.div_(QUICK)
+                layer.bias.div_(QUICK)
         nn.init.normal_(last.weight, std=0.02)
-        nn.init.constant_(last.bias, 3.0)
+        nn.init.zeros_(last.bias)
 
     def forward(
         self,
@@ -65,6 +77,7 @@ class Gate(nn.Module):
         others: Float[Tensor, "B D"],
         opinion: Float[Tensor, "B O"],
         opinion_of_others: Float[Tensor, "B O"],
+        signs: Float[Tensor, "B T S"],
     ) -> Float[Tensor, "B T G"]:
         """Gate values; whatever they are at masked steps, nothing reads them there.
 
@@ -74,6 +87,7 @@ class Gate(nn.Module):
             others: summary of the other modalities, zeros where there are none.
             opinion: what this modality alone would predict.
             opinion_of_others: mean of what the others would, zeros where there are none.
+            signs: what marks a spoilt step before anything is learned (`row_sizes`); S may be 0.
         """
         own = masked_mean(hidden, mask)  # B D
         parts = [own]
@@ -84,8 +98,8 @@ class Gate(nn.Module):
         whole = self.whole(torch.cat(parts, dim=-1))  # B D
         # The distance from the utterance's mean is what makes a step stand out, in either direction.
         away = (hidden - own.unsqueeze(1)).abs()  # B T D
-        local = self.local(torch.cat([hidden, away], dim=-1))  # B T D
-        return torch.sigmoid(self.leave(local + whole.unsqueeze(1)))
+        local = self.local(torch.cat([hidden, away, signs], dim=-1))  # B T D
+        return torch.sigmoid(OPEN + QUICK * self.leave(QUICK * (local + whole.unsqueeze(1))))
 
 
 class _ReverseGradient(torch.autograd.Function):
