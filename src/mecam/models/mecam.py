@@ -224,7 +224,9 @@ class Mecam(Model):
             extra=extra,
         )
 
-    def _surroundings(self, hidden: Steps, masks: Masks, signs: Steps) -> dict[Modality, "_Around"]:
+    def _surroundings(
+        self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Float[Tensor, "B T S"]]
+    ) -> dict[Modality, "_Around"]:
         """For each modality: what the others look like, and what it and they would each predict."""
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
