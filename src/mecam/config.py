@@ -52,7 +52,7 @@ class DataConfig:
 class TrainingConfig:
     """The one training loop."""
 
-    epochs: Annotated[int, Ge(0)] = 8
+    epochs: Annotated[int, Ge(0)] = 6
     """At most; early stopping may end it before."""
     patience: Count = 5
     """Epochs without a better validation score before stopping."""

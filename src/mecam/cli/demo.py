@@ -10,8 +10,8 @@ from mecam.cli.train import run, show_run
 
 __all__ = ["demo"]
 
-SETTINGS: dict[str, Any] = {"training": {"epochs": 6, "patience": 6}, "model": {"name": "mecam", "freeze_layers": 4}}
-"""Departures from the defaults that keep the demonstration short."""
+SETTINGS: dict[str, Any] = {"model": {"name": "mecam", "freeze_layers": 4}}
+"""Departures from the defaults, which keep the demonstration short."""
 
 
 def demo(

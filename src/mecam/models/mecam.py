@@ -24,7 +24,6 @@ from mecam.losses.contrastive import instance_contrast, label_affinity, label_co
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
-from mecam.nn.encoders import row_sizes
 from mecam.nn.gate import Filtered, Gate, reverse_gradient
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.text import EMBEDDED
@@ -152,7 +151,7 @@ class Mecam(Model):
                     groups=config.filter.groups,
                     context=context,
                     outputs=inputs.task.outputs,
-                    signs=0 if self._has_tokens(modality) else 2,
+                    signs=not self._has_tokens(modality),
                     dropout=dropout,
                 )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
@@ -176,8 +175,8 @@ class Mecam(Model):
         streams = batch.streams if batch.view is None else _stacked(batch.streams, batch.view.streams)
         masks = {m: streams[m].mask for m in self.reads}
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
-        signs = {m: self._signs(m, streams[m]) for m in self.reads}
-        around = self._surroundings(hidden, masks, signs)
+        rows = {m: None if self._has_tokens(m) else streams[m].values for m in self.reads}
+        around = self._surroundings(hidden, masks, rows)
         whole = self._predict(hidden, masks, around)
         if batch.view is None:
             return whole
@@ -190,11 +189,6 @@ class Mecam(Model):
 
     def _has_tokens(self, modality: Modality) -> bool:
         return modality == TEXT and self.inputs.raw_text
-
-    def _signs(self, modality: Modality, stream: Stream) -> Tensor:
-        if self._has_tokens(modality):
-            return stream.mask.new_zeros(*stream.mask.shape, 0, dtype=torch.float32)
-        return row_sizes(stream.values, stream.mask)
 
     def _predict(self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
@@ -225,7 +219,7 @@ class Mecam(Model):
         )
 
     def _surroundings(
-        self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Float[Tensor, "B T S"]]
+        self, hidden: Steps, masks: Masks, rows: Mapping[Modality, Tensor | None]
     ) -> dict[Modality, "_Around"]:
         """For each modality: what the others look like, and what it and they would each predict."""
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
@@ -233,8 +227,8 @@ class Mecam(Model):
         # Opinions are there to be compared; the gate must not bend the heads that form them.
         with torch.no_grad():
             opinions = torch.stack([self.scores[m](means[:, i]) for i, m in enumerate(self.reads)], dim=1)  # B M O
-            if self.inputs.task.kind != "regression":
-                opinions = opinions.sigmoid()
+            task = self.inputs.task
+            opinions = opinions / ((task.high - task.low) / 2) if task.kind == "regression" else opinions.sigmoid()
         around = {}
         for i, m in enumerate(self.reads):
             rest = [j for j in range(len(self.reads)) if j != i]
@@ -242,7 +236,7 @@ class Mecam(Model):
                 others=masked_mean(means[:, rest], present[:, rest]),
                 opinion=opinions[:, i],
                 opinion_of_others=masked_mean(opinions[:, rest], present[:, rest]),
-                signs=signs[m],
+                rows=rows[m],
             )
         return around
 
@@ -263,7 +257,10 @@ class Mecam(Model):
         for m in self.gates:
             own = around[m]
             swapped = _Around(
-                own.others[partner], own.opinion[:count], own.opinion_of_others[partner], own.signs[:count]
+                others=own.others[partner],
+                opinion=own.opinion[:count],
+                opinion_of_others=own.opinion_of_others[partner],
+                rows=None if own.rows is None else own.rows[:count],
             )
             gate = self.gates[m](hidden[m][:count], masks[m][:count], *swapped)
             result[f"disagree_{m}"] = gate.mean(dim=-1)  # B T
@@ -348,7 +345,7 @@ class _Around(NamedTuple):
     others: Float[Tensor, "B D"]
     opinion: Float[Tensor, "B O"]
     opinion_of_others: Float[Tensor, "B O"]
-    signs: Float[Tensor, "B T S"]
+    rows: Float[Tensor, "B T F"] | None
 
 
 class _Fusion(nn.Module):

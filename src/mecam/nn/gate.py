@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.nn.encoders import row_sizes
 from mecam.nn.masked import masked_mean, weighted_mean
 
 OPEN = 3.0
@@ -13,7 +14,10 @@ QUICK = 5.0
 """Steps of an adaptive optimiser are of one size for all weights. A gate starts from nothing and has to learn within
 the few hundred steps that a pretrained text encoder is fine-tuned for, so its layers count this many times."""
 
-__all__ = ["Filtered", "Gate", "reverse_gradient"]
+SIGNS = 12
+"""Figures per row that `row_signs` returns."""
+
+__all__ = ["Filtered", "Gate", "reverse_gradient", "row_signs"]
 
 
 class Filtered:
@@ -51,14 +55,14 @@ class Gate(nn.Module):
         groups: G, must divide `width`.
         context: let the gate see the other modalities, without which a contradiction cannot be seen.
         outputs: values of an opinion (see `forward`).
-        signs: hand-made figures per step (see `forward`).
+        signs: judge steps by `row_signs` too; for rows of features.
         dropout: inside f.
     """
 
-    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, signs: int, dropout: float) -> None:
+    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, signs: bool, dropout: float) -> None:
         super().__init__()
         self.context = context
-        self.local = nn.Linear(2 * width + signs, width)
+        self.local = nn.Linear(2 * width, width)
         self.whole = nn.Linear(4 * (width + outputs) if context else width, width)
         self.leave = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, groups))
         last = self.leave[-1]
@@ -69,6 +73,8 @@ class Gate(nn.Module):
                 layer.bias.div_(QUICK)
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
+        self.signs = _shortcut(SIGNS, groups) if signs else None
+        self.conflict = _shortcut(4 * outputs, groups) if context else None
 
     def forward(
         self,
@@ -77,7 +83,7 @@ class Gate(nn.Module):
         others: Float[Tensor, "B D"],
         opinion: Float[Tensor, "B O"],
         opinion_of_others: Float[Tensor, "B O"],
-        signs: Float[Tensor, "B T S"],
+        rows: Float[Tensor, "B T F"] | None = None,
     ) -> Float[Tensor, "B T G"]:
         """Gate values; whatever they are at masked steps, nothing reads them there.
 
@@ -87,7 +93,7 @@ class Gate(nn.Module):
             others: summary of the other modalities, zeros where there are none.
             opinion: what this modality alone would predict.
             opinion_of_others: mean of what the others would, zeros where there are none.
-            signs: what marks a spoilt step before anything is learned (`row_sizes`); S may be 0.
+            rows: the features that `hidden` was made of; needed for signs.
         """
         own = masked_mean(hidden, mask)  # B D
         parts = [own]
@@ -98,8 +104,38 @@ class Gate(nn.Module):
         whole = self.whole(torch.cat(parts, dim=-1))  # B D
         # The distance from the utterance's mean is what makes a step stand out, in either direction.
         away = (hidden - own.unsqueeze(1)).abs()  # B T D
-        local = self.local(torch.cat([hidden, away, signs], dim=-1))  # B T D
-        return torch.sigmoid(OPEN + QUICK * self.leave(QUICK * (local + whole.unsqueeze(1))))
+        local = self.local(torch.cat([hidden, away], dim=-1))  # B T D
+        logits = OPEN + QUICK * self.leave(QUICK * (local + whole.unsqueeze(1)))  # B T G
+        if self.conflict is not None:
+            pair = [(opinion - opinion_of_others).abs(), opinion * opinion_of_others, opinion**2, opinion_of_others**2]
+            logits = logits + QUICK**2 * self.conflict(torch.cat(pair, dim=-1)).unsqueeze(1)
+        if self.signs is not None:
+            assert rows is not None
+            logits = logits + QUICK**2 * self.signs(row_signs(rows, mask))
+        return torch.sigmoid(logits)
+
+
+def row_signs(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
+    """What marks a spoilt row before anything is learned; 0 at masked rows.
+
+    Four sizes on a logarithmic scale (of the row, of its change, of its distance from the utterance's mean, of
+    its largest value), each as it is, relative to the utterance's mean, and as the distance from that mean.
+    """
+    keep = mask.unsqueeze(-1)  # B T 1
+    rows = rows.masked_fill(~keep, 0.0)
+    away = (rows - masked_mean(rows, mask).unsqueeze(1)).abs().mean(dim=-1, keepdim=True)  # B T 1
+    largest = rows.abs().amax(dim=-1, keepdim=True)  # B T 1
+    sizes = torch.cat([row_sizes(rows, mask), torch.log(torch.cat([away, largest], dim=-1) + 1e-2)], dim=-1)  # B T 4
+    sizes = sizes.masked_fill(~keep, 0.0)
+    relative = (sizes - masked_mean(sizes, mask).unsqueeze(1)).masked_fill(~keep, 0.0)
+    return torch.cat([sizes, relative, relative.abs()], dim=-1)
+
+
+def _shortcut(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer that starts with no say."""
+    layer = nn.Linear(inputs, outputs, bias=False)
+    nn.init.zeros_(layer.weight)
+    return layer
 
 
 class _ReverseGradient(torch.autograd.Function):
