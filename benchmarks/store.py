@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from mecam.version import __version__
 from mecam.data.store import Store, StoreWriter
 from mecam.types import FeatureSpec, Task, Utterance, Word
+from mecam.version import __version__
 
 WIDTHS = {"audio": 74, "vision": 35}
 MEAN_LENGTH, PADDED_LENGTH = 170, 500
