@@ -108,7 +108,7 @@ class Span:
 
     Attributes:
         modality: the stream it sits in.
-        kind: the corruption (`burst`, `frozen`, `dropped`, `shuffled`, `missing`, `contradiction`).
+        kind: the corruption, a name in `mecam.data.corrupt.OPERATORS` (`burst`, `frozen`, `shuffled` …).
         start: first row (for text: first word) touched.
         stop: one past the last.
     """

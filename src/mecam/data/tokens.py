@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mecam.data.corrupt.words import MISSING_WORD
 from mecam.errors import ModelError
 from mecam.nn.text import resolve_text_encoder
 
-__all__ = ["MISSING_WORD", "Tokenizer"]
-
-MISSING_WORD = "[UNK]"
-"""How a transcript writes a word that is known to be missing, whatever the encoder's own symbol is."""
+__all__ = ["Tokenizer"]
 
 
 class Tokenizer:
@@ -73,8 +71,10 @@ class Tokenizer:
         room = self.max_tokens - len(self.start) - len(self.end)
         kept = []
         for ids in words:
-            room -= len(ids)
-            if room < 0:
+            if len(ids) > room:
+                # A first word that is too long by itself is read as far as it goes: better than no text at all.
+                kept += [] if kept else [ids[:room]]
                 break
+            room -= len(ids)
             kept.append(ids)
         return tuple(kept)

@@ -72,3 +72,10 @@ def test_words_are_those_of_split_and_never_empty(tokenizer: Tokenizer, texts: l
 def test_no_such_tokenizer(tmp_path: object) -> None:
     with pytest.raises(ModelError, match="no tokenizer"):
         Tokenizer(str(tmp_path), max_tokens=12)
+
+
+def test_a_first_word_that_is_too_long_is_cut(encoder: str) -> None:
+    tokenizer = Tokenizer(encoder, max_tokens=8)
+    room = 8 - len(tokenizer.start) - len(tokenizer.end)
+    (words,) = tokenizer(["0:0:0:0:0:0:0:0 good"])
+    assert [len(ids) for ids in words] == [room]
