@@ -69,7 +69,7 @@ class Tokenizer:
 
     def _cut(self, words: list[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
         room = self.max_tokens - len(self.start) - len(self.end)
-        kept = []
+        kept: list[tuple[int, ...]] = []
         for ids in words:
             if len(ids) > room:
                 # A first word that is too long by itself is read as far as it goes: better than no text at all.

@@ -27,7 +27,7 @@ from mecam.nn.attention import CrossBlock
 from mecam.nn.gate import Filtered, Gate, reverse_gradient
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.text import EMBEDDED
-from mecam.types import TEXT, Batch, Modality, Output, Stream
+from mecam.types import TEXT, Batch, Modality, Output, Stream, Task
 
 UNLIKE = 0.1
 """Label affinity below which two utterances count as feeling otherwise."""
@@ -227,8 +227,7 @@ class Mecam(Model):
         # Opinions are there to be compared; the gate must not bend the heads that form them.
         with torch.no_grad():
             opinions = torch.stack([self.scores[m](means[:, i]) for i, m in enumerate(self.reads)], dim=1)  # B M O
-            task = self.inputs.task
-            opinions = opinions / ((task.high - task.low) / 2) if task.kind == "regression" else opinions.sigmoid()
+            opinions = _comparable(self.inputs.task, opinions)
         around = {}
         for i, m in enumerate(self.reads):
             rest = [j for j in range(len(self.reads)) if j != i]
@@ -408,6 +407,14 @@ class _Round(nn.Module):
         outside_mask = torch.cat([masks[m] for m in self.others], dim=1)
         changed = {m: self.blocks[m](steps[m], steps[self.hub], masks[self.hub]) for m in self.others}
         return changed | {self.hub: self.blocks[self.hub](steps[self.hub], outside, outside_mask)}
+
+
+def _comparable(task: Task, opinions: Tensor) -> Tensor:
+    """Opinions on one scale: scores from −1 to 1 with the middle of the range at 0, or probabilities."""
+    if task.kind != "regression":
+        return opinions.sigmoid()
+    middle, half = (task.high + task.low) / 2, (task.high - task.low) / 2
+    return (opinions - middle).div(half)
 
 
 def _stacked(first: Mapping[Modality, Stream], second: Mapping[Modality, Stream]) -> dict[Modality, Stream]:
