@@ -3,6 +3,7 @@
     MecamError            everything below; its message says what, where and what to do
     ├── ConfigError       an option, a YAML file or a --set override
     ├── DataError         a store, an imported file, a transcript, a feature
+    │   └── MediaError    a video or sound file
     ├── ModelError        a checkpoint, a registry name, a model that cannot use these inputs
     ├── TrainingError     a run that cannot go on (a NaN loss, an unusable run folder)
     └── MissingExtraError an optional dependency that is not installed
@@ -14,6 +15,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "MecamError",
+    "MediaError",
     "MissingExtraError",
     "ModelError",
     "TrainingError",
@@ -50,6 +52,10 @@ class ConfigError(MecamError):
 
 class DataError(MecamError):
     """Data that cannot be read, or that contradicts itself."""
+
+
+class MediaError(DataError):
+    """A video or sound file that cannot be decoded, or that lacks what is asked of it."""
 
 
 class ModelError(MecamError):

@@ -1,0 +1,1 @@
+"""From a video or sound file to features with times: decoding, extractors, alignment, and the way into a store."""

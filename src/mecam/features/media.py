@@ -1,0 +1,189 @@
+"""A video or sound file: its facts, its frames and its sound, streamed with the container's own times.
+
+Time 0 is where a player starts. Nothing here holds more than a few frames or a second of sound, however long the file.
+What a damaged file still gives is kept; what was wrong is told in `Media.findings`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import MediaError
+from mecam.features import decoding
+from mecam.features.decoding import Frame, Sound
+
+__all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
+
+_LATE = 0.5
+"""Seconds by which a stream may end before the file says so, without being called cut off."""
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """The chosen video stream.
+
+    Attributes:
+        index: number of the stream in the file.
+        codec: name of its decoder.
+        width: pixels, as shown: rotated upright, with square pixels.
+        height: likewise.
+        rate: frames per second on average; 0 where the container does not say.
+        rotation: degrees, counter-clockwise, by which the stored picture is turned to stand upright.
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    rate: float
+    rotation: int
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """The chosen sound stream.
+
+    Attributes:
+        index: number of the stream in the file.
+        codec: name of its decoder.
+        rate: samples per second.
+        channels: number of channels.
+    """
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
+
+
+class Media:
+    """A door to one file. Cheap to pickle; every reading opens the file anew, so several can go on at once.
+
+    Args:
+        path: a file that libav can read: mp4, mov, mkv, webm, avi, mpg, wav, flac, mp3 …
+
+    Attributes:
+        path: the file.
+        format: the container's name.
+        duration: seconds.
+        video: the chosen video stream, or None where no frame can be decoded.
+        sound: the chosen sound stream, or None where no sample can be decoded.
+        findings: what is unusual or damaged, in sentences; reading adds to it.
+
+    Raises: MediaError if the file is missing, empty, unreadable, no media file, or gives neither picture nor sound.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.findings: list[str] = []
+        with decoding.opened(self.path) as container:
+            self.format: str = container.format.name
+            self.duration: float = decoding.duration_of(container)
+            self._has_video_stream = bool(container.streams.video)
+            self._has_sound_stream = bool(container.streams.audio)
+            video = decoding.best_video(container, self._note)
+            sound = decoding.best_sound(container, self._note)
+            self.video = None if video is None else self._video_facts(video)
+            self.sound = None if sound is None else self._sound_facts(sound)
+        if self.video is None and self.sound is None:
+            raise MediaError(self._nothing(), where=str(self.path), fix="fetch or export the file again")
+
+    def frames(
+        self,
+        start: float = 0.0,
+        stop: float | None = None,
+        *,
+        rate: float | None = None,
+        max_side: int | None = None,
+    ) -> Iterator[Frame]:
+        """Stream the pictures shown from `start` to `stop`.
+
+        Args:
+            start: seconds; the first frame has this time or later.
+            stop: seconds; the last frame is before it. None: to the end.
+            rate: at most this many frames a second, taken evenly in time; None: every frame.
+            max_side: scale down so that the longer side has at most this many pixels; None: as it is.
+
+        Yields: frames in increasing time, RGB, upright, with square pixels.
+        Raises: MediaError if there is no video stream that gives frames.
+        """
+        if self.video is None:
+            raise MediaError(self._lacks("picture", self._has_video_stream), where=str(self.path))
+        last, ends = start, True
+        for frame in decoding.frames(self.path, self.video, start, rate, max_side, self._note):
+            if stop is not None and frame.time >= stop:
+                ends = False
+                break
+            last = frame.time
+            yield frame
+        announced = self.duration if stop is None else min(stop, self.duration)
+        if ends and last + _LATE < announced:
+            self._note(f"the picture ends at {last:.1f} s; the file announces {self.duration:.1f} s")
+
+    def sound_blocks(
+        self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000, seconds: float = 1.0
+    ) -> Iterator[Sound]:
+        """Stream the sound from `start` to `stop`, all channels mixed to one.
+
+        The blocks follow each other without gap: holes in the stream are silence. Sound that begins later than `start`
+        gives a first block with that later time.
+
+        Args:
+            start: seconds.
+            stop: seconds; None: to the end.
+            rate: samples a second to convert to.
+            seconds: length of a block; the last may be shorter.
+
+        Yields: blocks of float32 in about [−1, 1].
+        Raises: MediaError if there is no sound stream that gives samples.
+        """
+        if self.sound is None:
+            raise MediaError(self._lacks("sound", self._has_sound_stream), where=str(self.path))
+        yield from decoding.sound(self.path, self.sound.index, start, stop, rate, seconds, self._note)
+
+    def waveform(
+        self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000
+    ) -> tuple[float, NDArray[np.float32]]:
+        """Read the sound of a stretch at once.
+
+        Returns: the time of the first sample in seconds, and the samples; (`start`, empty) where the stretch has none.
+        Raises: MediaError if there is no sound stream that gives samples.
+        """
+        blocks = list(self.sound_blocks(start, stop, rate=rate, seconds=60.0))
+        if not blocks:
+            return start, np.zeros(0, np.float32)
+        return blocks[0].time, np.concatenate([block.samples for block in blocks])
+
+    def _note(self, finding: str) -> None:
+        if finding not in self.findings:
+            self.findings.append(finding)
+
+    def _video_facts(self, stream: Any) -> VideoFacts | None:
+        first = decoding.first_frame(self.path, stream.index)
+        if first is None:
+            self._note("no frame of the video stream can be decoded")
+            return None
+        rotation = first.rotation % 360
+        width, height = decoding.shown_size(first, stream.sample_aspect_ratio)
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+        return VideoFacts(stream.index, stream.codec_context.name, width, height, rate, rotation)
+
+    def _sound_facts(self, stream: Any) -> SoundFacts | None:
+        first = decoding.first_frame(self.path, stream.index)
+        if first is None:
+            self._note("no sample of the sound stream can be decoded")
+            return None
+        return SoundFacts(stream.index, stream.codec_context.name, first.sample_rate, first.layout.nb_channels)
+
+    def _nothing(self) -> str:
+        if not (self._has_video_stream or self._has_sound_stream):
+            return "the file holds neither picture nor sound"
+        kinds = [name for name, has in (("frame", self._has_video_stream), ("sample", self._has_sound_stream)) if has]
+        return f"no {' and no '.join(kinds)} of this file can be decoded"
+
+    def _lacks(self, what: str, has_stream: bool) -> str:
+        return f"the {what} stream gives nothing that can be decoded" if has_stream else f"the file has no {what}"
