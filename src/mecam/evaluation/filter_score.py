@@ -5,19 +5,26 @@ rows of a whole split by 1 − gate and compare with the injected mask. 0.5 is g
 frames, or words for text. Only data whose negative information was injected can be scored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from mecam.errors import DataError
+from mecam.evaluation.statistics import summarise
+from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
-__all__ = ["ALL_KINDS", "auroc", "filter_auroc"]
+__all__ = ["ALL_KINDS", "auroc", "filter_auroc", "filter_table"]
 
 ALL_KINDS = "all"
 """Key under which every kind of negative information is taken together."""
+
+STEPS = 2048
+"""Scores are told apart to this many ranks when they are resampled."""
 
 
 def filter_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Modality, dict[str, float | None]]:
@@ -35,14 +42,38 @@ def filter_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> d
         untouched.
     Raises: DataError if spans, gates and masks do not belong together.
     """
-    if not len(predictions.gates) == len(predictions.injected) == len(spans):
-        raise DataError(
-            f"{len(predictions.gates)} gates, {len(predictions.injected)} masks and {len(spans)} lists of spans",
-            fix="predict with details, and give the spans of the same utterances",
-        )
-    modalities = {modality: None for masks in predictions.injected for modality in masks}
-    scores = {modality: _of_modality(predictions, spans, modality) for modality in modalities}
-    return {modality: kinds for modality, kinds in scores.items() if kinds}
+    found = {modality: _scores(rows) for modality, rows in _rows(predictions, spans).items()}
+    return {modality: kinds for modality, kinds in found.items() if kinds}
+
+
+def filter_table(
+    seeds: Sequence[Predictions], spans: Sequence[Sequence[Span]], *, resamples: int = 1000, seed: int = 0
+) -> dict[Modality, dict[str, dict[str, Any]]]:
+    """Return the filter AUROC of several seeds with its uncertainty: what `metrics.json` holds under `filter`.
+
+    Args:
+        seeds: as in `filter_auroc`, one per seed, over the same utterances.
+        spans: as in `filter_auroc`.
+        resamples: bootstrap resamples of whole videos, the same for every seed.
+        seed: of the resampling.
+
+    Returns: modality → kind, and "all" → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
+    Raises: DataError if spans, gates and masks do not belong together.
+    """
+    videos = len(set(seeds[0].videos))
+    draws = None
+    if videos > 1:
+        rng = np.random.default_rng(seed)
+        draws = rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+    table: dict[Modality, dict[str, dict[str, Any]]] = {}
+    of_seeds = [_rows(predictions, spans) for predictions in seeds]
+    for modality in of_seeds[0]:
+        rows = [found[modality] for found in of_seeds]
+        scores = [_scores(one) for one in rows]
+        drawn = dict.fromkeys(scores[0], None) if draws is None else _bootstrap(rows, draws)
+        entries = {kind: summarise([one[kind] for one in scores], drawn[kind]) for kind in scores[0]}
+        table |= {modality: entries} if entries else {}
+    return table
 
 
 def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
@@ -61,35 +92,103 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | N
     return float(ranks / above / below)
 
 
-def _of_modality(
-    predictions: Predictions, spans: Sequence[Sequence[Span]], modality: Modality
-) -> dict[str, float | None]:
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of one modality, utterance after utterance.
+
+    Attributes:
+        removed: N, 1 − gate.
+        injected: N, True where anything was put in.
+        video: N, number of the video that the row comes from.
+        of_kind: kind → N, True where a span of this kind lies; only kinds that touch a row.
+    """
+
+    removed: NDArray[np.float64]
+    injected: NDArray[np.bool_]
+    video: NDArray[np.int64]
+    of_kind: Mapping[str, NDArray[np.bool_]]
+
+    def questions(self) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
+        """Kind, its positives among N, and the rows of N that take part; all kinds together come last."""
+        for kind, positive in self.of_kind.items():
+            yield kind, positive, positive | ~self.injected
+        if self.of_kind:
+            yield ALL_KINDS, self.injected, np.ones(len(self.injected), bool)
+
+
+def _scores(rows: _Rows) -> dict[str, float | None]:
     """AUROC of each kind that touches a row of this modality, and of all together."""
-    removed, touched = [], []
-    rows_of: dict[str, list[NDArray[np.int64]]] = {}
+    return {kind: auroc(rows.removed[chosen], positive[chosen]) for kind, positive, chosen in rows.questions()}
+
+
+def _rows(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Modality, _Rows]:
+    """Modality → its rows; only modalities whose gate and mask are known."""
+    if not len(predictions.gates) == len(predictions.injected) == len(spans):
+        raise DataError(
+            f"{len(predictions.gates)} gates, {len(predictions.injected)} masks and {len(spans)} lists of spans",
+            fix="predict with details, and give the spans of the same utterances",
+        )
+    modalities = dict.fromkeys(modality for masks in predictions.injected for modality in masks)
+    found = {modality: _rows_of(predictions, spans, modality) for modality in modalities}
+    return {modality: rows for modality, rows in found.items() if rows is not None}
+
+
+def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality: Modality) -> _Rows | None:
+    numbers = {video: number for number, video in enumerate(dict.fromkeys(predictions.videos))}
+    removed, touched, video = [], [], []
+    places: dict[str, list[NDArray[np.int64]]] = {}
     offset = 0
-    for name, gates, masks, found in zip(predictions.ids, predictions.gates, predictions.injected, spans, strict=True):
+    for i, (gates, masks) in enumerate(zip(predictions.gates, predictions.injected, strict=True)):
         if modality not in gates or modality not in masks:
             continue
-        _require_equal_length(name, modality, gates, masks)
+        _require_equal_length(predictions.ids[i], modality, gates, masks)
         removed.append(1 - gates[modality].astype(np.float64))
         touched.append(masks[modality])
-        for span in found:
+        video.append(np.full(len(removed[-1]), numbers[predictions.videos[i]]))
+        for span in spans[i]:
             if span.modality == modality:
-                rows = np.arange(span.start, min(span.stop, len(removed[-1])))
-                rows_of.setdefault(span.kind, []).append(rows + offset)
+                inside = np.arange(span.start, min(span.stop, len(removed[-1])))
+                places.setdefault(span.kind, []).append(inside + offset)
         offset += len(removed[-1])
     if not removed:
-        return {}
-    score, injected = np.concatenate(removed), np.concatenate(touched)
-    kinds: dict[str, float | None] = {}
-    for kind in sorted(rows_of):
+        return None
+    of_kind = {}
+    for kind in sorted(places):
         positive = np.zeros(offset, bool)
-        positive[np.concatenate(rows_of[kind])] = True
+        positive[np.concatenate(places[kind])] = True
         if positive.any():
-            chosen = positive | ~injected
-            kinds[kind] = auroc(score[chosen], positive[chosen])
-    return {**kinds, ALL_KINDS: auroc(score, injected)} if kinds else {}
+            of_kind[kind] = positive
+    return _Rows(np.concatenate(removed), np.concatenate(touched), np.concatenate(video), of_kind)
+
+
+def _resampled(rows: _Rows, positive: NDArray[np.bool_], chosen: NDArray[np.bool_], draws: Array) -> Array:
+    """AUROC in R resamples of V videos (R × V counts), NaN where one side is not drawn.
+
+    Scores are sorted into at most `STEPS` ranks, so that a resample is a weighted sum of per-video histograms.
+    """
+    rank = rankdata(rows.removed, "dense") - 1
+    if rank.max(initial=0) >= STEPS:
+        rank = (rankdata(rows.removed, "min") - 1) * STEPS // len(rank)
+    shape = (draws.shape[1], STEPS)
+
+    def drawn(mask: NDArray[np.bool_]) -> Array:
+        histogram = np.zeros(shape)
+        np.add.at(histogram, (rows.video[mask], rank[mask].astype(np.int64)), 1)
+        return np.asarray(draws @ histogram)  # R STEPS
+
+    above, below = drawn(positive & chosen), drawn(~positive & chosen)
+    beaten = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    score: Array = np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return score
+
+
+def _bootstrap(seeds: Sequence[_Rows], draws: Array) -> dict[str, Array | None]:
+    """Kind → the seed-averaged AUROC of every resample."""
+    per_seed = [
+        {kind: _resampled(rows, yes, chosen, draws) for kind, yes, chosen in rows.questions()} for rows in seeds
+    ]
+    return {kind: np.asarray(np.mean([one[kind] for one in per_seed], axis=0)) for kind in per_seed[0]}
 
 
 def _require_equal_length(

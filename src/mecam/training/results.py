@@ -1,7 +1,8 @@
 """What a run leaves behind, per seed and together: files that the report and other programs read.
 
 `metrics.json`: split → metric → {mean, std, ci95, per_seed}; under `constant` the same for the constant predictor,
-under `filter` modality → kind → {mean, std, per_seed}, under `calibration` level, half_width, coverage per split.
+under `filter` modality → kind → the same of the filter AUROC, under `calibration` level, half_width, coverage per
+split.
 """
 
 import csv
@@ -20,8 +21,8 @@ from numpy.typing import NDArray
 from mecam.data.cells import safe_cell
 from mecam.data.datasets import Dataset
 from mecam.evaluation.evaluate import constant_predictions
-from mecam.evaluation.filter_score import filter_auroc
-from mecam.evaluation.statistics import coverage, metrics_table, summarise
+from mecam.evaluation.filter_score import filter_table
+from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.types import TEXT, Predictions, Span, Task
 
 __all__ = ["SeedResult", "evaluation_tables", "read_predictions", "write_json", "write_predictions", "write_tables"]
@@ -131,12 +132,7 @@ def _filter_tables(dataset: Dataset, seeds: Sequence[Predictions]) -> dict[str, 
     spans = [utterance.injected for utterance in dataset]
     if not any(spans) or not any(seeds[0].gates):
         return {}
-    per_seed = [filter_auroc(predictions, spans) for predictions in seeds]
-    table: dict[str, Any] = {}
-    for modality, kinds in per_seed[0].items():
-        rows = {kind: summarise([seed[modality][kind] for seed in per_seed]) for kind in kinds}
-        table[modality] = {kind: {k: v for k, v in row.items() if k != "ci95"} for kind, row in rows.items()}
-    return table
+    return filter_table(seeds, spans)
 
 
 def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from mecam.errors import DataError
-from mecam.evaluation.filter_score import auroc, filter_auroc
+from mecam.evaluation.filter_score import auroc, filter_auroc, filter_table
 from mecam.types import Predictions, Span
 
 
@@ -86,3 +86,59 @@ def test_what_does_not_belong_together_is_refused():
         filter_auroc(predictions([{"text": [0.1, 0.2]}], [{"text": [1]}]), [[]])
     with pytest.raises(DataError, match="0 lists of spans"):
         filter_auroc(predictions([{"text": [0.1]}], [{"text": [1]}]), [])
+
+
+def recordings(count, *, rng, quality=1.0, rows=30):
+    """One utterance per recording: audio gates that find bursts, the better the higher the quality."""
+    gates, injected, spans = [], [], []
+    for _ in range(count):
+        start = int(rng.integers(0, rows - 8))
+        mask = np.zeros(rows, bool)
+        mask[start : start + 8] = True
+        gates.append({"audio": rng.normal(0, 1, rows) - quality * mask})
+        injected.append({"audio": mask})
+        spans.append([Span("audio", "burst", start, start + 8)])
+    return predictions(gates, injected), spans
+
+
+def test_the_table_holds_every_seed_and_an_interval_around_the_mean():
+    rng = np.random.default_rng(0)
+    first, spans = recordings(25, rng=rng)
+    gates = [{"audio": gate["audio"] + rng.normal(0, 0.5, len(gate["audio"]))} for gate in first.gates]
+    second = predictions(gates, first.injected)
+    table = filter_table([first, second], spans)
+    alone = [filter_auroc(one, spans)["audio"]["burst"] for one in (first, second)]
+    entry = table["audio"]["burst"]
+    assert entry["per_seed"] == alone
+    assert entry["mean"] == pytest.approx(np.mean(alone))
+    assert entry["ci95"][0] < entry["mean"] < entry["ci95"][1]
+    assert table["audio"]["all"] == entry
+
+
+def test_the_interval_is_that_of_a_bootstrap_that_draws_the_recordings_one_by_one():
+    rng = np.random.default_rng(1)
+    given, spans = recordings(12, rng=rng)
+    drawn = []
+    for _ in range(1500):
+        chosen = rng.integers(0, 12, 12)
+        gates, injected = [given.gates[i] for i in chosen], [given.injected[i] for i in chosen]
+        drawn.append(filter_auroc(predictions(gates, injected), [spans[i] for i in chosen])["audio"]["all"])
+    got = filter_table([given], spans, resamples=1500)["audio"]["all"]["ci95"]
+    np.testing.assert_allclose(got, np.quantile(drawn, (0.025, 0.975)), atol=0.01)
+
+
+def test_many_different_scores_are_ranked_finely_enough():
+    rng = np.random.default_rng(2)
+    given, spans = recordings(20, rng=rng, rows=400)
+    entry = filter_table([given], spans)["audio"]["all"]
+    assert entry["ci95"][0] < entry["mean"] < entry["ci95"][1]
+    assert entry["ci95"][1] - entry["ci95"][0] < 0.12
+    perfect, spans = recordings(20, rng=rng, rows=400, quality=50)
+    assert filter_table([perfect], spans)["audio"]["all"]["ci95"] == pytest.approx([1, 1], abs=1e-3)
+
+
+def test_one_recording_has_no_interval():
+    given, spans = recordings(1, rng=np.random.default_rng(3))
+    entry = filter_table([given], spans)["audio"]["burst"]
+    assert entry["mean"] is not None
+    assert entry["ci95"] is None

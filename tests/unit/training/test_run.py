@@ -99,7 +99,7 @@ def test_metrics(finished: Path, store: Store) -> None:
     per_seed = metrics["test"]["mae"]["per_seed"]
     assert metrics["test"]["mae"]["mean"] == pytest.approx(np.mean(per_seed))
     assert set(metrics["filter"]) == set(tiny.ALL)
-    assert all(set(entry) == {"mean", "std", "per_seed"} for entry in metrics["filter"]["audio"].values())
+    assert all(set(entry) == {"mean", "std", "ci95", "per_seed"} for entry in metrics["filter"]["audio"].values())
     assert set(metrics["calibration"]["coverage"]) == {"valid", "test"}
 
 
