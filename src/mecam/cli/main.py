@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mecam.cli import data, demo, models, predict, train
+from mecam.cli import assets, data, demo, models, predict, train
 from mecam.cli.console import err
 from mecam.errors import MecamError
 from mecam.version import __version__
@@ -29,6 +29,7 @@ app.command("evaluate")(train.evaluate)
 app.command("report")(train.report)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
+app.add_typer(assets.app, name="assets")
 
 
 # Newer versions of Typer carry their own click, older ones use the package: ask for the class that this one raises.

@@ -1,0 +1,58 @@
+"""`mecam assets`: the model files that extraction needs, and how they come here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from mecam.cli.console import err, out, print_json, print_place
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Show and fetch the model files that looking at faces needs.")
+
+
+@app.callback(invoke_without_command=True)
+def show(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every file: size, licence, SHA-256, and where it lies.
+
+    Example: mecam assets
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from mecam.features.assets import ASSETS, find, folders
+
+    rows = [(asset, find(asset)) for asset in ASSETS]
+    if as_json:
+        keys = ("name", "size", "sha256", "licence", "purpose")
+        print_json([{key: getattr(a, key) for key in keys} | {"path": str(p) if p else None} for a, p in rows])
+        return
+    table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
+    for asset, path in rows:
+        where = str(path.parent) if path else "[yellow]not here; `mecam assets fetch`[/]"
+        table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
+    out.print(table)
+    print_place("looked for in", ", ".join(str(folder) for folder in folders()))
+
+
+@app.command()
+def fetch(
+    source: Annotated[
+        Path | None, typer.Option(help="A mediapipe wheel or a folder with the files, instead of the package index.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put them; MECAM_ASSETS has to name this folder later.")
+    ] = None,
+) -> None:
+    """Fetch what is missing out of the package mediapipe==0.10.21, through this machine's pip.
+
+    Example: mecam assets fetch
+    """
+    from mecam.features.assets import fetch as fetch_assets
+
+    paths = fetch_assets(source, folder, say=lambda text: err.print(text, markup=False))
+    print_place("face models", paths[0].parent)
