@@ -80,6 +80,8 @@ class TrainingConfig:
     """The first seed; further ones count up."""
     view_rate: Rate = 0.5
     """How likely each modality of a corrupted view is touched, for models that ask for views."""
+    tensorboard: bool = False
+    """Also write the history into `RUN/tensorboard`, epoch by epoch (extra `tensorboard`)."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

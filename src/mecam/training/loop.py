@@ -15,6 +15,7 @@ from mecam.config import TrainingConfig
 from mecam.errors import TrainingError
 from mecam.models.base import Model, Phase
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
+from mecam.training.tensorboard import Record
 from mecam.types import Batch, Output
 
 __all__ = ["Fit", "TrainingData", "choose_precision", "fit"]
@@ -71,6 +72,7 @@ def fit(
     seed: int,
     resume: Path | None = None,
     progress: Progress | None = None,
+    record: Record | None = None,
 ) -> Fit:
     """Train, keep the weights that are best on validation, and leave the model holding them.
 
@@ -82,6 +84,7 @@ def fit(
         seed: of dropout; the order of the data is the data's own affair.
         resume: file to keep the state in; an existing one is gone on from, and it is deleted at the end.
         progress: called with (steps done, all steps, a line about the last epoch).
+        record: called with the history's row of every epoch, as soon as it is over.
 
     Raises: TrainingError if a loss or a gradient is not finite, with the ids of the batch.
     """
@@ -117,6 +120,8 @@ def fit(
         row |= {f"loss_{name}": value for name, value in means.items()}
         row |= {f"valid_{name}": float("nan") if v is None else v for name, v in scores.items() if name != "select"}
         result.history.append(row | {"best": 0.0})
+        if record:
+            record(row)
         if resume and fabric.is_global_zero and time.monotonic() - saved > SAVE_SECONDS:
             _save(resume, parts, result, epoch)
             saved = time.monotonic()

@@ -5,6 +5,7 @@
       environment.json    versions, seeds, hardware, hashes of the data
       seeds/1111/         one folder per seed: checkpoint, history, predictions (see `results`)
       checkpoint/         that of the seed which is best on validation
+      tensorboard/1111/   the same history for TensorBoard, where `training.tensorboard` asks for it
       metrics.json  history.csv  predictions.csv  filter_maps.json  embeddings.npz  report.html
 
 A run that was interrupted is gone on with by giving the same command again: finished seeds are kept as they are.
@@ -15,6 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,7 @@ from mecam.models.registry import MODELS
 from mecam.training.environment import environment
 from mecam.training.loop import Progress, choose_precision, fit
 from mecam.training.results import SeedResult, write_json, write_tables
+from mecam.training.tensorboard import require_tensorboard, tensorboard
 from mecam.types import Predictions, Task
 
 __all__ = ["RunConfig", "train"]
@@ -244,6 +247,8 @@ def _prepare(
     )
     trained = Trained(model, checkpoint, tokenizer)
     selection_metric(inputs.task, config.training.select)
+    if config.training.tensorboard:
+        require_tensorboard()
     splits = {name: split_dataset(store, name, trained) for name in ("train", "valid", "test")}
     for name in ("train", "valid"):
         splits[name].require_labels(name)
@@ -266,7 +271,18 @@ def _train_seed(
         splits["train"], splits["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
     )
     began = time.time()
-    fitted = fit(model, data, config.training, fabric=fabric, seed=seed, resume=folder / "resume.pt", progress=progress)
+    place = folder.parents[1] / "tensorboard" / str(seed)
+    with tensorboard(place) if config.training.tensorboard else nullcontext() as record:
+        fitted = fit(
+            model,
+            data,
+            config.training,
+            fabric=fabric,
+            seed=seed,
+            resume=folder / "resume.pt",
+            progress=progress,
+            record=record,
+        )
     seconds = time.time() - began
     given = [name for name in ("valid", "test") if len(splits[name])]
     predictions = {name: predict(model, splits[name], trained.collator, details=True) for name in given}
