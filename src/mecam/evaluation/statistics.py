@@ -50,18 +50,21 @@ def metrics_table(
     *,
     family: str | None = None,
     resamples: int = 1000,
+    resample_seeds: bool = False,
     seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Return every metric of one split: what `metrics.json` holds under the split's name.
 
     The interval answers "what if other videos had been drawn": in each resample, videos are drawn with
-    replacement, the metric is computed for every seed on the same draw, and averaged over seeds.
+    replacement, the metric is computed for every seed on the same draw, and averaged over seeds. With
+    `resample_seeds` it also answers "and other seeds": the seeds that are averaged are drawn with replacement too.
 
     Args:
         task: what the data set asks for.
         predictions: one per seed, over the same utterances in the same order.
         family: as in `metrics_for`.
         resamples: bootstrap resamples.
+        resample_seeds: let the interval speak of other seeds too, as a comparison of models must.
         seed: of the resampling.
 
     Returns: metric → {mean, std, ci95, per_seed}, as `summarise` describes them.
@@ -69,12 +72,14 @@ def metrics_table(
     """
     _require_same(predictions)
     videos = _groups(predictions[0].videos)
-    counts = _resample(int(videos.max(initial=-1)) + 1, resamples, np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    counts = _resample(int(videos.max(initial=-1)) + 1, resamples, rng)
+    drawn_seeds = rng.integers(0, len(predictions), (len(predictions), resamples)) if resample_seeds else None
     table = {}
     for name, metric in metrics_for(task, family=family).items():
         sums = _video_sums(metric, predictions, videos)  # S V K
         plain = metric.value(sums.sum(axis=1))
-        drawn = None if counts is None else metric.value(_weighted(counts, sums)).mean(axis=0)
+        drawn = None if counts is None else _over_seeds(metric.value(_weighted(counts, sums)), drawn_seeds)
         table[name] = summarise([None if np.isnan(value) else float(value) for value in plain], drawn)
     return table
 
@@ -243,6 +248,12 @@ def _resample(videos: int, resamples: int, rng: np.random.Generator) -> Array | 
 def _weighted(weights: Array, sums: Array) -> Array:
     """R × V weights of S × V × K sums: S × R × K."""
     return weights @ sums
+
+
+def _over_seeds(values: Array, drawn: NDArray[np.int64] | None) -> Array:
+    """Mean of S × R values over the seeds, or over the S seeds drawn for each of the R resamples."""
+    chosen = values if drawn is None else np.take_along_axis(values, drawn, axis=0)
+    return np.asarray(chosen.mean(axis=0))
 
 
 def _difference(metric: Metric, a: Array, b: Array) -> Array:

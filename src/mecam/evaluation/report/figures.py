@@ -19,6 +19,7 @@ __all__ = [
     "confusion",
     "curves",
     "embedding",
+    "forest",
     "histogram",
     "plane",
     "predicted_against_true",
@@ -211,6 +212,67 @@ def shares(values: Mapping[str, Array]) -> Figure:
         height=80 + 60 * len(values),
     )
     return figure
+
+
+def forest(
+    rows: Sequence[tuple[str, float | None, Sequence[float] | None, Sequence[float | None]]],
+    title: str,
+    *,
+    line: float | None = None,
+    percent: bool = False,
+) -> Figure:
+    """A row per model: its mean as a dot, its interval as a bar, its seeds as ticks.
+
+    Args:
+        rows: name, mean, ends of the interval, value of every seed; from above to below.
+        title: of the axis.
+        line: where a line is drawn for the eye, such as the best mean.
+        percent: print values as percentages.
+    """
+    shown = [(name, mean, ends or (mean, mean), seeds) for name, mean, ends, seeds in rows if mean is not None]
+    form = ".1%" if percent else ".3f"
+    names = [html.escape(name) for name, *_ in shown]
+    ticks = [(name, value) for name, (*_, seeds) in zip(names, shown, strict=True) for value in seeds]
+    known = [(name, value) for name, value in ticks if value is not None]
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [value for _, value in known],
+            "y": [name for name, _ in known],
+            "marker": {"symbol": "line-ns-open", "size": 11, "color": "var(--muted)", "opacity": 0.8},
+            "hovertemplate": f"one seed: %{{x:{form}}}<extra></extra>",
+        },
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "x": [mean for _, mean, *_ in shown],
+            "y": names,
+            "error_x": {
+                "type": "data",
+                "symmetric": False,
+                "array": [ends[1] - mean for _, mean, ends, _ in shown],
+                "arrayminus": [mean - ends[0] for _, mean, ends, _ in shown],
+                "color": "var(--accent)",
+                "thickness": 2,
+                "width": 0,
+            },
+            "marker": {"color": "var(--accent)", "size": 9},
+            "customdata": [[ends[0], ends[1]] for _, _, ends, _ in shown],
+            "hovertemplate": (
+                f"%{{y}}: %{{x:{form}}}, %{{customdata[0]:{form}}} to %{{customdata[1]:{form}}}<extra></extra>"
+            ),
+        },
+    ]
+    dashed = {"color": "var(--muted)", "width": 1, "dash": "dot"}
+    rule = {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1, "line": dashed}
+    return _figure(
+        data,
+        _axis(title, nticks=6, tickformat=".0%" if percent else None),
+        _axis("", type="category", autorange="reversed", categoryarray=names, showgrid=False),
+        height=90 + 30 * len(shown),
+        shapes=[] if line is None else [rule],
+    )
 
 
 def plane(embeddings: Array, truth: Array) -> Array:

@@ -1,0 +1,16 @@
+"""Runs side by side: one table with intervals and paired tests, and the files it is written to."""
+
+from mecam.evaluation.comparison.contenders import Contender, read_contenders
+from mecam.evaluation.comparison.files import write_comparison
+from mecam.evaluation.comparison.standings import Difference, Score, Standing, Standings, compare
+
+__all__ = [
+    "Contender",
+    "Difference",
+    "Score",
+    "Standing",
+    "Standings",
+    "compare",
+    "read_contenders",
+    "write_comparison",
+]

@@ -1,0 +1,217 @@
+"""Run folders → what a comparison needs of them, once it is clear that they can be compared.
+
+Two runs can be compared when they answered the same utterances with the same truth. They may have learned from
+other data: that is noted, not refused.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mecam.data.collate import encode_labels
+from mecam.errors import DataError
+from mecam.evaluation.evaluate import constant_predictions
+from mecam.evaluation.report.record import Answers, RunRecord
+from mecam.types import Predictions, Task
+
+__all__ = ["CONSTANT", "Contender", "read_contenders"]
+
+CONSTANT = "constant"
+"""Name of the row of the constant predictor."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One row of a comparison before it is compared.
+
+    Attributes:
+        name: of the row.
+        model: name in the registry.
+        folder: the run folder; None for the constant predictor.
+        predictions: one per seed, on the split that is compared.
+        facts: what a run costs, where it is recorded: `parameters`, `seconds_per_seed`, `seconds_per_epoch`,
+            `epochs`.
+        learned_from: name of the data set, the SHA-256 of its files, and whether it is `synthetic`.
+        command: that made the run.
+    """
+
+    name: str
+    model: str
+    folder: Path | None
+    predictions: tuple[Predictions, ...]
+    facts: Mapping[str, float]
+    learned_from: Mapping[str, Any]
+    command: str = ""
+
+
+def read_contenders(
+    folders: Sequence[Path],
+    *,
+    names: Sequence[str] | None = None,
+    split: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Task, str, list[Contender]]:
+    """Read run folders and put the constant predictor below them.
+
+    Args:
+        folders: finished runs.
+        names: one per folder; by default as much of each path's end as tells them apart.
+        split: to compare on; None takes test, or valid where a run has no labelled test split.
+        progress: called with (runs read, all).
+
+    Returns: the task, the split, and one contender per folder and the constant predictor, unless a run is one.
+    Raises: TrainingError if a folder holds no finished run; DataError if the runs answered different utterances, the
+        truth differs, or they have different tasks.
+    """
+    labels = _labels(folders) if names is None else list(names)
+    records = []
+    for done, folder in enumerate(folders, 1):
+        records.append(_Record.read(folder, split))
+        if progress:
+            progress(done, len(folders))
+    _check_tasks(records)
+    chosen = split or ("test" if all("test" in record.predictions for record in records) else "valid")
+    contenders = [record.contender(label, chosen) for record, label in zip(records, labels, strict=True)]
+    _check_answers(contenders, chosen)
+    task = records[0].task
+    prior = next((record.prior for record in records if record.prior is not None), None)
+    if prior is not None and not any(contender.model == CONSTANT for contender in contenders):
+        given = constant_predictions(task, contenders[0].predictions[0], prior)
+        contenders.append(Contender(CONSTANT, CONSTANT, None, (given,), {}, contenders[0].learned_from))
+    return task, chosen, contenders
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What is kept of a run folder: its tables are large as text."""
+
+    folder: Path
+    model: str
+    task: Task
+    predictions: Mapping[str, tuple[Predictions, ...]]
+    facts: Mapping[str, float]
+    learned_from: Mapping[str, Any]
+    command: str
+    prior: tuple[float, ...] | None
+
+    @classmethod
+    def read(cls, folder: Path, split: str | None) -> "_Record":
+        run = RunRecord.read(folder)
+        wanted = [split] if split else ["test", "valid"]
+        found = {name: _predictions(run, name) for name in wanted if name in run.answers}
+        environment, data = run.environment, run.data
+        return cls(
+            folder=folder,
+            model=run.name,
+            task=run.task,
+            predictions={name: given for name, given in found.items() if given},
+            facts=_facts(run),
+            learned_from={key: data.get(key) for key in ("name", "sha256", "synthetic")},
+            command=str(environment.get("command", "")),
+            prior=_prior(folder),
+        )
+
+    def contender(self, name: str, split: str) -> Contender:
+        if split not in self.predictions:
+            known = ", ".join(self.predictions) or "none"
+            raise DataError(
+                f"there are no labelled predictions of {split}",
+                where=str(self.folder),
+                fix=f"compare on another split (labelled here: {known}), or leave this run out",
+            )
+        return Contender(
+            name, self.model, self.folder, self.predictions[split], self.facts, self.learned_from, self.command
+        )
+
+
+def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
+    """One per seed, or nothing where the split is not labelled."""
+    given: Answers = run.answers[split]
+    if given.truth is None:
+        return ()
+    videos = {row["id"]: row["video"] for row in run.rows if row["split"] == split}
+    labels: list[Any] = list(given.truth)
+    if run.task.kind == "multilabel":
+        labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
+    truth = encode_labels(run.task, labels).astype(np.float64)
+    groups = tuple(videos[name] for name in given.ids)
+    return tuple(Predictions(given.ids, groups, scores, truth) for scores in given.scores)
+
+
+def _facts(run: RunRecord) -> dict[str, float]:
+    """What a run costs, where it says so."""
+    environment, facts = run.environment, {}
+    seeds = len(environment.get("seeds", ())) or 1
+    if isinstance(environment.get("parameters"), int):
+        facts["parameters"] = float(environment["parameters"])
+    if isinstance(environment.get("seconds"), int | float):
+        facts["seconds_per_seed"] = float(environment["seconds"]) / seeds
+    per_epoch = [row["seconds"] for row in run.history if row.get("seconds") and row.get("epoch")]
+    if per_epoch:
+        facts["seconds_per_epoch"] = float(np.median(np.array(per_epoch, np.float64)))
+        facts["epochs"] = len(per_epoch) / seeds
+    return facts
+
+
+def _prior(folder: Path) -> tuple[float, ...] | None:
+    """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
+    try:
+        content = json.loads((folder / "checkpoint" / "config.json").read_text(encoding="utf-8"))
+        return tuple(float(value) for value in content["inputs"]["prior"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """The folders' names, with as many parents before them as it takes to tell them apart."""
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max((len(p) for p in parts), default=1) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    twice = next(str(folder) for i, folder in enumerate(folders) if parts[i] in parts[:i])
+    raise DataError("a run is given twice", where=twice, fix="name each run once")
+
+
+def _check_tasks(records: Sequence[_Record]) -> None:
+    first = records[0]
+    for other in records[1:]:
+        if other.task != first.task:
+            raise DataError(
+                f"the runs have different tasks: {_shown(first.task)} in {first.folder}, {_shown(other.task)} here",
+                where=str(other.folder),
+                fix="compare runs on the same data",
+            )
+
+
+def _check_answers(contenders: Sequence[Contender], split: str) -> None:
+    """The same utterances with the same truth in all, in whatever order."""
+    first = contenders[0]
+    truth = dict(zip(first.predictions[0].ids, _rows(first.predictions[0]), strict=True))
+    for other in contenders[1:]:
+        here = dict(zip(other.predictions[0].ids, _rows(other.predictions[0]), strict=True))
+        shared = truth.keys() & here.keys()
+        if len(shared) != len(truth) or len(shared) != len(here):
+            what = (
+                f"the runs answered different utterances of {split}: {len(truth)} in {first.folder}, {len(here)} here, "
+                f"{len(shared)} in both"
+            )
+        elif wrong := [name for name in sorted(shared) if truth[name] != here[name]]:
+            what = f"the truth differs from that of {first.folder} in {len(wrong)} utterances, the first is {wrong[0]}"
+        else:
+            continue
+        raise DataError(what, where=str(other.folder), fix="compare runs on the same split of the same data")
+
+
+def _rows(predictions: Predictions) -> list[tuple[float, ...]]:
+    assert predictions.truth is not None
+    return [tuple(np.atleast_1d(row).tolist()) for row in predictions.truth]
+
+
+def _shown(task: Task) -> str:
+    what = f"{task.low:g} to {task.high:g}" if task.kind == "regression" else ", ".join(task.names)
+    return f"{task.kind} ({what})"

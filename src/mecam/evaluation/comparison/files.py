@@ -1,0 +1,153 @@
+"""Standings as files: Markdown, LaTeX (booktabs), CSV, JSON, and one HTML page."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mecam.errors import DataError
+from mecam.evaluation.comparison.page import comparison_page
+from mecam.evaluation.comparison.standings import Difference, Score, Standings
+from mecam.evaluation.comparison.words import EXPLANATION, FACTS, costs, delta, explained_delta, marked
+from mecam.evaluation.metrics import Metric
+from mecam.evaluation.report.markup import UNDEFINED, interval, spread, value
+
+__all__ = ["as_csv", "as_latex", "as_markdown", "write_comparison"]
+
+
+def write_comparison(standings: Standings, folder: Path) -> list[Path]:
+    """Write `comparison.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    writers: dict[str, Callable[[Standings], str]] = {
+        "md": as_markdown,
+        "tex": as_latex,
+        "csv": as_csv,
+        "json": lambda given: json.dumps(given.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        "html": comparison_page,
+    }
+    places = []
+    for suffix, write in writers.items():
+        place = folder / f"comparison.{suffix}"
+        partial = place.with_name(f".{place.name}.partial")
+        text = write(standings)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial.write_text(text, encoding="utf-8", newline="")
+            os.replace(partial, place)
+        except OSError as error:
+            raise DataError(f"cannot write here: {error.strerror}", where=str(place)) from error
+        places.append(place)
+    return places
+
+
+def as_markdown(standings: Standings) -> str:
+    """A table of all metrics, one of the differences from the baseline where there is one, and what they mean."""
+    metrics = list(standings.metrics.values())
+    head = [
+        "",
+        *(f"{_md(m.name)} {'↑' if m.higher_is_better else '↓'}" for m in metrics),
+        *(f.title for f in costs(standings)),
+    ]
+    rows = []
+    for row in standings.rows:
+        cells = [_markdown_cell(row.scores[m.name], m) for m in metrics]
+        rows.append([_md(row.name), *cells, *(fact.shown(row) for fact in costs(standings))])
+    parts = [f"# {_md(_title(standings))}\n", _markdown_table(head, rows), f"{EXPLANATION}\n"]
+    if standings.baseline is not None:
+        others = [row for row in standings.rows if any(s.against_baseline for s in row.scores.values())]
+        lines = [[_md(row.name), *(delta(row.scores[m.name].against_baseline, m) for m in metrics)] for row in others]
+        parts += [
+            f"## Against {_md(standings.baseline)}\n",
+            _markdown_table(["", *head[1 : len(metrics) + 1]], lines),
+            f"{explained_delta(standings.baseline)}\n",
+        ]
+    parts += [f"- {_md(row.name)}: {_md(row.note)}" for row in standings.rows if row.note]
+    parts += [f"- {_md(name)} is missing: {_md(reason)}" for name, reason in standings.missing.items()]
+    parts += [f"- {_md(note)}" for note in standings.notes]
+    return "\n".join(parts).rstrip() + "\n"
+
+
+def as_latex(standings: Standings) -> str:
+    r"""One `table*` of all metrics for `\usepackage{booktabs}`; cut the columns that a paper does not need."""
+    metrics = list(standings.metrics.values())
+    arrows = [_tex(m.name) + (r" $\uparrow$" if m.higher_is_better else r" $\downarrow$") for m in metrics]
+    head = ["", *arrows, *(_tex(fact.title) for fact in costs(standings))]
+    lines = [r"\begin{table*}", r"\centering\small", rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule"]
+    lines += [" & ".join(head) + r" \\", r"\midrule"]
+    for row in standings.rows:
+        facts = [_tex(fact.shown(row)) for fact in costs(standings)]
+        lines.append(" & ".join([_tex(row.name), *(_latex_cell(row.scores[m.name], m) for m in metrics), *facts]))
+        ends = [rf"{{\scriptsize {_tex(interval(row.scores[m.name].ci95, m))}}}" for m in metrics]
+        lines[-1] += " \\\\\n" + " & ".join(["", *ends, *("" for _ in costs(standings))]) + r" \\"
+    about = f"{_title(standings)}. {EXPLANATION}".replace("**bold**", "bold")
+    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(about)}}}", r"\end{table*}"]
+    return "\n".join(lines) + "\n"
+
+
+def as_csv(standings: Standings) -> str:
+    """One line per run and metric, in full precision."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    tests = [f"{what}_{against}" for against in ("best", "baseline") for what in ("difference", "low", "high", "p")]
+    tests = [*tests[:4], "p_holm_best", *tests[4:], "p_holm_baseline"]
+    facts = [fact.key for fact in FACTS]
+    writer.writerow(["run", "model", "metric", "mean", "std", "low", "high", "seeds", "best", "tied", *tests, *facts])
+    for row in standings.rows:
+        for name, score in row.scores.items():
+            writer.writerow(
+                [row.name, row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
+                + [int(score.best), int(score.tied), *_numbers(score.against_best), *_numbers(score.against_baseline)]
+                + [row.facts.get(key) for key in facts]
+            )
+    return text.getvalue()
+
+
+def _numbers(difference: Difference | None) -> list[float | None]:
+    if difference is None:
+        return [None] * 5
+    return [difference.value, *(difference.ci95 or (None, None)), difference.p_value, difference.p_holm]
+
+
+def _title(standings: Standings) -> str:
+    return f"{standings.data}, {standings.split}: {standings.utterances} utterances of {standings.videos} recordings"
+
+
+def _markdown_cell(score: Score, metric: Metric) -> str:
+    text = marked(score, metric)
+    text = f"**{text}**" if score.best else text
+    return f"{text}<br>{interval(score.ci95, metric)}" if score.ci95 else text
+
+
+def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    ruler = ["---", *("---:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ruler, *rows]) + "\n"
+
+
+def _latex_cell(score: Score, metric: Metric) -> str:
+    if score.mean is None:
+        return "--"
+    mean = _tex(value(score.mean, metric))
+    mean = rf"\textbf{{{mean}}}" if score.best else mean
+    tie = r"$^{\approx}$" if score.tied else ""
+    return f"{mean}{tie} {_tex(spread(score.std, metric))}".rstrip()
+
+
+def _md(text: str) -> str:
+    """Text as it is, wherever Markdown would see a sign in it."""
+    for sign in "\\`*_[]<>|":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())
+
+
+def _tex(text: str) -> str:
+    signs = {
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+        **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
+        **{"−": "$-$", "±": r"$\pm$", "≈": r"$\approx$", "–": "--", UNDEFINED: "--", "<": "$<$", "≥": r"$\geq$"},
+    }
+    return "".join(signs.get(sign, sign) for sign in text)

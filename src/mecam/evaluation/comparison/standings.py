@@ -1,0 +1,268 @@
+"""Contenders → standings: every metric with its uncertainty, and paired tests against the best and a baseline."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mecam.errors import DataError
+from mecam.evaluation.comparison.contenders import CONSTANT, Contender
+from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.statistics import holm, metrics_table, paired_permutation_test
+from mecam.types import Predictions, Task
+
+__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "compare"]
+
+ALPHA = 0.05
+"""Two runs are told apart when Holm's adjusted p-value is below this."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A run against another on one metric.
+
+    Attributes:
+        value: metric of this run minus metric of the other, averaged over seeds.
+        ci95: bootstrap interval over videos.
+        p_value: of the paired permutation test; None where the metric is undefined.
+        p_holm: the same, adjusted for all runs that are tested against the same one on this metric.
+    """
+
+    value: float | None
+    ci95: tuple[float, float] | None
+    p_value: float | None
+    p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """True where the two can be told apart."""
+        return self.p_holm is not None and self.p_holm < ALPHA
+
+
+@dataclass(frozen=True)
+class Score:
+    """One run on one metric.
+
+    Attributes:
+        mean: over seeds; None where undefined.
+        std: over seeds (n − 1); None for one seed.
+        ci95: bootstrap interval over videos and seeds.
+        per_seed: the metric of every seed.
+        best: True for the best mean of all runs (the constant predictor takes no part).
+        tied: True where the test cannot tell the run from the best.
+        against_best: None for the best itself.
+        against_baseline: None without a baseline, and for the baseline itself.
+    """
+
+    mean: float | None
+    std: float | None
+    ci95: tuple[float, float] | None
+    per_seed: tuple[float | None, ...]
+    best: bool = False
+    tied: bool = False
+    against_best: Difference | None = None
+    against_baseline: Difference | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row: a run and how it did.
+
+    Attributes:
+        name: of the row.
+        model: name in the registry.
+        seeds: how many.
+        facts: as in `Contender`.
+        scores: metric → score.
+        run: the folder, where there is one.
+        command: that made it.
+        note: what a reader should know about the row (the overrides of an ablation).
+    """
+
+    name: str
+    model: str
+    seeds: int
+    facts: dict[str, float]
+    scores: dict[str, Score]
+    run: str = ""
+    command: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Standings:
+    """A comparison, whole.
+
+    Attributes:
+        task: what the data asks for.
+        split: that was compared on.
+        data: name of the data set.
+        utterances: of the split.
+        videos: of the split: what the tests swap and the bootstrap draws.
+        rows: in the order given, the constant predictor last.
+        baseline: name of the row that all are tested against beside the best.
+        missing: name → why there is no row.
+        notes: what holds for the whole comparison.
+    """
+
+    task: Task
+    split: str
+    data: str
+    utterances: int
+    videos: int
+    rows: tuple[Standing, ...]
+    baseline: str | None = None
+    missing: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Name → metric, in the order they are shown."""
+        return metrics_for(self.task)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for other programs; `docs/metrics.md` describes them."""
+        return {"alpha": ALPHA, **asdict(self)}
+
+
+def compare(
+    contenders: Sequence[Contender],
+    task: Task,
+    split: str,
+    *,
+    baseline: str | None = None,
+    notes: dict[str, str] | None = None,
+    missing: dict[str, str] | None = None,
+    permutations: int = 10_000,
+    progress: Callable[[int, int], None] | None = None,
+) -> Standings:
+    """Compare runs on every metric.
+
+    For each metric the run with the best mean is found; every other is tested against it, and against the baseline
+    where one is named, by a paired permutation test over videos; each family of tests is adjusted by Holm's method.
+
+    Args:
+        contenders: from `read_contenders`.
+        task: what the data asks for.
+        split: that their predictions are of.
+        baseline: a contender's name.
+        notes: name → note of its row.
+        missing: what was meant to take part, name → why it does not.
+        permutations: of each test.
+        progress: called with (metrics done, all).
+
+    Raises: DataError if no contender has the baseline's name.
+    """
+    names = [contender.name for contender in contenders]
+    if baseline is not None and baseline not in names:
+        raise DataError(f"no run is called {baseline!r}", where="--baseline", fix=f"choose one of {', '.join(names)}")
+    tables = [metrics_table(task, c.predictions, resample_seeds=True) for c in contenders]
+    scores: list[dict[str, Score]] = [{} for _ in contenders]
+    metrics = metrics_for(task)
+    for done, metric in enumerate(metrics.values(), 1):
+        column = [_score(table[metric.name]) for table in tables]
+        best = _best(contenders, column, metric)
+        tests = _Tests(task, metric.name, contenders, permutations)
+        rivals = [i for i, c in enumerate(contenders) if c.model != CONSTANT and i != best]
+        to_best = {} if best is None else tests.against(best, rivals)
+        base = None if baseline is None else names.index(baseline)
+        others = [i for i, c in enumerate(contenders) if c.model != CONSTANT and i != base]
+        to_base = {} if base is None else tests.against(base, others)
+        for i, score in enumerate(column):
+            difference = to_best.get(i)
+            tied = difference is not None and difference.p_holm is not None and not difference.significant
+            known = {"best": i == best, "tied": tied, "against_best": difference, "against_baseline": to_base.get(i)}
+            scores[i][metric.name] = Score(**{**vars(score), **known})
+        if progress:
+            progress(done, len(metrics))
+    first = contenders[0].predictions[0]
+    return Standings(
+        task=task,
+        split=split,
+        data=str(contenders[0].learned_from.get("name") or "data"),
+        utterances=len(first),
+        videos=len(set(first.videos)),
+        rows=tuple(_standing(c, s, (notes or {}).get(c.name, "")) for c, s in zip(contenders, scores, strict=True)),
+        baseline=baseline,
+        missing=dict(missing or {}),
+        notes=tuple(_notes(contenders)),
+    )
+
+
+class _Tests:
+    """Paired tests on one metric; a pair is tested once."""
+
+    def __init__(self, task: Task, metric: str, contenders: Sequence[Contender], permutations: int) -> None:
+        self._task, self._metric, self._contenders, self._permutations = task, metric, contenders, permutations
+        self._known: dict[tuple[int, int], Difference] = {}
+
+    def against(self, reference: int, others: Sequence[int]) -> dict[int, Difference]:
+        """Each of `others` minus the reference, adjusted together."""
+        found = {other: self._pair(other, reference) for other in others}
+        defined = {i: d.p_value for i, d in found.items() if d.p_value is not None}
+        adjusted = dict(zip(defined, holm(list(defined.values())), strict=True))
+        return {i: Difference(d.value, d.ci95, d.p_value, adjusted.get(i)) for i, d in found.items()}
+
+    def _pair(self, one: int, other: int) -> Difference:
+        if (one, other) not in self._known:
+            first, second = _as_many(self._contenders[one].predictions, self._contenders[other].predictions)
+            test = paired_permutation_test(self._task, first, second, self._metric, permutations=self._permutations)
+            self._known[one, other] = Difference(test.difference, test.ci95, test.p_value)
+        return self._known[one, other]
+
+
+def _as_many(
+    first: Sequence[Predictions], second: Sequence[Predictions]
+) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
+    """As many seeds of both: the first ones of the longer; a single one stands beside each of the other's."""
+    if 1 in (len(first), len(second)):
+        count = max(len(first), len(second))
+        return [first[i % len(first)] for i in range(count)], [second[i % len(second)] for i in range(count)]
+    count = min(len(first), len(second))
+    return first[:count], second[:count]
+
+
+def _score(entry: dict[str, Any]) -> Score:
+    ends = entry["ci95"]
+    return Score(entry["mean"], entry["std"], None if ends is None else (ends[0], ends[1]), tuple(entry["per_seed"]))
+
+
+def _best(contenders: Sequence[Contender], column: Sequence[Score], metric: Metric) -> int | None:
+    """Position of the best mean; the first of equals."""
+    sign = 1.0 if metric.higher_is_better else -1.0
+    known = {
+        i: sign * score.mean
+        for i, score in enumerate(column)
+        if score.mean is not None and contenders[i].model != CONSTANT
+    }
+    return max(known, key=lambda i: known[i]) if known else None
+
+
+def _standing(contender: Contender, scores: dict[str, Score], note: str) -> Standing:
+    folder: Path | None = contender.folder
+    return Standing(
+        name=contender.name,
+        model=contender.model,
+        seeds=len(contender.predictions),
+        facts=dict(contender.facts),
+        scores=scores,
+        run="" if folder is None else str(folder),
+        command=contender.command,
+        note=note,
+    )
+
+
+def _notes(contenders: Sequence[Contender]) -> list[str]:
+    """What makes the rows less than comparable."""
+    runs = [c for c in contenders if c.folder is not None]
+    notes = []
+    counts = {len(c.predictions) for c in runs}
+    if len(counts) > 1:
+        notes.append(
+            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on the seeds that both have."
+        )
+    if any(c.learned_from.get("synthetic") for c in runs):
+        notes.append("Synthetic corpus: not comparable with results on real data.")
+    if len({str(sorted((c.learned_from.get("sha256") or {}).items())) for c in runs}) > 1:
+        notes.append("The runs learned from different stores; they answered the same utterances.")
+    return notes

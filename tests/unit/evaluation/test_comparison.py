@@ -1,0 +1,306 @@
+"""Runs side by side: what may be compared, what is best, what is tied, and that every file says the same."""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mecam.errors import DataError, TrainingError
+from mecam.evaluation.comparison import Contender, Standings, compare, read_contenders, write_comparison
+from mecam.evaluation.comparison.files import as_csv, as_latex, as_markdown
+from mecam.evaluation.comparison.page import comparison_page
+from mecam.evaluation.metrics import score
+from mecam.evaluation.statistics import holm, metrics_table
+from mecam.types import Predictions, Task
+
+TASK = Task("regression")
+CLASSES = Task("classes", names=("anger", "calm", "joy"))
+LABELS = Task("multilabel", names=("happy", "sad"))
+RNG = np.random.default_rng(0)
+TRUTH = np.round(RNG.uniform(-3, 3, 60), 1)
+
+
+def answer(noise: float, seed: int) -> np.ndarray:
+    return TRUTH + np.random.default_rng(seed).normal(0, noise, len(TRUTH))
+
+
+def write_run(
+    folder: Path,
+    seeds: Sequence[Any],
+    *,
+    task: Task = TASK,
+    truth: Sequence[Any] = TRUTH.tolist(),
+    split: str = "test",
+    order: Sequence[int] | None = None,
+    prior: tuple[float, ...] = (0.0,),
+    **facts: Any,
+) -> Path:
+    """A run folder with what a comparison reads; utterance i belongs to recording i // 4."""
+    folder.mkdir(parents=True)
+    rows = []
+    for number, values in enumerate(seeds):
+        for i in order if order is not None else range(len(truth)):
+            row = {"split": split, "seed": 1111 + number, "id": f"u{i}", "video": f"v{i // 4}", "truth": truth[i]}
+            odds = np.atleast_1d(values[i])
+            if task.kind == "regression":
+                rows.append({**row, "prediction": float(odds[0])})
+            else:
+                rows.append({**row, "prediction": "", **{f"prob_{n}": odds[c] for c, n in enumerate(task.names)}})
+    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    environment = {
+        "model": "mecam",
+        "seeds": list(range(len(seeds))),
+        "parameters": 22_900_000,
+        "seconds": 120.0 * len(seeds),
+        "command": f"mecam train --out {folder.name}",
+        "data": {"name": "films & more", "sha256": {"a": "0"}, "task": asdict(task), "synthetic": False},
+        **facts,
+    }
+    (folder / "environment.json").write_text(json.dumps(environment))
+    (folder / "metrics.json").write_text("{}")
+    (folder / "config.yaml").write_text("model: mecam\n")
+    (folder / "history.csv").write_text("seed,epoch,seconds,best\n1111,1.0,3.0,0\n1111,2.0,5.0,1\n")
+    (folder / "checkpoint").mkdir()
+    (folder / "checkpoint" / "config.json").write_text(json.dumps({"inputs": {"prior": prior}}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    return {
+        name: write_run(folder / name, [answer(noise, seed) for seed in seeds], order=order)
+        for name, noise, seeds, order in (
+            ("sharp", 0.3, (1, 2, 3), None),
+            ("like_sharp", 0.31, (4, 5, 6), list(reversed(range(60)))),  # the same utterances in another order
+            ("blunt", 1.2, (7, 8, 9), None),
+        )
+    }
+
+
+@pytest.fixture(scope="module")
+def standings(runs: dict[str, Path]) -> Standings:
+    task, split, contenders = read_contenders(list(runs.values()))
+    return compare(contenders, task, split, baseline="sharp", permutations=2000)
+
+
+def row(standings: Standings, name: str) -> Any:
+    return next(row for row in standings.rows if row.name == name)
+
+
+def test_rows_and_costs(standings: Standings) -> None:
+    assert [r.name for r in standings.rows] == ["sharp", "like_sharp", "blunt", "constant"]
+    assert (standings.split, standings.utterances, standings.videos) == ("test", 60, 15)
+    facts = row(standings, "blunt").facts
+    assert facts == {"parameters": 22_900_000, "seconds_per_seed": 120.0, "seconds_per_epoch": 4.0, "epochs": 2 / 3}
+    assert row(standings, "constant").facts == {}
+
+
+def test_scores_are_those_of_the_predictions(standings: Standings) -> None:
+    for name, noise, seeds in (("sharp", 0.3, (1, 2, 3)), ("blunt", 1.2, (7, 8, 9))):
+        values = [score(TASK, answer(noise, seed), TRUTH) for seed in seeds]
+        for metric, found in row(standings, name).scores.items():
+            assert found.per_seed == pytest.approx([value[metric] for value in values])
+            assert found.mean == pytest.approx(np.mean([value[metric] for value in values]))
+            assert found.ci95[0] <= found.mean <= found.ci95[1]
+    constant = row(standings, "constant").scores
+    assert constant["mae"].mean == pytest.approx(np.abs(TRUTH).mean())
+    assert constant["corr"].mean is None
+
+
+def test_the_best_the_tied_and_the_worse(standings: Standings) -> None:
+    for metric in standings.metrics.values():
+        means = {r.name: r.scores[metric.name].mean for r in standings.rows if r.name != "constant"}
+        best = (max if metric.higher_is_better else min)(means, key=lambda name: means[name])
+        assert [r.name for r in standings.rows if r.scores[metric.name].best] == [best]
+        assert row(standings, best).scores[metric.name].against_best is None
+    mae = {r.name: r.scores["mae"] for r in standings.rows}
+    assert mae["blunt"].against_best.p_holm < 0.01
+    assert not mae["blunt"].tied
+    other = next(s for name, s in mae.items() if name in ("sharp", "like_sharp") and not s.best)
+    assert other.tied
+    assert other.against_best.p_holm > 0.05
+    assert not mae["constant"].tied
+    assert mae["constant"].against_best is None
+
+
+def test_each_family_of_tests_is_adjusted_by_holm(standings: Standings) -> None:
+    for metric in standings.metrics:
+        for which in ("against_best", "against_baseline"):
+            family = [d for r in standings.rows if (d := getattr(r.scores[metric], which)) is not None]
+            assert len(family) == 2
+            assert [d.p_holm for d in family] == pytest.approx(holm([d.p_value for d in family]))
+
+
+def test_the_baseline(standings: Standings, runs: dict[str, Path]) -> None:
+    gap = row(standings, "blunt").scores["mae"].against_baseline
+    assert gap.value == pytest.approx(
+        row(standings, "blunt").scores["mae"].mean - row(standings, "sharp").scores["mae"].mean
+    )
+    assert gap.ci95[0] < gap.value < gap.ci95[1]
+    assert gap.significant
+    assert row(standings, "sharp").scores["mae"].against_baseline is None
+    task, split, contenders = read_contenders([runs["blunt"]])
+    alone = compare(contenders, task, split, baseline="constant", permutations=500)
+    assert row(alone, "blunt").scores["mae"].against_baseline.p_value < 0.05
+    with pytest.raises(DataError, match="no run is called 'shrap'") as caught:
+        compare(contenders, task, split, baseline="shrap")
+    assert "blunt, constant" in str(caught.value)
+
+
+def test_the_interval_covers_other_seeds_too() -> None:
+    """Seeds that differ much must widen it, however many utterances there are."""
+    truth = np.zeros(400)
+    videos = tuple(f"v{i}" for i in range(400))
+    ids = tuple(f"u{i}" for i in range(400))
+    seeds = [Predictions(ids, videos, np.full(400, level), truth) for level in (0.5, 1.0, 1.5)]
+    assert metrics_table(TASK, seeds)["mae"]["ci95"] == pytest.approx([1.0, 1.0])
+    low, high = metrics_table(TASK, seeds, resample_seeds=True)["mae"]["ci95"]
+    assert low < 0.7
+    assert high > 1.3
+    one = metrics_table(TASK, seeds[:1], resample_seeds=True)["mae"]["ci95"]
+    assert one == pytest.approx([0.5, 0.5])
+
+
+def test_runs_of_unequal_seeds_are_tested_on_those_that_both_have(runs: dict[str, Path], tmp_path: Path) -> None:
+    two = write_run(tmp_path / "two", [answer(1.2, 20), answer(1.2, 21)])
+    task, split, contenders = read_contenders([runs["sharp"], two])
+    found = compare(contenders, task, split, permutations=500)
+    assert row(found, "two").seeds == 2
+    assert row(found, "two").scores["mae"].against_best.p_value < 0.05
+    assert any("2, 3 seeds" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        ({"task": CLASSES, "truth": ["joy"] * 60, "seeds": [np.eye(3)[[0] * 60]]}, DataError, "different tasks"),
+        ({"truth": TRUTH[:59].tolist()}, DataError, "59 here, 59 in both"),
+        ({"truth": [*TRUTH[:59].tolist(), 2.97]}, DataError, "in 1 utterances, the first is u59"),
+        ({"split": "valid"}, DataError, "no labelled predictions of valid"),
+    ],
+    ids=["task", "utterances", "truth", "split"],
+)
+def test_what_cannot_be_compared(
+    change: dict[str, Any], kind: type[Exception], message: str, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    seeds = change.pop("seeds", [answer(0.5, 1)])
+    other = write_run(tmp_path / "other", seeds, **change)
+    with pytest.raises(kind, match=message):
+        read_contenders([runs["sharp"], other])
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "environment.json", "history.csv", "metrics.json"])
+def test_a_file_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [answer(0.5, 1)])
+    (run / name).unlink()
+    with pytest.raises(TrainingError, match=name):
+        read_contenders([run])
+
+
+def test_a_run_without_its_checkpoint_is_compared_without_the_constant_predictor(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", [answer(0.5, 1)])
+    (run / "checkpoint" / "config.json").unlink()
+    assert [c.name for c in read_contenders([run])[2]] == ["run"]
+
+
+def test_names_tell_folders_apart(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / part / "run", [answer(0.5, 1)]) for part in "ab"]
+    assert [c.name for c in read_contenders(folders)[2]] == ["a/run", "b/run", "constant"]
+    with pytest.raises(DataError, match="given twice"):
+        read_contenders([folders[0], folders[0]])
+
+
+def test_classes_and_labels(tmp_path: Path) -> None:
+    truth = [CLASSES.names[i % 3] for i in range(60)]
+    good = np.eye(3)[[i % 3 for i in range(60)]] * 0.8 + 0.1
+    runs = [write_run(tmp_path / "c1", [good], task=CLASSES, truth=truth, prior=(0.0, 0.0, 1.0))]
+    runs.append(write_run(tmp_path / "c2", [good[::-1]], task=CLASSES, truth=truth))
+    found = compare(read_contenders(runs)[2], CLASSES, "test", permutations=500)
+    assert row(found, "c1").scores["accuracy"].mean == 1.0
+    assert row(found, "constant").scores["accuracy"].mean == pytest.approx(1 / 3)
+    names = [("happy", "sad", "happy|sad", "")[i % 4] for i in range(60)]
+    odds = np.array([[[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.1, 0.1]][i % 4] for i in range(60)])
+    run = write_run(tmp_path / "l", [odds], task=LABELS, truth=names, prior=(0.0, 0.0))
+    found = compare(read_contenders([run])[2], LABELS, "test", permutations=500)
+    assert row(found, "l").scores["f1_mean"].mean == 1.0
+
+
+def test_every_file_tells_the_same(standings: Standings, tmp_path: Path) -> None:
+    places = write_comparison(standings, tmp_path / "new" / "out")
+    assert sorted(place.name for place in places) == [f"comparison.{s}" for s in ("csv", "html", "json", "md", "tex")]
+    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(p.name for p in places)
+    content = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(encoding="utf-8"))
+    table = {(r["run"], r["metric"]): r for r in csv.DictReader(io.StringIO(as_csv(standings)))}
+    for r in content["rows"]:
+        for metric, entry in r["scores"].items():
+            line = table[r["name"], metric]
+            assert line["mean"] == ("" if entry["mean"] is None else repr(entry["mean"]))
+            gap = entry["against_baseline"]
+            assert line["p_holm_baseline"] == ("" if gap is None or gap["p_holm"] is None else repr(gap["p_holm"]))
+    assert len(table) == 4 * len(standings.metrics)
+    shown = f"{row(standings, 'blunt').scores['mae'].mean:.3f}"
+    for text in (as_markdown(standings), as_latex(standings), comparison_page(standings)):
+        assert shown in text
+        assert "blunt" in text
+        assert text.count("≈") + text.count(r"\approx") >= 2
+
+
+def test_best_is_bold_and_ties_are_marked(standings: Standings) -> None:
+    scores = {r.name: r.scores["mae"] for r in standings.rows}
+    best = next(name for name, s in scores.items() if s.best)
+    tied = next(name for name, s in scores.items() if s.tied)
+    first = as_markdown(standings).partition("## ")[0]
+    lines = {line.split(" | ")[0].strip("| ").replace("\\", ""): line for line in first.splitlines()}
+    assert re.search(rf"\*\*{scores[best].mean:.3f} ± \d\.\d{{3}}\*\*", lines[best])
+    assert re.search(rf" {scores[tied].mean:.3f} ± \d\.\d{{3}} ≈", lines[tied])
+    assert "**" not in lines["blunt"].split(" | ")[1]
+    latex = as_latex(standings)
+    assert rf"\textbf{{{scores[best].mean:.3f}}}" in latex
+    assert rf"{scores[tied].mean:.3f}$^{{\approx}}$" in latex
+
+
+def test_latex_is_whole_and_escaped(standings: Standings) -> None:
+    text = as_latex(standings)
+    assert r"like\_sharp" in text
+    assert r"films \& more" in text
+    columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
+    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    for line in filter(None, body.replace(r"\midrule", "").split("\\\\\n")):
+        if line.strip():
+            assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1, line
+    assert text.count("{") == text.count("}")
+    assert text.isascii()
+
+
+def test_names_from_outside_are_never_markup(runs: dict[str, Path]) -> None:
+    task, split, (first, *_) = read_contenders([runs["sharp"]])
+    evil = Contender(**{**vars(first), "name": "<script>x</script>|*", "command": "<b>"})
+    found = compare([evil], task, split, permutations=100, missing={"<i>": "it is <u>broken</u>"})
+    page = comparison_page(found)
+    assert "<script>x" not in page
+    assert "<u>broken" not in page
+    assert "&lt;u&gt;broken" in page
+    assert r"\<script\>x\</script\>\|\*" in as_markdown(found)
+
+
+def test_the_page_sorts_by_numbers_and_loads_nothing(standings: Standings) -> None:
+    page = comparison_page(standings)
+    table = page.split('class="sortable"')[1].split("</table>")[0]
+    assert f'data-value="{row(standings, "blunt").scores["mae"].mean!r}"' in table
+    assert 'data-value="22900000.0"' in table
+    assert "aria-sort" in page
+    assert not re.search(r'(src|href)="(?!#)', page.split('id="plotly"')[0])
+    specs = [json.loads(found) for found in re.findall(r'class="spec">(.*?)</script>', page)]
+    assert len(specs) == len(standings.metrics)
+    assert all(spec["data"][1]["error_x"]["array"] for spec in specs)
