@@ -1,0 +1,168 @@
+"""Long recordings into utterances: at the ends of sentences, or in the pauses of the voice."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import ConfigError
+from mecam.features.media import Media
+from mecam.features.transcript import Segment, Transcript
+from mecam.types import Word
+
+__all__ = ["Lengths", "cut", "cut_words", "voice_activity"]
+
+SENTENCE_END = ".?!…。！？"
+PAUSE_S = 0.8
+"""Silence between words that ends a sentence without punctuation."""
+ROWS_PER_S = 50
+RATE_HZ = 16_000
+ABOVE_NOISE_DB, LEAST_DB = 9.0, -50.0
+"""Voice is this much louder than the background, and never softer than the second."""
+BRIDGE_S, KEEP_S = 0.35, 0.15
+"""Shorter pauses are part of an utterance; this much is kept around the voice."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long utterances may be, in seconds."""
+
+    shortest: float = 1.0
+    longest: float = 15.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.shortest < self.longest:
+            raise ConfigError(f"utterances of {self.shortest:g} to {self.longest:g} s cannot be", fix="0 ≤ min < max")
+
+
+def cut(media: Media, transcript: Transcript | None, lengths: Lengths) -> list[Segment]:
+    """Cut a recording into utterances.
+
+    One that is no longer than `lengths.longest` stays whole. Longer ones are cut by their transcript where it has
+    times, else by voice activity; a transcript without times cannot be given to pieces, so its recording stays whole.
+
+    Returns: utterances in time, none overlapping; one over all where there is no voice.
+    """
+    whole = Segment(
+        0.0, media.duration, transcript.text if transcript else None, transcript.words if transcript else ()
+    )
+    if media.duration <= lengths.longest or (transcript is not None and not transcript.timed):
+        return [whole]
+    if transcript is not None:
+        return cut_words(transcript.words, lengths)
+    if media.sound is None:
+        return [Segment(a, b) for a, b in _evenly(0.0, media.duration, lengths.longest)]
+    return [Segment(a, b) for a, b in voice_activity(_levels(media), lengths)] or [whole]
+
+
+def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
+    """Timed words into utterances: after a sentence or a pause, and where one grows too long, at its longest pause."""
+    pieces: list[list[Word]] = []
+    current: list[Word] = []
+    for word in words:
+        if current and word.stop - current[0].start > lengths.longest:
+            at = _widest_gap(current)
+            pieces.append(current[:at])
+            current = current[at:]
+        if current and _ends(current, word) and current[-1].stop - current[0].start >= lengths.shortest:
+            pieces.append(current)
+            current = []
+        current.append(word)
+    if current:
+        pieces.append(current)
+    return [Segment(p[0].start, max(w.stop for w in p), " ".join(w.text for w in p), tuple(p)) for p in pieces if p]
+
+
+def voice_activity(levels: NDArray[np.float64], lengths: Lengths) -> list[tuple[float, float]]:
+    """Stretches with a voice.
+
+    Args:
+        levels: dB relative to full scale, 50 a second.
+        lengths: shorter stretches go to a neighbour within a second, or stay by themselves; longer ones are cut where
+            they are quietest.
+
+    Returns: start and stop in seconds, in order.
+    """
+    if not len(levels):
+        return []
+    heard = levels[levels > LEAST_DB - 30]
+    floor = float(np.quantile(heard, 0.1)) if len(heard) else LEAST_DB
+    # Where someone talks without a pause the tenth percentile is a voice too, hence the ceiling.
+    voiced = levels > max(LEAST_DB, min(floor + ABOVE_NOISE_DB, float(levels.max()) - 20))
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(int))) / ROWS_PER_S
+    spans: list[tuple[float, float]] = []
+    for start, stop in edges.reshape(-1, 2):
+        if spans and start - spans[-1][1] < BRIDGE_S:
+            spans[-1] = (spans[-1][0], stop)
+        else:
+            spans.append((start, stop))
+    spans = [(a, b) for a, b in spans if b - a >= 0.1]
+    return [piece for span in _joined(spans, lengths) for piece in _split(_widened(span, levels), levels, lengths)]
+
+
+def _ends(current: Sequence[Word], following: Word) -> bool:
+    return (
+        current[-1].text.rstrip("\"'”’)»")[-1:] in tuple(SENTENCE_END) or following.start - current[-1].stop >= PAUSE_S
+    )
+
+
+def _widest_gap(words: Sequence[Word]) -> int:
+    """Where to cut words that grow too long: after a sentence, else at the longest pause, the latest of equals."""
+    gaps = [b.start - a.stop + 10 * _ends([a], b) for a, b in pairwise(words)]
+    if not gaps:
+        return 1
+    best = max(gaps)
+    return 1 + max(i for i, gap in enumerate(gaps) if math.isclose(gap, best, abs_tol=1e-6))
+
+
+def _joined(spans: Sequence[tuple[float, float]], lengths: Lengths) -> list[tuple[float, float]]:
+    """Short stretches together with the one before, where both are near and not too long together."""
+    joined: list[tuple[float, float]] = []
+    for start, stop in spans:
+        short = joined and min(stop - start, joined[-1][1] - joined[-1][0]) < lengths.shortest
+        if short and start - joined[-1][1] < 1.0 and stop - joined[-1][0] <= lengths.longest:
+            joined[-1] = (joined[-1][0], stop)
+        else:
+            joined.append((start, stop))
+    return joined
+
+
+def _widened(span: tuple[float, float], levels: NDArray[np.float64]) -> tuple[float, float]:
+    return max(0.0, span[0] - KEEP_S), min(len(levels) / ROWS_PER_S, span[1] + KEEP_S)
+
+
+def _split(span: tuple[float, float], levels: NDArray[np.float64], lengths: Lengths) -> list[tuple[float, float]]:
+    start, stop = span
+    if stop - start <= lengths.longest:
+        return [span]
+    low, high = start + lengths.longest / 2, min(start + lengths.longest, stop - lengths.shortest)
+    rows = levels[int(low * ROWS_PER_S) : max(int(low * ROWS_PER_S) + 1, int(high * ROWS_PER_S))]
+    smooth = np.convolve(rows, np.ones(5) / 5, mode="same") if len(rows) > 5 else rows
+    at = low + int(np.argmin(smooth)) / ROWS_PER_S
+    return [(start, at), *_split((at, stop), levels, lengths)]
+
+
+def _evenly(start: float, stop: float, longest: float) -> list[tuple[float, float]]:
+    edges = np.linspace(start, stop, math.ceil((stop - start) / longest) + 1).tolist()
+    return list(pairwise(edges))
+
+
+def _levels(media: Media) -> NDArray[np.float64]:
+    """Level of every fiftieth of a second, streamed."""
+    size = RATE_HZ // ROWS_PER_S
+    levels = np.full(int(media.duration * ROWS_PER_S) + 1, -120.0)
+    rest = np.empty(0, np.float32)
+    at: int | None = None
+    for block in media.sound_blocks(rate=RATE_HZ, seconds=10.0):
+        if at is None:
+            at = round(block.time * ROWS_PER_S)
+        rest = np.concatenate([rest, block.samples])
+        count = len(rest) // size
+        power = np.square(rest[: count * size].reshape(count, size).astype(np.float64)).mean(axis=1)
+        fitting = min(count, len(levels) - at)
+        levels[at : at + fitting] = 10 * np.log10(np.maximum(power, 1e-12))[:fitting]
+        at, rest = at + fitting, rest[count * size :]
+    return levels

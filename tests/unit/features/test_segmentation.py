@@ -1,0 +1,129 @@
+"""Cutting: nothing is lost, nothing overlaps, and lengths are kept."""
+
+import wave
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mecam.errors import ConfigError
+from mecam.features.acoustics import RATE_HZ
+from mecam.features.media import Media
+from mecam.features.segmentation import Lengths, cut, cut_words, voice_activity
+from mecam.features.transcript import Segment, Transcript
+from mecam.types import Word
+
+LENGTHS = Lengths(1.0, 6.0)
+
+
+def words_of(gaps: list[tuple[float, float, str]]) -> list[Word]:
+    result, at = [], 0.0
+    for pause, duration, text in gaps:
+        result.append(Word(text, at + pause, at + pause + duration))
+        at += pause + duration
+    return result
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 3), st.floats(0.05, 1.5), st.sampled_from(["a", "b", "end.", "why?", "c,"])), max_size=40
+    )
+)
+def test_every_word_is_in_one_utterance_and_none_is_too_long(gaps: list[tuple[float, float, str]]) -> None:
+    words = words_of(gaps)
+    pieces = cut_words(words, LENGTHS)
+    assert [w for piece in pieces for w in piece.words] == words
+    assert all(piece.text == " ".join(w.text for w in piece.words) for piece in pieces)
+    for piece in pieces:
+        assert piece.stop - piece.start <= LENGTHS.longest + 1e-9
+    for before, after in pairwise(pieces):
+        assert before.stop <= after.start + 1e-9
+
+
+def test_sentences_and_pauses_cut() -> None:
+    words = words_of([(0, 1, "One."), (0, 1, "Two"), (0, 1, "more."), (0.1, 1.2, "three"), (2, 1, "four")])
+    assert [p.text for p in cut_words(words, LENGTHS)] == ["One.", "Two more.", "three", "four"]
+
+
+def test_without_a_sentence_the_longest_pause_cuts() -> None:
+    words = words_of([(0.5 if i == 5 else 0.1, 0.8, f"w{i}") for i in range(9)])
+    assert [len(p.words) for p in cut_words(words, LENGTHS)] == [5, 4]
+
+
+def levels(spans: list[tuple[float, float]], total: float, *, loud: float = -20, floor: float = -65) -> Any:
+    times = np.arange(int(total * 50)) / 50
+    result = np.full(len(times), float(floor))
+    for start, stop in spans:
+        result[(times >= start) & (times < stop)] = loud
+    return result + np.random.default_rng(0).normal(0, 1, len(times))
+
+
+def test_voice_is_found_where_it_is() -> None:
+    spans = [(1.0, 3.0), (5.0, 8.0), (10.0, 11.5)]
+    for floor in (-90, -65, -42):
+        found = voice_activity(levels(spans, 14, floor=floor), LENGTHS)
+        assert len(found) == 3, floor
+        for (a, b), (start, stop) in zip(spans, found, strict=True):
+            assert start == pytest.approx(a, abs=0.25)
+            assert stop == pytest.approx(b, abs=0.25)
+
+
+def test_a_long_voice_is_cut_where_it_is_quietest() -> None:
+    loudness = levels([(0, 10)], 10)
+    loudness[int(4.4 * 50) : int(4.6 * 50)] = -33
+    first, second = voice_activity(loudness, LENGTHS)
+    assert first[1] == pytest.approx(4.5, abs=0.15)
+    assert second[0] == first[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(-100, 0), max_size=600))
+def test_any_levels_give_spans_in_order(rows: list[float]) -> None:
+    spans = voice_activity(np.repeat(np.array(rows), 5), LENGTHS)
+    for start, stop in spans:
+        assert 0 <= start < stop <= len(rows) / 10 + 1e-9
+        assert stop - start <= LENGTHS.longest + 0.5
+    assert all(a[0] < b[0] for a, b in pairwise(spans))
+
+
+def recording(path: Path, duration: float, spans: list[tuple[float, float]]) -> Media:
+    sound = np.zeros(int(duration * RATE_HZ), np.int16)
+    for start, stop in spans:
+        sound[int(start * RATE_HZ) : int(stop * RATE_HZ)] = 3000
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+        file.writeframes(sound.tobytes())
+    return Media(path)
+
+
+def test_a_recording_is_cut_by_what_there_is(tmp_path: Path) -> None:
+    media = recording(tmp_path / "a.wav", 12, [(1, 3), (6, 8)])
+    by_voice = cut(media, None, LENGTHS)
+    assert [(s.start, s.stop) for s in by_voice] == [
+        pytest.approx((0.85, 3.15), abs=0.05),
+        pytest.approx((5.85, 8.15), abs=0.05),
+    ]
+    assert all(s.text is None for s in by_voice)
+    said = Transcript(
+        (
+            Segment(1.0, 3.0, "Hi there.", (Word("Hi", 1.0, 2.0), Word("there.", 2.0, 3.0))),
+            Segment(6.0, 8.0, "Yes", (Word("Yes", 6.0, 8.0),)),
+        )
+    )
+    assert [s.text for s in cut(media, said, LENGTHS)] == ["Hi there.", "Yes"]
+    untimed = Transcript((Segment(float("nan"), float("nan"), "Hi"),))
+    assert [(s.start, s.stop, s.text) for s in cut(media, untimed, LENGTHS)] == [(0, 12, "Hi")]
+    (whole,) = cut(recording(tmp_path / "b.wav", 5, []), said, LENGTHS)
+    assert (whole.start, whole.stop, whole.text) == (0, 5, "Hi there. Yes")
+    (silent,) = cut(recording(tmp_path / "c.wav", 12, []), None, LENGTHS)
+    assert (silent.start, silent.stop) == (0, 12)
+
+
+def test_impossible_lengths() -> None:
+    with pytest.raises(ConfigError, match="cannot be"):
+        Lengths(5.0, 2.0)
