@@ -112,6 +112,8 @@ def frames(
     with opened(path) as container:
         stream = container.streams[facts.index]
         stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
+        # Pictures that no other one is made from need no deblocking: a fifth of the time, nothing to see.
+        stream.codec_context.options = {"skip_loop_filter": "noref"}
         for time, frame in _timed(_decoded(container, stream, note, start), stream, _origin(container), note):
             if time + _TINY < next_time:
                 continue

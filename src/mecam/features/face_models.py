@@ -1,0 +1,214 @@
+"""The three networks that look at a face: where faces are, 468 points of one, its irises.
+
+Coordinates are pixels of the picture, x to the right, y down, the middle of the first pixel at 0.5. *Left* and *right*
+are the person's own.
+
+Source: MediaPipe's face detection (full range, sparse), face mesh and iris models, run by LiteRT.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import grid_sample
+
+from mecam.features.assets import DETECTOR, IRIS, MESH, Asset, ensure
+
+__all__ = ["Box", "crop", "detect", "irises", "mesh"]
+
+_SIDE = 192
+_CELLS = 48
+_EYE_SIDE = 64
+_MARGIN = 1.5
+"""The mesh was trained on boxes this much larger than the face."""
+_EYE_MARGIN = 2.3
+_EYES = ((33, 133), (263, 362))
+"""Mesh points at the outer and inner corner of the right and of the left eye."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """A square in a picture.
+
+    Attributes:
+        x: centre, pixels.
+        y: centre, pixels.
+        side: pixels.
+        angle: radians by which the head leans clockwise in the picture.
+        score: how sure the model is, 0 to 1.
+    """
+
+    x: float
+    y: float
+    side: float
+    angle: float = 0.0
+    score: float = 1.0
+
+    def overlap(self, other: "Box") -> float:
+        """Intersection over union, both taken as upright."""
+        reach = (self.side + other.side) / 2
+        wide = min(self.side, other.side, max(reach - abs(self.x - other.x), 0.0))
+        high = min(self.side, other.side, max(reach - abs(self.y - other.y), 0.0))
+        return wide * high / (self.side**2 + other.side**2 - wide * high)
+
+    @classmethod
+    def around(cls, points: NDArray[np.float32], score: float = 1.0) -> "Box":
+        """The box of a face whose mesh is known: upright along its eyes."""
+        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
+        eyes = points[_EYES[1][0], :2] - points[_EYES[0][0], :2]
+        x, y = (low + high) / 2
+        return cls(float(x), float(y), float((high - low).max()), float(np.arctan2(eyes[1], eyes[0])), score)
+
+
+def detect(image: NDArray[np.uint8], least: float = 0.6) -> list[Box]:
+    """Find the faces of a picture.
+
+    Args:
+        image: H × W × 3 RGB.
+        least: the lowest score that counts, 0 to 1.
+
+    Returns: boxes, best first, overlapping ones joined.
+    """
+    height, width = image.shape[:2]
+    side = max(height, width)
+    whole = Box(width / 2, height / 2, side)
+    values, logits = _run(DETECTOR, crop(image, whole, _SIDE) * 2 - 1)
+    scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
+    sure = np.flatnonzero(scores >= least)
+    cells = np.stack([sure % _CELLS + 0.5, sure // _CELLS + 0.5], axis=1) / _CELLS
+    found = values.reshape(-1, 16)[sure] / _SIDE
+    corner = np.array([whole.x - side / 2, whole.y - side / 2])
+    boxes = []
+    for cell, row, score in zip(cells, found, scores[sure], strict=True):
+        x, y = (cell + row[:2]) * side + corner
+        eyes = row[6:8] - row[4:6]  # left eye minus right eye
+        angle = float(np.arctan2(eyes[1], eyes[0]))
+        boxes.append(Box(float(x), float(y), float(row[2:4].max() * side), angle, float(score)))
+    return _without_doubles(boxes)
+
+
+def mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+    """Lay the mesh on the face in a box.
+
+    Returns: 468 × 3 points (pixels; z grows away from the camera, same scale), and the presence of a face, 0 to 1.
+    """
+    wide = Box(box.x, box.y, box.side * _MARGIN, box.angle)
+    points, logit = _run(MESH, crop(image, wide, _SIDE))
+    presence = 1 / (1 + np.exp(-np.clip(float(logit.reshape(-1)[0]), -50, 50)))
+    return _placed(points.reshape(468, 3), wide, _SIDE), float(presence)
+
+
+def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Find the irises of a face whose mesh is known.
+
+    Returns: 2 × 2: for the right and the left eye, x and y of the middle of the iris in pixels.
+    """
+    middles = []
+    for outer, inner in _EYES:
+        across = points[inner, :2] - points[outer, :2]
+        if outer == _EYES[1][0]:
+            across = -across  # along the picture's x axis for both eyes
+        x, y = (points[inner, :2] + points[outer, :2]) / 2
+        box = Box(float(x), float(y), float(np.hypot(*across)) * _EYE_MARGIN, float(np.arctan2(across[1], across[0])))
+        mirrored = outer == _EYES[1][0]  # the network knows right eyes only
+        picture = crop(image, box, _EYE_SIDE)
+        _, iris = _run(IRIS, np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture)
+        middle = iris.reshape(5, 3)[:1].copy()
+        if mirrored:
+            middle[:, 0] = _EYE_SIDE - middle[:, 0]
+        middles.append(_placed(middle, box, _EYE_SIDE)[0, :2])
+    return np.stack(middles)
+
+
+def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
+    """Cut a box out of a picture, upright, scaled to `side` × `side` × 3 in [0, 1]; black outside the picture."""
+    height, width = image.shape[:2]
+    cos, sin = np.cos(box.angle) * box.side / 2, np.sin(box.angle) * box.side / 2
+    reach = abs(cos) + abs(sin) + 1
+    # Only the part that is looked at becomes floating-point: for a large picture that would be most of the cost.
+    left, right = _between(box.x - reach, box.x + reach, width)
+    top, bottom = _between(box.y - reach, box.y + reach, height)
+    part = torch.from_numpy(image[top:bottom, left:right]).permute(2, 0, 1)[None].float()
+    x, y = 2 / (right - left), 2 / (bottom - top)
+    along = _middles(side)
+    grid = torch.empty(1, side, side, 2)
+    torch.add(along * (cos * x) + ((box.x - left) * x - 1), (along * (-sin * x))[:, None], out=grid[0, :, :, 0])
+    torch.add(along * (sin * y) + ((box.y - top) * y - 1), (along * (cos * y))[:, None], out=grid[0, :, :, 1])
+    found = grid_sample(part, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return (found[0].permute(1, 2, 0) * (1 / 255)).contiguous().numpy()
+
+
+def _between(low: float, high: float, size: int) -> tuple[int, int]:
+    """A stretch of pixels inside the picture, at least one wide."""
+    first = min(max(int(np.floor(low)), 0), size - 1)
+    return first, max(min(int(np.ceil(high)), size), first + 1)
+
+
+@cache
+def _middles(side: int) -> torch.Tensor:
+    """Middles of the pixels of a row from −1 to 1."""
+    return (torch.arange(side, dtype=torch.float32) * 2 + 1) / side - 1
+
+
+def _placed(points: NDArray[np.float32], box: Box, side: int) -> NDArray[np.float32]:
+    """Points of a crop, in pixels of the crop, put back into the picture."""
+    flat = (points[:, :2] / side - 0.5) * box.side
+    cos, sin = np.cos(box.angle), np.sin(box.angle)
+    x = box.x + flat[:, 0] * cos - flat[:, 1] * sin
+    y = box.y + flat[:, 0] * sin + flat[:, 1] * cos
+    return np.stack([x, y, points[:, 2] / side * box.side], axis=1).astype(np.float32)
+
+
+def _without_doubles(boxes: list[Box], most: float = 0.3) -> list[Box]:
+    """Boxes, best first; those that cover a better one are averaged into it by score."""
+    kept: list[Box] = []
+    rest = sorted(boxes, key=lambda box: -box.score)
+    while rest:
+        best = rest[0]
+        same = [box for box in rest if box.overlap(best) > most]
+        rest = [box for box in rest if box.overlap(best) <= most]
+        weights = [box.score for box in same]
+        x, y, side = np.average([(box.x, box.y, box.side) for box in same], axis=0, weights=weights)
+        kept.append(Box(float(x), float(y), float(side), best.angle, best.score))
+    return kept
+
+
+def _run(asset: Asset, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Both outputs of a network, larger one first."""
+    network, into, out = _network(asset)
+    network.set_tensor(into, picture[None])
+    network.invoke()
+    return [network.get_tensor(index) for index in out]
+
+
+@cache
+def _network(asset: Asset) -> tuple[Any, int, list[int]]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    path = str(ensure(asset))
+    with _hushed():
+        network = Interpreter(path, num_threads=1)
+        network.allocate_tensors()
+    outputs = sorted(network.get_output_details(), key=lambda detail: -int(np.prod(detail["shape"])))
+    return network, network.get_input_details()[0]["index"], [detail["index"] for detail in outputs]
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """LiteRT greets on stderr from C++, past all logging; what goes wrong there comes as an exception too."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
