@@ -46,6 +46,8 @@ class DataConfig:
     """Sub-words of a text that are read; the rest is cut off at a word's end."""
     clip: Positive = 5.0
     """Normalised features are limited to ± this many robust standard deviations."""
+    without: tuple[str, ...] = ()
+    """Modalities to leave out, as in `[audio]`."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mecam.data.corrupt import corrupted_view
 from mecam.data.datasets import Dataset
+from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
 from mecam.types import TEXT, Batch, Modality, Stream, Targets, Task, Utterance
@@ -80,7 +81,7 @@ def encode_labels(task: Task, labels: Sequence[object]) -> NDArray[np.float32] |
 
 
 def batches(
-    dataset: Dataset,
+    dataset: Dataset | Mixture,
     collator: Collator,
     size: int,
     *,
@@ -91,7 +92,7 @@ def batches(
     """Go through a data set once, in batches of utterances of similar length.
 
     Args:
-        dataset: what to go through.
+        dataset: what to go through; of a mixture, one epoch's draw.
         collator: makes the batches.
         size: utterances per batch.
         shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
@@ -99,7 +100,7 @@ def batches(
         part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
             same number of batches; the last ones repeat where it does not come out even.
     """
-    plan = _plan(dataset.sizes(), size, shuffle_seed)
+    plan = _plan(dataset, size, shuffle_seed)
     which, count = part
     plan += (plan * count)[: -len(plan) % count]
     partners = dataset.partners() if view_rate is not None else None
@@ -111,15 +112,19 @@ def batches(
             continue
         rng = np.random.default_rng((shuffle_seed or 0, number))
         unk = None if collator.tokenizer is None else collator.tokenizer.unk
-        fill = dataset.normaliser.zero if dataset.normaliser else None
         views = [
             corrupted_view(
-                _as_read(u), rng, partner=_partner(dataset, partners[i], rng), rate=view_rate, unk=unk, fill=fill
+                _as_read(u),
+                rng,
+                partner=_partner(dataset, partners[i], rng),
+                rate=view_rate,
+                unk=unk,
+                fill=dataset.dropped_row(i),
             )
             for u, i in zip(utterances, index, strict=True)
         ]
-        if dataset.normaliser:
-            views = [_limited(view, dataset.normaliser.clip) for view in views]
+        if dataset.clip is not None:
+            views = [_limited(view, dataset.clip) for view in views]
         yield collator.with_view(utterances, views, index=index)
 
 
@@ -128,13 +133,14 @@ def _limited(utterance: Utterance, clip: float) -> Utterance:
     return replace(utterance, streams={m: np.clip(values, -clip, clip) for m, values in utterance.streams.items()})
 
 
-def _plan(sizes: NDArray[np.int64], size: int, seed: int | None) -> list[list[int]]:
+def _plan(dataset: Dataset | Mixture, size: int, seed: int | None) -> list[list[int]]:
     """Positions of each batch."""
+    sizes = dataset.sizes()
     if seed is None:
         order = np.argsort(-sizes, kind="stable")
         return [order[i : i + size].tolist() for i in range(0, len(order), size)]
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(sizes))
+    order = dataset.draw(rng)
     plan: list[list[int]] = []
     for start in range(0, len(order), size * BUCKET_BATCHES):
         bucket = order[start : start + size * BUCKET_BATCHES]
@@ -143,7 +149,7 @@ def _plan(sizes: NDArray[np.int64], size: int, seed: int | None) -> list[list[in
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
-def _partner(dataset: Dataset, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
+def _partner(dataset: Dataset | Mixture, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
     return _as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
 
 

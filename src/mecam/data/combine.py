@@ -10,7 +10,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Modality, Task, Utterance
 
-__all__ = ["JoinReport", "join", "merge"]
+__all__ = ["JoinReport", "common_specs", "common_task", "join", "merge"]
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ def merge(
 
     Raises: DataError if the tasks or the specs of a stream differ, or an id occurs in two stores.
     """
-    specs = _common_specs(stores)
-    task = _common_task(stores)
+    specs = common_specs(stores)
+    task = common_task(stores)
     if not prefix:
         counts = Counter(identity for store in stores for identity in store.column("id"))
         if twice := [identity for identity, count in counts.items() if count > 1]:
@@ -160,7 +160,11 @@ def _prefixed(utterance: Utterance, name: str) -> Utterance:
     return replace(utterance, id=named(utterance.id), video=named(utterance.video), speaker=named(utterance.speaker))
 
 
-def _common_task(stores: Sequence[Store]) -> Task:
+def common_task(stores: Sequence[Store]) -> Task:
+    """The task of all these stores.
+
+    Raises: DataError if they are labelled otherwise.
+    """
     first = stores[0].task
     for store in stores[1:]:
         task = store.task
@@ -169,7 +173,7 @@ def _common_task(stores: Sequence[Store]) -> Task:
             raise DataError(
                 f"the tasks differ: {_shown(first)} and {_shown(task)}",
                 where=str(store.path),
-                fix="only stores with the same labels can be merged",
+                fix="only stores with the same labels can be put together",
             )
     return first
 
@@ -178,7 +182,11 @@ def _shown(task: Task) -> str:
     return f"{task.kind} " + (f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names))
 
 
-def _common_specs(stores: Sequence[Store]) -> dict[Modality, FeatureSpec]:
+def common_specs(stores: Sequence[Store]) -> dict[Modality, FeatureSpec]:
+    """Every stream that one of these stores has.
+
+    Raises: DataError if two stores have different features under one name.
+    """
     specs: dict[Modality, FeatureSpec] = {}
     for store in stores:
         for modality, spec in store.specs.items():

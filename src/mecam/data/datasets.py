@@ -11,7 +11,7 @@ from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
-from mecam.types import TEXT, Task, Utterance
+from mecam.types import TEXT, Modality, Task, Utterance
 
 __all__ = ["Dataset"]
 
@@ -40,6 +40,7 @@ class Dataset:
         self._indices = np.arange(len(utterances)) if indices is None else indices
         self.task = task
         self.normaliser = normaliser
+        self._zero = normaliser.zero if normaliser else None
         self._tokenized = tokenizer is not None
         self._tokens: dict[int, tuple[tuple[int, ...], ...]] = {}
         if tokenizer is not None:
@@ -81,6 +82,24 @@ class Dataset:
     def labels(self) -> list[object]:
         """The label of each utterance as it stands in the store."""
         return self._column("label")
+
+    @property
+    def epoch_size(self) -> int:
+        """Utterances that one epoch of training draws: all."""
+        return len(self)
+
+    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Positions of one epoch, in random order."""
+        return rng.permutation(len(self))
+
+    @property
+    def clip(self) -> float | None:
+        """Limit of normalised features; None where they are left as they are."""
+        return self.normaliser.clip if self.normaliser else None
+
+    def dropped_row(self, position: int) -> dict[Modality, NDArray[np.float32]] | None:
+        """What a row of raw zeros, which is how a dropped frame is written, becomes there: modality → D."""
+        return self._zero
 
     def sizes(self) -> NDArray[np.int64]:
         """A length per utterance to sort by: its tokens, or its longest stream where there is no text."""

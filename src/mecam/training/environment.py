@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from mecam.data.store import Store
+from mecam.data.mixture import Source
 from mecam.training.results import SeedResult
 from mecam.version import __version__
 
@@ -22,10 +22,11 @@ __all__ = ["environment"]
 
 
 def environment(
-    config: "RunConfig", store: Store, results: Sequence[SeedResult], *, started: float, command: str
+    config: "RunConfig", sources: Sequence[Source], results: Sequence[SeedResult], *, started: float, command: str
 ) -> dict[str, Any]:
     """Everything about a run that its configuration does not say, for `environment.json`."""
-    return {
+    store = sources[0].store
+    found: dict[str, Any] = {
         "mecam": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -51,6 +52,24 @@ def environment(
             "task": store.manifest["task"],
             "splits": {name: len(store.split(name)) for name in ("train", "valid", "test")},
         },
+    }
+    if len(sources) > 1:
+        found["data"]["weight"] = sources[0].weight
+        found["data"]["synthetic"] |= any(s.store.manifest["provenance"].get("synthetic") for s in sources)
+        found["mixed_with"] = [_mixed(source) for source in sources[1:]]
+    started_from = {str(result.seed): result.facts["init"] for result in results if "init" in result.facts}
+    return found | ({"init": started_from} if started_from else {})
+
+
+def _mixed(source: Source) -> dict[str, Any]:
+    """A further store that was learned from."""
+    store = source.store
+    return {
+        "name": store.name,
+        "path_name": store.path.name,
+        "weight": source.weight,
+        "train": len(store.split("train")),
+        "sha256": store.manifest["sha256"],
     }
 
 

@@ -12,10 +12,8 @@ A run that was interrupted is gone on with by giving the same command again: fin
 """
 
 import logging
-import os
-import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,9 +27,10 @@ from lightning_fabric import Fabric
 from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
+from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
-from mecam.errors import ConfigError, DataError, TrainingError
+from mecam.errors import ConfigError, DataError
 from mecam.evaluation.evaluate import predict
 from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.report import write_report
@@ -41,12 +40,14 @@ from mecam.models.checkpoint import Checkpoint, Trained, build_model, load_check
 from mecam.models.constant import constant_prediction
 from mecam.models.registry import MODELS
 from mecam.training.environment import environment
+from mecam.training.folder import RECORDED, claim, copy_folder
 from mecam.training.loop import Progress, choose_precision, fit
 from mecam.training.results import SeedResult, write_json, write_tables
 from mecam.training.tensorboard import require_tensorboard, tensorboard
-from mecam.types import Predictions, Task
+from mecam.training.transfer import Loaded, initialise
+from mecam.types import TEXT, Predictions, Task
 
-__all__ = ["RunConfig", "train"]
+__all__ = ["RunConfig", "record_of", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class RunConfig:
         accelerator: `auto`, `cpu`, `cuda`, as Lightning Fabric names them.
         devices: how many.
         strategy: Fabric's: `auto`, `ddp`, `fsdp` …
+        init: a run folder whose weights training starts from; empty for a fresh model.
     """
 
     model: str
@@ -77,6 +79,7 @@ class RunConfig:
     accelerator: str = "auto"
     devices: Count = 1
     strategy: str = "auto"
+    init: str = ""
 
     @classmethod
     def decode(cls, values: dict[str, Any]) -> "RunConfig":
@@ -84,8 +87,8 @@ class RunConfig:
 
         Raises: ConfigError with every problem found.
         """
-        # `config.yaml` of a run also records the store; that is no option. An empty group is an absent one.
-        values = {key: value for key, value in values.items() if key != "store" and value is not None}
+        # `config.yaml` of a run also records what it read; that is no option. An empty group is an absent one.
+        values = {key: value for key, value in values.items() if key not in RECORDED and value is not None}
         given = values.pop("model", {})
         given = {"name": given} if isinstance(given, str) else given
         name = given.get("name", "mecam") if isinstance(given, dict) else given
@@ -117,6 +120,7 @@ class RunConfig:
                 "accelerator": self.accelerator,
                 "devices": self.devices,
                 "strategy": self.strategy,
+                "init": self.init,
             }
         )
 
@@ -126,7 +130,7 @@ class SplitData:
 
     def __init__(
         self,
-        train: Dataset,
+        train: Dataset | Mixture,
         valid: Dataset,
         collator: Collator,
         config: RunConfig,
@@ -139,7 +143,7 @@ class SplitData:
         self._view_rate = config.training.view_rate if views else None
         self._part = (fabric.global_rank, fabric.world_size)
         self._seed = seed
-        total = -(-len(train) // config.data.batch_size)
+        total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
         self.metric = self._select.name
@@ -178,7 +182,7 @@ def selection_metric(task: Task, select: str) -> Metric:
 
 def train(
     config: RunConfig,
-    store: Store,
+    store: Store | Sequence[Source],
     out: Path,
     *,
     overwrite: bool = False,
@@ -189,7 +193,8 @@ def train(
 
     Args:
         config: what to train and how.
-        store: with a train and a valid split; a test split is evaluated once, at the end.
+        store: with a train and a valid split; a test split is evaluated once, at the end. Of several sources, the
+            train splits are mixed by weight, and valid and test are those of the first.
         out: the run folder; one with the same configuration and data is gone on with.
         overwrite: begin anew whatever lies there.
         progress: called with (steps done, all steps, what is being done).
@@ -199,15 +204,16 @@ def train(
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
-    normaliser = Normaliser.fit(store, store.split("train"), clip=config.data.clip)
-    inputs = _inputs(store)
+    sources = [Source(store)] if isinstance(store, Store) else list(store)
+    material = _Material.of(config, sources)
     first = config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
-    trained, splits = _prepare(config, store, inputs, normaliser, first)
+    trained, splits, loaded = _prepare(config, material, first)
     fabric = _fabric(config, trained.model)
     fabric.launch()
     if fabric.is_global_zero:
-        _claim(out, config, store, overwrite=overwrite)
+        _refuse_itself(out, config)
+        claim(out, config, record_of(sources, loaded), overwrite=overwrite)
     fabric.barrier()
     results = []
     for seed in range(first, first + config.seeds):
@@ -216,59 +222,104 @@ def train(
         fabric.barrier()  # nobody writes what another has still to read
         if result is None:
             if seed != first:
-                trained, splits = _prepare(config, store, inputs, normaliser, seed)
+                trained, splits, loaded = _prepare(config, material, seed)
             label = f"seed {seed} ({seed - first + 1} of {config.seeds})" if config.seeds > 1 else "training"
             tick = _labelled(progress if fabric.is_global_zero else None, label)
-            _train_seed(config, trained, splits, folder, seed, fabric, tick)
+            _train_seed(config, trained, splits, folder, seed, fabric, tick, loaded)
             result = SeedResult.read(folder)  # so that a run that is gone on with sees the same as this one
             assert result is not None
         results.append(result)
     if fabric.is_global_zero:
-        _write_run(out, config, store, results, started=started, command=command)
+        _write_run(out, config, sources, results, started=started, command=command)
     fabric.barrier()
     return out
 
 
+def record_of(sources: Sequence[Source], loaded: Loaded | None) -> dict[str, Any]:
+    """What a run reads, as `config.yaml` records it: another run, if any of it is another."""
+    known = [{"name": source.store.name, "sha256": dict(source.store.manifest["sha256"])} for source in sources]
+    record: dict[str, Any] = {"store": known[0]}
+    if len(sources) > 1:
+        weights = [source.weight for source in sources]
+        record["store"]["weight"] = weights[0]
+        record["mixed_with"] = [{**k, "weight": w} for k, w in zip(known[1:], weights[1:], strict=True)]
+    if loaded is not None:
+        record["init_sha256"] = loaded.sha256
+    return record
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What all seeds learn from: the stores, what they offer a model, and how their features are normalised."""
+
+    sources: Sequence[Source]
+    inputs: Inputs
+    normalisers: Sequence[Normaliser]
+
+    @classmethod
+    def of(cls, config: RunConfig, sources: Sequence[Source]) -> "_Material":
+        clip = config.data.clip
+        return cls(
+            sources=sources,
+            inputs=_inputs(sources, config.data.without),
+            normalisers=[Normaliser.fit(s.store, s.store.split("train"), clip=clip) for s in sources],
+        )
+
+
 def _prepare(
-    config: RunConfig, store: Store, inputs: Inputs, normaliser: Normaliser, seed: int
-) -> tuple[Trained, dict[str, Dataset]]:
-    """The untrained model of one seed, and the splits as it reads them."""
+    config: RunConfig, material: _Material, seed: int
+) -> tuple[Trained, dict[str, Dataset | Mixture], Loaded | None]:
+    """The untrained model of one seed, the splits as it reads them, and what it starts from."""
     torch.manual_seed(seed)
+    sources, inputs = material.sources, material.inputs
+    store = sources[0].store
     model, tokenizer = build_model(config.model, config.options, inputs, config.data)
     checkpoint = Checkpoint(
         name=config.model,
         options=config.options,
         inputs=inputs,
         data=config.data,
-        normaliser=normaliser.only(model.reads),
+        normaliser=merged(material.normalisers).only(model.reads),
         calibration={},
         data_name=store.name,
-        synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
+        synthetic=any(_is_synthetic(source.store) for source in sources),
     )
     trained = Trained(model, checkpoint, tokenizer)
     selection_metric(inputs.task, config.training.select)
     if config.training.tensorboard:
         require_tensorboard()
-    splits = {name: split_dataset(store, name, trained) for name in ("train", "valid", "test")}
-    for name in ("train", "valid"):
-        splits[name].require_labels(name)
-    return trained, splits
+    loaded = initialise(trained, Path(config.init), seed) if config.init else None
+    splits: dict[str, Dataset | Mixture] = {}
+    for name in ("train", "valid", "test"):
+        splits[name] = split = split_dataset(store, name, trained)
+        if name != "test":
+            split.require_labels(name)
+    if len(sources) > 1:
+        parts = []
+        for source, normaliser in zip(sources, material.normalisers, strict=True):
+            own = replace(trained, checkpoint=replace(checkpoint, normaliser=normaliser.only(model.reads)))
+            parts.append(split_dataset(source.store, "train", own))
+            parts[-1].require_labels(f"train of {source.store.path.name}")
+        splits["train"] = Mixture(parts, [source.weight for source in sources])
+    return trained, splits, loaded
 
 
 def _train_seed(
     config: RunConfig,
     trained: Trained,
-    splits: dict[str, Dataset],
+    splits: dict[str, Dataset | Mixture],
     folder: Path,
     seed: int,
     fabric: Fabric,
     progress: Progress | None,
+    loaded: Loaded | None,
 ) -> None:
     """Train and evaluate one seed and write its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model, checkpoint = trained.model, trained.checkpoint
+    held_out = {name: split for name, split in splits.items() if isinstance(split, Dataset) and name != "train"}
     data = SplitData(
-        splits["train"], splits["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
+        splits["train"], held_out["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
     )
     began = time.time()
     place = folder.parents[1] / "tensorboard" / str(seed)
@@ -284,8 +335,9 @@ def _train_seed(
             record=record,
         )
     seconds = time.time() - began
-    given = [name for name in ("valid", "test") if len(splits[name])]
-    predictions = {name: predict(model, splits[name], trained.collator, details=True) for name in given}
+    predictions = {
+        name: predict(model, split, trained.collator, details=True) for name, split in held_out.items() if len(split)
+    }
     half_width = _half_width(checkpoint.inputs.task, predictions["valid"])
     calibration = {} if half_width is None else {str(LEVEL): half_width}
     result = SeedResult(
@@ -298,6 +350,7 @@ def _train_seed(
             "seconds": seconds,
             "precision": str(fabric._precision.precision),
             "parameters": sum(p.numel() for p in model.parameters()),
+            **({} if loaded is None else {"init": loaded.to_json()}),
         },
     )
     if fabric.is_global_zero:
@@ -309,15 +362,22 @@ def _train_seed(
 
 
 def _write_run(
-    out: Path, config: RunConfig, store: Store, results: list[SeedResult], *, started: float, command: str
+    out: Path,
+    config: RunConfig,
+    sources: Sequence[Source],
+    results: list[SeedResult],
+    *,
+    started: float,
+    command: str,
 ) -> None:
     """Bring the seeds together: the best one's checkpoint, the tables, the report."""
     best = max(results, key=lambda result: result.score)
-    _copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
+    store = sources[0].store
+    copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
     trained = load_checkpoint(out)
     splits = {name: split_dataset(store, name, trained) for name in results[0].predictions}
     write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
-    write_json(out / "environment.json", environment(config, store, results, started=started, command=command))
+    write_json(out / "environment.json", environment(config, sources, results, started=started, command=command))
     write_report(out)
 
 
@@ -357,13 +417,40 @@ def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
     )
 
 
-def _inputs(store: Store) -> Inputs:
-    labels = store.column("label")
-    known = [labels[i] for i in store.split("train") if labels[i] is not None]
-    if not known:
+def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
+    """What the sources offer a model together, less what the options leave out.
+
+    Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.
+    """
+    task, specs = check_sources(sources)
+    raw_text = any(source.store.has_text for source in sources)
+    known = {*specs, *([TEXT] if raw_text else [])}
+    if unknown := [modality for modality in without if modality not in known]:
+        raise ConfigError(
+            f"no modality is called {unknown[0]!r}",
+            where="data.without",
+            fix=f"the data has {', '.join(sorted(known))}",
+        )
+    store = sources[0].store
+    labels, train = store.column("label"), store.split("train")
+    known_labels = [labels[i] for i in train if labels[i] is not None]
+    if not known_labels:
         raise DataError("the train split has no labelled utterance", where=str(store.path))
-    prior = constant_prediction(store.task, encode_labels(store.task, known))
-    return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior)
+    return Inputs(
+        task=task,
+        features={modality: spec for modality, spec in specs.items() if modality not in without},
+        raw_text=raw_text and TEXT not in without,
+        prior=constant_prediction(task, encode_labels(task, known_labels)),
+    )
+
+
+def _is_synthetic(store: Store) -> bool:
+    return bool(store.manifest["provenance"].get("synthetic", False))
+
+
+def _refuse_itself(out: Path, config: RunConfig) -> None:
+    if config.init and out.resolve() == Path(config.init).resolve():
+        raise ConfigError("a run cannot start from itself", where="init", fix="choose another --out")
 
 
 def _half_width(task: Task, valid: Predictions) -> float | None:
@@ -371,40 +458,3 @@ def _half_width(task: Task, valid: Predictions) -> float | None:
     if task.kind != "regression" or valid.truth is None:
         return None
     return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)
-
-
-def _claim(out: Path, config: RunConfig, store: Store, *, overwrite: bool) -> None:
-    """Make the run folder, or find the same run in it."""
-    text = config.to_yaml() + dump_yaml({"store": {"name": store.name, "sha256": store.manifest["sha256"]}})
-    path = out / "config.yaml"
-    if overwrite and path.exists():
-        shutil.rmtree(out)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise TrainingError(
-            "this folder holds a run of another configuration or other data",
-            where=str(out),
-            fix="choose another --out, or add --overwrite",
-        )
-    if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TrainingError("this place is taken and holds no run", where=str(out), fix="choose another --out")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        partial = out / ".config.yaml.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise TrainingError(f"cannot write here: {error.strerror}", where=str(out)) from error
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    """Hard links where the file system allows: a checkpoint can be large."""
-
-    def link(src: str, dst: str) -> None:
-        try:
-            os.link(src, dst)
-        except OSError:
-            shutil.copy2(src, dst)
-
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(source, target, copy_function=link)
