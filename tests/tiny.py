@@ -104,6 +104,7 @@ def utterances(
                 text=text,
                 streams=streams,
                 label=label_of(task, feeling),
+                unimodal={m: round(3 * feeling, 2) for m in modalities if m not in absent and i % 5 != 2},
                 injected=tuple(injected),
             )
         )
@@ -133,8 +134,12 @@ def small_options(name: str, encoder: str, **changes: Any) -> Any:
     """The model's configuration at sizes that a test can afford; `changes` by dotted names with `__` for dots."""
     kind = MODELS[name].config
     known = {item.name for item in dataclasses.fields(kind)}
-    sizes = {"encoder": encoder, "width": 16, "layers": 1}
+    sizes = {"encoder": encoder, "width": 16, "layers": 1, "heads": 2, "recurrent": 8, "joint": 16, "own": 8}
+    sizes |= {"tokens": 2, "least_weight": 0.1, "rounds": 2, "fusion_layers": 1, "gated": 8, "window": 2, "words": 6}
+    sizes |= {"text_width": 8, "hidden": 16, "memory": 8, "vertex": 8, "rank": 2}
     values: dict[str, Any] = {key: value for key, value in sizes.items() if key in known}
+    if "dropout" in changes:  # all kinds of it
+        changes = dict.fromkeys((key for key in known if key.endswith("dropout")), changes["dropout"]) | changes
     for key, value in changes.items():
         group, _, last = key.rpartition("__")
         if (group or key) in known:
@@ -146,7 +151,8 @@ def inputs_of(store: Store) -> Inputs:
     """What the store offers a model."""
     labels = [store.column("label")[i] for i in store.split("train")]
     prior = constant_prediction(store.task, encode_labels(store.task, labels))
-    return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior)
+    unimodal = tuple(sorted({m for scores in store.column("unimodal") for m in scores or ()}))
+    return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior, unimodal=unimodal)
 
 
 def build(name: str, store: Store, encoder: str, *, seed: int = 1, used: bool = False, **changes: Any) -> Trained:

@@ -7,10 +7,11 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from mecam.cli.console import out
-from mecam.errors import ConfigError
+from mecam.errors import ConfigError, ModelError
 
 __all__ = ["models"]
 
@@ -27,9 +28,8 @@ def models(
 
     if name is None:
         table = Table("name", "what it is")
-        for key, entry in MODELS.items():
-            module = inspect.getmodule(entry.model)
-            table.add_row(key, (inspect.getdoc(module) or "").partition("\n")[0])
+        for key in MODELS:
+            table.add_row(key, escape(_what_it_is(key)))
         out.print(table)
         return
     if name not in MODELS:
@@ -39,6 +39,17 @@ def models(
         for key, default, meaning in _options(kind, group):
             table.add_row(key, default, meaning)
     out.print(table)
+
+
+def _what_it_is(name: str) -> str:
+    """First line of the module's documentation; of a plug-in that cannot be loaded, why."""
+    from mecam.models.registry import MODELS
+
+    try:
+        module = inspect.getmodule(MODELS[name].model)
+    except ModelError as error:
+        return error.what
+    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:

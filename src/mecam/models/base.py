@@ -3,18 +3,30 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.errors import ModelError
-from mecam.nn.encoders import ConvEncoder
+from mecam.nn.encoders import ConvEncoder, Rows
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Batch, FeatureSpec, Modality, Output, Task
 
-__all__ = ["Inputs", "Model", "Phase", "as_prediction", "build_encoder", "or_prior", "prediction_head"]
+__all__ = [
+    "Inputs",
+    "Model",
+    "Phase",
+    "TextOptions",
+    "as_prediction",
+    "build_encoder",
+    "build_readers",
+    "or_prior",
+    "prediction_head",
+    "presence",
+    "read_rows",
+]
 
 
 @dataclass(frozen=True)
@@ -26,12 +38,14 @@ class Inputs:
         features: streams of numbers, modality → spec.
         raw_text: True if utterances have a transcript for a text encoder to read.
         prior: the best constant prediction on the train split (`constant_prediction`), where outputs start.
+        unimodal: modalities that have labels of their own.
     """
 
     task: Task
     features: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
     raw_text: bool = False
     prior: tuple[float, ...] = (0.0,)
+    unimodal: tuple[Modality, ...] = ()
 
     @property
     def modalities(self) -> tuple[Modality, ...]:
@@ -51,6 +65,7 @@ class Inputs:
             features={m: FeatureSpec(**{**s, "names": tuple(s["names"])}) for m, s in values["features"].items()},
             raw_text=values["raw_text"],
             prior=tuple(values["prior"]),
+            unimodal=tuple(values.get("unimodal", ())),
         )
 
 
@@ -77,7 +92,8 @@ class Model(nn.Module, ABC):
 
     Attributes:
         inputs: what it was built for.
-        reads: the modalities that reach its prediction.
+        reads: the modalities that it is given and learns from.
+        heeds: those of them that reach its prediction: all, but in a model that is flawed and kept for comparison.
         text_encoder: name of the encoder whose tokens it reads, or None where text is absent or numbers.
         views: True asks the loop for a corrupted view of every training batch.
     """
@@ -100,6 +116,7 @@ class Model(nn.Module, ABC):
             )
         self.inputs = inputs
         self.reads = tuple(reads)
+        self.heeds = self.reads
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:
@@ -148,6 +165,7 @@ def build_encoder(
     width: int,
     layers: int,
     dropout: float,
+    lora: int = 0,
 ) -> TextEncoder | ConvEncoder:
     """The encoder of one modality: (values, mask) → B × T × `encoder.width`.
 
@@ -155,5 +173,55 @@ def build_encoder(
     convolutional one.
     """
     if modality == TEXT and inputs.raw_text:
-        return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze, frozen_layers=freeze_layers)
+        return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze, frozen_layers=freeze_layers, lora=lora)
     return ConvEncoder(inputs.features[modality].width, width, layers=layers, dropout=dropout)
+
+
+@runtime_checkable
+class TextOptions(Protocol):
+    """The options that every model with a text encoder has."""
+
+    @property
+    def encoder(self) -> str:
+        """`minilm`, a hub name, or a folder."""
+
+    @property
+    def freeze_encoder(self) -> bool:
+        """Leave the text encoder as it is."""
+
+    @property
+    def freeze_layers(self) -> int:
+        """Leave its embeddings and this many of its first layers as they are."""
+
+
+def build_readers(
+    options: TextOptions, inputs: Inputs, reads: Sequence[Modality], *, pretrained: bool
+) -> dict[Modality, TextEncoder | Rows]:
+    """What hands a model the rows of each modality, for models that bring sequence encoders of their own.
+
+    Transcripts come through a pretrained encoder, rows of numbers as they are.
+
+    Returns: modality → (values, mask) → B × T × `reader.width`.
+    """
+    readers: dict[Modality, TextEncoder | Rows] = {}
+    for modality in reads:
+        if modality == TEXT and inputs.raw_text:
+            readers[TEXT] = TextEncoder(
+                options.encoder,
+                pretrained=pretrained,
+                frozen=options.freeze_encoder,
+                frozen_layers=options.freeze_layers,
+            )
+        else:
+            readers[modality] = Rows(inputs.features[modality].width)
+    return readers
+
+
+def read_rows(readers: nn.ModuleDict, batch: Batch) -> dict[Modality, Float[Tensor, "B T D"]]:
+    """The rows of every modality that `readers` knows."""
+    return {m: reader(batch.streams[m].values, batch.streams[m].mask) for m, reader in readers.items()}
+
+
+def presence(batch: Batch, reads: Sequence[Modality]) -> Bool[Tensor, "B M"]:
+    """Which utterance has which modality, in the order of `reads`."""
+    return torch.stack([batch.streams[m].mask.any(dim=1) for m in reads], dim=1)

@@ -22,39 +22,56 @@ class Attention(nn.Module):
     attention; queries without any key receive zeros.
 
     Args:
-        width: D, of queries, keys and the result.
-        heads: H; must divide `width`.
+        width: D, of queries and the result.
+        heads: H; must divide `width` unless `head_width` is given.
         talking: mix the heads.
+        before: mix them before the softmax too.
+        key_width: E, of the keys; D unless given.
+        head_width: d, of each head; D / H unless given.
     """
 
-    def __init__(self, width: int, heads: int, *, talking: bool = True) -> None:
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        *,
+        talking: bool = True,
+        before: bool = True,
+        key_width: int | None = None,
+        head_width: int | None = None,
+    ) -> None:
         super().__init__()
-        assert width % heads == 0, (width, heads)
+        assert head_width is not None or width % heads == 0, (width, heads)
         self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.out = nn.Linear(width, width)
-        self.before = nn.Parameter(torch.eye(heads)) if talking else None
+        inner = heads * (head_width or width // heads)
+        self.query = nn.Linear(width, inner)
+        self.key = nn.Linear(key_width or width, inner)
+        self.value = nn.Linear(key_width or width, inner)
+        self.out = nn.Linear(inner, width)
+        self.before = nn.Parameter(torch.eye(heads)) if talking and before else None
         self.after = nn.Parameter(torch.eye(heads)) if talking else None
 
     def forward(
         self,
         queries: Float[Tensor, "B Tq D"],
-        keys: Float[Tensor, "B Tk D"],
+        keys: Float[Tensor, "B Tk E"],
         key_mask: Bool[Tensor, "B Tk"],
     ) -> Float[Tensor, "B Tq D"]:
         """Let every query gather from the unmasked keys."""
         q, k, v = (self._split(part) for part in (self.query(queries), self.key(keys), self.value(keys)))
-        scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # B H Tq Tk
-        if self.before is not None:
-            scores = _mixed(scores, self.before)
-        weights = masked_softmax(scores, key_mask[:, None, None, :])  # B H Tq Tk
-        if self.after is not None:
-            weights = _mixed(weights, self.after)
-        gathered = (weights @ v).transpose(1, 2).flatten(2)  # B Tq D
-        result: Tensor = self.out(gathered)
-        return result.masked_fill(~key_mask.any(dim=1)[:, None, None], 0.0)
+        empty = ~key_mask.any(dim=1)[:, None, None]  # B 1 1
+        if self.after is None:
+            # Heads that do not mix need no map in memory; a row without keys sees all of them and is blanked below.
+            seen = (key_mask[:, None, :] | empty).unsqueeze(1)  # B 1 1 Tk
+            gathered = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=seen)  # B H Tq d
+        else:
+            scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])  # B H Tq Tk
+            if self.before is not None:
+                scores = _mixed(scores, self.before)
+            weights = masked_softmax(scores, key_mask[:, None, None, :])  # B H Tq Tk
+            gathered = _mixed(weights, self.after) @ v
+        result: Tensor = self.out(gathered.transpose(1, 2).flatten(2))  # B Tq D
+        return result.masked_fill(empty, 0.0)
 
     def _split(self, values: Float[Tensor, "B T D"]) -> Float[Tensor, "B H T d"]:
         return values.reshape(*values.shape[:2], self.heads, -1).transpose(1, 2)
@@ -75,15 +92,19 @@ class CrossBlock(nn.Module):
         heads: H.
         talking: see `Attention`.
         dropout: on both residual branches.
+        hidden: width of the feed-forward part; 2 × `width` unless given.
     """
 
-    def __init__(self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0) -> None:
+    def __init__(
+        self, width: int, heads: int, *, talking: bool = True, dropout: float = 0.0, hidden: int | None = None
+    ) -> None:
         super().__init__()
         self.attention = Attention(width, heads, talking=talking)
         self.norm_queries = nn.LayerNorm(width)
         self.norm_keys = nn.LayerNorm(width)
+        hidden = hidden or 2 * width
         self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
         )
         self.dropout = nn.Dropout(dropout)
 

@@ -1,10 +1,10 @@
 """Sequence encoders for features: convolutional (the default) and recurrent (the published variant)."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-__all__ = ["ConvEncoder", "RecurrentEncoder", "row_sizes"]
+__all__ = ["ConvEncoder", "RecurrentEncoder", "Rows", "row_sizes"]
 
 
 def row_sizes(values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T 2"]:
@@ -24,6 +24,22 @@ def _change(values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[
     before, after = (nn.functional.pad(steps, (0, 0, *ends)) for ends in ((1, 0), (0, 1)))  # B T F
     known = nn.functional.pad(both, (0, 0, 1, 0))  # B T 1
     return torch.where(known, before, after)
+
+
+class Rows(nn.Module):
+    """Rows as they are, masked ones zero: for models that bring encoders of their own.
+
+    Args:
+        features: D of the rows.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.width = features
+
+    def forward(self, values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T F"]:
+        """Blank what the mask leaves out."""
+        return values.masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 class ConvEncoder(nn.Module):
@@ -76,26 +92,34 @@ class _ConvBlock(nn.Module):
 
 
 class RecurrentEncoder(nn.Module):
-    """A one-layer LSTM over the observed rows; the result is its last hidden state.
+    """A one-layer LSTM over the observed rows; the result is a linear map of its last hidden state.
 
-    Source: the MECAM paper's audio and vision encoder (`reference` sizes 16 → 16).
+    Source: the MECAM paper's encoder of audio and vision. Differs: rows that are missing within a sequence are left
+    out, and a sequence without rows gives zeros.
 
     Args:
         features: D of the input rows.
         hidden: size of the LSTM's state.
         width: D of the result.
+        dropout: on the last hidden state.
     """
 
     def __init__(self, features: int, hidden: int, width: int, *, dropout: float = 0.0) -> None:
         super().__init__()
+        self.width = width
         self.lstm = nn.LSTM(features, hidden, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.leave = nn.Linear(hidden, width)
 
-    def forward(self, values: Float[Tensor, "B T F"], lengths: Int[Tensor, " B"]) -> Float[Tensor, "B D"]:
-        """Encode each sequence into one vector; zeros where it is empty."""
-        steps = lengths.clamp(min=1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(values, steps, batch_first=True, enforce_sorted=False)
+    def forward(self, values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
+        """Encode each sequence into one vector."""
+        counts = mask.sum(dim=1)  # B
+        observed_first = mask.long().argsort(dim=1, descending=True, stable=True).unsqueeze(-1)  # B T 1
+        rows = values.take_along_dim(observed_first, dim=1)  # B T F
+        # An empty sequence cannot be packed: let it read one row, then blank it.
+        rows = rows.masked_fill((counts == 0)[:, None, None], 0.0)
+        steps = counts.clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(rows, steps, batch_first=True, enforce_sorted=False)
         _, (last, _) = self.lstm(packed)
         vector = self.leave(self.dropout(last[-1]))  # B D
-        return vector.masked_fill((lengths == 0).unsqueeze(1), 0.0)  # type: ignore[no-any-return]
+        return vector.masked_fill((counts == 0).unsqueeze(1), 0.0)  # type: ignore[no-any-return]

@@ -7,12 +7,20 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-__all__ = ["length_mask", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
+__all__ = ["compacted", "length_mask", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
 
 
 def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
     """True for the first `lengths[i]` of `steps` positions."""
     return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)
+
+
+def compacted(
+    values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
+) -> tuple[Float[Tensor, "B T D"], Int[Tensor, " B"]]:
+    """The observed steps moved to the front in their order, and how many there are, for networks that know no mask."""
+    order = (~mask).byte().argsort(dim=1, stable=True)  # B T
+    return values.gather(1, order.unsqueeze(-1).expand_as(values)), mask.sum(dim=1)
 
 
 def masked_mean(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:

@@ -1,7 +1,7 @@
 """Text encoders from `transformers`: the embedded MiniLM, any hub name, any folder."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,14 +40,18 @@ class TextEncoder(nn.Module):
         pretrained: load the weights; False builds the same architecture, for a checkpoint to fill.
         frozen: keep the weights as they are.
         frozen_layers: keep the embeddings and this many of the first layers as they are; 0 trains everything.
+        lora: rank of the low-rank updates that are learned beside its linear layers while all its own weights stay as
+            they are; 0 learns the weights themselves.
 
     Attributes:
         width: D of the result.
 
-    Raises: ModelError if there is no such encoder.
+    Raises: ModelError if there is no such encoder; MissingExtraError if low-rank updates are asked for without `peft`.
     """
 
-    def __init__(self, name: str, *, pretrained: bool = True, frozen: bool = False, frozen_layers: int = 0) -> None:
+    def __init__(
+        self, name: str, *, pretrained: bool = True, frozen: bool = False, frozen_layers: int = 0, lora: int = 0
+    ) -> None:
         super().__init__()
         from transformers import AutoConfig, AutoModel
 
@@ -71,6 +75,8 @@ class TextEncoder(nn.Module):
         self.frozen = frozen
         self.network.requires_grad_(not frozen)
         self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
+        if lora and not frozen:
+            _add_low_rank_updates(self.network, lora)
         for part in self._frozen_parts:
             part.requires_grad_(False)
         self.width: int = self.network.config.hidden_size
@@ -81,6 +87,42 @@ class TextEncoder(nn.Module):
         for part in self._frozen_parts:
             part.eval()
         return self
+
+    def layer(self, number: int) -> nn.Module:
+        """The part that gives the hidden states of a layer: 0 the embeddings, n the n-th layer.
+
+        Raises: ModelError if the encoder has no such part.
+        """
+        places = _first_layers(self.network, number)
+        if not places:
+            raise ModelError("this text encoder keeps its embeddings where mecam does not look for them")
+        return places[-1]
+
+    def adapted(
+        self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"], adapt: Callable[[Tensor], Tensor], *, after: int
+    ) -> Float[Tensor, "B T D"]:
+        """Encode, with the hidden states changed on their way.
+
+        Args:
+            ids: tokens.
+            mask: every row must have a token.
+            adapt: B × T × D → B × T × D.
+            after: see `layer`.
+
+        Raises: ModelError if the encoder has no such layer.
+        """
+
+        def changed(_: nn.Module, __: object, output: Any) -> Any:
+            if isinstance(output, tuple):
+                return (adapt(output[0]), *output[1:])
+            return adapt(output)
+
+        handle = self.layer(after).register_forward_hook(changed)
+        try:
+            hidden: Tensor = self.network(input_ids=ids, attention_mask=mask.long()).last_hidden_state  # B T D
+        finally:
+            handle.remove()
+        return hidden.masked_fill(~mask.unsqueeze(-1), 0.0)
 
     def forward(self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Encode each distinct row once; masked tokens come out as zeros."""
@@ -116,9 +158,22 @@ def _first_layers(network: nn.Module, count: int) -> list[nn.Module]:
     lists = [part for part in network.modules() if isinstance(part, nn.ModuleList)]
     layers = max(lists, key=len, default=nn.ModuleList())
     if count > len(layers):
-        raise ModelError(f"{count} layers cannot be frozen: the text encoder has {len(layers)}")
+        raise ModelError(f"there are no {count} first layers: the text encoder has {len(layers)}")
     embeddings = [part for name, part in network.named_children() if "embed" in name]
     return [*embeddings, *layers[:count]]
+
+
+def _add_low_rank_updates(network: nn.Module, rank: int) -> None:
+    """Freeze the network and put a trainable product of two thin matrices beside each of its linear layers.
+
+    Source: Hu et al., LoRA, ICLR 2022 (arXiv 2106.09685). The update counts twice, α = 2 · rank, so that one learning
+    rate serves all ranks.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError as error:
+        raise MissingExtraError("peft", "lora") from error
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), network)
 
 
 def _has_pooler(model_type: str) -> bool:

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -18,7 +19,7 @@ from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then
 from mecam.training.tensorboard import Record
 from mecam.types import Batch, Output
 
-__all__ = ["Fit", "TrainingData", "choose_precision", "fit"]
+__all__ = ["Fit", "TrainingData", "choose_precision", "fit", "moving_only"]
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,8 @@ def fit(
         means: dict[str, float] = {}
         tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
         for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
-            means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
+            with moving_only(model, phase):
+                means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
             scores = data.validate(model)
             epoch += 1
@@ -152,6 +154,24 @@ def choose_precision(
     native = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     gains = device.type == "cpu" and any(getattr(torch.cpu, name, lambda: False)() for name in native)
     return "bf16-mixed" if gains else "32-true"
+
+
+@contextmanager
+def moving_only(model: Model, phase: Phase) -> Iterator[None]:
+    """Inside, what the phase does not move asks for no gradient.
+
+    So nothing is computed that nobody uses (a phase that moves a few heads never goes backward through the text
+    encoder), and no gradient is left over for the next phase to find.
+    """
+    learning = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    resting = [parameter for name, parameter in learning if not name.startswith(phase.parameters)]
+    for parameter in resting:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in resting:
+            parameter.requires_grad_(True)
 
 
 class _Box:

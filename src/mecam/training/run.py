@@ -436,11 +436,13 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
     known_labels = [labels[i] for i in train if labels[i] is not None]
     if not known_labels:
         raise DataError("the train split has no labelled utterance", where=str(store.path))
+    scores = store.column("unimodal")
     return Inputs(
         task=task,
         features={modality: spec for modality, spec in specs.items() if modality not in without},
         raw_text=raw_text and TEXT not in without,
         prior=constant_prediction(task, encode_labels(task, known_labels)),
+        unimodal=tuple(sorted({m for i in train for m in scores[i] or () if m not in without})),
     )
 
 

@@ -31,17 +31,18 @@ def test_a_constant_and_a_jumping_sequence_differ_though_their_rows_are_the_same
     assert not torch.allclose(encoder(frozen, mask)[0, 1], encoder(moving, mask)[0, 1], atol=1e-3)
 
 
-def test_the_recurrent_encoder_reads_as_far_as_the_length() -> None:
+def test_the_recurrent_encoder_reads_the_observed_rows_alone() -> None:
     torch.manual_seed(0)
     encoder = RecurrentEncoder(3, 4, 5).eval()
-    values, lengths = torch.randn(3, 6, 3), torch.tensor([6, 2, 0])
-    result = encoder(values, lengths)
+    values, mask = torch.randn(3, 6, 3), torch.zeros(3, 6, dtype=torch.bool)
+    mask[0], mask[1, :4] = True, torch.tensor([True, False, True, True])
+    result = encoder(values, mask)
     assert (result[2] == 0).all()
-    junk = values.clone()
-    junk[1, 2:] = 1e4
-    torch.testing.assert_close(encoder(junk, lengths), result)
-    torch.testing.assert_close(encoder(values[1:2, :2], lengths[1:2]), result[1:2])
-    assert not torch.allclose(encoder(values[:, :5], lengths.clamp(max=5))[0], result[0])
+    torch.testing.assert_close(encoder(values.masked_fill(~mask.unsqueeze(-1), 1e4), mask), result)
+    kept = values[1:2, [0, 2, 3]]
+    torch.testing.assert_close(encoder(kept, torch.ones(1, 3, dtype=torch.bool)), result[1:2])
+    assert not torch.allclose(encoder(kept.flip(1), torch.ones(1, 3, dtype=torch.bool)), result[1:2])
+    assert not torch.allclose(encoder(values, torch.ones_like(mask))[1], result[1])
 
 
 def test_the_same_text_twice_is_encoded_alike_and_once(encoder: str) -> None:

@@ -1,0 +1,92 @@
+"""EF-LSTM: all modalities side by side at every step, read by one LSTM.
+
+Source: Williams, Kleinegesse, Comanescu and Radu, "Recognizing Emotions in Video Using Multimodal DNN Feature Fusion",
+Challenge-HML at ACL 2018 (W18-3302): input-level fusion and a bidirectional LSTM.
+Differs: text is read by a transformers encoder instead of GloVe vectors. The method needs one time axis: where rows do
+not belong to words, every modality is divided evenly over the utterance's words, or over `steps` where there are none
+(`mecam.nn.axis`). A modality that is absent at a step is zeros there.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+    read_rows,
+)
+from mecam.nn.axis import on_one_axis
+from mecam.nn.recurrent import Lstm
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Output
+
+__all__ = ["EfLstm", "EfLstmConfig"]
+
+
+@dataclass(frozen=True)
+class EfLstmConfig:
+    """Options of EF-LSTM; the paper gives no sizes that fit other features than its own, these are ours."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    width: Count = 64
+    """State of the LSTM in each direction, and the layer behind it."""
+    layers: Count = 1
+    """LSTMs upon one another."""
+    dropout: Dropout = 0.2
+    """Between LSTM layers and before both last layers."""
+    steps: Count = 50
+    """Steps at most, the field's length of word-aligned data; longer utterances share steps evenly."""
+
+
+class EfLstm(Model):
+    """Early fusion."""
+
+    def __init__(self, config: EfLstmConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        self.config = config
+        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        self.lstm = Lstm(
+            sum(reader.width for reader in readers.values()),
+            config.width,
+            layers=config.layers,
+            bidirectional=True,
+            dropout=config.dropout,
+        )
+        self.leave = nn.Sequential(
+            nn.Dropout(config.dropout), nn.Linear(self.lstm.width, config.width), nn.ReLU(), nn.Dropout(config.dropout)
+        )
+        self.head = prediction_head(inputs, config.width)
+
+    def forward(self, batch: Batch) -> Output:
+        """Concatenate, read, predict."""
+        hidden = read_rows(self.encoders, batch)
+        steps, masks = on_one_axis(hidden, batch.streams, self.aligned, limit=self.config.steps)
+        together = torch.cat([steps[m] for m in self.reads], dim=2)  # B N sum(D)
+        some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
+        vector = self.leave(self.lstm(together, some).last)  # B D
+        values = or_prior(self.inputs, self.head(vector), presence(batch, self.reads).any(dim=1))
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": vector})
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

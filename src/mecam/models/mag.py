@@ -1,0 +1,114 @@
+"""MAG-BERT: audio and vision shift the hidden states of a text encoder, inside it.
+
+Source: Rahman, Hasan, Lee, Zadeh, Mao, Morency and Hoque, "Integrating Multimodal Information in Large Pretrained
+Transformers", ACL 2020 (arXiv 1908.05787).
+Differs: any transformers encoder; the vector that predicts is the mean of the tokens, which suits encoders that are not
+BERT; any number of other modalities. The gate needs a row per word: where rows do not belong to words, they are divided
+evenly over the words (`mecam.nn.axis`); tokens outside of words and words without rows stay as they are but for the
+norm. An utterance without text is one blank token, which all its other rows shift.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Dropout, Positive
+from mecam.errors import ModelError
+from mecam.losses.regression import task_loss
+from mecam.models.base import Inputs, Model, as_prediction, or_prior, prediction_head, presence
+from mecam.nn.adaptation import AdaptationGate
+from mecam.nn.axis import resampled, word_counts
+from mecam.nn.masked import masked_mean
+from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.types import TEXT, Batch, Modality, Output
+
+__all__ = ["Mag", "MagConfig"]
+
+
+@dataclass(frozen=True)
+class MagConfig:
+    """Options of MAG-BERT; values of the authors' code unless said otherwise."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base and XLNet."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    layer: Annotated[int, Ge(0)] = 0
+    """Where the gate sits: 0 behind the embeddings, n behind the n-th layer."""
+    shift: Positive = 1.0
+    """β: the shift is at most this many times as long as the hidden state."""
+    dropout: Dropout = 0.5
+    """On the shifted hidden states."""
+    output_dropout: Dropout = 0.1
+    """Before the last layer (that of BERT)."""
+
+
+class Mag(Model):
+    """A multimodal adaptation gate inside a text encoder."""
+
+    def __init__(self, config: MagConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        others = tuple(m for m in inputs.modalities if m != TEXT)
+        super().__init__(inputs, reads=(TEXT, *others))
+        if not inputs.raw_text:
+            raise ModelError(
+                "MAG needs transcripts: its gate sits inside a text encoder, and the store has text features alone",
+                fix="choose another model, or a store with transcripts",
+            )
+        self.config = config
+        self.text_encoder = config.encoder
+        self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
+        encoder = TextEncoder(
+            config.encoder, pretrained=pretrained, frozen=config.freeze_encoder, frozen_layers=config.freeze_layers
+        )
+        encoder.layer(config.layer)  # is there such a place?
+        self.encoders = nn.ModuleDict({TEXT: encoder})
+        widths = {m: inputs.features[m].width for m in others}
+        self.gate: AdaptationGate | None = None
+        if others:
+            self.gate = AdaptationGate(encoder.width, widths, shift=config.shift, dropout=config.dropout)
+        self.dropout = nn.Dropout(config.output_dropout)
+        self.head = prediction_head(inputs, encoder.width)
+
+    def forward(self, batch: Batch) -> Output:
+        """Encode with the gate inside, average, predict."""
+        stream = batch.streams[TEXT]
+        encoder = self.encoders[TEXT]
+        assert isinstance(encoder, TextEncoder)
+        mask = stream.mask.clone()
+        if self.gate is None:
+            hidden = encoder(stream.values, mask)
+        else:
+            mask[:, 0] |= ~mask.any(dim=1)  # the blank token of an utterance without text
+            gate, rows = self.gate, self._rows_of_tokens(batch)
+            hidden = encoder.adapted(stream.values, mask, lambda states: gate(states, *rows), after=self.config.layer)
+        pooled = masked_mean(hidden, mask)  # B D
+        values = or_prior(self.inputs, self.head(self.dropout(pooled)), presence(batch, self.reads).any(dim=1))
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": pooled})
+
+    def _rows_of_tokens(self, batch: Batch) -> tuple[dict[Modality, Tensor], dict[Modality, Tensor]]:
+        """For every token the mean row of each other modality during its word, and whether there is one."""
+        text = batch.streams[TEXT]
+        assert text.words is not None
+        absent = ~text.mask.any(dim=1)  # B
+        counts = word_counts(batch.streams, self.aligned)
+        steps = torch.where(absent, 1, counts)
+        index = text.words.clamp(min=0)  # B T
+        inside = text.words >= 0
+        inside[:, 0] |= absent
+        rows, there = {}, {}
+        for m in self.reads[1:]:
+            words = counts if m in self.aligned else None
+            values, known = resampled(batch.streams[m].values, batch.streams[m], words=words, steps=steps)  # B W F
+            rows[m] = values.take_along_dim(index.unsqueeze(2), dim=1)  # B T F
+            there[m] = known.take_along_dim(index, dim=1) & inside
+        return rows, there
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

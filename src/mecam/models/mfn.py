@@ -1,0 +1,95 @@
+"""MFN: LSTMs that step together, attention on the change of their memories, one gated memory of what happens between.
+
+Source: Zadeh, Liang, Mazumder, Poria, Cambria and Morency, "Memory Fusion Network for Multi-view Sequential Learning",
+AAAI 2018 (arXiv 1802.00927).
+Differs: text is read by a transformers encoder instead of GloVe vectors. The method needs one time axis: where rows do
+not belong to words, every modality is divided evenly over the utterance's words, or over `steps` where there are none
+(`mecam.nn.axis`). An absent modality's LSTM rests at zero and is not attended to.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+    read_rows,
+)
+from mecam.nn.axis import on_one_axis
+from mecam.nn.system import DeltaMemoryAttention, GatedMemory, LstmSystem
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Output
+
+__all__ = ["Mfn", "MfnConfig"]
+
+
+@dataclass(frozen=True)
+class MfnConfig:
+    """Options of MFN; sizes from the search space of the authors' code."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    text_width: Count = 128
+    """Of the text's LSTM."""
+    width: Count = 32
+    """Of every other modality's LSTM."""
+    memory: Count = 128
+    """Of the memory between them."""
+    hidden: Count = 64
+    """Of the networks that attend, update, gate and predict."""
+    dropout: Dropout = 0.2
+    """In these networks."""
+    steps: Count = 50
+    """Steps at most, the field's length of word-aligned data; longer utterances share steps evenly."""
+
+
+class Mfn(Model):
+    """Memory fusion."""
+
+    def __init__(self, config: MfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        self.config = config
+        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        sizes = {m: config.text_width if m == TEXT else config.width for m in self.reads}
+        self.system = LstmSystem({m: (readers[m].width, sizes[m]) for m in self.reads})
+        self.attention = DeltaMemoryAttention(sizes, hidden=config.hidden, dropout=config.dropout)
+        self.memory = GatedMemory(self.attention.width, config.memory, hidden=config.hidden, dropout=config.dropout)
+        self.leave = nn.Sequential(
+            nn.Linear(sum(sizes.values()) + config.memory, config.hidden), nn.ReLU(), nn.Dropout(config.dropout)
+        )
+        self.head = prediction_head(inputs, config.hidden)
+
+    def forward(self, batch: Batch) -> Output:
+        """Step through all modalities together, then predict from their last states and the memory."""
+        present = presence(batch, self.reads)  # B M
+        hidden = read_rows(self.encoders, batch)
+        steps, masks = on_one_axis(hidden, batch.streams, self.aligned, limit=self.config.steps)
+        last, memories = self.system(steps, masks)
+        attended = self.attention([memories[m] for m in self.reads], present)  # B N C
+        some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
+        joint = self.leave(torch.cat([*last.values(), self.memory(attended, some)], dim=1))  # B H
+        values = or_prior(self.inputs, self.head(joint), present.any(dim=1))
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**last, "joint": joint})
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

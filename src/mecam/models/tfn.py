@@ -1,0 +1,101 @@
+"""TFN: the outer product of all modalities, each with a constant 1 added.
+
+Source: Zadeh, Chen, Poria, Cambria and Morency, "Tensor Fusion Network for Multimodal Sentiment Analysis", EMNLP 2017
+(arXiv 1707.07250).
+Differs: text is read by a transformers encoder instead of GloVe vectors; the score comes from a linear layer with the
+field's L1 loss instead of a scaled sigmoid with squared error; any number of modalities, as long as the tensor fits in
+memory; an absent modality is [0, …, 0, 1], which leaves the products of the others.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout
+from mecam.errors import ModelError
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+    read_rows,
+)
+from mecam.nn.subnets import build_subnets
+from mecam.nn.tensors import tensor_product
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Output
+
+__all__ = ["Tfn", "TfnConfig"]
+
+LARGEST = 2_000_000
+"""Values of the tensor at most: 256 million weights behind it at the default width."""
+
+
+@dataclass(frozen=True)
+class TfnConfig:
+    """Options of TFN; sizes and dropout of the paper."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    text_width: Count = 128
+    """Of the text's LSTM and vector."""
+    width: Count = 32
+    """Of every other modality's three layers and vector."""
+    hidden: Count = 128
+    """Of the two layers behind the tensor."""
+    dropout: Dropout = 0.15
+    """In all fully connected layers."""
+
+
+class Tfn(Model):
+    """Tensor fusion."""
+
+    def __init__(self, config: TfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        widths = {m: config.text_width if m == TEXT else config.width for m in self.reads}
+        size = math.prod(width + 1 for width in widths.values())
+        if size > LARGEST:
+            raise ModelError(
+                f"the tensor of {', '.join(self.reads)} would hold {size:,} values, more than {LARGEST:,}",
+                where="model.width, model.text_width",
+                fix="lower them, use fewer modalities, or choose `lmf`, which never builds the tensor",
+            )
+        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        features = {m: reader.width for m, reader in readers.items()}
+        self.subnets = nn.ModuleDict(
+            build_subnets(features, text_width=config.text_width, width=config.width, dropout=config.dropout)
+        )
+        self.fuse = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(size, config.hidden),
+            nn.ReLU(),
+            nn.Linear(config.hidden, config.hidden),
+            nn.ReLU(),
+        )
+        self.head = prediction_head(inputs, config.hidden)
+
+    def forward(self, batch: Batch) -> Output:
+        """Encode each modality, multiply, predict."""
+        hidden = read_rows(self.encoders, batch)
+        vectors = {m: self.subnets[m](hidden[m], batch.streams[m].mask) for m in self.reads}  # each B D
+        joint = self.fuse(tensor_product(list(vectors.values())))  # B H
+        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**vectors, "joint": joint})
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
