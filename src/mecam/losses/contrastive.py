@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mecam.types import Task
 
-__all__ = ["instance_contrast", "label_affinity", "label_contrast"]
+__all__ = ["equal_labels", "instance_contrast", "label_affinity", "label_contrast", "published_contrast"]
 
 
 def label_affinity(task: Task, target: Tensor, *, spread: float) -> Float[Tensor, "B B"]:
@@ -74,6 +74,51 @@ def label_contrast(
     anchors = total > 0
     per_anchor = -(wanted * log_p.masked_fill(~pairs, 0.0)).sum(dim=1) / total.clamp(min=1e-12)  # B
     return (per_anchor * anchors).sum() / anchors.sum().clamp(min=1)
+
+
+def equal_labels(target: Tensor) -> Bool[Tensor, "B B"]:
+    """Which pairs have exactly the same label, all of a label set; the diagonal is True.
+
+    Args:
+        target: `Targets.value`.
+    """
+    rows = target.reshape(len(target), -1)  # B C
+    return (rows.unsqueeze(1) == rows.unsqueeze(0)).all(dim=2)
+
+
+def published_contrast(
+    embeddings: Float[Tensor, "B D"],
+    same: Bool[Tensor, "B B"],
+    present: Bool[Tensor, " B"],
+    *,
+    temperature: float = 0.03,
+    negative: float = 0.8,
+) -> Float[Tensor, ""]:
+    """The intra-modal contrast of the published code, quirks included; `label_contrast` is what it should be.
+
+    With S = z zᵀ/τ of normalised z and P_ij = 1 where the labels are equal, row i has the 2B logits
+    [S_i, w · S_i ∘ (1 − P_i)], and its loss is −log Σ_j softmax(logits_i)_j · [P_i, 0]_j. So an utterance is its own
+    positive, which at τ = 0.03 is nearly all of the softmax; a score has no other where no label is equal to the last
+    digit; and every positive adds e⁰ to the denominator.
+
+    Args:
+        embeddings: of any norm; normalised here.
+        same: P (`equal_labels`).
+        present: utterances that have the modality.
+        temperature: τ > 0.
+        negative: w, the weight of the negatives.
+
+    Returns: the mean over present utterances; 0 where there is none.
+    Source: the published code of the MECAM paper. Differs: a batch of one works, and utterances that lack the
+    modality are left out.
+    """
+    unit = torch.nn.functional.normalize(embeddings[present].float(), dim=-1)  # P D
+    same = same[present][:, present]  # P P
+    scores = unit @ unit.T / temperature  # P P
+    logits = torch.cat([scores, negative * scores.masked_fill(same, 0.0)], dim=1)  # P 2P
+    positives = scores.masked_fill(~same, float("-inf"))
+    losses = logits.logsumexp(dim=1) - positives.logsumexp(dim=1)  # P
+    return losses.sum() / present.sum().clamp(min=1)
 
 
 def instance_contrast(

@@ -20,10 +20,12 @@ from mecam.models.base import Model
 from mecam.models.constant import Constant, ConstantConfig
 from mecam.models.ef_lstm import EfLstm, EfLstmConfig
 from mecam.models.graph_mfn import GraphMfn, GraphMfnConfig
+from mecam.models.late_fusion import LateFusion, LateFusionConfig
 from mecam.models.lf_dnn import LfDnn, LfDnnConfig
 from mecam.models.lmf import Lmf, LmfConfig
 from mecam.models.mag import Mag, MagConfig
 from mecam.models.mecam import Mecam, MecamConfig
+from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
 from mecam.models.mfn import Mfn, MfnConfig
 from mecam.models.misa import Misa, MisaConfig
 from mecam.models.mult import Mult, MultConfig
@@ -47,6 +49,8 @@ class Entry(NamedTuple):
 
 BUILT_IN: dict[str, Entry] = {
     "mecam": Entry(Mecam, MecamConfig),
+    "mecam_published": Entry(MecamPublished, MecamPublishedConfig),
+    "late_fusion": Entry(LateFusion, LateFusionConfig),
     "text_only": Entry(TextOnly, TextOnlyConfig),
     "ef_lstm": Entry(EfLstm, EfLstmConfig),
     "lf_dnn": Entry(LfDnn, LfDnnConfig),

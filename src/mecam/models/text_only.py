@@ -25,6 +25,8 @@ class TextOnlyConfig:
     """Train the head alone."""
     freeze_layers: Annotated[int, Ge(0)] = 0
     """Leave its embeddings and this many of its first layers as they are."""
+    lora: Annotated[int, Ge(0)] = 0
+    """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1
     """Before the head."""
     width: Annotated[int, Ge(1)] = 128
@@ -45,6 +47,7 @@ class TextOnly(Model):
             text_encoder=config.encoder,
             freeze=config.freeze_encoder,
             freeze_layers=config.freeze_layers,
+            lora=config.lora,
             pretrained=pretrained,
             width=config.width,
             layers=config.layers,

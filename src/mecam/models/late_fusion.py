@@ -1,0 +1,98 @@
+"""Late fusion: one network per modality that knows nothing of the others, and a learned average of what they say."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout, Weight
+from mecam.losses.regression import task_loss
+from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.nn.masked import masked_mean, masked_softmax
+from mecam.nn.text import EMBEDDED
+from mecam.types import Batch, Output
+
+__all__ = ["LateFusion", "LateFusionConfig"]
+
+
+@dataclass(frozen=True)
+class LateFusionConfig:
+    """Options of late fusion."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    lora: Annotated[int, Ge(0)] = 0
+    """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
+    width: Count = 64
+    """Of the encoders of features."""
+    layers: Count = 2
+    """Convolution blocks of each."""
+    dropout: Dropout = 0.1
+    """Inside the encoders of features, and before every head."""
+    unimodal: Weight = 1.0
+    """Task loss of each modality's own prediction."""
+
+
+class LateFusion(Model):
+    """Encoder, mean, head for each modality; the prediction is the average over those that are present."""
+
+    def __init__(self, config: LateFusionConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        self.config = config
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        encoders = {
+            modality: build_encoder(
+                inputs,
+                modality,
+                text_encoder=config.encoder,
+                freeze=config.freeze_encoder,
+                freeze_layers=config.freeze_layers,
+                lora=config.lora,
+                pretrained=pretrained,
+                width=config.width,
+                layers=config.layers,
+                dropout=config.dropout,
+            )
+            for modality in self.reads
+        }
+        self.encoders = nn.ModuleDict(encoders)
+        self.dropout = nn.Dropout(config.dropout)
+        self.heads = nn.ModuleDict({m: prediction_head(inputs, encoders[m].width) for m in self.reads})
+        self.trust = nn.Parameter(torch.zeros(len(self.reads)))
+
+    def forward(self, batch: Batch) -> Output:
+        """Predict from each modality alone, then average."""
+        masks = {m: batch.streams[m].mask for m in self.reads}
+        pooled = {m: masked_mean(self.encoders[m](batch.streams[m].values, masks[m]), masks[m]) for m in self.reads}
+        own = torch.stack([self.heads[m](self.dropout(pooled[m])) for m in self.reads], dim=1)  # B M outputs
+        present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
+        shares = masked_softmax(self.trust.expand(len(batch), -1), present)  # B M
+        average = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
+        values = or_prior(self.inputs, average, present.any(dim=1))
+        task = self.inputs.task
+        return Output(
+            prediction=as_prediction(task, values),
+            shares={m: shares[:, i] for i, m in enumerate(self.reads)},
+            embeddings=pooled,
+            extra={f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)},
+        )
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss, of the average and of each modality where it is present."""
+        assert batch.targets is not None
+        task, target = self.inputs.task, batch.targets.value
+        losses = {"task": task_loss(task, output.prediction, target)}
+        for m in self.reads:
+            present = batch.streams[m].mask.any(dim=1)
+            losses[f"unimodal_{m}"] = task_loss(task, output.extra[f"own_{m}"][present], target[present])
+        return losses
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase; the weights are those of the configuration."""
+        return (Phase("main", {"task": 1.0} | {f"unimodal_{m}": self.config.unimodal for m in self.reads}),)
