@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from mecam.errors import DataError
-from mecam.evaluation.statistics import summarise
+from mecam.evaluation.statistics import resample_videos, summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
@@ -60,11 +60,7 @@ def filter_table(
     Returns: modality → kind, and "all" → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
     Raises: DataError if spans, gates and masks do not belong together.
     """
-    videos = len(set(seeds[0].videos))
-    draws = None
-    if videos > 1:
-        rng = np.random.default_rng(seed)
-        draws = rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
+    draws = resample_videos(len(set(seeds[0].videos)), resamples, np.random.default_rng(seed))
     table: dict[Modality, dict[str, dict[str, Any]]] = {}
     of_seeds = [_rows(predictions, spans) for predictions in seeds]
     for modality in of_seeds[0]:

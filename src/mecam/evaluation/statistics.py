@@ -25,6 +25,7 @@ __all__ = [
     "holm",
     "metrics_table",
     "paired_permutation_test",
+    "resample_videos",
     "summarise",
 ]
 
@@ -73,7 +74,7 @@ def metrics_table(
     _require_same(predictions)
     videos = _groups(predictions[0].videos)
     rng = np.random.default_rng(seed)
-    counts = _resample(int(videos.max(initial=-1)) + 1, resamples, rng)
+    counts = resample_videos(int(videos.max(initial=-1)) + 1, resamples, rng)
     drawn_seeds = rng.integers(0, len(predictions), (len(predictions), resamples)) if resample_seeds else None
     table = {}
     for name, metric in metrics_for(task, family=family).items():
@@ -151,7 +152,7 @@ def paired_permutation_test(
         return Comparison(None, None, None)
     # An undefined permutation counts as extreme: that can only make the test more careful.
     extreme = ~(np.abs(permuted) < abs(observed) - 1e-12)
-    counts = _resample(a.shape[1], 2000, rng)
+    counts = resample_videos(a.shape[1], 2000, rng)
     drawn = None if counts is None else _difference(chosen, _weighted(counts, a), _weighted(counts, b))
     return Comparison(float(observed), _central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
 
@@ -238,8 +239,8 @@ def _video_sums(metric: Metric, predictions: Sequence[Predictions], videos: NDAr
     return np.stack(sums)
 
 
-def _resample(videos: int, resamples: int, rng: np.random.Generator) -> Array | None:
-    """How often each video is drawn in each resample, R × V; None when there is nothing to vary."""
+def resample_videos(videos: int, resamples: int, rng: np.random.Generator) -> Array | None:
+    """Draw whole videos with replacement: how often each is in each resample, R × V; None with fewer than two."""
     if videos < 2:
         return None
     return rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)

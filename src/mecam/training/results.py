@@ -175,25 +175,38 @@ def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | N
 
 
 def _filter_maps(dataset: Dataset, result: SeedResult, split: str) -> list[dict[str, Any]]:
-    """A few utterances with what was kept: first those with known negative information, spread over the kinds."""
+    """A few utterances with what was kept.
+
+    Where negative information was put in, they are spread over its kinds; elsewhere they are those whose gates
+    differ most from row to row, one per recording as far as there are enough.
+    """
     p = result.predictions[split]
+    if not p.gates or not any(p.gates):
+        return []
     utterances = list(dataset)
-    by_kind: dict[str, list[int]] = {}
-    for i, utterance in enumerate(utterances):
-        for kind in {f"{s.modality} {s.kind}" for s in utterance.injected} or {"clean"}:
-            by_kind.setdefault(kind, []).append(i)
-    order = list(
-        dict.fromkeys(places[turn] for turn in range(MAPS) for places in by_kind.values() if turn < len(places))
-    )
+    groups: dict[str, list[int]] = {}
+    by_contrast = sorted(range(len(utterances)), key=lambda i: -_contrast(p.gates[i]))
+    injected = any(utterance.injected for utterance in utterances)
+    for i in range(len(utterances)) if injected else by_contrast:
+        kinds = {f"{s.modality} {s.kind}" for s in utterances[i].injected} or {"clean"}
+        for group in sorted(kinds) if injected else [utterances[i].video]:
+            groups.setdefault(group, []).append(i)
+    turns = range(max(map(len, groups.values()), default=0))
+    order = dict.fromkeys(places[turn] for turn in turns for places in groups.values() if turn < len(places))
     maps = []
-    for i in sorted(order[:MAPS]):
-        if p.gates and p.gates[i]:
+    for i in sorted(list(order)[:MAPS]):
+        if p.gates[i]:
             columns = prediction_columns(dataset.task, p, i, result.half_width)
             fields = {key: columns.get(key) for key in ("truth", "prediction", "low", "high")}
             maps.append(
                 {"id": p.ids[i], "text": utterances[i].text, **fields, "modalities": _map_of(utterances[i], p, i)}
             )
     return maps
+
+
+def _contrast(gates: Mapping[str, NDArray[np.float32]]) -> float:
+    """How much the gates of an utterance differ from row to row: the largest standard deviation of a modality."""
+    return max((float(gate.std()) for gate in gates.values() if len(gate) > 1), default=0.0)
 
 
 def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
@@ -203,12 +216,14 @@ def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
         times = utterance.intervals.get(modality)
         labels = (utterance.text or "").split()[: len(kept)] if modality == TEXT and utterance.tokens else None
         seconds: list[float] | None = None if times is None else times[:, 0].tolist()
+        stop = None if times is None or not len(times) else float(times[-1, 1])
         if modality == TEXT and len(utterance.words) == len(kept):
-            seconds = [word.start for word in utterance.words]
+            seconds, stop = [word.start for word in utterance.words], utterance.words[-1].stop
         modalities[modality] = {
             "kept": np.round(kept.astype(float), 4).tolist(),
             "labels": labels,
             "seconds": None if seconds is None or not np.isfinite(seconds).all() else seconds,
+            "stop": stop if stop is not None and np.isfinite(stop) else None,
             "injected": p.injected[i][modality].tolist() if spans else None,
             "kinds": sorted({span.kind for span in spans}),
         }

@@ -11,6 +11,7 @@ from mecam.types import Predictions, Task
 
 SCORES = Task("regression", -3.0, 3.0)
 EMOTIONS = Task("classes", names=("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"))
+FEELINGS = Task("multilabel", names=("happy", "sad", "anger", "fear", "disgust", "surprise"))
 SEEDS = (1111, 1112, 1113)
 SIZES = {"valid": 60, "test": 120}
 SENTENCES = (
@@ -47,6 +48,12 @@ def _predictions(split: str, count: int, task: Task, rng: np.random.Generator) -
         for _ in SEEDS:
             seeds.append(Predictions(ids, videos, 0.8 * truth + rng.normal(0, 0.8, count), truth, shares=shares))
         return seeds
+    if task.kind == "multilabel":
+        present = (rng.random((count, len(task.names))) < np.linspace(0.5, 0.05, len(task.names))).astype(np.float64)
+        for _ in SEEDS:
+            odds = 1 / (1 + np.exp(-3 * (present - 0.6) - rng.normal(0, 1, present.shape)))
+            seeds.append(Predictions(ids, videos, odds, present, shares=shares))
+        return seeds
     truth = rng.integers(0, len(task.names), count)
     for _ in SEEDS:
         logits = 2.5 * np.eye(len(task.names))[truth] + rng.normal(0, 1.2, (count, len(task.names)))
@@ -66,7 +73,7 @@ def _metrics(task: Task, splits: dict[str, list[Predictions]]) -> dict:
     constant = {}
     for split, seeds in splits.items():
         shape = seeds[0].prediction.shape
-        flat = np.full(shape, 0.2) if task.kind == "regression" else np.eye(shape[1])[np.zeros(shape[0], int)]
+        flat = np.eye(shape[1])[np.zeros(shape[0], int)] if task.kind == "classes" else np.full(shape, 0.2)
         one = Predictions(seeds[0].ids, seeds[0].videos, flat, seeds[0].truth)
         constant[split] = metrics_table(task, [one], resamples=50)
     metrics = {split: metrics_table(task, seeds, resamples=50) for split, seeds in splits.items()}
@@ -83,7 +90,8 @@ def _metrics(task: Task, splits: dict[str, list[Predictions]]) -> dict:
 
 
 def _entry(mean: float | None) -> dict:
-    return {"mean": mean, "std": None if mean is None else 0.012, "per_seed": [mean] * len(SEEDS)}
+    ends = None if mean is None else [mean - 0.03, mean + 0.02]
+    return {"mean": mean, "std": None if mean is None else 0.012, "ci95": ends, "per_seed": [mean] * len(SEEDS)}
 
 
 def _rows(task: Task, splits: dict[str, list[Predictions]]) -> list[dict]:
@@ -97,6 +105,9 @@ def _rows(task: Task, splits: dict[str, list[Predictions]]) -> list[dict]:
                 if task.kind == "regression":
                     value = float(p.prediction[i])
                     row |= {"truth": p.truth[i], "prediction": value, "low": value - half, "high": value + half}
+                elif task.kind == "multilabel":
+                    row |= {"truth": _joined(task, p.truth[i]), "prediction": _joined(task, p.prediction[i])}
+                    row |= {f"prob_{name}": p.prediction[i, c] for c, name in enumerate(task.names)}
                 else:
                     row |= {
                         "truth": task.names[int(p.truth[i])],
@@ -105,6 +116,10 @@ def _rows(task: Task, splits: dict[str, list[Predictions]]) -> list[dict]:
                     row |= {f"prob_{name}": p.prediction[i, c] for c, name in enumerate(task.names)}
                 rows.append(row | {f"share_{m}": float(share[i]) for m, share in p.shares.items()})
     return rows
+
+
+def _joined(task: Task, values: np.ndarray) -> str:
+    return "|".join(name for name, value in zip(task.names, values, strict=True) if value >= 0.5)
 
 
 def _history(rng: np.random.Generator) -> list[dict]:
@@ -180,7 +195,7 @@ def _maps(task: Task, rng: np.random.Generator) -> list[dict]:
 
 def _write_embeddings(path: Path, p: Predictions, task: Task, rng: np.random.Generator) -> None:
     arrays = {"truth": p.truth}
-    signal = p.truth if task.kind == "regression" else np.eye(len(task.names))[p.truth.astype(int)]
+    signal = np.eye(len(task.names))[p.truth.astype(int)] if task.kind == "classes" else p.truth
     basis = rng.normal(0, 1, (signal.reshape(len(p), -1).shape[1], 16))
     for modality in MODALITIES:
         noise = rng.normal(0, 1, (len(p), 16))

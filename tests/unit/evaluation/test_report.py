@@ -10,12 +10,12 @@ from html.parser import HTMLParser
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from fake_run import EMOTIONS, SCORES, SENTENCES, make_run
+from fake_run import EMOTIONS, FEELINGS, SCORES, SENTENCES, make_run
 from plotly.offline import get_plotlyjs
 
 from mecam.errors import TrainingError
 from mecam.evaluation.report import figures as drawing
-from mecam.evaluation.report import write_report
+from mecam.evaluation.report import planes, write_report
 from mecam.evaluation.report.record import RunRecord
 from mecam.types import Task
 
@@ -175,8 +175,12 @@ def test_worst_utterances_come_first_with_their_text(run, page):
     assert given.ids[worst] in hard
     first = min(hard.index(name) for name in given.ids if name in hard)
     assert hard.index(given.ids[worst]) == first
-    assert hard.count("predicted") == 10
-    assert "Least certain" not in page.text  # all intervals are equally wide
+    assert hard.index("Least certain") > hard.index(given.ids[worst])
+    assert hard.count("predicted") == 20
+    assert "how far the seeds disagree" in hard  # all intervals are equally wide
+    doubtful = given.ids[int(np.argmax(given.scores.std(axis=0)))]
+    least = hard[hard.index("Least certain") :]
+    assert least.index(doubtful) == min(least.index(name) for name in given.ids if name in least)
     assert any(sentence and sentence in hard for sentence in SENTENCES)
 
 
@@ -200,16 +204,16 @@ def test_filter_maps_show_words_and_the_true_place_in_time(source):
     words = re.findall(r'<span class="word( injected)?" style="--kept:([\d.]+)" title="[^"]*">([^<]*)</span>', source)
     assert [label for _, _, label in words[:5]] == ["I", "really", "loved", "the", "acting"]
     assert [bool(mark) for mark, _, _ in words[:5]] == [False, False, False, True, True]
-    assert float(words[3][1]) == 0.1
-    strip = re.search(r'<div class="strip"><span>audio</span>(.*?)</div>', source).group(1)
-    assert 'viewBox="0 0 300 1"' in strip
-    assert '<rect x="60" width="60" height="1" class="injected"' in strip
+    assert float(words[3][1]) < 0.2
+    strip = re.search(r'<div class="strip"><span>audio .*?</span>(<svg.*?)</div>', source).group(1)
+    injected = re.search(r'<rect x="(\d+)" width="(\d+)" height="1" class="injected"', strip)
+    assert [int(injected[1]), int(injected[2])] == [200, 200]  # rows 60 to 120 of 300, in thousandths
     cells = re.findall(r'x="(\d+)" width="(\d+)" height="1" style="--kept:([\d.]+)"', strip)
-    assert sum(int(width) for _, width, _ in cells) == 300
+    assert sum(int(width) for _, width, _ in cells) == 1000
     for start, width, kept in cells:
-        if int(start) >= 60 and int(start) + int(width) <= 120:
+        if int(start) >= 200 and int(start) + int(width) <= 400:
             assert float(kept) < 0.5
-        elif int(start) + int(width) <= 60 or int(start) >= 120:
+        elif int(start) + int(width) <= 200 or int(start) >= 400:
             assert float(kept) > 0.5
 
 
@@ -267,26 +271,46 @@ def test_what_is_absent_is_left_out(tmp_path):
         writer.writerows(rows)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
     assert page.sections == ["results", "training", "answers", "hard", "made"]
+    assert "Least certain" not in page.text  # one seed, no interval: nothing tells
     assert "None" not in page.text
     assert "nan" not in page.text.split()
 
 
-def test_several_labels_make_a_report_without_scores_of_one(tmp_path):
-    folder = make_run(tmp_path / "run", EMOTIONS)
-    environment = json.loads((folder / "environment.json").read_text())
-    environment["data"]["task"]["kind"] = "multilabel"
-    (folder / "environment.json").write_text(json.dumps(environment))
-    (folder / "embeddings.npz").unlink()
-    with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    rows[0]["truth"] = ""  # none of the emotions
-    rows[1]["truth"] = "calm|sad"
-    with (folder / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-    page = Page(write_report(folder).read_text(encoding="utf-8"))
-    assert page.sections == ["results", "training", "shares", "filter", "maps", "made"]
+@pytest.fixture(scope="module")
+def several(tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "labels", FEELINGS)
+
+
+@pytest.fixture(scope="module")
+def feelings(several):
+    return Page(write_report(several).read_text(encoding="utf-8"))
+
+
+def test_several_labels_have_every_section_too(feelings):
+    assert feelings.sections == SECTIONS
+    for words in ("wa_mean", "Labels given where a label is true", "calibration error", "true labels", "AUROC"):
+        assert words in feelings.text
+
+
+def test_several_labels_are_counted_one_by_one(several, feelings):
+    record = RunRecord.read(several)
+    given = record.answers["test"]
+    truth = given.label_matrix(FEELINGS)
+    said = given.scores.mean(axis=0) >= 0.5
+    for i, name in enumerate(FEELINGS.names):
+        hits, true, told = (truth & said)[:, i].sum(), truth[:, i].sum(), said[:, i].sum()
+        assert f"{name} {true} {told} {100 * hits / told:.1f} % {100 * hits / true:.1f} %" in feelings.text
+    matrix = next(spec for spec in feelings.specs if spec["data"][0]["type"] == "heatmap")["data"][0]
+    both = (truth[:, 0] & said[:, 1]).sum()
+    assert matrix["text"][0][1] == str(both)
+    assert matrix["z"][0][1] == pytest.approx(both / truth[:, 0].sum(), abs=1e-4)
+
+
+def test_an_utterance_without_any_label_is_drawn_and_named(several, feelings):
+    truth = RunRecord.read(several).answers["test"].label_matrix(FEELINGS)
+    names = {trace["name"] for spec in feelings.specs for trace in spec["data"] if "legendgroup" in trace}
+    assert (~truth.any(axis=1)).any()
+    assert {"none", "several"} <= names
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv"])
@@ -328,10 +352,10 @@ def test_plane_finds_the_plane_and_points_its_axes_to_the_truth():
     truth = rng.uniform(-3, 3, 400)
     basis, _ = np.linalg.qr(rng.normal(size=(10, 2)))
     flat = np.column_stack([-truth, rng.normal(0, 0.5, 400)])
-    points = drawing.plane(flat @ basis.T + 4, truth)
+    points = planes.project(flat @ basis.T + 4, truth)
     assert np.corrcoef(points[:, 0], truth)[0, 1] > 0.99
     assert np.linalg.norm(points) == pytest.approx(np.linalg.norm(flat - flat.mean(axis=0)))
-    assert drawing.plane(np.ones((5, 1)), truth[:5]).shape == (5, 2)
+    assert planes.project(np.ones((5, 1)), truth[:5]).shape == (5, 2)
 
 
 def test_utterances_without_a_modality_are_not_drawn_in_its_picture(tmp_path):
@@ -342,8 +366,14 @@ def test_utterances_without_a_modality_are_not_drawn_in_its_picture(tmp_path):
     arrays["before_vision"][:], arrays["after_vision"][:] = 0, 0
     np.savez(folder / "embeddings.npz", **arrays)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
-    shown = [len(spec["data"][0]["x"]) for spec in page.specs if "showticklabels" in spec["layout"]["xaxis"]]
-    assert shown == [120, 120, 113, 113]
+    picture = next(spec for spec in page.specs if "coloraxis" in spec["layout"])
+    assert [len(trace["x"]) for trace in picture["data"]] == [120, 120, 113, 113]
+    assert [note["text"] for note in picture["layout"]["annotations"]] == [
+        "text, before",
+        "text, after",
+        "audio, before",
+        "audio, after",
+    ]
 
 
 def test_many_utterances_are_thinned_and_it_is_said():
@@ -368,3 +398,102 @@ def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
 def test_a_range_of_its_own_is_drawn_in_it(tmp_path):
     folder = make_run(tmp_path / "run", Task("regression", 1.0, 5.0))
     assert "answers" in Page(write_report(folder).read_text(encoding="utf-8")).sections
+
+
+def test_before_and_after_are_one_picture_with_one_legend(page, emotions, run):
+    def picture(specs):
+        return next(spec for spec in specs if "yaxis6" in spec["layout"])
+
+    scores = picture(page.specs)
+    with np.load(run / "embeddings.npz") as file:
+        truth = file["truth"]
+    assert len(scores["data"]) == 6
+    for trace in scores["data"]:
+        np.testing.assert_allclose(trace["marker"]["color"], truth, atol=1e-4)  # the same utterances, in order
+        assert trace["marker"]["coloraxis"] == "coloraxis"
+    legend = [trace["name"] for trace in picture(emotions.specs)["data"] if trace["showlegend"]]
+    assert sorted(legend) == sorted(EMOTIONS.names)
+
+
+def test_neighbours_agree_where_the_embedding_follows_the_truth():
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-3, 3, 300)
+    follows = truth[:, None] * rng.normal(0, 1, (1, 8)) + rng.normal(0, 0.3, (300, 8))
+    assert planes.neighbours_agree(follows, truth, SCORES) > 0.95
+    assert abs(planes.neighbours_agree(rng.normal(0, 1, (300, 8)), truth, SCORES)) < 0.3
+    classes = rng.integers(0, 8, 300).astype(float)
+    apart = np.eye(8)[classes.astype(int)] + rng.normal(0, 0.05, (300, 8))
+    assert planes.neighbours_agree(apart, classes, EMOTIONS) == 1
+    assert planes.neighbours_agree(follows[:8], truth[:8], SCORES) is None
+
+
+def test_tsne_keeps_groups_together():
+    rng = np.random.default_rng(0)
+    groups = np.repeat([0.0, 1.0, 2.0], 30)
+    points = planes.project(10 * np.eye(6)[groups.astype(int)] + rng.normal(0, 0.1, (90, 6)), groups, "tsne")
+    assert planes.neighbours_agree(points, groups, Task("classes", names=("a", "b", "c"))) == 1
+
+
+def test_the_table_of_intervals_is_conformal_prediction(run, page):
+    record = RunRecord.read(run)
+    valid, test = record.answers["valid"], record.answers["test"]
+    halves, rates = [], []
+    for on_valid, on_test in zip(valid.scores, test.scores, strict=True):
+        errors = np.sort(np.abs(on_valid - valid.truth))
+        halves.append(errors[int(np.ceil(61 * 0.8)) - 1])
+        rates.append((np.abs(on_test - test.truth) <= halves[-1]).mean())
+    assert f"80 % ± {np.mean(halves):.2f} {100 * np.mean(rates):.1f} %" in page.text
+    assert "99 % too few to say" in page.text  # 60 utterances cannot promise 99 %
+
+
+def test_the_calibration_error_of_a_liar_is_what_it_lies():
+    from mecam.evaluation.report.calibration import _error
+
+    assert _error(np.full(100, 0.9), np.r_[np.ones(60), np.zeros(40)]) == pytest.approx(0.3)
+    assert _error(np.array([0.25, 0.25, 0.25, 0.25]), np.array([1.0, 0, 0, 0])) == pytest.approx(0)
+
+
+def test_the_filter_table_holds_its_intervals(page):
+    text = page.text[page.text.index("Does the filter find") :]
+    assert "0.93 ± 0.01 0.90 to 0.95" in text
+
+
+COMPARISON = {
+    "split": "test",
+    "baseline": "text <only>",
+    "rows": [
+        {
+            "name": name,
+            "note": "",
+            "scores": {
+                metric: {
+                    "mean": mean,
+                    "std": 0.01,
+                    "ci95": [mean - 0.05, mean + 0.05],
+                    "per_seed": [mean - 0.01, mean + 0.01],
+                    "best": best,
+                    "tied": False,
+                    "against_baseline": {"value": mean - 0.8, "ci95": None, "p_value": 0.01, "p_holm": 0.02}
+                    if best
+                    else None,
+                }
+                for metric in ("mae", "corr", "acc7")
+            },
+        }
+        for name, mean, best in (("mecam", 0.7, True), ("text <only>", 0.8, False))
+    ],
+}
+
+
+def test_other_runs_stand_beside_where_a_comparison_lies_in_the_folder_or_is_given(tmp_path):
+    folder = make_run(tmp_path / "run")
+    given = Page(write_report(folder, comparison=COMPARISON).read_text(encoding="utf-8"))
+    assert given.sections == [SECTIONS[0], "beside", *SECTIONS[1:]]
+    text = given.text[given.text.index("Beside others") :]
+    assert "mecam 0.700 ± 0.010 0.650 to 0.750 Δ −0.100, p 0.020*" in text
+    assert "text <only> 0.800" in text
+    assert Page(write_report(folder).read_text(encoding="utf-8")).sections == SECTIONS
+    (folder / "comparison.json").write_text(json.dumps(COMPARISON), encoding="utf-8")
+    lying = Page(write_report(folder).read_text(encoding="utf-8"))
+    assert lying.sections == given.sections
+    assert lying.text == given.text

@@ -15,15 +15,19 @@ from mecam.evaluation.sums import Array
 from mecam.types import Task
 
 __all__ = [
+    "CLASS_COLOURS",
+    "DIVERGING",
     "Figure",
+    "axis",
+    "bars",
+    "compose",
     "confusion",
     "curves",
-    "embedding",
     "forest",
     "histogram",
-    "plane",
     "predicted_against_true",
     "reliability",
+    "residuals",
     "shares",
     "thinned",
     "thinning",
@@ -51,9 +55,9 @@ def curves(history: Sequence[Mapping[str, float | None]], columns: Mapping[str, 
         lines = _lines(history, column, label, colours[place % len(colours)])
         data += [{**line, "showlegend": number == 0} for number, line in enumerate(lines)]
     last = max((row["epoch"] or 0 for row in history), default=0)
-    x = _axis("epoch", dtick=1 if last <= 10 else None, nticks=6 if last > 10 else None)
+    x = axis("epoch", dtick=1 if last <= 10 else None, nticks=6 if last > 10 else None)
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
-    return _figure(data, x, _axis("", nticks=5), height=230, showlegend=len(columns) > 1, legend=legend)
+    return compose(data, x, axis("", nticks=5), height=230, showlegend=len(columns) > 1, legend=legend)
 
 
 def _lines(
@@ -108,7 +112,40 @@ def predicted_against_true(truth: Array, prediction: Array, task: Task, half_wid
             "hovertemplate": "true %{x:.2f}, predicted %{y:.2f}<extra></extra>",
         }
     )
-    return _figure(data, _axis("true"), _axis("predicted"))
+    return compose(data, axis("true"), axis("predicted"))
+
+
+def residuals(truth: Array, error: Array, steps: Sequence[tuple[float, float]]) -> Figure:
+    """What is left (prediction − truth) against the truth, and its mean along the truth.
+
+    Args:
+        truth: N scores.
+        error: N, prediction − truth.
+        steps: (true score, mean error around it), from low to high.
+    """
+    shown = thinned(len(truth))
+    data = [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "utterance",
+            "x": np.round(truth[shown], 4).tolist(),
+            "y": np.round(error[shown], 4).tolist(),
+            "marker": {"color": "var(--accent)", "size": 6, "opacity": 0.3},
+            "hovertemplate": "true %{x:.2f}, off by %{y:.2f}<extra></extra>",
+        },
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": "mean",
+            "x": [round(at, 4) for at, _ in steps],
+            "y": [round(mean, 4) for _, mean in steps],
+            "line": {"color": "var(--mark)", "width": 2},
+            "marker": {"color": "var(--mark)", "size": 6},
+            "hovertemplate": "around %{x:.2f}: mean %{y:.2f}<extra></extra>",
+        },
+    ]
+    return compose(data, axis("true"), axis("predicted − true", zeroline=True, zerolinecolor="var(--ink)"))
 
 
 def histogram(values: Array, title: str) -> Figure:
@@ -133,13 +170,35 @@ def histogram(values: Array, title: str) -> Figure:
         "y1": 1,
         "line": {"color": "var(--ink)", "width": 1},
     }
-    return _figure(data, _axis(title), _axis("utterances", rangemode="tozero"), shapes=[zero])
+    return compose(data, axis(title), axis("utterances", rangemode="tozero"), shapes=[zero])
 
 
-def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
-    """Counts in cells that are shaded by their share of the true class."""
-    totals = counts.sum(axis=1, keepdims=True)
-    share = counts / np.maximum(totals, 1)
+def bars(centres: Sequence[float], counts: Sequence[int], titles: tuple[str, str]) -> Figure:
+    """Counts over shares from 0 to 1, in bins of equal width."""
+    data = [
+        {
+            "type": "bar",
+            "x": list(centres),
+            "y": list(counts),
+            "width": 0.92 / len(centres),
+            "marker": {"color": "var(--accent)", "opacity": 0.7},
+            "hovertemplate": "around %{x:.0%}: %{y}<extra></extra>",
+        }
+    ]
+    x = axis(titles[0], range=[0, 1.02], tickformat=".0%", showgrid=False)
+    return compose(data, x, axis(titles[1], rangemode="tozero"))
+
+
+def confusion(counts: NDArray[np.int64], names: Sequence[str], totals: NDArray[np.int64] | None = None) -> Figure:
+    """Counts in cells that are shaded by their share of the true class.
+
+    Args:
+        counts: C × C; row = truth, column = prediction.
+        names: C classes.
+        totals: C, how often each class is true, where that is not the row's sum.
+    """
+    of_class = counts.sum(axis=1) if totals is None else totals
+    share = counts / np.maximum(of_class[:, None], 1)
     labels = [html.escape(name) for name in names]
     data = [
         {
@@ -158,8 +217,8 @@ def confusion(counts: NDArray[np.int64], names: Sequence[str]) -> Figure:
             "hovertemplate": "true %{y}, predicted %{x}: %{z:.0%} of the true<extra></extra>",
         }
     ]
-    x, y = _axis("predicted", type="category", showgrid=False), _axis("true", type="category", showgrid=False)
-    return _figure(data, x, {**y, "autorange": "reversed"}, height=max(320, 42 * len(names) + 90))
+    x, y = axis("predicted", type="category", showgrid=False), axis("true", type="category", showgrid=False)
+    return compose(data, x, {**y, "autorange": "reversed"}, height=max(320, 42 * len(names) + 90))
 
 
 def reliability(promised: Sequence[float], kept: Sequence[float | None], titles: tuple[str, str]) -> Figure:
@@ -183,10 +242,10 @@ def reliability(promised: Sequence[float], kept: Sequence[float | None], titles:
             "hovertemplate": "%{x:.0%} → %{y:.1%}<extra></extra>",
         },
     ]
-    return _figure(
+    return compose(
         data,
-        _axis(titles[0], range=[0, 1.02], tickformat=".0%"),
-        _axis(titles[1], range=[0, 1.02], tickformat=".0%"),
+        axis(titles[0], range=[0, 1.02], tickformat=".0%"),
+        axis(titles[1], range=[0, 1.02], tickformat=".0%"),
     )
 
 
@@ -205,10 +264,10 @@ def shares(values: Mapping[str, Array]) -> Figure:
         }
         for name, share in values.items()
     ]
-    figure = _figure(
+    figure = compose(
         data,
-        _axis("share of the prediction", range=[0, 1], tickformat=".0%"),
-        _axis("", autorange="reversed", showgrid=False),
+        axis("share of the prediction", range=[0, 1], tickformat=".0%"),
+        axis("", autorange="reversed", showgrid=False),
         height=80 + 60 * len(values),
     )
     return figure
@@ -266,54 +325,13 @@ def forest(
     ]
     dashed = {"color": "var(--muted)", "width": 1, "dash": "dot"}
     rule = {"type": "line", "x0": line, "x1": line, "yref": "paper", "y0": 0, "y1": 1, "line": dashed}
-    return _figure(
+    return compose(
         data,
-        _axis(title, nticks=6, tickformat=".0%" if percent else None),
-        _axis("", type="category", autorange="reversed", categoryarray=names, showgrid=False),
+        axis(title, nticks=6, tickformat=".0%" if percent else None),
+        axis("", type="category", autorange="reversed", categoryarray=names, showgrid=False),
         height=90 + 30 * len(shown),
         shapes=[] if line is None else [rule],
     )
-
-
-def plane(embeddings: Array, truth: Array) -> Array:
-    """Project N × D embeddings on their first two principal axes: N × 2.
-
-    The first axis points to where the truth grows, so that pictures of different runs can be compared.
-    """
-    centred = embeddings - embeddings.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    flat = np.zeros((len(centred), 2))
-    flat[:, : min(2, len(axes))] = centred @ axes[:2].T
-    for axis in (0, 1):
-        if np.dot(flat[:, axis], truth - truth.mean()) < 0:
-            flat[:, axis] *= -1
-    return flat
-
-
-def embedding(points: Array, truth: Array, task: Task) -> Figure:
-    """Utterances in two dimensions (N × 2), coloured by their truth (N)."""
-    shown = thinned(len(points))
-    marker: dict[str, Any] = {"size": 5, "opacity": 0.75}
-    if task.kind == "regression":
-        marker |= {"color": truth[shown].tolist(), "colorscale": DIVERGING, "cmin": task.low, "cmax": task.high}
-        text = [f"{value:.2f}" for value in truth[shown]]
-    else:
-        marker["color"] = [f"var(--class{int(value) % CLASS_COLOURS})" for value in truth[shown]]
-        text = [html.escape(task.names[int(value)]) for value in truth[shown]]
-    data = [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": np.round(points[shown, 0], 4).tolist(),
-            "y": np.round(points[shown, 1], 4).tolist(),
-            "marker": marker,
-            "text": text,
-            "hovertemplate": "true %{text}<extra></extra>",
-        }
-    ]
-    hidden = {"showticklabels": False, "zeroline": False, "showgrid": False, "showline": True, "mirror": True}
-    margin = {"l": 2, "r": 2, "t": 2, "b": 2}
-    return _figure(data, _axis("", **hidden), _axis("", **hidden), height=190, margin=margin)
 
 
 def thinned(count: int) -> NDArray[np.int64]:
@@ -329,7 +347,8 @@ def thinning(count: int) -> str:
     return "" if kept == count else f" {kept} of {count} utterances are drawn."
 
 
-def _axis(title: str, **options: Any) -> dict[str, Any]:
+def axis(title: str, **options: Any) -> dict[str, Any]:
+    """A Plotly axis in the style of the page; an option that is None is left out."""
     return {
         "title": {"text": title, "standoff": 8},
         "gridcolor": "var(--line)",
@@ -342,7 +361,8 @@ def _axis(title: str, **options: Any) -> dict[str, Any]:
     }
 
 
-def _figure(data: Sequence[Any], x: dict[str, Any], y: dict[str, Any], *, height: int = 320, **layout: Any) -> Figure:
+def compose(data: Sequence[Any], x: dict[str, Any], y: dict[str, Any], *, height: int = 320, **layout: Any) -> Figure:
+    """Traces and axes in the style of the page: a whole figure."""
     return {
         "data": list(data),
         "layout": {

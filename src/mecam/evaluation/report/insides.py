@@ -10,8 +10,8 @@ import numpy as np
 
 from mecam.evaluation.filter_score import ALL_KINDS
 from mecam.evaluation.metrics import metrics_for
-from mecam.evaluation.report import figures
-from mecam.evaluation.report.markup import definitions, details, escape, figure, plain, table, titled
+from mecam.evaluation.report import figures, planes
+from mecam.evaluation.report.markup import definitions, details, escape, figure, percent, plain, table, titled
 from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.sums import Array
@@ -78,8 +78,8 @@ def filter_score(run: RunRecord) -> str:
     rows = [[escape(kind), *(_shaded(row.get(kind)) for row in found.values())] for kind in kinds]
     note = (
         '<p class="note">Negative information was put into this data at known places. The figure is the chance that a '
-        "place with it was kept less than a place without: 0.5 is guessing, 1 is perfect. Mean ± standard deviation "
-        "over seeds.</p>"
+        "place with it was kept less than a place without (AUROC): 0.5 is guessing, 1 is perfect. Mean ± standard "
+        "deviation over seeds; below it the 95 % interval over other recordings (bootstrap).</p>"
     )
     head = ["kind", *map(escape, found)]
     return titled("Does the filter find what was put in?", note, table(head, rows, css="shades"))
@@ -89,30 +89,57 @@ def embeddings(run: RunRecord) -> str:
     """The utterances before and after the filter, in two dimensions."""
     stored, truth = run.embeddings, run.embeddings.get("truth")
     names = [key.removeprefix("before_") for key in stored if key.startswith("before_")]
-    names = [name for name in names if f"after_{name}" in stored]
-    if not names or truth is None or truth.ndim != 1:
+    if truth is None:
         return ""
-    pairs = [_before_and_after(name, run) for name in names]
-    note = (
-        '<p class="note">Each dot is an utterance on the first two principal axes of its embedding, coloured by its '
-        f"truth; first seed.{figures.thinning(len(truth))}</p>"
-    )
-    return titled("Before and after the filter", note, _legend(run), f'<div class="grid">{"".join(pairs)}</div>')
+    panels: dict[str, tuple[Array, Array]] = {}
+    truths: dict[str, Array] = {}
+    told = []
+    for name in names:
+        if f"after_{name}" not in stored or (present := stored[f"before_{name}"].any(axis=1)).sum() < MIN_DOTS:
+            continue  # an absent modality is all zeros
+        sides = [stored[f"{when}_{name}"][present].astype(np.float64) for when in ("before", "after")]
+        truths[name] = truth[present].astype(np.float64)
+        direction = truths[name] if truth.ndim == 1 else truths[name].sum(axis=1)
+        before, after = (planes.project(side, direction, run.projection) for side in sides)
+        panels[name] = (before, after)
+        told += _agreement(name, sides, truths[name], run)
+    if not panels:
+        return ""
+    spec = planes.before_and_after(panels, truths, run.task)
+    drawn = figures.thinning(max(len(one) for one in truths.values()))
+    caption = f"<b>The utterances before and after the filter</b>, {AXES[run.projection]}; first seed.{drawn}"
+    picture = figure(spec, caption, label="Embeddings before and after the filter")
+    return titled("Before and after the filter", picture, _agreements(told, run))
 
 
-def _before_and_after(modality: str, run: RunRecord) -> str:
-    """Two pictures of one modality, over the utterances that have it (an absent one is all zeros)."""
-    present = run.embeddings[f"before_{modality}"].any(axis=1)
-    if present.sum() < 3:
+MIN_DOTS = 3
+"""Fewer utterances make no picture."""
+
+AXES = {
+    "pca": "each on the first two principal axes of its embedding",
+    "tsne": "each placed by t-SNE, which keeps neighbours together; distances between clouds mean nothing",
+}
+
+
+def _agreement(name: str, sides: Sequence[Array], truth: Array, run: RunRecord) -> list[list[str]]:
+    """The row of a modality in the table of neighbours; none for several labels."""
+    if truth.ndim != 1:
+        return []
+    before, after = (planes.neighbours_agree(side, truth, run.task) for side in sides)
+    if run.task.kind == "regression":
+        return [[escape(name), plain(before, 2), plain(after, 2)]]
+    return [[escape(name), percent(before), percent(after)]]
+
+
+def _agreements(rows: Sequence[Sequence[str]], run: RunRecord) -> str:
+    if not rows:
         return ""
-    truth = run.embeddings["truth"][present].astype(np.float64)
-    halves = []
-    for when in ("before", "after"):
-        points = figures.plane(run.embeddings[f"{when}_{modality}"][present].astype(np.float64), truth)
-        caption = f"<b>{escape(modality)}</b>, {when} the filter{_explained(points, truth, run)}"
-        spec = figures.embedding(points, truth, run.task)
-        halves.append(figure(spec, caption, label=f"{modality} embeddings {when} the filter"))
-    return f'<div class="halves">{"".join(halves)}</div>'
+    what = {
+        "regression": "the correlation of each score with the mean score of the ten utterances nearest to it",
+        "classes": "the share of utterances whose ten nearest neighbours are mostly of their own class",
+    }[run.task.kind]
+    note = f'<p class="note">In the full space, not the picture: {what}.</p>'
+    return f'<div class="narrow">{table(["neighbours agree", "before", "after"], rows, numbers=2)}</div>{note}'
 
 
 def made(run: RunRecord) -> str:
@@ -135,31 +162,11 @@ def made(run: RunRecord) -> str:
 def _shaded(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return '<td class="muted" style="--shade:0"></td>'
-    mean = entry["mean"]
+    mean, ends = entry["mean"], entry.get("ci95")
     shade = 0.0 if mean is None else min(max(2 * mean - 1, 0.0), 1.0)
-    spread = "" if entry.get("std") is None else f"± {plain(entry['std'], 2)}"
-    return f'<td style="--shade:{shade:.2f}">{plain(mean, 2)}<small>{spread}</small></td>'
-
-
-def _explained(points: Array, truth: Array, run: RunRecord) -> str:
-    """How much of the score's variance the two axes explain by a straight fit."""
-    if run.task.kind != "regression" or np.ptp(truth) == 0:
-        return ""
-    design = np.column_stack([np.ones(len(points)), points])
-    residual = truth - design @ np.linalg.lstsq(design, truth, rcond=None)[0]
-    return f": explains {100 * (1 - residual.var() / truth.var()):.0f} % of the score"
-
-
-def _legend(run: RunRecord) -> str:
-    if run.task.kind == "regression":
-        ramp = "linear-gradient(90deg, var(--negative), var(--neutral), var(--positive))"
-        text = f'{plain(run.task.low, 0)}<span class="ramp" style="background:{ramp}"></span>{plain(run.task.high, 0)}'
-        return f'<div class="legend"><span>truth: {text}</span></div>'
-    dots = ""
-    for index, name in enumerate(run.task.names):
-        colour = f"background:var(--class{index % figures.CLASS_COLOURS})"
-        dots += f'<span><span class="dot" style="{colour}"></span>{escape(name)}</span>'
-    return f'<div class="legend">{dots}</div>'
+    spread = "" if entry.get("std") is None else f" <small>± {plain(entry['std'], 2)}</small>"
+    below = f"<small>{plain(ends[0], 2)} to {plain(ends[1], 2)}</small>" if ends else ""
+    return f'<td style="--shade:{shade:.2f}"><span class="nowrap">{plain(mean, 2)}{spread}</span>{below}</td>'
 
 
 def _fact(key: str, fact: Any) -> str:

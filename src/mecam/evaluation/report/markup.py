@@ -8,7 +8,19 @@ from collections.abc import Sequence
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.report.figures import Figure
 
-__all__ = ["definitions", "details", "escape", "figure", "interval", "plain", "spread", "table", "titled", "value"]
+__all__ = [
+    "definitions",
+    "details",
+    "escape",
+    "figure",
+    "interval",
+    "percent",
+    "plain",
+    "spread",
+    "table",
+    "titled",
+    "value",
+]
 
 UNDEFINED = "—"
 
@@ -68,11 +80,14 @@ def plain(number: float | None, digits: int = 3) -> str:
     return f"{number:.{digits}f}".replace("-", "−")
 
 
+def percent(share: float | None) -> str:
+    """A share as a percentage with one digit; a dash where it is undefined."""
+    return plain(share) if share is None else f"{100 * share:.1f} %"
+
+
 def value(number: float | None, metric: Metric | None) -> str:
     """A metric's value: a fraction as a percentage, anything else with three digits."""
-    if number is None or metric is None or not metric.fraction:
-        return plain(number)
-    return f"{100 * number:.1f} %"
+    return percent(number) if metric is not None and metric.fraction else plain(number)
 
 
 def spread(number: float | None, metric: Metric | None) -> str:

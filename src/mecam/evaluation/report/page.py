@@ -3,28 +3,32 @@
 import base64
 import gzip
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any, Literal
 
 from plotly.offline import get_plotlyjs
 
 from mecam.errors import TrainingError
-from mecam.evaluation.report import cases, insides, scores
+from mecam.evaluation.report import answers, beside, calibration, cases, insides, maps, scores
 from mecam.evaluation.report.markup import escape
 from mecam.evaluation.report.record import RunRecord
+from mecam.version import __version__
 
 __all__ = ["document", "write_page", "write_report"]
 
 SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
     ("results", "Results", scores.results),
+    ("beside", "Beside others", beside.beside),
     ("training", "Training", insides.training),
-    ("answers", "Predictions", scores.answers),
-    ("calibration", "Calibration", scores.calibration),
+    ("answers", "Predictions", answers.answers),
+    ("calibration", "Calibration", calibration.calibration),
     ("shares", "Modalities", insides.shares),
     ("filter", "Filter", insides.filter_score),
-    ("maps", "Filter maps", cases.filter_maps),
+    ("maps", "Filter maps", maps.filter_maps),
     ("embeddings", "Embeddings", insides.embeddings),
     ("hard", "Hard utterances", cases.hard),
     ("made", "How it was made", insides.made),
@@ -35,19 +39,25 @@ SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 
-def write_report(run: Path) -> Path:
+def write_report(
+    run: Path, *, comparison: Mapping[str, Any] | None = None, projection: Literal["pca", "tsne"] = "pca"
+) -> Path:
     """Write the report of a finished run into its folder.
 
     Reads `config.yaml`, `environment.json`, `metrics.json`, `history.csv` and `predictions.csv`, and where
-    they exist `filter_maps.json` and `embeddings.npz`; nothing outside the folder.
+    they exist `filter_maps.json`, `embeddings.npz` and `comparison.json`; nothing outside the folder.
 
     Args:
         run: the run folder.
+        comparison: this run beside others, as `Standings.to_json` gives it; None takes `comparison.json`.
+        projection: how embeddings are drawn: `pca`, or `tsne` as papers do (seconds for each thousand utterances).
 
     Returns: the path of `report.html`, about 2 MB, nearly all of it Plotly's script.
     Raises: TrainingError if a file is missing or damaged, or the folder cannot be written to.
     """
-    record = RunRecord.read(run)
+    record = replace(RunRecord.read(run), projection=projection)
+    if comparison is not None:
+        record = replace(record, comparison=comparison)
     written = [(key, name, write(record)) for key, name, write in SECTIONS]
     title = f"{record.name} on {record.data.get('name', 'data')}"
     return write_page(run / "report.html", document(title, scores.headline(record), written))
@@ -81,6 +91,7 @@ def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) 
 <main>
 {"".join(f'<section id="{key}">{content}</section>' for key, _, content in present)}</main>
 <noscript><p class="note">The figures need JavaScript; tables, texts and filter maps do not.</p></noscript>
+<footer><p class="note">{_imprint()}</p></footer>
 <script type="text/plain" id="plotly">{_plotly()}</script>
 <script>
 {_asset("figures.js")}</script>
@@ -101,6 +112,11 @@ def write_page(path: Path, page: str) -> Path:
     except OSError as error:
         raise TrainingError(f"the report cannot be written: {error.strerror}", where=str(path)) from error
     return path
+
+
+def _imprint() -> str:
+    size = len(_plotly()) / 1e6
+    return f"mecam {__version__}. This file is complete and loads nothing; {size:.1f} MB of it are Plotly's script."
 
 
 @cache

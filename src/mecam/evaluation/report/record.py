@@ -9,10 +9,10 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Answers:
         low: N, lower ends of the intervals, mean over seeds; None where there are none.
         high: N, upper ends.
         shares: modality → N, mean over seeds.
+        videos: N recordings that the utterances were cut from.
     """
 
     ids: tuple[str, ...]
@@ -50,6 +51,13 @@ class Answers:
     low: Array | None
     high: Array | None
     shares: Mapping[Modality, Array]
+    videos: tuple[str, ...] = ()
+
+    def label_matrix(self, task: Task) -> NDArray[np.bool_]:
+        """The truth of a task of several labels: N × C, True where the label is present."""
+        assert self.truth is not None
+        given = [set(str(names).split("|")) for names in self.truth]
+        return np.array([[name in names for name in task.names] for names in given], np.bool_)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,8 @@ class RunRecord:
         rows: of `predictions.csv`, as they are.
         filter_maps: what was kept of a few utterances.
         embeddings: `before_<modality>`, `after_<modality>`, `truth`.
+        comparison: this run beside others, as `mecam compare` writes it into `comparison.json`; {} where there is none.
+        projection: how embeddings are drawn, `pca` or `tsne`.
     """
 
     folder: Path
@@ -75,6 +85,8 @@ class RunRecord:
     rows: Sequence[Row]
     filter_maps: Sequence[Mapping[str, Any]]
     embeddings: Mapping[str, NDArray[Any]]
+    comparison: Mapping[str, Any] = field(default_factory=dict)
+    projection: Literal["pca", "tsne"] = "pca"
 
     @classmethod
     def read(cls, folder: Path) -> "RunRecord":
@@ -91,6 +103,7 @@ class RunRecord:
             rows=_rows(folder / "predictions.csv"),
             filter_maps=_json(folder / "filter_maps.json") if (folder / "filter_maps.json").exists() else [],
             embeddings=_arrays(folder / "embeddings.npz"),
+            comparison=_json(folder / "comparison.json") if (folder / "comparison.json").exists() else {},
         )
 
     @cached_property
@@ -153,6 +166,7 @@ class RunRecord:
             low=_column(ordered, "low"),
             high=_column(ordered, "high"),
             shares=self._shares(ordered),
+            videos=tuple(row.get("video") or row["id"] for row in ordered[0]),
         )
 
     def _scores(self, ordered: Sequence[Sequence[Row]]) -> Array:
