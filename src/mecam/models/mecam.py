@@ -11,10 +11,10 @@ filtering; attention runs over sequences (the published code pools first, so tha
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import torch
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -24,9 +24,11 @@ from mecam.losses.contrastive import instance_contrast, label_affinity, label_co
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
-from mecam.nn.gate import Filtered, Gate, reverse_gradient
+from mecam.nn.conflict import Conflict
+from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
-from mecam.nn.text import EMBEDDED
+from mecam.nn.order import WordOrder
+from mecam.nn.text import EMBEDDED, TextEncoder
 from mecam.types import TEXT, Batch, Modality, Output, Stream, Task
 
 UNLIKE = 0.1
@@ -58,8 +60,12 @@ class FilterConfig:
     """w: how much removed embeddings count as negatives of the contrast."""
     gate: Weight = 0.5
     """Gate against the known place of what was put into the corrupted view."""
-    conflict: Weight = 0.05
-    """Gate closed where the other modalities are those of an utterance with an unlike label."""
+    conflict: Weight = 0.5
+    """Finding the modality that was taken from an utterance with an unlike label; what is found is removed."""
+    conflict_rate: Annotated[float, Gt(0), Lt(1)] = 0.1
+    """Share of utterances in which a modality is expected to contradict the others."""
+    order: Weight = 0.5
+    """Telling neighbouring words from words that are not; the gate of a text is told how well each one fits."""
     instance: Weight = 0.05
     """Kept embedding of the corrupted view should match the clean one."""
     adversary: Weight = 0.02
@@ -143,15 +149,19 @@ class Mecam(Model):
         self.encoders = nn.ModuleDict(encoders)
         self.enter = nn.ModuleDict({m: nn.Linear(encoders[m].width, width) for m in self.reads})
         self.gates = nn.ModuleDict()
+        self.order = self.conflict = None
         if config.filter.enabled:
-            context = config.filter.context and len(self.reads) > 1
+            several = len(self.reads) > 1
+            if config.filter.order > 0 and inputs.raw_text:
+                self.order = WordOrder(encoders[TEXT].network.get_input_embeddings().embedding_dim)  # type: ignore[union-attr, operator]
+            if config.filter.conflict > 0 and several:
+                self.conflict = Conflict(len(self.reads), inputs.task.outputs, rate=config.filter.conflict_rate)
             for modality in self.reads:
                 self.gates[modality] = Gate(
                     width,
                     groups=config.filter.groups,
-                    context=context,
-                    outputs=inputs.task.outputs,
-                    signs=not self._has_tokens(modality),
+                    context=config.filter.context and several,
+                    signs=ROW_SIGNS if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
                     dropout=dropout,
                 )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
@@ -175,32 +185,46 @@ class Mecam(Model):
         streams = batch.streams if batch.view is None else _stacked(batch.streams, batch.view.streams)
         masks = {m: streams[m].mask for m in self.reads}
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
-        rows = {m: None if self._has_tokens(m) else streams[m].values for m in self.reads}
-        around = self._surroundings(hidden, masks, rows)
-        whole = self._predict(hidden, masks, around)
+        tokens = self._token_embeddings(streams[TEXT].values) if self.order else None
+        signs = {m: self._signs(m, streams[m], tokens) for m in self.gates}
+        whole = self._predict(hidden, masks, signs)
+        if self.order is not None and tokens is not None and batch.targets is not None:
+            count = len(batch)  # in the corrupted view the order is wrong on purpose
+            loss = self.order.loss(tokens[:count], masks[TEXT][:count])
+            whole = replace(whole, extra={**whole.extra, "order": loss.expand(len(whole.prediction))})
         if batch.view is None:
             return whole
         count = len(batch)
         clean, view = _part(whole, slice(0, count)), _part(whole, slice(count, None))
-        if batch.targets is not None and self.config.filter.conflict > 0:
-            disagreement = self._disagreement(hidden, masks, around, batch.targets.value)
-            clean = replace(clean, extra={**clean.extra, **disagreement})
         return replace(clean, view=view)
+
+    def _token_embeddings(self, ids: Tensor) -> Tensor:
+        """Of single tokens, without context; what is learned on them does not reach back."""
+        encoder = self.encoders[TEXT]
+        assert isinstance(encoder, TextEncoder)
+        return nn.functional.embedding(ids, encoder.network.get_input_embeddings().weight.detach())
+
+    def _signs(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
+        """What marks a spoilt row of features, or a word out of place."""
+        if not self._has_tokens(modality):
+            return row_signs(stream.values, stream.mask)
+        return None if self.order is None or tokens is None else self.order(tokens, stream.mask)
 
     def _has_tokens(self, modality: Modality) -> bool:
         return modality == TEXT and self.inputs.raw_text
 
-    def _predict(self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"]) -> Output:
+    def _predict(self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
-        filtered = {}
-        for m in self.reads:
-            if m in self.gates:
-                gate = self.gates[m](hidden[m], masks[m], *around[m])
-            else:
-                gate = torch.ones_like(hidden[m][..., :1])
-            filtered[m] = Filtered(hidden[m], gate, masks[m])
-        pooled, shares = self.fusion(filtered, present)
+        filtered = self._filtered(hidden, masks, signs, present)
         own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
+        opinions = _comparable(self.inputs.task, own.detach())
+        doubt = torch.zeros_like(present, dtype=own.dtype)  # B M
+        if self.conflict is not None:
+            doubt = self.conflict(opinions, present)
+            for i, m in enumerate(self.reads):
+                believed = (1 - doubt[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
+                filtered[m] = Filtered(hidden[m], filtered[m].gate * believed, masks[m])
+        pooled, shares = self.fusion(filtered, present)
         late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         joint = self.joint((shares.unsqueeze(-1) * pooled).flatten(1))  # B outputs
         # With nothing at all to go by there is no share, and the bias of the training data is the answer.
@@ -210,6 +234,7 @@ class Mecam(Model):
         embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
         extra = {f"removed_{m}": filtered[m].removed_mean for m in self.reads}
         extra |= {f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)}
+        extra |= {"opinions": opinions, "doubt": doubt}
         return Output(
             prediction=as_prediction(task, prediction).float(),
             gates={m: filtered[m].share_kept for m in self.gates},
@@ -218,52 +243,20 @@ class Mecam(Model):
             extra=extra,
         )
 
-    def _surroundings(
-        self, hidden: Steps, masks: Masks, rows: Mapping[Modality, Tensor | None]
-    ) -> dict[Modality, "_Around"]:
-        """For each modality: what the others look like, and what it and they would each predict."""
-        present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
+    def _filtered(
+        self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
+    ) -> dict[Modality, Filtered]:
+        """Each modality through its gate; nothing is removed where there is no filter."""
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
-        # Opinions are there to be compared; the gate must not bend the heads that form them.
-        with torch.no_grad():
-            opinions = torch.stack([self.scores[m](means[:, i]) for i, m in enumerate(self.reads)], dim=1)  # B M O
-            opinions = _comparable(self.inputs.task, opinions)
-        around = {}
+        filtered = {}
         for i, m in enumerate(self.reads):
-            rest = [j for j in range(len(self.reads)) if j != i]
-            around[m] = _Around(
-                others=masked_mean(means[:, rest], present[:, rest]),
-                opinion=opinions[:, i],
-                opinion_of_others=masked_mean(opinions[:, rest], present[:, rest]),
-                rows=rows[m],
-            )
-        return around
-
-    def _disagreement(
-        self, hidden: Steps, masks: Masks, around: Mapping[Modality, "_Around"], target: Tensor
-    ) -> dict[str, Tensor]:
-        """What each gate keeps when the other modalities come from an utterance that feels otherwise.
-
-        A contradiction put into the view costs an encoder pass; here the contradicting utterance is one of
-        the batch, whose encoding is there already, so every utterance sees one at every step.
-        """
-        count = len(target)
-        unlike = label_affinity(self.inputs.task, target, spread=self.config.filter.spread) < UNLIKE
-        unlike.fill_diagonal_(False)
-        found = unlike.any(dim=1)  # B
-        partner = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
-        result = {"disagree": found}
-        for m in self.gates:
-            own = around[m]
-            swapped = _Around(
-                others=own.others[partner],
-                opinion=own.opinion[:count],
-                opinion_of_others=own.opinion_of_others[partner],
-                rows=None if own.rows is None else own.rows[:count],
-            )
-            gate = self.gates[m](hidden[m][:count], masks[m][:count], *swapped)
-            result[f"disagree_{m}"] = gate.mean(dim=-1)  # B T
-        return result
+            gate = torch.ones_like(hidden[m][..., :1])
+            if m in self.gates:
+                rest = [j for j in range(len(self.reads)) if j != i]
+                others = masked_mean(means[:, rest], present[:, rest])
+                gate = self.gates[m](hidden[m], masks[m], others, signs[m])
+            filtered[m] = Filtered(hidden[m], gate, masks[m])
+        return filtered
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Task, unimodal, contrast, adversary and prior on the clean batch; gate, instance and task on its view."""
@@ -292,20 +285,18 @@ class Mecam(Model):
                 removed = reverse_gradient(output.extra[f"removed_{m}"][present])
                 guess = as_prediction(task, self.adversaries[m](removed))
                 losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
+        if self.order is not None:
+            losses["order"] = output.extra["order"].mean()
+        if self.conflict is not None:
+            present = torch.stack([batch.streams[m].mask.any(dim=1) for m in self.reads], dim=1)
+            partner = _partner(affinity)
+            losses["conflict"] = self.conflict.loss(output.extra["opinions"], present, partner)
         if output.view is not None and batch.view is not None:
-            masks = {m: batch.streams[m].mask for m in self.reads}
-            losses |= self._view_losses(output, output.view, batch.view, target, masks)
+            losses |= self._view_losses(output, output.view, batch.view, target)
         return losses
 
-    def _view_losses(
-        self, output: Output, seen: Output, view: Batch, target: Tensor, masks: Masks
-    ) -> dict[str, Tensor]:
+    def _view_losses(self, output: Output, seen: Output, view: Batch, target: Tensor) -> dict[str, Tensor]:
         losses = {"view": task_loss(self.inputs.task, seen.prediction, target)}
-        for m in self.gates if "disagree" in output.extra and len(self.reads) > 1 else ():
-            kept = output.extra[f"disagree_{m}"].clamp(max=1 - 1e-6)  # B T
-            cost = masked_mean(-torch.log1p(-kept).unsqueeze(-1), masks[m]).squeeze(-1)  # B
-            known = output.extra["disagree"] & masks[m].any(dim=1)
-            losses[f"conflict_{m}"] = (cost * known).sum() / known.sum().clamp(min=1)
         for m in self.gates:
             stream = view.streams[m]
             assert stream.injected is not None
@@ -330,21 +321,11 @@ class Mecam(Model):
             "prior": options.prior,
             "adversary": options.adversary,
             "gate": options.gate,
-            "conflict": options.conflict,
             "instance": options.instance,
         }
-        weights = {"task": 1.0, "view": self.config.view}
+        weights = {"task": 1.0, "view": self.config.view, "conflict": options.conflict, "order": options.order}
         weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
         return (Phase("main", weights),)
-
-
-class _Around(NamedTuple):
-    """What a modality's gate is told beside the modality itself; see `Gate.forward`."""
-
-    others: Float[Tensor, "B D"]
-    opinion: Float[Tensor, "B O"]
-    opinion_of_others: Float[Tensor, "B O"]
-    rows: Float[Tensor, "B T F"] | None
 
 
 class _Fusion(nn.Module):
@@ -407,6 +388,13 @@ class _Round(nn.Module):
         outside_mask = torch.cat([masks[m] for m in self.others], dim=1)
         changed = {m: self.blocks[m](steps[m], steps[self.hub], masks[self.hub]) for m in self.others}
         return changed | {self.hub: self.blocks[self.hub](steps[self.hub], outside, outside_mask)}
+
+
+def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
+    """For each utterance a random one that feels otherwise, or itself where there is none."""
+    unlike = (affinity < UNLIKE).fill_diagonal_(False)
+    drawn = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
+    return torch.where(unlike.any(dim=1), drawn, torch.arange(len(drawn), device=drawn.device))
 
 
 def _comparable(task: Task, opinions: Tensor) -> Tensor:

@@ -14,10 +14,10 @@ QUICK = 5.0
 """Steps of an adaptive optimiser are of one size for all weights. A gate starts from nothing and has to learn within
 the few hundred steps that a pretrained text encoder is fine-tuned for, so its layers count this many times."""
 
-SIGNS = 12
+ROW_SIGNS = 12
 """Figures per row that `row_signs` returns."""
 
-__all__ = ["Filtered", "Gate", "reverse_gradient", "row_signs"]
+__all__ = ["QUICK", "ROW_SIGNS", "Filtered", "Gate", "reverse_gradient", "row_signs"]
 
 
 class Filtered:
@@ -46,24 +46,23 @@ class Filtered:
 
 
 class Gate(nn.Module):
-    """σ(f(hidden step, whole utterance, what the other modalities say)), per step and channel group.
+    """σ(f(hidden step, whole utterance, the other modalities) + linear in the signs), per step and channel group.
 
     It starts open: about 0.95 of everything is kept before training.
 
     Args:
         width: D of the hidden steps; channels are split into equal groups.
         groups: G, must divide `width`.
-        context: let the gate see the other modalities, without which a contradiction cannot be seen.
-        outputs: values of an opinion (see `forward`).
-        signs: judge steps by `row_signs` too; for rows of features.
+        context: let the gate see the other modalities.
+        signs: figures per step by which it is judged too.
         dropout: inside f.
     """
 
-    def __init__(self, width: int, *, groups: int, context: bool, outputs: int, signs: bool, dropout: float) -> None:
+    def __init__(self, width: int, *, groups: int, context: bool, signs: int, dropout: float) -> None:
         super().__init__()
         self.context = context
         self.local = nn.Linear(2 * width, width)
-        self.whole = nn.Linear(4 * (width + outputs) if context else width, width)
+        self.whole = nn.Linear(4 * width if context else width, width)
         self.leave = nn.Sequential(nn.GELU(), nn.Dropout(dropout), nn.Linear(width, groups))
         last = self.leave[-1]
         assert isinstance(last, nn.Linear)
@@ -73,17 +72,16 @@ class Gate(nn.Module):
                 layer.bias.div_(QUICK)
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
-        self.signs = _shortcut(SIGNS, groups) if signs else None
-        self.conflict = _shortcut(4 * outputs, groups) if context else None
+        self.signs = nn.Linear(signs, groups, bias=False) if signs else None
+        if self.signs is not None:
+            nn.init.zeros_(self.signs.weight)
 
     def forward(
         self,
         hidden: Float[Tensor, "B T D"],
         mask: Bool[Tensor, "B T"],
         others: Float[Tensor, "B D"],
-        opinion: Float[Tensor, "B O"],
-        opinion_of_others: Float[Tensor, "B O"],
-        rows: Float[Tensor, "B T F"] | None = None,
+        signs: Float[Tensor, "B T S"] | None = None,
     ) -> Float[Tensor, "B T G"]:
         """Gate values; whatever they are at masked steps, nothing reads them there.
 
@@ -91,27 +89,20 @@ class Gate(nn.Module):
             hidden: encoded steps.
             mask: observed steps.
             others: summary of the other modalities, zeros where there are none.
-            opinion: what this modality alone would predict.
-            opinion_of_others: mean of what the others would, zeros where there are none.
-            rows: the features that `hidden` was made of; needed for signs.
+            signs: what marks a spoilt step before anything is learned; needed if the gate judges by signs.
         """
         own = masked_mean(hidden, mask)  # B D
         parts = [own]
         if self.context:
-            for here, there in ((own, others), (opinion, opinion_of_others)):
-                parts += [there, here * there, (here - there).abs()]
-            parts.append(opinion)
+            parts += [others, own * others, (own - others).abs()]
         whole = self.whole(torch.cat(parts, dim=-1))  # B D
         # The distance from the utterance's mean is what makes a step stand out, in either direction.
         away = (hidden - own.unsqueeze(1)).abs()  # B T D
         local = self.local(torch.cat([hidden, away], dim=-1))  # B T D
         logits = OPEN + QUICK * self.leave(QUICK * (local + whole.unsqueeze(1)))  # B T G
-        if self.conflict is not None:
-            pair = [(opinion - opinion_of_others).abs(), opinion * opinion_of_others, opinion**2, opinion_of_others**2]
-            logits = logits + QUICK**2 * self.conflict(torch.cat(pair, dim=-1)).unsqueeze(1)
         if self.signs is not None:
-            assert rows is not None
-            logits = logits + QUICK**2 * self.signs(row_signs(rows, mask))
+            assert signs is not None
+            logits = logits + QUICK**2 * self.signs(signs)
         return torch.sigmoid(logits)
 
 
@@ -129,13 +120,6 @@ def row_signs(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[
     sizes = sizes.masked_fill(~keep, 0.0)
     relative = (sizes - masked_mean(sizes, mask).unsqueeze(1)).masked_fill(~keep, 0.0)
     return torch.cat([sizes, relative, relative.abs()], dim=-1)
-
-
-def _shortcut(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that starts with no say."""
-    layer = nn.Linear(inputs, outputs, bias=False)
-    nn.init.zeros_(layer.weight)
-    return layer
 
 
 class _ReverseGradient(torch.autograd.Function):
