@@ -6,7 +6,8 @@
 The data is random numbers of MOSEI's widths (audio 74, vision 35; text 50 tokens for MiniLM, or rows of 768 numbers),
 so the figures say nothing about quality. A step is forward, losses, backward, clipping and AdamW, through all phases of
 the model. `peak_mb` is the highest resident size of the process, `step_mb` how much of it came on top of the libraries,
-the model and the data; with CUDA, `cuda_peak_mb` is the largest allocation.
+the model and the data; `cpu_seconds_per_step` counts all threads and, unlike the wall time, hardly depends on what else
+the machine does; with CUDA, `cuda_peak_mb` is the largest allocation.
 """
 
 import argparse
@@ -69,9 +70,9 @@ def measure(name: str, size: int, lengths: dict[str, int], text: str, steps: int
     if not model.views:
         batch = replace(batch, view=None)
     optimizers = [phase_optimizer(model, phase, TrainingConfig()) for phase in model.phases()]
-    before, seconds = peak_mb(), []
+    before, seconds, busy = peak_mb(), [], []
     for _ in range(steps + 1):
-        began = time.perf_counter()
+        began, worked = time.perf_counter(), time.process_time()
         for phase, optimizer in zip(model.phases(), optimizers, strict=True):
             with moving_only(model, phase):
                 output = model(batch)
@@ -84,10 +85,12 @@ def measure(name: str, size: int, lengths: dict[str, int], text: str, steps: int
         if device.type == "cuda":
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+        busy.append(time.process_time() - worked)
     result = {
         "parameters": sum(p.numel() for p in model.parameters()),
         "beside_the_text_encoder": sum(p.numel() for n, p in model.named_parameters() if "encoders.text." not in n),
         "seconds_per_step": round(statistics.median(seconds[1:]), 3),
+        "cpu_seconds_per_step": round(statistics.median(busy[1:]), 3),
         "peak_mb": peak_mb(),
         "step_mb": peak_mb() - before,
     }
