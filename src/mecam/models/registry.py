@@ -16,21 +16,29 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, NamedTuple
 
 from mecam.errors import ModelError
+from mecam.models.almt import Almt, AlmtConfig
 from mecam.models.base import Model
+from mecam.models.cenet import Cenet, CenetConfig
 from mecam.models.constant import Constant, ConstantConfig
 from mecam.models.ef_lstm import EfLstm, EfLstmConfig
 from mecam.models.graph_mfn import GraphMfn, GraphMfnConfig
 from mecam.models.late_fusion import LateFusion, LateFusionConfig
 from mecam.models.lf_dnn import LfDnn, LfDnnConfig
 from mecam.models.lmf import Lmf, LmfConfig
+from mecam.models.lnln import Lnln, LnlnConfig
 from mecam.models.mag import Mag, MagConfig
 from mecam.models.mecam import Mecam, MecamConfig
 from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
 from mecam.models.mfn import Mfn, MfnConfig
 from mecam.models.misa import Misa, MisaConfig
+from mecam.models.mmim import Mmim, MmimConfig
 from mecam.models.mult import Mult, MultConfig
+from mecam.models.multitask import MultiTask, MultiTaskConfig
+from mecam.models.self_mm import SelfMm, SelfMmConfig
+from mecam.models.tetfn import Tetfn, TetfnConfig
 from mecam.models.text_only import TextOnly, TextOnlyConfig
 from mecam.models.tfn import Tfn, TfnConfig
+from mecam.models.tfr_net import TfrNet, TfrNetConfig
 
 __all__ = ["BUILT_IN", "GROUP", "MODELS", "Entry"]
 
@@ -61,6 +69,14 @@ BUILT_IN: dict[str, Entry] = {
     "mult": Entry(Mult, MultConfig),
     "misa": Entry(Misa, MisaConfig),
     "mag": Entry(Mag, MagConfig),
+    "multitask": Entry(MultiTask, MultiTaskConfig),
+    "self_mm": Entry(SelfMm, SelfMmConfig),
+    "mmim": Entry(Mmim, MmimConfig),
+    "tfr_net": Entry(TfrNet, TfrNetConfig),
+    "tetfn": Entry(Tetfn, TetfnConfig),
+    "cenet": Entry(Cenet, CenetConfig),
+    "almt": Entry(Almt, AlmtConfig),
+    "lnln": Entry(Lnln, LnlnConfig),
     "constant": Entry(Constant, ConstantConfig),
 }
 

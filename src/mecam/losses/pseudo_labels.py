@@ -1,0 +1,191 @@
+"""Labels for single modalities, made from where an utterance lies between the positive and the negative ones.
+
+Source: Yu, Xu, Yuan and Wu, "Learning Modality-Specific Representations with Self-Supervised Multi-Task Learning for
+Multimodal Sentiment Analysis" (Self-MM), AAAI 2021 (arXiv 2102.04830), §3.4 and §3.5.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mecam.nn.memory import Memory, gathered
+from mecam.types import Batch, Modality, Task
+
+__all__ = ["PseudoLabels", "class_centres", "pseudo_label", "relative_distance", "signed_target", "supervised_loss"]
+
+SMALL = 1e-6
+"""ε of the relative distance."""
+
+
+def signed_target(task: Task, target: Tensor) -> Float[Tensor, "B C"]:
+    """The label as numbers around 0, one column per output.
+
+    Regression: the distance from the middle of the range. Classes and label sets: +1 where present, −1 where not,
+    each class against the rest.
+
+    Differs: the paper has scores around 0 only; this is the same method for every column.
+    """
+    if task.kind == "regression":
+        return (target - (task.low + task.high) / 2).unsqueeze(1)
+    if task.kind == "classes":
+        target = nn.functional.one_hot(target, task.outputs)
+    return 2 * target.float() - 1
+
+
+def class_centres(
+    features: Float[Tensor, "N D"], labels: Float[Tensor, "N C"], known: Bool[Tensor, " N"]
+) -> tuple[Float[Tensor, "C D"], Float[Tensor, "C D"], Bool[Tensor, " C"]]:
+    """Mean representation of the positive and of the negative utterances, and whether there are both.
+
+    Args:
+        features: F*, one row per utterance.
+        labels: signed; an utterance at 0 belongs to neither.
+        known: rows that count.
+
+    Source: Self-MM, Eqs. 7 and 8.
+    """
+    sides = []
+    for side in (labels > 0, labels < 0):
+        member = (side & known.unsqueeze(1)).to(features.dtype)  # N C
+        count = member.sum(dim=0)  # C
+        sides.append((member.T @ features / count.clamp(min=1).unsqueeze(1), count > 0))
+    (positive, some), (negative, others) = sides
+    return positive, negative, some & others
+
+
+def relative_distance(
+    features: Float[Tensor, "B D"], positive: Float[Tensor, "C D"], negative: Float[Tensor, "C D"]
+) -> Float[Tensor, "B C"]:
+    """How much nearer a representation is to the positive centre: α = (Dⁿ − Dᵖ) / (Dᵖ + ε), D = ‖F − C‖² / √d.
+
+    Source: Self-MM, Eqs. 9 to 11.
+    """
+    scale = features.shape[1] ** 0.5
+    near, far = ((features.unsqueeze(1) - centre).square().sum(dim=2) / scale for centre in (positive, negative))  # B C
+    nearer: Tensor = (far - near) / (near + SMALL)
+    return nearer
+
+
+def pseudo_label(
+    label: Float[Tensor, "B C"], joint: Float[Tensor, "B C"], own: Float[Tensor, "B C"]
+) -> Float[Tensor, "B C"]:
+    """A modality's label: y + (α_s − α_m)/2 · (y + α_m)/α_m, the mean of the ratio and the difference rule.
+
+    Args:
+        label: y, of the utterance, signed.
+        joint: α_m, relative distance of the fused representation.
+        own: α_s, that of the modality.
+
+    Source: Self-MM, Eq. 14. Differs: |α_m| is at least ε.
+    """
+    safe = torch.where(joint.abs() < SMALL, torch.where(joint < 0, -SMALL, SMALL), joint)
+    fresh: Tensor = label + (own - safe) / 2 * (label + safe) / safe
+    return fresh
+
+
+def supervised_loss(
+    task: Task,
+    prediction: Float[Tensor, "B C"],
+    label: Float[Tensor, "B C"],
+    weight: Float[Tensor, "B C"],
+    present: Bool[Tensor, " B"],
+) -> Float[Tensor, ""]:
+    """Weighted loss of one modality's outputs against its own signed labels; the mean over present utterances.
+
+    Regression: L1. Label sets: binary cross-entropy with soft targets. Classes: cross-entropy with soft targets.
+
+    Source: Self-MM, Eq. 17 (regression).
+    """
+    if task.kind == "regression":
+        gap = (prediction - label - (task.low + task.high) / 2).abs() * weight  # B 1
+    elif task.kind == "multilabel":
+        target = (label + 1) / 2
+        gap = nn.functional.binary_cross_entropy_with_logits(prediction, target, reduction="none") * weight
+    else:
+        target = (label + 1) / 2
+        target = target / target.sum(dim=1, keepdim=True).clamp(min=SMALL)
+        each = -target * prediction.log_softmax(dim=1)  # B C
+        gap = (each.sum(dim=1) * weight.mean(dim=1)).unsqueeze(1)
+    return (gap.mean(dim=1) * present).sum() / present.sum().clamp(min=1)
+
+
+class PseudoLabels(nn.Module):
+    """The labels of every training utterance's modalities, which move as the representations do.
+
+    Args:
+        task: kind of label.
+        widths: modality → D of its representation.
+        joint: D of the fused representation.
+    """
+
+    def __init__(self, task: Task, widths: Mapping[Modality, int], joint: int) -> None:
+        super().__init__()
+        self.task = task
+        self.modalities = tuple(widths)
+        sizes = {"joint": joint, "truth": task.outputs}
+        for modality, width in widths.items():
+            sizes |= {f"feature_{modality}": width, f"label_{modality}": task.outputs, f"has_{modality}": 1}
+        self.memory = Memory(sizes)
+
+    def labels(self, batch: Batch) -> dict[Modality, Float[Tensor, "B C"]]:
+        """Signed labels of each modality: the utterance's own until the second time it is met."""
+        assert batch.targets is not None
+        truth = signed_target(self.task, batch.targets.value)  # B C
+        moved = (self.memory.times_met(batch.index) >= 2).unsqueeze(1)
+        return {m: torch.where(moved, self.memory.read(f"label_{m}", batch.index), truth) for m in self.modalities}
+
+    def losses(
+        self, batch: Batch, own: Mapping[Modality, Float[Tensor, "B C"]], *, least_weight: float
+    ) -> dict[str, Float[Tensor, ""]]:
+        """`unimodal_…`: each modality against its own label, weighted by how far that has moved.
+
+        Args:
+            batch: with its targets.
+            own: outputs of each modality alone.
+            least_weight: a loss counts at least so much.
+
+        Source: Self-MM, Eq. 17 with W_s = tanh(|y_s − y_m|), which is a `least_weight` of 0.
+        """
+        assert batch.targets is not None
+        truth, result = signed_target(self.task, batch.targets.value), {}
+        for m, label in self.labels(batch).items():
+            weight = torch.tanh((label - truth).abs()).clamp(min=least_weight)
+            present = batch.streams[m].mask.any(dim=1)
+            result[f"unimodal_{m}"] = supervised_loss(self.task, own[m], label, weight, present)
+        return result
+
+    @torch.no_grad()
+    def update(self, batch: Batch, joint: Tensor, features: Mapping[Modality, Tensor]) -> None:
+        """Remember the representations of a batch; from the second time on, move its labels first.
+
+        Source: Self-MM, Algorithm 1 and Eq. 15: y⁽ⁱ⁾ = (i−1)/(i+1) y⁽ⁱ⁻¹⁾ + 2/(i+1) yⁱ. Differs: i counts how often
+        the utterance was met; labels stay within the range of the scores.
+        """
+        assert batch.targets is not None
+        rows = {"index": batch.index, "joint": joint.float(), "truth": signed_target(self.task, batch.targets.value)}
+        rows |= {f"feature_{m}": features[m].float() for m in self.modalities}
+        rows |= {f"has_{m}": batch.streams[m].mask.any(dim=1, keepdim=True).float() for m in self.modalities}
+        rows |= {f"label_{m}": label for m, label in self.labels(batch).items()}
+        rows = gathered(rows)
+        index = rows.pop("index")
+        passed = self.memory.times_met(index).unsqueeze(1) + 1  # i, with this time
+        alpha, defined = self._relative("joint", "truth", None, rows["joint"])
+        for m in self.modalities:
+            before = rows[f"label_{m}"]
+            own, known = self._relative(f"feature_{m}", f"label_{m}", f"has_{m}", rows[f"feature_{m}"])
+            fresh = pseudo_label(rows["truth"], alpha, own)
+            mixed = (passed - 1) / (passed + 1) * before + 2 / (passed + 1) * fresh
+            move = (passed > 1) & defined & known & (rows[f"has_{m}"] > 0)
+            limit = (self.task.high - self.task.low) / 2 if self.task.kind == "regression" else 1.0
+            rows[f"label_{m}"] = torch.where(move, mixed.clamp(-limit, limit), before)
+        self.memory.write(index, rows)
+
+    def _relative(self, feature: str, label: str, has: str | None, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """α of the rows between the centres of all that is remembered, and for which columns it is defined."""
+        features, known = self.memory.everything(feature)
+        if has is not None:
+            known = known & (self.memory.everything(has)[0][:, 0] > 0)
+        positive, negative, both = class_centres(features, self.memory.everything(label)[0], known)
+        return relative_distance(rows, positive, negative), both

@@ -1,0 +1,103 @@
+"""ALMT: the language, at several scales, picks from audio and vision what becomes a hyper-modality.
+
+    each modality → 8 summary tokens;  language tokens → higher scales
+    hyper-modality += what the language's tokens gather from audio and vision, at each scale
+    learned token ← hyper-modality and language → score
+
+Source: Zhang, Wang, Yin, Liu, Liu and Yu, "Learning Language-guided Adaptive Hyper-modality Representation for
+Multimodal Sentiment Analysis", EMNLP 2023 (arXiv 2310.05804).
+Differs: see `SummaryTokens` and `HyperFusion`; blocks normalise before attention; any further modality is asked like
+audio and vision, an absent one adds nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout
+from mecam.errors import ConfigError
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+    read_rows,
+)
+from mecam.nn.hyper import HyperFusion, HyperModality
+from mecam.nn.text import EMBEDDED
+from mecam.nn.transformer import SummaryTokens
+from mecam.types import TEXT, Batch, Output
+
+__all__ = ["Almt", "AlmtConfig"]
+
+
+@dataclass(frozen=True)
+class AlmtConfig:
+    """Options of ALMT; sizes of the authors' configuration for MOSI."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    width: Count = 128
+    """Of all tokens, and of the feed-forward parts."""
+    heads: Count = 8
+    """Must divide the width."""
+    tokens: Count = 8
+    """Summary tokens per modality."""
+    rounds: Count = 3
+    """Of hyper-modality learning."""
+    fusion_layers: Count = 2
+    """Of the cross-modal transformer at the end (2 for MOSI, 4 for MOSEI and SIMS)."""
+    dropout: Dropout = 0.0
+    """On residual branches; the paper's configuration has none."""
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise ConfigError(f"model.heads: {self.heads} does not divide the width {self.width}")
+
+
+class Almt(Model):
+    """Language-guided learning of a hyper-modality."""
+
+    def __init__(self, config: AlmtConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        width, heads, dropout = config.width, config.heads, config.dropout
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        self.enter = nn.ModuleDict({m: nn.Linear(readers[m].width, width) for m in self.reads})
+        self.summary = nn.ModuleDict(
+            {m: SummaryTokens(width, heads, 1, config.tokens, dropout=dropout, hidden=width) for m in self.reads}
+        )
+        self.hyper = HyperModality(
+            width, heads, config.rounds, config.tokens, self.reads[1:], dropout=dropout, hidden=width
+        )
+        self.fusion = HyperFusion(width, heads, config.fusion_layers, dropout=dropout, hidden=width)
+        self.head = prediction_head(inputs, width)
+
+    def forward(self, batch: Batch) -> Output:
+        """Summarise, gather, predict."""
+        tokens = {
+            m: self.summary[m](self.enter[m](rows), batch.streams[m].mask)
+            for m, rows in read_rows(self.encoders, batch).items()
+        }  # each B S D
+        there = presence(batch, self.reads)  # B M
+        present = {m: there[:, i] for i, m in enumerate(self.reads)}
+        hyper, language = self.hyper(tokens[TEXT], {m: tokens[m] for m in self.reads[1:]}, present)
+        joint = self.fusion(language, hyper)  # B D
+        values = or_prior(self.inputs, self.head(joint), there.any(dim=1))  # B outputs
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint})
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

@@ -1,0 +1,162 @@
+"""MMIM: keep what the modalities have in common, between each other and into what is fused of them.
+
+    text ─encoder─ mean ─┬─ q(audio | text), q(vision | text): lower bounds of their information
+    streams ─LSTM─ last ─┴─ concatenate ─ layers ─ fused ─┬─ score
+                                                           └─ foretells each modality's vector (CPC)
+
+Each epoch goes through the data twice: first the bounds are fitted, then everything else is trained.
+
+Source: Han, Chen and Poria, "Improving Multimodal Fusion with Hierarchical Mutual Information Maximization for
+Multimodal Sentiment Analysis", EMNLP 2021 (arXiv 2109.00412).
+Differs: the likelihood keeps its −½ log 2πσ², which the published code leaves out; a covariance is shrunk, and one of
+too few samples is skipped and counted; the text vector is the mean of the tokens instead of [CLS]; any further modality
+is treated like audio and vision; samples are grouped by sign of the score, by class or by label.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Ge
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout, Rate, Weight
+from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups, predictive_bound
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    Phase,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+)
+from mecam.nn.encoders import RecurrentEncoder, Rows
+from mecam.nn.gaussian import GaussianHead
+from mecam.nn.masked import masked_mean
+from mecam.nn.text import EMBEDDED
+from mecam.types import TEXT, Batch, Modality, Output
+
+__all__ = ["Mmim", "MmimConfig"]
+
+
+@dataclass(frozen=True)
+class MmimConfig:
+    """Options of MMIM; values of the authors' configuration for MOSI unless said otherwise."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    recurrent: Count = 16
+    """State and output of the LSTM of a feature stream."""
+    joint: Count = 128
+    """Width of the fused representation."""
+    dropout: Dropout = 0.1
+    """On LSTM states, the text vector and what is fused."""
+    prediction: Weight = 0.1
+    """α: each modality's vector should be foretold by the fused one."""
+    information: Weight = 0.1
+    """β: lower bounds of the information between text and the others."""
+    shrinkage: Rate = 0.1
+    """Of the covariances in the entropy (ours); 0 skips those of fewer samples than dimensions."""
+
+
+class Mmim(Model):
+    """Mutual information, maximised at the input and at the fusion."""
+
+    def __init__(self, config: MmimConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
+        self.config = config
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        size, dropout = config.recurrent, config.dropout
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        streams = [m for m in self.reads if isinstance(readers[m], Rows)]
+        self.recurrent = nn.ModuleDict(
+            {m: RecurrentEncoder(readers[m].width, size, size, dropout=dropout) for m in streams}
+        )
+        widths = {m: size if m in streams else readers[m].width for m in self.reads}
+        self.dropout = nn.Dropout(dropout)
+        self.fuse = nn.Sequential(
+            nn.Linear(sum(widths.values()), config.joint), nn.Tanh(), nn.Linear(config.joint, config.joint), nn.Tanh()
+        )
+        self.head = prediction_head(inputs, config.joint)
+        self.foretell = nn.ModuleDict({m: nn.Linear(config.joint, width) for m, width in widths.items()})
+        self.others = self.reads[1:]
+        self.bounds = nn.ModuleDict({m: GaussianHead(widths[TEXT], widths[m]) for m in self.others})
+        self._memory: Mapping[Modality, tuple[Tensor, Tensor]] = {}
+
+    def train(self, mode: bool = True) -> "Mmim":
+        """Forget the batch before: an epoch's first has none, whether or not the run was interrupted there."""
+        self._memory = {}
+        return super().train(mode)
+
+    def forward(self, batch: Batch) -> Output:
+        """One vector per modality, fused."""
+        vectors = {m: self._vector(m, batch) for m in self.reads}  # each B D_m
+        joint = self.fuse(self.dropout(torch.cat(list(vectors.values()), dim=1)))  # B J
+        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
+        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**vectors, "joint": joint})
+
+    def _vector(self, modality: Modality, batch: Batch) -> Float[Tensor, "B D"]:
+        stream = batch.streams[modality]
+        rows = self.encoders[modality](stream.values, stream.mask)  # B T F
+        if modality not in self.recurrent:
+            return masked_mean(rows, stream.mask)
+        vector: Tensor = self.recurrent[modality](rows, stream.mask)
+        return vector
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """Task, bound and entropy of each modality that the text foretells, CPC of each modality.
+
+        Source: Eqs. 3 to 8 (bound), 9 to 11 (CPC).
+        """
+        assert batch.targets is not None
+        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        present = {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
+        vectors = output.embeddings
+        for m in self.others:
+            mean, log_variance = self.bounds[m](vectors[TEXT])
+            bound = gaussian_log_likelihood(mean, log_variance, vectors[m], present[TEXT] & present[m])
+            losses[f"likelihood_{m}"] = -bound
+        for m in self.reads:
+            losses[f"prediction_{m}"] = predictive_bound(self.foretell[m](vectors["joint"]), vectors[m], present[m])
+        for m, (samples, groups) in self._samples(output, batch).items():
+            if m in self._memory:
+                before, groups_before = self._memory[m]
+                samples, groups = torch.cat([before, samples]), torch.cat([groups_before, groups])
+            entropy, skipped = group_entropy(samples, groups, shrinkage=self.config.shrinkage)
+            losses[f"entropy_{m}"] = -entropy
+            losses[f"skipped_{m}"] = entropy.new_tensor(skipped)
+        return losses
+
+    def after_step(self, output: Output, batch: Batch) -> None:
+        """Remember the batch for the entropy of the next."""
+        self._memory = {m: (samples.detach(), g) for m, (samples, g) in self._samples(output, batch).items()}
+
+    def _samples(
+        self, output: Output, batch: Batch
+    ) -> dict[Modality, tuple[Float[Tensor, "N D"], Bool[Tensor, "N K"]]]:
+        """Vectors of each modality that the text foretells, with the groups that they belong to."""
+        assert batch.targets is not None
+        groups = label_groups(self.inputs.task, batch.targets.value)  # B K
+        present = {m: batch.streams[m].mask.any(dim=1) for m in self.others}
+        return {m: (output.embeddings[m][here].float(), groups[here]) for m, here in present.items()}
+
+    def phases(self) -> tuple[Phase, ...]:
+        """First the bounds alone are made tight, then everything else follows them. Source: §3.6."""
+        config = self.config
+        bounds = dict.fromkeys((f"likelihood_{m}" for m in self.others), config.information)
+        weights = {"task": 1.0, **bounds}
+        weights |= {f"entropy_{m}": config.information for m in self.others}
+        weights |= {f"skipped_{m}": 0.0 for m in self.others}  # for the log
+        weights |= {f"prediction_{m}": config.prediction for m in self.reads}
+        rest = Phase("everything else", weights, ("encoders.", "recurrent.", "fuse.", "head.", "foretell."))
+        return (Phase("bounds", dict.fromkeys(bounds, 1.0), ("bounds.",)), rest) if bounds else (rest,)

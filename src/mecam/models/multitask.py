@@ -1,0 +1,165 @@
+"""MTFN, MLF-DNN and MLMF: TFN, LF-DNN and LMF that learn the label of each modality beside that of the whole.
+
+Source: Yu, Xu, Meng, Zhu, Ma, Wu, Zou and Yang, "CH-SIMS: A Chinese Multimodal Sentiment Analysis Dataset with
+Fine-grained Annotations of Modality", ACL 2020, §4.
+Differs: text is read by a transformers encoder, whose states an LSTM reads; unimodal losses are L1 over the utterances
+that have the modality and a label of it; the loop's weight decay stands for the paper's norms; see `tfn`, `lf_dnn` and
+`lmf`.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+import torch
+from annotated_types import Ge
+from torch import Tensor, nn
+
+from mecam.config import Count, Dropout, Weight
+from mecam.errors import ModelError
+from mecam.losses.regression import task_loss
+from mecam.models.base import (
+    Inputs,
+    Model,
+    Phase,
+    as_prediction,
+    build_readers,
+    or_prior,
+    prediction_head,
+    presence,
+    read_rows,
+)
+from mecam.nn.subnets import build_subnets
+from mecam.nn.tensors import LowRankFusion, tensor_product
+from mecam.nn.text import EMBEDDED
+from mecam.types import Batch, Modality, Output
+
+__all__ = ["MultiTask", "MultiTaskConfig"]
+
+LARGEST = 2_000_000
+"""Values of MTFN's tensor at most."""
+
+
+@dataclass(frozen=True)
+class MultiTaskConfig:
+    """Options of the multi-task family; sizes of the authors' configurations for SIMS unless said otherwise."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base, frozen."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+    base: Literal["mtfn", "mlf_dnn", "mlmf"] = "mlf_dnn"
+    """Outer product, concatenation, or low-rank factors."""
+    text_width: Count = 64
+    """Of the text's LSTM and vector (theirs: 64 and 32)."""
+    width: Count = 32
+    """Of every other modality's layers and vector."""
+    own: Count = 16
+    """Of the layer before a modality's own score (theirs: 4 to 64)."""
+    rank: Count = 3
+    """Factors per modality of `mlmf`."""
+    hidden: Count = 64
+    """Of the fused vector (theirs: 32 to 64)."""
+    dropout: Dropout = 0.2
+    """In all fully connected layers (theirs: 0.2 to 0.5)."""
+    unimodal: Weight = 0.6
+    """Loss of each modality's own score, where `unimodal_of` does not say."""
+    unimodal_of: dict[Modality, Weight] = field(default_factory=dict)
+    """The same for single modalities (theirs for `mlf_dnn`: text 0.2, audio 0.8, vision 0.8, the whole 0.6)."""
+
+
+class MultiTask(Model):
+    """One task for the whole, one for each labelled modality."""
+
+    def __init__(self, config: MultiTaskConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
+        super().__init__(inputs, reads=inputs.modalities)
+        self.config = config
+        self.labelled = tuple(m for m in self.reads if m in inputs.unimodal)
+        if not self.labelled:
+            raise ModelError(
+                "multi-task learning takes labels of single modalities, and no modality that is here has any",
+                where=f"the data has {', '.join(self.reads)}; labelled: {', '.join(inputs.unimodal) or 'none'}",
+                fix="use data that labels its modalities, as CH-SIMS does, or choose `tfn`, `lf_dnn` or `lmf`",
+            )
+        self.text_encoder = config.encoder if inputs.raw_text else None
+        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
+        self.encoders = nn.ModuleDict(readers)
+        subnets = build_subnets(
+            {m: reader.width for m, reader in readers.items()},
+            text_width=config.text_width,
+            width=config.width,
+            dropout=config.dropout,
+        )
+        self.subnets = nn.ModuleDict(subnets)
+        widths = {m: subnet.width for m, subnet in subnets.items()}
+        self.low_rank = LowRankFusion(widths, rank=config.rank, width=config.hidden) if config.base == "mlmf" else None
+        fused = self._fused_width(widths)
+        self.fuse = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(fused, config.hidden), nn.ReLU())
+        self.head = prediction_head(inputs, config.hidden)
+        self.own = nn.ModuleDict(
+            {
+                m: nn.Sequential(
+                    nn.Dropout(config.dropout), nn.Linear(widths[m], config.own), nn.ReLU(), nn.Linear(config.own, 1)
+                )
+                for m in self.labelled
+            }
+        )
+
+    def _fused_width(self, widths: dict[Modality, int]) -> int:
+        """Values that `_joined` gives.
+
+        Raises: ModelError if the tensor were too large.
+        """
+        if self.config.base == "mlmf":
+            return self.config.hidden
+        if self.config.base == "mlf_dnn":
+            return sum(widths.values())
+        size = math.prod(width + 1 for width in widths.values())
+        if size > LARGEST:
+            raise ModelError(
+                f"the tensor of {', '.join(widths)} would hold {size:,} values, more than {LARGEST:,}",
+                where="model.width, model.text_width",
+                fix="lower them, or set model.base=mlmf, which never builds the tensor",
+            )
+        return size
+
+    def forward(self, batch: Batch) -> Output:
+        """Encode each modality, score it, fuse, predict."""
+        rows = read_rows(self.encoders, batch)
+        vectors = {m: self.subnets[m](rows[m], batch.streams[m].mask) for m in self.reads}  # each B D
+        joint = self.fuse(self._joined(vectors))  # B H
+        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
+        return Output(
+            prediction=as_prediction(self.inputs.task, values),
+            embeddings={**vectors, "joint": joint},
+            extra={f"own_{m}": self.own[m](vectors[m]).squeeze(1) for m in self.labelled},
+        )
+
+    def _joined(self, vectors: dict[Modality, Tensor]) -> Tensor:
+        if self.low_rank is not None:
+            fused: Tensor = self.low_rank(vectors)
+            return fused
+        if self.config.base == "mtfn":
+            return tensor_product(list(vectors.values()))
+        return torch.cat(list(vectors.values()), dim=1)
+
+    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The task's loss, and L1 of each labelled modality's own score. Source: Eq. 2."""
+        assert batch.targets is not None
+        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        for m in self.labelled:
+            own = output.extra[f"own_{m}"]  # B
+            label = batch.targets.unimodal.get(m, torch.full_like(own, torch.nan))
+            known = batch.streams[m].mask.any(dim=1) & ~label.isnan()
+            gap = (own - label.nan_to_num()).abs() * known
+            losses[f"unimodal_{m}"] = gap.sum() / known.sum().clamp(min=1)
+        return losses
+
+    def phases(self) -> tuple[Phase, ...]:
+        """One phase; the weights are those of the configuration."""
+        of = self.config.unimodal_of
+        return (
+            Phase("main", {"task": 1.0} | {f"unimodal_{m}": of.get(m, self.config.unimodal) for m in self.labelled}),
+        )
