@@ -2,6 +2,7 @@
 
     stream ─encoder→ hidden ─gate→ kept ─┬─ talking heads over sequences ─ pool ─┐
                                └ removed  └─ unimodal score ─ × share ───────────┴→ prediction
+                                                └─ who contradicts? ─→ its gate closes
 
 Source: Wang R., Wang Y., Cambria E., Fan X., Yu X., Huang Y., E X., Zhu X., Cognitive Computation 17(3):107,
 2025. Differs: the gate, the corrupted views and the graded contrast make explicit what the paper describes as
@@ -9,6 +10,7 @@ filtering; attention runs over sequences (the published code pools first, so tha
 `mecam_published` follows the published code.
 """
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, TypeAlias
@@ -21,15 +23,20 @@ from torch import Tensor, nn
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
+from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
 from mecam.nn.conflict import Conflict
 from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
+from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.order import WordOrder
 from mecam.nn.text import EMBEDDED, TextEncoder
 from mecam.types import TEXT, Batch, Modality, Output, Stream, Task
+
+SHRINKAGE = 0.1
+"""Of the covariances in the entropy of the information term."""
 
 UNLIKE = 0.1
 """Label affinity below which two utterances count as feeling otherwise."""
@@ -52,6 +59,8 @@ class FilterConfig:
     """Let a modality's gate see the other modalities, to notice contradiction."""
     contrast: Weight = 0.1
     """Intra-modal contrast of kept embeddings by label."""
+    contrast_without: tuple[Modality, ...] = ()
+    """Modalities that the contrast by label leaves alone."""
     temperature: Positive = 0.1
     """Of both contrasts."""
     spread: Positive = 0.5
@@ -100,6 +109,8 @@ class MecamConfig:
     """Leave the text encoder as it is."""
     freeze_layers: Annotated[int, Ge(0)] = 0
     """Leave its embeddings and this many of its first layers as they are: faster, and less to overfit."""
+    lora: Annotated[int, Ge(0)] = 0
+    """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
     width: Count = 64
     """Size of the space that all modalities share."""
     layers: Count = 2
@@ -112,6 +123,8 @@ class MecamConfig:
     """Task loss on the corrupted view."""
     unimodal: Weight = 0.2
     """Task loss of each modality's own score."""
+    information: Weight = 0.0
+    """Mutual information between what is kept of each two modalities, as in the published method; 0 is off."""
     filter: FilterConfig = field(default_factory=FilterConfig)
     """Negative information."""
     fusion: FusionConfig = field(default_factory=FusionConfig)
@@ -139,6 +152,7 @@ class Mecam(Model):
                 text_encoder=config.encoder,
                 freeze=config.freeze_encoder,
                 freeze_layers=config.freeze_layers,
+                lora=config.lora,
                 pretrained=pretrained,
                 width=width,
                 layers=config.layers,
@@ -166,6 +180,8 @@ class Mecam(Model):
                 )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
         self.scores = nn.ModuleDict({m: prediction_head(inputs, width) for m in self.reads})
+        self.pairs = tuple(itertools.combinations(self.reads, 2)) if config.information > 0 else ()
+        self.information = nn.ModuleList(GaussianHead(width, width) for _ in self.pairs)
         self.adversaries = nn.ModuleDict()
         if config.filter.enabled and config.filter.adversary > 0:
             for modality in self.reads:
@@ -271,20 +287,23 @@ class Mecam(Model):
             losses[f"unimodal_{m}"] = task_loss(task, output.extra[f"own_{m}"][present], target[present])
             if not options.enabled:
                 continue
-            losses[f"contrast_{m}"] = label_contrast(
-                output.embeddings[f"after_{m}"],
-                affinity,
-                present,
-                temperature=options.temperature,
-                removed=output.extra[f"removed_{m}"],
-                removed_weight=options.removed,
-            )
+            if m not in options.contrast_without:
+                losses[f"contrast_{m}"] = label_contrast(
+                    output.embeddings[f"after_{m}"],
+                    affinity,
+                    present,
+                    temperature=options.temperature,
+                    removed=output.extra[f"removed_{m}"],
+                    removed_weight=options.removed,
+                )
             mean_gate = masked_mean(output.gates[m].unsqueeze(-1), mask)[present]  # P 1
             losses[f"prior_{m}"] = (mean_gate - options.keep).square().sum() / present.sum().clamp(min=1)
             if m in self.adversaries:
                 removed = reverse_gradient(output.extra[f"removed_{m}"][present])
                 guess = as_prediction(task, self.adversaries[m](removed))
                 losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
+        if self.pairs:
+            losses |= self._information_losses(output, batch)
         if self.order is not None:
             losses["order"] = output.extra["order"].mean()
         if self.conflict is not None:
@@ -294,6 +313,28 @@ class Mecam(Model):
         if output.view is not None and batch.view is not None:
             losses |= self._view_losses(output, output.view, batch.view, target)
         return losses
+
+    def _information_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The heads' fit, for which the embeddings stand still, and what the embeddings follow, for which the heads do.
+
+        Differs: both in one pass, where the published code goes through the data twice; the likelihood is normalised.
+        """
+        assert batch.targets is not None
+        groups = label_groups(self.inputs.task, batch.targets.value)
+        present = {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
+        kept = {m: output.embeddings[f"after_{m}"] for m in self.reads}
+        fits, bounds = [], []
+        for (x, y), head in zip(self.pairs, self.information, strict=True):
+            assert isinstance(head, GaussianHead)
+            both = present[x] & present[y]
+            fits.append(gaussian_log_likelihood(*head(kept[x].detach()), kept[y].detach(), both))
+            entropy, _ = group_entropy(kept[y][both], groups[both], shrinkage=SHRINKAGE)
+            bounds.append(gaussian_log_likelihood(*head.held(kept[x]), kept[y], both) + entropy)
+        # Both are sums over channels; per channel they do not grow with the width.
+        return {
+            "information_heads": -torch.stack(fits).mean() / self.config.width,
+            "information": -torch.stack(bounds).mean() / self.config.width,
+        }
 
     def _view_losses(self, output: Output, seen: Output, view: Batch, target: Tensor) -> dict[str, Tensor]:
         losses = {"view": task_loss(self.inputs.task, seen.prediction, target)}
@@ -324,6 +365,8 @@ class Mecam(Model):
             "instance": options.instance,
         }
         weights = {"task": 1.0, "view": self.config.view, "conflict": options.conflict, "order": options.order}
+        if self.pairs:
+            weights |= {"information_heads": 1.0, "information": self.config.information}
         weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
         return (Phase("main", weights),)
 
