@@ -172,6 +172,25 @@ def test_each_phase_moves_its_own_parameters() -> None:
     assert {"loss_task", "loss_size"} <= set(result.history[0])
 
 
+def test_what_a_phase_does_not_move_asks_for_no_gradient_and_finds_none_left_over() -> None:
+    phases = [Phase("one", {"task": 1.0}, ("first.",)), Phase("two", {"task": 1.0}, ("second.",))]
+    model, data = Probe(phases=phases), ProbeData()
+    model.first.bias.requires_grad_(False)  # frozen for good: no phase may wake it
+    asked: list[set[str]] = []
+
+    def spoil(batch: Batch, loss: torch.Tensor) -> torch.Tensor:
+        if torch.is_grad_enabled():
+            asked.append({name for name, p in model.named_parameters() if p.requires_grad})
+            assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
+        return loss
+
+    model.spoil = spoil
+    run(model, data, epochs=2)
+    one, two = {"first.weight"}, {"second.weight", "second.bias"}
+    assert asked == ([one] * data.steps + [two] * data.steps) * 2
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == one | two
+
+
 def test_logged_losses_are_unweighted_means_over_the_batches() -> None:
     logs = [
         run(Probe(phases=[Phase("main", {"task": w})]), ProbeData(), epochs=1, learning_rate=1e-12) for w in (1.0, 7.0)
