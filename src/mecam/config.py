@@ -54,7 +54,7 @@ class DataConfig:
 class TrainingConfig:
     """The one training loop."""
 
-    epochs: Annotated[int, Ge(0)] = 6
+    epochs: Annotated[int, Ge(0)] = 8
     """At most; early stopping may end it before."""
     patience: Count = 5
     """Epochs without a better validation score before stopping."""
@@ -74,7 +74,7 @@ class TrainingConfig:
     """Gradient norm above which a step is scaled down."""
     accumulate: Count = 1
     """Batches per optimiser step."""
-    average: Annotated[float, Ge(0), Lt(1)] = 0.0
+    average: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of a running average of the weights, which is then what is validated and kept; 0 is off."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` takes bf16 where the hardware gains from it."""

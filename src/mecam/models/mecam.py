@@ -327,9 +327,11 @@ class Mecam(Model):
         for (x, y), head in zip(self.pairs, self.information, strict=True):
             assert isinstance(head, GaussianHead)
             both = present[x] & present[y]
-            fits.append(gaussian_log_likelihood(*head(kept[x].detach()), kept[y].detach(), both))
+            mean, log_variance = head(kept[x].detach())
+            fits.append(gaussian_log_likelihood(mean, log_variance, kept[y].detach(), both))
             entropy, _ = group_entropy(kept[y][both], groups[both], shrinkage=SHRINKAGE)
-            bounds.append(gaussian_log_likelihood(*head.held(kept[x]), kept[y], both) + entropy)
+            mean, log_variance = head.held(kept[x])
+            bounds.append(gaussian_log_likelihood(mean, log_variance, kept[y], both) + entropy)
         # Both are sums over channels; per channel they do not grow with the width.
         return {
             "information_heads": -torch.stack(fits).mean() / self.config.width,
