@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.store import Store
     from mecam.types import Task
 
-__all__ = ["app"]
+__all__ = ["TASK_HELP", "app", "parse_task"]
 
 app = typer.Typer(no_args_is_help=True, help="Import, inspect, split, align, join and export data.")
 
@@ -45,7 +45,7 @@ def import_(
 
     with progress("importing") as callback:
         report = import_data(
-            paths, output, name=name, task=_task(task), strict=strict, overwrite=overwrite, progress=callback
+            paths, output, name=name, task=parse_task(task), strict=strict, overwrite=overwrite, progress=callback
         )
     if as_json:
         print_json(report.to_json())
@@ -296,7 +296,7 @@ def _show(path: Path) -> None:
     print_place("store", path)
 
 
-def _task(text: str | None) -> "Task | None":
+def parse_task(text: str | None) -> "Task | None":
     """The task that `--task` describes; None leaves it to the labels."""
     from mecam.data.sources.base import EMOTIONS
     from mecam.types import Task

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mecam.cli import assets, data, demo, models, predict, train
+from mecam.cli import assets, data, demo, extract, models, predict, train
 from mecam.cli.console import err
 from mecam.errors import MecamError
 from mecam.version import __version__
@@ -23,6 +23,7 @@ app = typer.Typer(
     help="Sentiment and emotion from text, audio and video, with negative information filtered out first.",
 )
 app.command("demo")(demo.demo)
+app.command("extract")(extract.extract)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
@@ -59,7 +60,8 @@ def options(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code.
 
-    0: done. 1: something is wrong with the input. 2: the command line itself is wrong. 130: interrupted.
+    0: done. 1: something is wrong with the input. 2: the command line itself is wrong. 3: done, but some files
+    gave nothing. 130: interrupted.
     """
     try:
         result = app(args=list(argv) if argv is not None else None, standalone_mode=False)

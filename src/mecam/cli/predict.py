@@ -1,25 +1,27 @@
 """`mecam predict`."""
 
-import csv
-import io
-import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_place, progress
-from mecam.errors import DataError, ModelError
+from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
+from mecam.cli.prediction_tables import as_csv, as_jsonl, failures_view, predictions_view, watched_view
+from mecam.errors import DataError, MecamError, ModelError
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
+    from mecam.serve.recordings import Watched
+    from mecam.types import Task
 
 __all__ = ["predict"]
 
+RENDERED = "rendered"
+"""Name of the data set that `mecam demo --video` renders."""
 SHOWN = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
 
@@ -34,7 +36,11 @@ class Format(str, Enum):
 
 def predict(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Sentences, text files (one sentence a line), or stores.")
+        list[str],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Videos or sound files, folders of them, sentences, text files (one sentence a line), or stores.",
+        ),
     ],
     model: Annotated[
         Path | None, typer.Option("--model", "-m", metavar="RUN", help="A run folder. [default: the newest in runs/]")
@@ -42,52 +48,172 @@ def predict(
     split: Annotated[str | None, typer.Option(help="Of a store: only this split.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.table,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there: .csv or .jsonl.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="A page per recording: a file for one, a folder for several.")
+    ] = None,
+    transcript: Annotated[
+        Path | None, typer.Option(help="What is said: txt, SRT, VTT, CSV or JSON. [default: one beside the recording]")
+    ] = None,
+    asr: UseAsr = False,
+    asr_model: AsrModel = "small",
+    language: Language = None,
+    shortest: Shortest = 1.0,
+    longest: Longest = 15.0,
 ) -> None:
-    """Predict sentences or a store with a trained model.
+    """Predict videos, sound files, sentences or a store with a trained model.
 
-    Example: mecam predict "I would see it again tomorrow" --model runs/demo
+    Of a recording: what each utterance says and the whole, which modality disagrees or is absent; --html shows it over
+    time. Exit code 3 when some of several recordings could not be predicted.
+
+    Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
     """
+    found = _sorted_out(inputs)
+    if transcript is not None and len(found.recordings) != 1:
+        raise DataError("--transcript goes with one recording", where=f"{len(found.recordings)} were given")
+    if html is not None and not found.recordings:
+        raise DataError("--html goes with recordings, and none was given")
     chosen = model or _newest_run()
     from mecam.serve.predictor import load
 
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
-    if predictor.trained.checkpoint.synthetic:
-        err.print("[yellow]This model learned from the built-in synthetic corpus: it is for trying the tool.[/]")
-    results = _predict_all(predictor, inputs, split)
-    if output is not None:
-        kind = Format.csv if output.suffix == ".csv" else Format.jsonl
-        _write(output, _as_csv(results) if kind is Format.csv else _as_jsonl(results))
-        print_place(f"{len(results)} predictions", output)
-    elif format_ is Format.table:
-        out.print(_table(results[:SHOWN]))
-        if len(results) > SHOWN:
-            err.print(f"and {len(results) - SHOWN} more: write them with --output predictions.csv")
+    notes = notes_of(predictor)
+    for note in notes:
+        err.print(f"[yellow]{note}[/]")
+    options = {
+        "transcript": transcript,
+        "asr": asr_model if asr else None,
+        "language": language,
+        "lengths": (shortest, longest),
+    }
+    watched, failures = _watch_all(predictor, found.recordings, options, words=html is not None)
+    others = _predict_all(predictor, found, split)
+    if output is None:
+        _print(watched, others, predictor.task, format_)
     else:
-        # Not through the console, which breaks lines at the width of a terminal.
-        typer.echo((_as_csv if format_ is Format.csv else _as_jsonl)(results), nl=False)
+        _write(output, as_csv(watched, others) if output.suffix == ".csv" else as_jsonl(watched, others))
+        print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
+    if html is not None:
+        pages = _write_pages(html, watched, predictor.task, notes, several=len(found.recordings) > 1)
+        print_place("page" if len(pages) == 1 else f"{len(pages)} pages", html)
+    if failures:
+        err.print(failures_view(failures))
+        raise typer.Exit(SOME_FAILED)
 
 
-def _predict_all(predictor: "Predictor", inputs: Sequence[str], split: str | None) -> list["Prediction"]:
-    from mecam.data.store import Store
+def notes_of(predictor: "Predictor") -> list[str]:
+    """What must be said beside every result of this model."""
+    checkpoint = predictor.trained.checkpoint
+    if not checkpoint.synthetic:
+        return []
+    if checkpoint.data_name == RENDERED:
+        return ["This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."]
+    return ["This model learned from the built-in synthetic corpus: it is for trying the tool."]
 
-    results: list[Prediction] = []
-    sentences: list[str] = []
+
+@dataclass(frozen=True)
+class _Found:
+    """The inputs by kind."""
+
+    recordings: list[Path]
+    stores: list[Path]
+    sentences: list[str]
+
+
+def _sorted_out(inputs: Sequence[str]) -> _Found:
+    """What each input is.
+
+    Raises: DataError if a path leads nowhere, or a sentence is empty.
+    """
+    from mecam.features.clips import MEDIA_SUFFIXES
+
+    found = _Found([], [], [])
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            with progress(f"predicting {path}") as callback:
-                results += predictor.predict_store(Store(path), split=split, progress=callback)
+            inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in MEDIA_SUFFIXES and f.is_file())
+            if inside and not (path / "manifest.json").exists():
+                found.recordings.extend(inside)
+            else:
+                found.stores.append(path)
+        elif path.suffix.lower() in MEDIA_SUFFIXES and (path.is_file() or " " not in given.strip()):
+            found.recordings.append(path)
         elif path.is_file():
-            sentences += _read_sentences(path)
+            found.sentences.extend(_read_sentences(path))
         elif " " not in given.strip() and ("/" in given or path.suffix):
             raise DataError(f"there is no file {given!r}", fix="check the path; a sentence needs quotes around it")
         else:
-            sentences.append(given)
-    blank = [i for i, sentence in enumerate(sentences) if not sentence.strip()]
+            found.sentences.append(given)
+    blank = [i for i, sentence in enumerate(found.sentences) if not sentence.strip()]
     if blank:
         raise DataError("a sentence is empty", where=f"sentence {blank[0] + 1}")
-    return results + (predictor.predict(sentences) if sentences else [])
+    return found
+
+
+def _watch_all(
+    predictor: "Predictor", paths: Sequence[Path], options: dict[str, Any], *, words: bool
+) -> tuple[list["Watched"], list[tuple[Path, str]]]:
+    """Predict recordings; of several, one that fails does not stop the rest."""
+    if not paths:
+        return [], []
+    from mecam.features.segmentation import Lengths
+    from mecam.serve.recordings import recipe_of, watch
+
+    recipe_of(predictor)  # whether this model can see recordings at all does not depend on the file
+    options = {**options, "lengths": Lengths(*options["lengths"])}
+    watched, failures = [], []
+    with progress("watching") as callback:
+        for done, path in enumerate(paths):
+            callback(done, len(paths), f"watching {path.name}")
+            try:
+                watched.append(watch(predictor, path, words=words, **options))
+            except MecamError as error:
+                if len(paths) == 1:
+                    raise
+                failures.append((path, error.what))
+    if not watched:
+        raise DataError(
+            f"none of {len(paths)} recordings could be predicted: {failures[0][1]}", where=failures[0][0].name
+        )
+    return watched, failures
+
+
+def _write_pages(
+    place: Path, watched: Sequence["Watched"], task: "Task", notes: Sequence[str], *, several: bool
+) -> list[Path]:
+    from mecam.serve.page import write_watched
+
+    if not several:
+        return [write_watched(place, watched[0], task, notes=notes)]
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=str(place)) from error
+    return [write_watched(place / f"{each.path.name}.html", each, task, notes=notes) for each in watched]
+
+
+def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "Task", format_: Format) -> None:
+    if format_ is not Format.table:
+        # Not through the console, which breaks lines at the width of a terminal.
+        typer.echo((as_csv if format_ is Format.csv else as_jsonl)(watched, others), nl=False)
+        return
+    for each in watched:
+        out.print(watched_view(each, task))
+    if others:
+        out.print(predictions_view(others[:SHOWN]))
+    if len(others) > SHOWN:
+        err.print(f"and {len(others) - SHOWN} more: write them with --output predictions.csv")
+
+
+def _predict_all(predictor: "Predictor", found: _Found, split: str | None) -> list["Prediction"]:
+    """Stores and sentences."""
+    from mecam.data.store import Store
+
+    results: list[Prediction] = []
+    for path in found.stores:
+        with progress(f"predicting {path}") as callback:
+            results += predictor.predict_store(Store(path), split=split, progress=callback)
+    return results + (predictor.predict(found.sentences) if found.sentences else [])
 
 
 def _read_sentences(path: Path) -> list[str]:
@@ -108,59 +234,6 @@ def _newest_run() -> Path:
     if not runs:
         raise ModelError("there is no trained model in runs/", fix="name one with --model RUN, or train: `mecam demo`")
     return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)
-
-
-def _table(results: Sequence["Prediction"]) -> Table:
-    table = Table()
-    table.add_column("id")
-    table.add_column("text (dim: filtered out)", ratio=1)
-    table.add_column("says")
-    scored = any(result.score is not None for result in results)
-    table.add_column("score" if scored else "probability", justify="right")
-    if scored:
-        table.add_column("90 % interval", justify="right")
-    shares = sorted({modality for result in results for modality in result.shares})
-    for modality in shares:
-        table.add_column(modality, justify="right")
-    for result in results:
-        cells: list[Any] = [result.id, _words(result), result.label]
-        if result.score is not None:
-            cells.append(f"{result.score:+.2f}")
-            known = result.low is not None and result.high is not None
-            cells.append(f"{result.low:+.2f} to {result.high:+.2f}" if known else "–")
-        else:
-            cells.append(f"{max(result.probabilities.values()):.2f}")
-        table.add_row(*cells, *(f"{result.shares.get(modality, 0):.0%}" for modality in shares))
-    return table
-
-
-def _words(result: "Prediction") -> Text:
-    words = (result.text or "").split()
-    kept = result.kept.get("text", [])
-    text = Text()
-    for i, word in enumerate(words):
-        text.append(word + " ", style="dim" if i < len(kept) and kept[i] < 0.5 else "")
-    return text
-
-
-def _as_jsonl(results: Sequence["Prediction"]) -> str:
-    return "".join(json.dumps(r.to_json(), ensure_ascii=False, allow_nan=False) + "\n" for r in results)
-
-
-def _as_csv(results: Sequence["Prediction"]) -> str:
-    from mecam.data.cells import safe_cell
-
-    rows = []
-    for r in results:
-        row: dict[str, Any] = {"id": safe_cell(r.id), "text": safe_cell(r.text or ""), "label": r.label}
-        row |= {"score": r.score, "low": r.low, "high": r.high} if r.score is not None else {}
-        row |= {f"prob_{name}": p for name, p in r.probabilities.items()}
-        rows.append(row | {f"share_{m}": share for m, share in r.shares.items()})
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def _write(path: Path, content: str) -> None:

@@ -22,7 +22,7 @@ from mecam.features.media import Media
 from mecam.features.protocol import Features
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EGEMAPS_NAMES", "Acoustics", "Egemaps", "SpeechEncoder"]
+__all__ = ["EGEMAPS_NAMES", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
 
 CONTEXT_ROWS = 10
 """Rows of sound before and after a stretch that its first and last rows hear."""
@@ -91,7 +91,7 @@ class Egemaps:
 
         Raises: MediaError if the recording has no sound; MissingExtraError without openSMILE.
         """
-        smile = _smile()
+        smile = load_smile()
         first, last = _grid(media, start, stop)
         sound = _exact(media, first / ROWS_PER_S, (last - first) * HOP)
         values = np.full((last - first, len(EGEMAPS_NAMES)), np.nan, np.float32)
@@ -186,7 +186,11 @@ def _share(chosen: NDArray[np.bool_]) -> float:
 
 
 @cache
-def _smile() -> Any:
+def load_smile() -> Any:
+    """OpenSMILE with the eGeMAPS set.
+
+    Raises: MissingExtraError where it is not installed.
+    """
     try:
         import opensmile  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:

@@ -6,7 +6,7 @@ tables) is loaded when first needed and kept by the process, never by the extrac
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Features:
         return Features(self.values[chosen], self.intervals[chosen], self.details)
 
 
+@runtime_checkable
 class Extractor(Protocol):
     """Makes the rows of one modality out of a recording."""
 

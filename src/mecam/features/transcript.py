@@ -23,7 +23,7 @@ from typing import Any
 from mecam.errors import DataError
 from mecam.types import Word
 
-__all__ = ["SUFFIXES", "Segment", "Transcript", "read_transcript", "settled", "spread"]
+__all__ = ["SUFFIXES", "Segment", "Transcript", "read_transcript", "settled", "spread", "transcript_beside"]
 
 SUFFIXES = (".srt", ".vtt", ".json", ".csv", ".tsv", ".txt")
 """In the order in which a recording's neighbours are looked for."""
@@ -133,6 +133,12 @@ def read_transcript(path: str | Path) -> Transcript:
         raise DataError(error.what, where=str(path), fix=error.fix) from None
     except (ValueError, RecursionError, csv.Error) as error:
         raise DataError(f"this is no {kind[1:].upper()} transcript: {error}", where=str(path)) from error
+
+
+def transcript_beside(path: Path) -> Path | None:
+    """The transcript that lies beside a recording: the same name, another ending."""
+    places = (path.with_suffix(suffix) for suffix in SUFFIXES)
+    return next((place for place in places if place.is_file() and place != path), None)
 
 
 def spread(segment: Segment) -> Segment:

@@ -1,9 +1,9 @@
 """Raw input → scores: what the command line and Python share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from mecam.errors import ModelError
 from mecam.evaluation.evaluate import predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import Modality, Predictions, Task, Utterance
+
+if TYPE_CHECKING:
+    from mecam.serve.recordings import Watched
 
 __all__ = ["Prediction", "Predictor", "load"]
 
@@ -33,6 +36,10 @@ class Prediction:
         probabilities: name → probability, for classes and labels.
         shares: modality → its part in the prediction; sums to 1 over those present.
         kept: modality → how much of each row (for text: of each word) was kept, in (0, 1).
+        start: when it begins in its recording, in seconds; None where there is no recording.
+        stop: when it ends.
+        alone: modality → the score (or the label) that it would be given alone; of recordings.
+        disagrees: modalities that alone would say the opposite.
     """
 
     id: str
@@ -44,10 +51,14 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict)
     shares: dict[Modality, float] = field(default_factory=dict)
     kept: dict[Modality, list[float]] = field(default_factory=dict)
+    start: float | None = None
+    stop: float | None = None
+    alone: Mapping[Modality, float | str] = field(default_factory=dict)
+    disagrees: tuple[Modality, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; absent ones are left out."""
-        return {key: value for key, value in vars(self).items() if value not in (None, {})}
+        return {key: value for key, value in vars(self).items() if value not in (None, {}, ())}
 
 
 class Predictor:
@@ -68,11 +79,27 @@ class Predictor:
         """What the model predicts."""
         return self.trained.checkpoint.inputs.task
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """Predict sentences; modalities other than text are absent.
+    @overload
+    def predict(self, what: str | Path, **options: Any) -> "Watched": ...  # type: ignore[overload-overlap]
+    @overload
+    def predict(self, what: Sequence[str]) -> list[Prediction]: ...
+    def predict(self, what: str | Path | Sequence[str], **options: Any) -> "Watched | list[Prediction]":
+        """Predict a recording, or sentences.
 
-        Raises: ModelError if the model does not read text.
+        Args:
+            what: the path of a video or sound file; or a list of sentences, whose other modalities are absent.
+            options: of a recording; see `mecam.serve.recordings.watch`.
+
+        Raises: ModelError if the model does not read text, or reads features that we cannot make; MediaError if the
+            file cannot be used.
         """
+        if isinstance(what, str | Path):
+            from mecam.serve.recordings import watch
+
+            return watch(self, what, **options)
+        return self._predict_sentences(what)
+
+    def _predict_sentences(self, texts: Sequence[str]) -> list[Prediction]:
         if self.trained.tokenizer is None and self.trained.model.reads:
             raise ModelError(
                 "this model reads no transcripts",
@@ -143,7 +170,8 @@ def in_words(task: Task, prediction: Any) -> str:
 def load(run: str | Path, *, device: str | None = None) -> Predictor:
     """Load a run folder or a checkpoint folder, ready to predict.
 
-    Example:
+    Examples:
         mecam.load("runs/demo").predict(["I would see it again tomorrow"])[0].score
+        mecam.load("runs/mine").predict("clip.mp4", transcript="clip.srt").overall.score
     """
     return Predictor(load_checkpoint(run), device=device)

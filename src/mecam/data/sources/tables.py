@@ -25,7 +25,7 @@ from mecam.data.sources.base import (
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["read_table"]
+__all__ = ["read_labels", "read_table"]
 
 Table = Sequence[Mapping[str, str]]
 
@@ -33,6 +33,7 @@ LONGEST_LINE = 1 << 20
 """Characters; a row of a thousand features has about 20 000."""
 
 _IDS = ("id", "name", "segment", "utterance_id", "file", "filename")
+_FILES = ("path", "file", "filename", "media", "video_file", "audio_file", "mp4", "wav", "flac")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
 
 
@@ -51,6 +52,26 @@ def read_table(path: Path) -> Source | None:
     if table.id_columns() and columns & {"label", "emotion", "annotation", "sentiment", "text"}:
         return Source("label table", path.name, [_label_row(row, table.id_columns()) for row in table])
     return _features(table) if table.id_columns() and len(columns) > 1 else None
+
+
+def read_labels(path: Path) -> list[tuple[Row, str]]:
+    """Read a label table of recordings: its rows, each with the media file that it names, or "" where it names none.
+
+    Raises: DataError if it is no label table, or cannot be read.
+    """
+    table = _Csv(path)
+    if not table.id_columns():
+        raise DataError(
+            f"this label table has no id: its columns are {', '.join(table.header)}",
+            where=path.name,
+            fix="give columns video_id and clip_id, or id, beside label or emotion",
+        )
+    files = [name for name in _FILES if name in table.header]
+    rows = []
+    for row in table:
+        named = next((row[name].strip() for name in files if row[name].strip()), "")
+        rows.append((_label_row(row, table.id_columns()), named))
+    return rows
 
 
 class _Csv:

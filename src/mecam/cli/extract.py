@@ -1,0 +1,122 @@
+"""`mecam extract`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.data import TASK_HELP, parse_task
+from mecam.cli.data_tables import findings_view
+
+if TYPE_CHECKING:
+    from mecam.features.extract import ExtractReport
+
+__all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract"]
+
+SOME_FAILED = 3
+"""Exit code when some of the files gave nothing."""
+SHOWN = 20
+
+UseAsr = Annotated[bool, typer.Option("--asr", help='Write down what is said (pip install "mecam[asr]").')]
+AsrModel = Annotated[str, typer.Option(help="Of faster-whisper: tiny, base, small, medium, large-v3, or a folder.")]
+Language = Annotated[str | None, typer.Option(help="Of the speech, such as en; default: detected.")]
+Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Shorter utterances go to their neighbour.")]
+Longest = Annotated[float, typer.Option("--max-seconds", min=0.5, help="Longer recordings are cut into utterances.")]
+
+
+def extract(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Folders, files, patterns, or .txt files that list paths.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Table of labels. [default: label.csv in a folder, where there is one]")
+    ] = None,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="mecam-audio, mecam-vision, egemaps (openSMILE; its licence forbids commercial use), or speech:MODEL; "
+            "repeatable, one per modality. [default: mecam-audio and mecam-vision]"
+        ),
+    ] = None,
+    asr: UseAsr = False,
+    asr_model: AsrModel = "small",
+    language: Language = None,
+    shortest: Shortest = 1.0,
+    longest: Longest = 15.0,
+    align: Annotated[bool, typer.Option("--align-words", help="One row per word, the mean of its rows.")] = False,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
+    name: Annotated[str | None, typer.Option(help="The data set's name; default: the folder's.")] = None,
+    task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store if it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Turn videos and sound files into a store: voice, face and transcript, with times.
+
+    Reads folders in the MMSA-FET layout (label.csv, Raw/video_id/clip_id.mp4), folders of clips, and lists. A
+    transcript that lies beside a clip (clip.srt, .vtt, .json, .csv, .txt) is its text. Stopped, by whatever, the same
+    command goes on. Exit code 3 when some files gave nothing; the rest is in the store.
+
+    Example: mecam extract videos/mosi -o stores/mosi --jobs 2
+    """
+    from mecam.features.extract import extract as run
+    from mecam.features.registry import DEFAULT, chosen
+    from mecam.features.segmentation import Lengths
+    from mecam.features.utterances import Recipe
+
+    names = tuple(extractor or DEFAULT)
+    recipe = Recipe(
+        extractors=names,
+        asr=asr_model if asr else None,
+        language=language,
+        lengths=Lengths(shortest, longest),
+        aligned=tuple(chosen(names)) if align else (),
+    )
+    with progress("extracting") as callback:
+        report = run(
+            inputs,
+            output,
+            labels=labels,
+            recipe=recipe,
+            jobs=jobs,
+            name=name,
+            task=parse_task(task),
+            overwrite=overwrite,
+            progress=callback,
+        )
+    if as_json:
+        print_json(report.to_json())
+    else:
+        _show(report)
+        print_place("store", output)
+    if report.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _show(report: "ExtractReport") -> None:
+    reused = f" ({report.reused} of them were done before)" if report.reused else ""
+    rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
+    out.print(
+        f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}", markup=False
+    )
+    for modality, reasons in sorted(report.absent.items()):
+        for reason, count in reasons.items():
+            out.print(f"{modality} is absent from {count} recordings: {reason}", markup=False)
+    if report.findings:
+        out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
+    for name, sentence in report.oddities[:SHOWN]:
+        err.print(f"{name}: {sentence}", markup=False)
+    if len(report.oddities) > SHOWN:
+        err.print(f"and {len(report.oddities) - SHOWN} more remarks: --json lists them all")
+    if report.failures:
+        table = Table(title=f"{len(report.failures)} gave nothing", title_justify="left")
+        for heading in ("clip", "file", "reason"):
+            table.add_column(heading, ratio=2 if heading == "reason" else None)
+        for failure in report.failures[:SHOWN]:
+            table.add_row(Text(failure.id), Text(failure.file), Text(failure.reason))
+        out.print(table)
+        if len(report.failures) > SHOWN:
+            out.print(f"and {len(report.failures) - SHOWN} more: --json lists them all")

@@ -1,0 +1,159 @@
+"""Predictions for the terminal, as CSV and as JSON lines."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mecam.serve.predictor import Prediction
+    from mecam.serve.recordings import Watched
+    from mecam.types import Task
+
+__all__ = ["as_csv", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
+
+
+def watched_view(watched: "Watched", task: "Task") -> Group:
+    """A recording: the whole in a line, its utterances in a table, then what is absent or odd."""
+    overall = watched.overall
+    weights = " · ".join(f"{m} {share:.0%}" for m, share in overall.shares.items())
+    head = Text.assemble(
+        (watched.path.name, "bold"),
+        f" · {watched.duration:.1f} s · ",
+        (_says(overall), _colour(overall, task)),
+        f" · {weights}" if weights else "",
+    )
+    table = Table()
+    for heading in ("time", "text (dim: filtered out)", "says"):
+        table.add_column(heading, ratio=1 if heading.startswith("text") else None)
+    modalities = sorted({m for part in watched.parts for m in part.shares})
+    for modality in modalities:
+        table.add_column(modality, justify="right")
+    for part in watched.parts:
+        cells = [
+            Text(f"{_clock(part.start)}–{_clock(part.stop)}"),
+            _words(part),
+            Text(_says(part), _colour(part, task)),
+        ]
+        for modality in modalities:
+            alone = part.alone.get(modality)
+            said = "" if alone is None else f" ({alone:+.2f})" if isinstance(alone, float) else f" ({alone})"
+            style = "yellow" if modality in part.disagrees else ""
+            cells.append(Text(f"{part.shares.get(modality, 0):.0%}{said}", style))
+        table.add_row(*cells)
+    return Group(head, table, *(Text(line) for line in _remarks(watched)), Text())
+
+
+def _remarks(watched: "Watched") -> list[str]:
+    lines = []
+    if any(part.alone for part in watched.parts):
+        lines.append("In brackets: what the modality would say alone; in colour, where that is the opposite.")
+    lines += [f"{m} is absent: {why}" for m, why in watched.absent.items()]
+    faces = [row for row in watched.details.get("vision", ()) if row.get("frames")]
+    if faces:
+        seen, frames = sum(row["with_face"] for row in faces), sum(row["frames"] for row in faces)
+        most = max(row["most_faces_at_once"] for row in faces)
+        lines.append(f"a face in {seen / frames:.0%} of the pictures looked at, at most {most} at once")
+    return [*lines, *watched.findings]
+
+
+def failures_view(failures: Sequence[tuple[Path, str]]) -> Table:
+    """Recordings that could not be predicted, and why."""
+    table = Table(title=f"{len(failures)} could not be predicted", title_justify="left")
+    table.add_column("file")
+    table.add_column("reason", ratio=1)
+    for path, reason in failures:
+        table.add_row(Text(path.name), Text(reason))
+    return table
+
+
+def predictions_view(results: Sequence["Prediction"]) -> Table:
+    """Predictions of sentences or of a store, one a row."""
+    table = Table()
+    table.add_column("id")
+    table.add_column("text (dim: filtered out)", ratio=1)
+    table.add_column("says")
+    scored = any(result.score is not None for result in results)
+    table.add_column("score" if scored else "probability", justify="right")
+    if scored:
+        table.add_column("90 % interval", justify="right")
+    shares = sorted({modality for result in results for modality in result.shares})
+    for modality in shares:
+        table.add_column(modality, justify="right")
+    for result in results:
+        cells: list[Any] = [result.id, _words(result), result.label]
+        if result.score is not None:
+            cells.append(f"{result.score:+.2f}")
+            known = result.low is not None and result.high is not None
+            cells.append(f"{result.low:+.2f} to {result.high:+.2f}" if known else "–")
+        else:
+            cells.append(f"{max(result.probabilities.values()):.2f}")
+        table.add_row(*cells, *(f"{result.shares.get(modality, 0):.0%}" for modality in shares))
+    return table
+
+
+def _words(result: "Prediction") -> Text:
+    words = (result.text or "").split()
+    kept = result.kept.get("text", [])
+    text = Text()
+    for i, word in enumerate(words):
+        text.append(word + " ", style="dim" if i < len(kept) and kept[i] < 0.5 else "")
+    return text
+
+
+def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """One line a recording, with its utterances inside; one a prediction of anything else."""
+    results = [*(each.to_json() for each in watched), *(each.to_json() for each in others)]
+    return "".join(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n" for result in results)
+
+
+def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """One row a prediction; those of recordings begin with the file and end with who disagrees."""
+    from mecam.data.cells import safe_cell
+
+    rows = []
+    for each in watched:
+        for part in each.parts:
+            place = {"file": safe_cell(each.path.name), "start": part.start, "stop": part.stop}
+            rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees)})
+    rows += [_cells(result) for result in others]
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _cells(result: "Prediction") -> dict[str, Any]:
+    from mecam.data.cells import safe_cell
+
+    row: dict[str, Any] = {"id": safe_cell(result.id), "text": safe_cell(result.text or ""), "label": result.label}
+    row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
+    row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
+    return row | {f"share_{m}": share for m, share in result.shares.items()}
+
+
+def _says(result: "Prediction") -> str:
+    if result.score is None:
+        odds = max(result.probabilities.values(), default=0.0)
+        return f"{result.label} ({odds:.0%})"
+    if result.low is None or result.high is None:
+        return f"{result.label} {result.score:+.2f}"
+    return f"{result.label} {result.score:+.2f} ({result.low:+.2f} to {result.high:+.2f})"
+
+
+def _colour(result: "Prediction", task: "Task") -> str:
+    if task.kind != "regression":
+        return "bold"
+    return {"positive": "bold blue", "negative": "bold red"}.get(result.label, "bold")
+
+
+def _clock(seconds: float | None) -> str:
+    minutes, rest = divmod(seconds or 0.0, 60)
+    return f"{int(minutes)}:{rest:04.1f}"

@@ -1,0 +1,312 @@
+"""Videos → store: in parallel, resumable, one bad file never stops the rest, same bytes for any number of workers."""
+
+import multiprocessing
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mecam.data.joining import Finding, Findings, infer_task, label_of
+from mecam.data.store import StoreWriter
+from mecam.errors import DataError, MecamError
+from mecam.features.clips import Clip, Clips, find_clips
+from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.registry import prepare
+from mecam.features.utterances import Recipe, read_recording
+from mecam.types import Modality, Task, Utterance
+
+__all__ = ["ExtractReport", "Failure", "extract"]
+
+Progress = Callable[[int, int], None]
+THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+MOST_FINDINGS = 50
+"""Findings that the manifest lists; the number of all is beside them."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A recording that gave nothing.
+
+    Attributes:
+        id: of the clip.
+        file: its name.
+        reason: in a sentence.
+    """
+
+    id: str
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExtractReport:
+    """What an extraction found and made.
+
+    Attributes:
+        name: the data set's name.
+        task: what its labels are; scores, where there are none.
+        recordings: files that gave utterances.
+        reused: of these, how many an earlier, interrupted extraction had done.
+        utterances: in the store.
+        rows: modality → rows in the store.
+        failures: what gave nothing, in the order of the clips.
+        absent: modality → reason → recordings.
+        findings: odd things about the labels.
+        oddities: odd things about recordings: id and sentence.
+    """
+
+    name: str
+    task: Task
+    recordings: int
+    reused: int
+    utterances: int
+    rows: dict[Modality, int]
+    failures: tuple[Failure, ...] = ()
+    absent: dict[Modality, dict[str, int]] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    oddities: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON-serialisable values."""
+        return asdict(self)
+
+
+def extract(
+    inputs: Sequence[str | Path],
+    store: str | Path,
+    *,
+    labels: Path | None = None,
+    recipe: Recipe | None = None,
+    jobs: int | None = None,
+    name: str | None = None,
+    task: Task | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """Extract recordings into a store.
+
+    Given again after it was stopped, by whatever, it goes on: what was done lies in `.STORE.parts` beside the store
+    until the store is whole. Recordings that failed are tried again.
+
+    Args:
+        inputs: folders, files, patterns or lists; see `find_clips`.
+        store: the folder to make.
+        labels: a label table; see `find_clips`.
+        recipe: how recordings become utterances. Labelled ones are never cut.
+        jobs: processes; by default as many as there are cores.
+        name: the data set's name; the folder's by default.
+        task: what the labels are; told from them by default.
+        overwrite: replace a store that exists.
+        progress: called with (recordings done, all).
+
+    Returns: what was found; most of it is the store's provenance too.
+    Raises: DataError if there is nothing to extract, nothing could be, or the store cannot be written.
+    """
+    store, recipe = Path(store), recipe or Recipe()
+    found = find_clips(inputs, labels)
+    rows = [clip.row for clip in found.clips if clip.row is not None]
+    if task is None:
+        task = infer_task(rows) if any(row.labels for row in rows) else Task("regression")
+    writer = StoreWriter(
+        store, name=name or found.name, task=task, specs=recipe.specs(), overwrite=overwrite
+    )  # says now, not after an hour, that there is a store already
+    prepare(recipe.extractors)
+    parts = store.parent / f".{store.name}.parts"
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=str(store)) from error
+    places = {clip.id: parts / f"{key_of(clip, recipe)}.safetensors" for clip in found.clips}
+    todo = [clip for clip in found.clips if read_part(places[clip.id]) is None]
+    done = len(found.clips) - len(todo)
+    failures = {}
+    for clip, result in _run(todo, recipe, jobs or os.cpu_count() or 1):
+        if isinstance(result, Part):
+            write_part(places[clip.id], result)
+        else:
+            failures[clip.id] = Failure(clip.id, clip.path.name, result)
+        done += 1
+        if progress:
+            progress(done, len(found.clips))
+    _check_any(found, failures)
+    report = _write(writer, found, recipe, places, failures, reused=len(found.clips) - len(todo))
+    shutil.rmtree(parts, ignore_errors=True)
+    return report
+
+
+def _check_any(found: Clips, failures: dict[str, Failure]) -> None:
+    if len(failures) == len(found.clips):
+        first = next(iter(failures.values()))
+        raise DataError(f"none of {len(failures)} recordings gives anything: {first.reason}", where=first.file)
+
+
+def _write(
+    writer: StoreWriter,
+    found: Clips,
+    recipe: Recipe,
+    places: dict[str, Path],
+    failures: dict[str, Failure],
+    *,
+    reused: int,
+) -> ExtractReport:
+    """Bring the parts together, in the order of the clips."""
+    findings, task = Findings(), writer.task
+    absent: dict[Modality, dict[str, int]] = {}
+    rows: dict[Modality, int] = {}
+    oddities: list[tuple[str, str]] = []
+    with writer:
+        for clip in found.clips:
+            part = None if clip.id in failures else read_part(places[clip.id])
+            if part is None:
+                continue
+            oddities += [(clip.id, finding) for finding in part.findings]
+            for modality, reason in part.absent.items():
+                reasons = absent.setdefault(modality, {})
+                reasons[reason] = reasons.get(reason, 0) + 1
+            for utterance in part.utterances:
+                writer.add(_labelled(utterance, clip, task, findings))
+                for modality, values in utterance.streams.items():
+                    rows[modality] = rows.get(modality, 0) + len(values)
+        lost = [Failure(name, "", "no file for this row of the label table") for name in found.missing]
+        report = ExtractReport(
+            name=writer.name,
+            task=task,
+            recordings=len(found.clips) - len(failures),
+            reused=reused,
+            utterances=writer.count,
+            rows=rows,
+            failures=(*(failures[c.id] for c in found.clips if c.id in failures), *lost),
+            absent=absent,
+            findings=findings.all(),
+            oddities=tuple(oddities),
+        )
+        writer.provenance = _provenance(report, recipe, found)
+    return report
+
+
+def _labelled(utterance: Utterance, clip: Clip, task: Task, findings: Findings) -> Utterance:
+    row = clip.row
+    if row is None:
+        return utterance
+    return replace(
+        utterance,
+        split=row.split,
+        video=row.video or clip.id,
+        speaker=row.speaker,
+        label=label_of(row, task, findings) if row.labels else None,
+        unimodal={m: score for m, score in row.unimodal.items() if score == score},
+    )
+
+
+def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str, Any]:
+    """What the store remembers: nothing of this machine, nothing of how many processes it took."""
+    made = recipe.made()
+    return {
+        "extracted": {
+            "recipe": asdict(recipe),
+            "extractors": {m: {"name": e.name, "version": e.version, "options": _options(e)} for m, e in made.items()},
+        },
+        "recordings": report.recordings,
+        "failures": [asdict(failure) for failure in report.failures],
+        "unlabelled": len(found.unlabelled),
+        "absent": report.absent,
+        "findings": [asdict(finding) for finding in report.findings],
+        "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MOST_FINDINGS]]},
+    }
+
+
+def _options(extractor: Any) -> dict[str, Any]:
+    return {key: value for key, value in vars(extractor).items() if key != "modality"}
+
+
+def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, Part | str]]:
+    """Every clip's part, or why it has none, as they come.
+
+    A file that brings its process down (a fault in a decoder, memory) is found out: those that were in work when it
+    happened are tried again one by one, each in a process of its own.
+    """
+    waiting = list(reversed(clips))
+    with _one_thread_each():
+        while waiting:
+            running: dict[Future[Part | str], Clip] = {}
+            try:
+                with _pool(jobs) as pool:
+                    while waiting or running:
+                        while waiting and len(running) < 2 * jobs:
+                            clip = waiting.pop()
+                            running[pool.submit(_one, clip, recipe)] = clip
+                        for future in wait(running, return_when=FIRST_COMPLETED).done:
+                            result = future.result()
+                            yield running.pop(future), result
+            except BrokenProcessPool:
+                for clip in running.values():
+                    yield clip, _alone(clip, recipe)
+
+
+def _alone(clip: Clip, recipe: Recipe) -> Part | str:
+    try:
+        with _pool(1) as pool:
+            return pool.submit(_one, clip, recipe).result()
+    except BrokenProcessPool:
+        return "the file brings down the process that reads it"
+
+
+def _one(clip: Clip, recipe: Recipe) -> Part | str:
+    """The part of one clip, or why there is none; runs in a worker."""
+    row = clip.row
+    try:
+        recording = read_recording(
+            clip.path,
+            recipe,
+            id=clip.id,
+            text=row.text if row else None,
+            transcript=clip.transcript,
+            span=clip.span,
+            whole=row is not None,
+        )
+    except MecamError as error:
+        return error.what
+    except Exception as error:  # whatever a codec or a model raises concerns this file alone; the table tells it
+        return f"{type(error).__name__}: {error}"
+    return Part.of(recording)
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    # A fork would copy threads and locks of whatever the caller has loaded.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_worker)
+
+
+def _begin_worker() -> None:
+    """An interrupt is the parent's affair, and a worker does not outlive it, however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def leave() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Workers compute with one thread: two levels of parallelism are slower, and sums would depend on their number."""
+    before = {name: os.environ.get(name) for name in THREAD_COUNTS}
+    os.environ.update(dict.fromkeys(THREAD_COUNTS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

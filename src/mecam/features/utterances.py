@@ -1,0 +1,194 @@
+"""One recording into utterances: transcript, cuts, features, all in the recording's own time.
+
+The same for a store (`mecam extract`) and a prediction (`mecam predict`), so that a model sees what it learned from.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mecam.data.align import mean_per_interval
+from mecam.errors import DataError, MediaError
+from mecam.features.media import Media
+from mecam.features.protocol import Extractor, Features
+from mecam.features.registry import DEFAULT, chosen
+from mecam.features.segmentation import Lengths, cut
+from mecam.features.transcript import Segment, Transcript, read_transcript
+from mecam.types import TEXT, FeatureSpec, Modality, Utterance
+
+__all__ = ["Recipe", "Recording", "read_recording"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How recordings become utterances.
+
+    Attributes:
+        extractors: names, at most one per modality.
+        asr: the speech model that writes down what nobody did; None leaves text absent there.
+        language: of the speech; None detects it.
+        lengths: of utterances, where a recording is cut.
+        aligned: streams that get one row per word, the mean of its rows.
+    """
+
+    extractors: tuple[str, ...] = DEFAULT
+    asr: str | None = None
+    language: str | None = None
+    lengths: Lengths = field(default_factory=Lengths)
+    aligned: tuple[Modality, ...] = ()
+
+    def made(self) -> dict[Modality, Extractor]:
+        """Modality → extractor."""
+        return chosen(self.extractors)
+
+    def specs(self) -> dict[Modality, FeatureSpec]:
+        """Modality → what its rows are."""
+        return {m: replace(e.spec, aligned=m in self.aligned) for m, e in self.made().items()}
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a recording gives.
+
+    Attributes:
+        utterances: in time.
+        spans: start and stop of each in seconds.
+        duration: of the recording in seconds.
+        absent: modality → why the recording does not have it.
+        details: modality → per utterance, what its extractor reports (faces found, voiced share …).
+        findings: what was odd in the file or the transcript, in sentences.
+        language: of the transcript, where known.
+    """
+
+    utterances: tuple[Utterance, ...]
+    spans: tuple[tuple[float, float], ...]
+    duration: float
+    absent: Mapping[Modality, str] = field(default_factory=dict)
+    details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
+    language: str = ""
+
+
+def read_recording(
+    path: Path,
+    recipe: Recipe,
+    *,
+    id: str,
+    text: str | None = None,
+    transcript: Path | None = None,
+    span: tuple[float, float] | None = None,
+    whole: bool = False,
+) -> Recording:
+    """Make utterances out of a recording.
+
+    Args:
+        path: the file.
+        recipe: how.
+        id: of the utterance; pieces of a recording get it with their number.
+        text: what is said in all of it, where known; a transcript with times says it better.
+        transcript: a file of what is said, and when.
+        span: the seconds that matter; None takes all.
+        whole: never cut.
+
+    Returns: a modality that the recording does not have is absent, with the reason.
+    Raises: MecamError if the file gives nothing at all, or the transcript is not of this recording.
+    """
+    media = Media(path)
+    absent: dict[Modality, str] = {}
+    said = _said(media, recipe, text, transcript, absent)
+    if span is not None or whole:
+        start, stop = span or (0.0, media.duration)
+        segments = [_all_of(said, start, min(stop, media.duration), path)]
+    else:
+        segments = cut(media, said, recipe.lengths)
+    made = recipe.made()
+    utterances: list[Utterance] = []
+    details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
+    for number, segment in enumerate(segments, 1):
+        found = {m: _features(e, media, segment, absent) for m, e in made.items() if m not in absent}
+        known = {m: f for m, f in found.items() if f is not None and len(f.values)}
+        for modality in made:
+            details[modality].append(known[modality].details if modality in known else {})
+        name = id if len(segments) == 1 else f"{id}_{number:0{len(str(len(segments)))}}"
+        utterance = Utterance(
+            id=name,
+            video=id,
+            text=segment.text,
+            words=segment.words,
+            streams={m: f.values for m, f in known.items()},
+            intervals={m: f.intervals for m, f in known.items()},
+        )
+        utterances.append(_aligned(utterance, recipe.aligned))
+    if all(not u.streams and u.text is None for u in utterances):
+        reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
+        raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
+    return Recording(
+        tuple(utterances),
+        tuple((s.start, s.stop) for s in segments),
+        media.duration,
+        absent,
+        {m: tuple(rows) for m, rows in details.items()},
+        (*media.findings, *(said.findings if said else ())),
+        said.language if said else "",
+    )
+
+
+def _said(
+    media: Media, recipe: Recipe, text: str | None, transcript: Path | None, absent: dict[Modality, str]
+) -> Transcript | None:
+    if transcript is not None:
+        return read_transcript(transcript).within(media.duration, where=str(transcript))
+    if text is not None:
+        return Transcript((Segment(math.nan, math.nan, text),)) if text.strip() else None
+    if recipe.asr is None:
+        absent[TEXT] = "no transcript was given"
+        return None
+    if media.sound is None:
+        absent[TEXT] = "there is no sound to transcribe"
+        return None
+    from mecam.features.asr import transcribe
+
+    heard = transcribe(media, model=recipe.asr, language=recipe.language)
+    if heard is None:
+        absent[TEXT] = "no speech was heard"
+        return None
+    return heard.within(media.duration)
+
+
+def _all_of(said: Transcript | None, start: float, stop: float, path: Path) -> Segment:
+    """One segment from start to stop, with the words in it."""
+    if stop <= start:
+        raise DataError(f"{start:.1f} to {stop:.1f} s lies outside the recording", where=str(path))
+    if said is None or not said.timed:
+        return Segment(start, stop, said.text if said else None)
+    words = tuple(w for w in said.words if start <= (w.start + w.stop) / 2 <= stop)
+    return Segment(start, stop, " ".join(w.text for w in words) or None, words)
+
+
+def _features(extractor: Extractor, media: Media, segment: Segment, absent: dict[Modality, str]) -> Features | None:
+    """The rows of one segment; a recording without such a stream is no failure."""
+    stop = None if segment.stop >= media.duration else segment.stop
+    try:
+        return extractor(media, segment.start, stop)
+    except MediaError as error:
+        absent[extractor.modality] = error.what
+        return None
+
+
+def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utterance:
+    """With one row per word in these streams; where words have no times, without them."""
+    chosen = [m for m in modalities if m in utterance.streams]
+    if not chosen:
+        return utterance
+    streams, intervals = dict(utterance.streams), dict(utterance.intervals)
+    words = np.array([(word.start, word.stop) for word in utterance.words], np.float64).reshape(-1, 2)
+    for modality in chosen:
+        values, times = streams.pop(modality), intervals.pop(modality)
+        if np.isfinite(words).all(axis=1).any():
+            streams[modality] = mean_per_interval(values, times, words)
+            intervals[modality] = words
+    return replace(utterance, streams=streams, intervals=intervals)

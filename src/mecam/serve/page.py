@@ -1,0 +1,323 @@
+"""A recording's predictions as one HTML page: the video, a timeline under it, words, filter maps, faces.
+
+It loads nothing from anywhere but the video, which it holds itself or links to.
+"""
+
+import base64
+import os
+from collections.abc import Sequence
+from importlib import resources
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote
+
+import numpy as np
+
+from mecam.errors import DataError
+from mecam.evaluation.report.markup import escape, plain, table
+from mecam.features.segmentation import SENTENCE_END
+from mecam.serve.predictor import Prediction
+from mecam.serve.recordings import Watched
+from mecam.types import TEXT, VISION, Modality, Task
+
+__all__ = ["write_watched"]
+
+LARGEST_EMBEDDED = 25_000_000
+"""Bytes of a video that the page holds; a larger one is linked to."""
+TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/mp4", ".ogv": "video/ogg"}
+TYPES |= {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
+"""What browsers play; others are linked to as they are."""
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
+    "media-src data: 'self' file:"
+)
+WIDTH, BINS = 1000, 400
+"""Units of a strip from left to right, and pieces that it is drawn in at most."""
+
+
+def write_watched(path: Path, watched: Watched, task: Task, *, notes: Sequence[str] = ()) -> Path:
+    """Write the page of a recording, whole or not at all.
+
+    Args:
+        path: of the page.
+        watched: with the contributions of words, where they are to be shown.
+        task: of the model.
+        notes: sentences that must stand on every result of this model.
+
+    Raises: DataError if it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(_page(path, watched, task, notes), encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
+    return path
+
+
+def _page(path: Path, watched: Watched, task: Task, notes: Sequence[str]) -> str:
+    sections = [
+        _player(path, watched),
+        _timeline(watched, task),
+        _parts(watched, task),
+        _modalities(watched, task),
+        _faces(watched),
+        _remarks(watched),
+    ]
+    badges = "".join(f'<p class="badge">{escape(note)}</p>' for note in notes)
+    style = _asset("mecam.evaluation.report", "style.css") + _asset("mecam.serve", "watched.css")
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{escape(watched.path.name)} · mecam</title>
+<style>
+{style}</style>
+</head>
+<body data-duration="{max(watched.duration, 1e-3):.3f}">
+<header>
+<p class="kicker">mecam predict</p>
+<h1>{escape(watched.path.name)}</h1>
+{badges}{_headline(watched, task)}
+</header>
+<main>
+{"".join(f"<section>{content}</section>" for content in sections if content)}</main>
+<script>
+{_asset("mecam.serve", "watched.js")}</script>
+</body>
+</html>
+"""
+
+
+def _headline(watched: Watched, task: Task) -> str:
+    overall = watched.overall
+    count = len(watched.parts)
+    what = f"{watched.duration:.1f} s, {count} utterance{'s' if count > 1 else ''}"
+    return f'<p class="score">{escape(says(overall, task))}<small>{escape(what)}</small></p>'
+
+
+def says(given: Prediction, task: Task) -> str:
+    """A prediction in one line of text."""
+    if given.score is None:
+        odds = max(given.probabilities.values(), default=0.0)
+        return f"{given.label} ({100 * odds:.0f} %)" if task.kind == "classes" else given.label
+    ends = ""
+    if given.low is not None and given.high is not None:
+        ends = f" ({_signed(given.low)} to {_signed(given.high)})"
+    return f"{given.label} {_signed(given.score)}{ends}"
+
+
+def _signed(number: float) -> str:
+    return f"{number:+.2f}".replace("-", "−")
+
+
+def _player(path: Path, watched: Watched) -> str:
+    kind = TYPES.get(watched.path.suffix.lower(), "")
+    embed = kind and watched.path.stat().st_size <= LARGEST_EMBEDDED
+    if embed:
+        source = f"data:{kind};base64,{base64.b64encode(watched.path.read_bytes()).decode('ascii')}"
+    else:
+        source = quote(Path(os.path.relpath(watched.path.resolve(), path.resolve().parent)).as_posix())
+    tag = "audio" if kind.startswith("audio") else "video"
+    warning = (
+        f'<p class="note" id="cannot"{"" if not kind else " hidden"}>This browser may not play this format; '
+        "everything below needs no player.</p>"
+    )
+    return f'<{tag} class="player" controls preload="metadata" src="{source}"></{tag}>{warning}'
+
+
+def _timeline(watched: Watched, task: Task) -> str:
+    """Sentiment with its interval, what was kept of each modality, and where a face is, over the same seconds."""
+    rows = []
+    if task.kind == "regression":
+        rows.append(("sentiment", _sentiment(watched, task), "tall"))
+    for modality in sorted({m for part in watched.parts for m in part.kept}, key=lambda m: (m != TEXT, m)):
+        rows.append((f"{modality} kept", _kept(watched, modality), "low"))
+    if any(VISION in u.streams for u in watched.utterances):
+        rows.append(("face", _seen(watched), "low"))
+    strips = "".join(
+        f'<span>{escape(name)}</span><svg class="{css}" viewBox="0 0 {WIDTH} 100" preserveAspectRatio="none" '
+        f'role="img" aria-label="{escape(name)} over time">{content}'
+        '<line class="now" x1="0" x2="0" y1="0" y2="100"/></svg>'
+        for name, content, css in rows
+    )
+    ends = f'<div class="axis"><span>0:00</span><span>{_clock(watched.duration)}</span></div>'
+    scale = (
+        f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top); the band is the interval."
+        if task.kind == "regression"
+        else ""
+    )
+    note = f'<p class="note">The darker a strip, the more of that moment was kept by the filter.{scale}</p>'
+    return f'<h2>Timeline</h2>{note}<div class="time">{strips}{ends}</div>' if rows else ""
+
+
+def _sentiment(watched: Watched, task: Task) -> str:
+    def y(score: float) -> float:
+        share = (min(max(score, task.low), task.high) - task.low) / ((task.high - task.low) or 1.0)
+        return 100 * (1 - share)
+
+    middle = y((task.low + task.high) / 2)
+    parts = [f'<line class="middle" x1="0" x2="{WIDTH}" y1="{middle:.1f}" y2="{middle:.1f}"/>']
+    for part in watched.parts:
+        left, right = _x(watched, part.start or 0.0), _x(watched, part.stop or watched.duration)
+        assert part.score is not None
+        title = f"<title>{escape(says(part, task))}</title>"
+        if part.low is not None and part.high is not None:
+            top, bottom = y(part.high), y(part.low)
+            box = f'x="{left:.1f}" width="{right - left:.1f}" y="{top:.1f}" height="{bottom - top:.1f}"'
+            parts.append(f'<rect class="span" {box}>{title}</rect>')
+        at = y(part.score)
+        parts.append(f'<line class="level" x1="{left:.1f}" x2="{right:.1f}" y1="{at:.1f}" y2="{at:.1f}">{title}</line>')
+    return "".join(parts)
+
+
+def _kept(watched: Watched, modality: Modality) -> str:
+    """The mean of what was kept in each piece of the strip."""
+    total, count = np.zeros(BINS), np.zeros(BINS)
+    for part, utterance in zip(watched.parts, watched.utterances, strict=True):
+        kept = np.array(part.kept.get(modality, []))
+        if modality == TEXT:
+            times = _word_times(part, [(w.start, w.stop) for w in utterance.words], len(kept))
+        else:
+            times = list(map(tuple, utterance.intervals.get(modality, np.empty((0, 2))).tolist()))
+        for (start, stop), value in zip(times, kept, strict=False):
+            first = int(BINS * start / watched.duration)
+            last = max(first + 1, int(np.ceil(BINS * min(stop, watched.duration) / watched.duration)))
+            total[first:last] += value
+            count[first:last] += 1
+    step = WIDTH / BINS
+    return "".join(
+        f'<rect class="kept" style="--kept:{total[i] / count[i]:.2f}" x="{i * step:g}" width="{step:g}" height="100"/>'
+        for i in np.flatnonzero(count).tolist()
+    )
+
+
+def _word_times(part: Prediction, known: Sequence[tuple[float, float]], count: int) -> Sequence[tuple[float, float]]:
+    """When words were said; without times, evenly over the utterance."""
+    if len(known) >= count and np.isfinite(np.array(known[:count])).all():
+        return known
+    edges = np.linspace(part.start or 0.0, part.stop or 0.0, count + 1).tolist()
+    return list(pairwise(edges))
+
+
+def _seen(watched: Watched) -> str:
+    rects = []
+    for utterance in watched.utterances:
+        rows, times = utterance.streams.get(VISION), utterance.intervals.get(VISION)
+        if rows is None or times is None:
+            continue
+        seen = ~np.isnan(rows).all(axis=1)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], seen, [False]]).astype(int)))
+        for first, last in edges.reshape(-1, 2).tolist():
+            left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
+            rects.append(f'<rect class="face" x="{left:.1f}" width="{right - left:.1f}" y="0" height="100"/>')
+    return "".join(rects)
+
+
+def _parts(watched: Watched, task: Task) -> str:
+    largest = max((abs(c) for row in watched.contributions for c in row), default=0.0)
+    rows = []
+    for i, part in enumerate(watched.parts):
+        given = watched.contributions[i] if i < len(watched.contributions) else ()
+        start, stop = part.start or 0.0, part.stop or 0.0
+        odd = (
+            f'<p class="warn">{escape(", ".join(part.disagrees))} alone would say otherwise.</p>'
+            if part.disagrees
+            else ""
+        )
+        rows.append(
+            f'<div class="part" data-start="{start:.3f}" data-stop="{stop:.3f}">'
+            f'<p><button type="button">▶ {_clock(start)}–{_clock(stop)}</button> '
+            f'<span class="says">{escape(says(part, task))}</span></p>{_words(part, given, largest)}{odd}</div>'
+        )
+    legend = ""
+    if largest > 0:
+        scored = task.kind == "regression"
+        up, down = ("raises the score", "lowers it") if scored else ("speaks for it", "speaks against it")
+        legend = (
+            f'<p class="legend"><span class="up swatch" style="--weight:1">{up}</span>'
+            f'<span class="down swatch" style="--weight:1">{down}</span> measured by leaving the word out</p>'
+        )
+    return f"<h2>Utterances</h2>{legend}{''.join(rows)}"
+
+
+def _words(part: Prediction, given: Sequence[float], largest: float) -> str:
+    if not part.text:
+        return '<p class="muted">no text</p>'
+    cells = []
+    for i, word in enumerate(part.text.split()):
+        if i < len(given) and largest > 0:
+            css, weight = ("up" if given[i] > 0 else "down"), abs(given[i]) / largest
+            cells.append(
+                f'<span class="{css}" style="--weight:{weight:.2f}" title="{_signed(given[i])}">{escape(word)}</span>'
+            )
+        else:
+            cells.append(escape(word))
+    return f'<p class="said">{" ".join(cells)}</p>'
+
+
+def _modalities(watched: Watched, task: Task) -> str:
+    """What each modality weighs, and what it would say alone."""
+    present = sorted({m for p in watched.parts for m in p.shares}, key=lambda m: (m != TEXT, m))
+    if not present:
+        return ""
+    head = ["utterance", *(name for m in present for name in (f"{m} share", f"{m} alone"))]
+    rows = []
+    for part in watched.parts:
+        cells = [f"{_clock(part.start or 0.0)}"]
+        for modality in present:
+            alone = part.alone.get(modality)
+            said = plain(alone, 2) if isinstance(alone, float) else escape(alone or "—")
+            cells += [
+                f"{100 * part.shares.get(modality, 0.0):.0f} %",
+                f'<span class="warn">{said}</span>' if modality in part.disagrees else said,
+            ]
+        rows.append(cells)
+    note = '<p class="note">A modality in colour would, alone, say the opposite of all together.</p>'
+    missing = "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
+    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=2 * len(present))}{missing}"
+
+
+def _faces(watched: Watched) -> str:
+    rows = watched.details.get(VISION, ())
+    if not any(rows):
+        return ""
+    frames = sum(row.get("frames", 0) for row in rows)
+    seen = sum(row.get("with_face", 0) for row in rows)
+    most = max((row.get("most_faces_at_once", 0) for row in rows), default=0)
+    cells = [
+        [
+            f"{_clock(face['start'])}–{_clock(face['stop'])}",
+            str(face["frames"]),
+            str(face["chosen"]),
+            f"{face['side']:.0f}",
+            f"{face['presence']:.2f}",
+        ]
+        for row in rows
+        for face in row.get("faces", ())
+    ]
+    text = f"<p>A face in {seen} of {frames} pictures looked at; at most {most} at once.</p>"
+    head = ["seen", "pictures", "taken as speaker", "pixels", "certainty"]
+    return f"<h2>Faces</h2>{text}{table(head, cells, numbers=4) if cells else ''}"
+
+
+def _remarks(watched: Watched) -> str:
+    language = [f"Language: {watched.language}."] if watched.language else []
+    remarks = [*language, *(f"{finding[:1].upper()}{finding[1:]}" for finding in watched.findings)]
+    ended = (remark if remark.endswith(tuple(SENTENCE_END)) else f"{remark}." for remark in remarks)
+    return f"<h2>Remarks</h2>{''.join(f'<p>{escape(remark)}</p>' for remark in ended)}" if remarks else ""
+
+
+def _x(watched: Watched, seconds: float) -> float:
+    return WIDTH * min(max(seconds / max(watched.duration, 1e-3), 0.0), 1.0)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"
+
+
+def _asset(package: str, name: str) -> str:
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
