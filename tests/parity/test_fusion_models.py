@@ -376,6 +376,37 @@ def test_rows_belong_to_the_tokens_of_their_word(store: Store, encoder: str) -> 
                     torch.testing.assert_close(rows[m][b, t], torch.tensor(row), rtol=1e-4, atol=1e-5)
 
 
+def test_word_aligned_features_meet_their_words(store: Store, encoder: str) -> None:
+    """Row t of a stream that the store marks as aligned reaches the tokens of word t, in whatever length it comes."""
+    trained, inputs = tiny.build("mag", store, encoder), tiny.inputs_of(store)
+    features = {m: dataclasses.replace(spec, aligned=m == "audio") for m, spec in inputs.features.items()}
+    inputs = dataclasses.replace(inputs, features=features)
+    models = {name: MODELS[name].model(tiny.small_options(name, encoder), inputs) for name in ("mag", "mfn", "ef_lstm")}
+    assert all(model.aligned == {"audio"} for model in models.values())
+    utterances = [
+        dataclasses.replace(u, streams={"audio": np.random.default_rng(i).random((len(u.text.split()), 4), np.float32)})
+        for i, u in enumerate(tiny.utterances(inputs.task, 6, holes=False))
+    ]
+    batch = tiny.collate(trained, utterances)
+    rows, there = models["mag"]._rows_of_tokens(batch)
+    words = batch.streams["text"].words
+    assert there["audio"].equal(words >= 0)
+    for b, t in torch.nonzero(words >= 0).tolist():
+        assert torch.equal(rows["audio"][b, t], batch.streams["audio"].values[b, words[b, t]])
+
+
+def test_what_lies_under_the_mask_of_an_absent_text_does_not_matter(store: Store, encoder: str) -> None:
+    trained = tiny.build("mag", store, encoder, used=True)
+    batch = batch_with_holes(trained)
+    text = batch.streams["text"]
+    junk = dataclasses.replace(text, values=text.values.masked_fill(~text.mask, 7))
+    with torch.no_grad():
+        before = trained.model(batch).prediction
+        after = trained.model(dataclasses.replace(batch, streams={**batch.streams, "text": junk})).prediction
+    assert not text.mask.any(dim=1).all()
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
+
+
 # Sizes
 
 F = {"audio": 5, "physio": 2, "text": 6, "vision": 3}

@@ -84,8 +84,9 @@ class Mag(Model):
             hidden = encoder(stream.values, mask)
         else:
             mask[:, 0] |= ~mask.any(dim=1)  # the blank token of an utterance without text
+            ids = stream.values.masked_fill(~stream.mask, encoder.network.config.pad_token_id or 0)
             gate, rows = self.gate, self._rows_of_tokens(batch)
-            hidden = encoder.adapted(stream.values, mask, lambda states: gate(states, *rows), after=self.config.layer)
+            hidden = encoder.adapted(ids, mask, lambda states: gate(states, *rows), after=self.config.layer)
         pooled = masked_mean(hidden, mask)  # B D
         values = or_prior(self.inputs, self.head(self.dropout(pooled)), presence(batch, self.reads).any(dim=1))
         return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": pooled})
