@@ -4,12 +4,16 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
-from mecam.cli.result_tables import filter_view, metrics_view
+from mecam.cli.result_tables import filter_view, metrics_view, started_from
+from mecam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mecam.data.mixture import Source
 
 __all__ = ["evaluate", "report", "train"]
 
@@ -18,8 +22,21 @@ Data = Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's
 
 
 def train(
-    data: Data,
+    data: Annotated[
+        list[str],
+        typer.Option("--data", metavar="STORE[=WEIGHT]", help="The store's folder; several are learned from together."),
+    ],
     out_: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to make, or to go on with.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="Further stores, after that of --data.")
+    ] = None,
+    target: Annotated[
+        Path | None,
+        typer.Option(metavar="STORE", help="Of several stores, the one to validate and test on. [default: the first]"),
+    ] = None,
+    init: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Start from the weights of this run, as far as they fit.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="A name that `mecam models` lists. [default: mecam]")] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds to train. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of options.")] = None,
@@ -33,9 +50,14 @@ def train(
 ) -> None:
     """Train a model on a store, choose the epoch on validation, evaluate on test once, write a report.
 
-    An interrupted run goes on when the same command is given again.
+    An interrupted run goes on when the same command is given again; with more --seeds it grows. Of several stores,
+    an epoch draws each train utterance as often as its store's WEIGHT says (1 by default; 0.3 is a random 30 %).
 
     Example: mecam train --data stores/mosi --out runs/mosi --seeds 3 --set training.epochs=8
+
+    Example: mecam train --data stores/mosi --out runs/transferred --init runs/mosei
+
+    Example: mecam train --data stores/mosi stores/mosei=0.3 --out runs/mixed
     """
     from mecam.config import apply_overrides, read_yaml
 
@@ -44,25 +66,25 @@ def train(
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:
         values["model"] = {**_as_group(values.get("model", {})), "name": model}
-    run(values, data, out_, overwrite=overwrite)
+    if init is not None:
+        values["init"] = str(init)
+    run(values, _sources([*data, *(more or [])], target), out_, overwrite=overwrite)
 
 
-def run(values: dict[str, Any], data: Path, folder: Path, *, overwrite: bool) -> None:
+def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
     """Train with a progress bar and show what came of it."""
     from lightning_fabric.utilities import rank_zero_only
 
-    from mecam.data.store import Store
     from mecam.training.run import RunConfig
     from mecam.training.run import train as train_run
 
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     config = RunConfig.decode(values)
-    store = Store(data)
     with progress("training") as callback:
         train_run(
             config,
-            store,
+            sources,
             folder,
             overwrite=overwrite,
             progress=callback,
@@ -79,6 +101,8 @@ def show_run(folder: Path) -> None:
     facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     if facts["data"]["synthetic"]:
         err.print("[yellow]Trained on the built-in synthetic corpus: not comparable with results on real data.[/]")
+    for seed, found in list(facts.get("init", {}).items())[:1]:
+        err.print(started_from(found, seed), markup=False)
     for split in ("valid", "test"):
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
@@ -123,6 +147,37 @@ def report(run_: Run) -> None:
     with progress("writing the report"):
         place = write_report(run_)
     print_place("report", place)
+
+
+def _sources(given: list[str], target: Path | None) -> "list[Source]":
+    """Stores with their weights, the target first.
+
+    Raises: ConfigError for a weight that is no number, or a target that is none of the stores.
+    """
+    from mecam.data.mixture import Source
+    from mecam.data.store import Store
+
+    places = dict(_weighted(text) for text in given)
+    if len(places) < len(given):
+        raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
+    sources = [Source(Store(place), weight) for place, weight in places.items()]
+    if target is None:
+        return sources
+    chosen = [source for source in sources if source.store.path.resolve() == target.resolve()]
+    if not chosen:
+        raise ConfigError(f"{target} is none of the stores", where="--target", fix="name it under --data too")
+    return chosen + [source for source in sources if source is not chosen[0]]
+
+
+def _weighted(text: str) -> tuple[Path, float]:
+    """`stores/mosei=0.3` as path and weight; a folder may have an equals sign in its name."""
+    place, separator, weight = text.rpartition("=")
+    if not separator or Path(text).exists():
+        return Path(text), 1.0
+    try:
+        return Path(place), float(weight)
+    except ValueError as error:
+        raise ConfigError(f"{weight!r} is no weight", where=f"--data {text}", fix="write STORE=0.3") from error
 
 
 def _as_group(model: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -93,7 +94,6 @@ def fit(
     if not config.epochs or not any(p.requires_grad for p in model.parameters()):
         return _untrained(model, data)
     check_phases(model)
-    fabric.seed_everything(seed, verbose=False)
     phases = model.phases()
     steps = -(-data.steps // config.accumulate) * config.epochs
     optimizers = [phase_optimizer(model, phase, config) for phase in phases]
@@ -106,6 +106,7 @@ def fit(
     saved = time.monotonic()
     while epoch < config.epochs and epoch - result.best_epoch < config.patience:
         started = time.monotonic()
+        _seed(fabric, seed, epoch)
         rates = [float(group["lr"]) for group in optimizers[0].param_groups]
         means: dict[str, float] = {}
         tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
@@ -113,7 +114,7 @@ def fit(
             with moving_only(model, phase):
                 means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
-            scores = data.validate(model)
+            scores = fabric.broadcast(data.validate(model))  # all processes must agree on when to stop
             epoch += 1
             if (select := scores["select"]) is not None and select > result.best_score:
                 result.best_epoch, result.best_score = epoch, select
@@ -174,11 +175,25 @@ def moving_only(model: Model, phase: Phase) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-class _Box:
-    """Carries a batch through Fabric, which would otherwise try to rebuild the frozen dataclass."""
+def _seed(fabric: Fabric, seed: int, epoch: int) -> None:
+    """Let dropout follow from seed, epoch and process alone.
 
-    def __init__(self, batch: Batch) -> None:
+    So a training that is gone on with needs no generator's state, and no two processes drop the same units.
+    """
+    mixed = np.random.SeedSequence((seed, epoch, fabric.global_rank)).generate_state(1)[0]
+    fabric.seed_everything(int(mixed), verbose=False)
+
+
+class _Box:
+    """Carries a batch through Fabric, which would otherwise try to rebuild the frozen dataclass.
+
+    With it go the names of the losses that are followed: gradients of the others are nobody's business, and several
+    processes must not wait for them.
+    """
+
+    def __init__(self, batch: Batch, followed: frozenset[str]) -> None:
         self.batch = batch
+        self.followed = followed
 
 
 class _Step(nn.Module):
@@ -195,7 +210,7 @@ class _Step(nn.Module):
         with torch.autocast(box.batch.index.device.type, enabled=False):
             losses = self.model.losses(_in_full_precision(output), box.batch)
         self.output = output
-        return losses
+        return {name: loss if name in box.followed else loss.detach() for name, loss in losses.items()}
 
 
 def _in_full_precision(output: Output) -> Output:
@@ -222,13 +237,14 @@ def _epoch(
 ) -> dict[str, float]:
     """One pass through the data in one phase; the mean of every loss, unweighted."""
     step.train()
+    followed = frozenset(name for name, weight in phase.weights.items() if weight)
     totals: dict[str, float] = {}
     counts: dict[str, int] = {}
     for group in _groups(batches, config.accumulate):
         for i, batch in enumerate(group):
             batch = batch.to(fabric.device)
             with fabric.no_backward_sync(step, enabled=i + 1 < len(group)):
-                losses = step(_Box(batch))
+                losses = step(_Box(batch, followed))
                 loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
                 assert isinstance(loss, Tensor)
                 if not torch.isfinite(loss):
@@ -346,9 +362,7 @@ def _save(path: Path, parts: dict[str, Any], result: Fit, epoch: int) -> None:
         name: [p.state_dict() for p in part] if isinstance(part, list) else part.state_dict()
         for name, part in parts.items()
     }
-    state |= {"fit": vars(result), "epoch": epoch, "rng": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda_rng"] = torch.cuda.get_rng_state_all()
+    state |= {"fit": vars(result), "epoch": epoch}
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     partial.rename(path)
@@ -367,9 +381,6 @@ def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> 
             part.load_state_dict(state[name])
     for name, value in state["fit"].items():
         setattr(result, name, value)
-    torch.set_rng_state(state["rng"].cpu())
-    if "cuda_rng" in state:
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_rng"]])
     epoch = int(state["epoch"])
     log.info("going on after epoch %d", epoch)
     return epoch

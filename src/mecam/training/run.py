@@ -394,16 +394,23 @@ def _labelled(progress: Progress | None, label: str) -> Progress:
 def _fabric(config: RunConfig, model: Model) -> Fabric:
     cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = choose_precision(config.training.precision, model, torch.device("cuda" if cuda else "cpu"))
+    strategy = config.strategy
+    if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
+        strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
     try:
-        return Fabric(
-            accelerator=config.accelerator, devices=config.devices, strategy=config.strategy, precision=precision
-        )
+        return Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)
     except (ValueError, RuntimeError) as error:
         raise ConfigError(
             str(error).splitlines()[0],
             where="accelerator, devices, strategy",
             fix="leave them out to use what is there",
         ) from error
+
+
+def _rests(model: Model) -> bool:
+    """True if there may be steps in which a trainable parameter gets no gradient."""
+    phases = model.phases()
+    return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
 
 
 def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:

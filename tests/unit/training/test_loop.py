@@ -248,3 +248,26 @@ def test_the_last_batch_of_a_group_is_what_after_step_sees() -> None:
     model.after_step = lambda output, batch: seen.append(batch)  # type: ignore[method-assign]
     run(model, data, accumulate=3, epochs=1)
     assert [batch.ids for batch in seen] == [model.seen[2], model.seen[3]]
+
+
+class Ranked(Fabric):
+    """A process of several, as far as the seed is concerned."""
+
+    rank = 0
+
+    @property
+    def global_rank(self) -> int:
+        return self.rank
+
+
+def test_dropout_follows_from_seed_epoch_and_process_alone() -> None:
+    def draw(seed: int, epoch: int, rank: int) -> tuple[float, ...]:
+        fabric = Ranked(accelerator="cpu", devices=1)
+        fabric.rank = rank
+        torch.rand(epoch + 7)  # whatever was drawn before
+        loop._seed(fabric, seed, epoch)
+        return tuple(torch.rand(4).tolist())
+
+    places = list(itertools.product((1, 2), (0, 1, 2), (0, 1)))
+    assert len({draw(*place) for place in places}) == len(places)
+    assert [draw(*place) for place in places] == [draw(*place) for place in places]

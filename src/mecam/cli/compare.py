@@ -1,0 +1,217 @@
+"""`mecam compare` and `mecam ablate`."""
+
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mecam.cli.comparison_tables import delta_view, standings_view
+from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mecam.training.variants import Variant
+
+__all__ = ["ablate", "compare"]
+
+Config = Annotated[Path | None, typer.Option(help="A YAML file of options for every run.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override one option of every run that has it; repeatable."),
+]
+Split = Annotated[str | None, typer.Option(help="To compare on. [default: test, or valid where there is no test]")]
+Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time; they share the cores.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Train again what is finished.")]
+
+
+def compare(
+    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", metavar="STORE", help="Train --models on this store.")] = None,
+    models: Annotated[str | None, typer.Option(help="Models to train, as in a,b,c; or all.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each trained model. [default: 1]")] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Write the comparison there, and what is trained.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Test every run against this one too.")] = None,
+    split: Split = None,
+    jobs: Jobs = 1,
+    config: Config = None,
+    set_: Set = None,
+    overwrite: Overwrite = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Put runs side by side: every metric with its interval, the best marked, tested in pairs with Holm's correction.
+
+    Give finished runs, or a store and the models to train on it, or both. Training goes on where it stopped when the
+    same command is given again; a model that fails is shown with the reason.
+
+    Example: mecam compare runs/mosi runs/text --out comparisons/mosi
+
+    Example: mecam compare --data stores/mosi --models mecam,text_only --seeds 3 --out comparisons/mosi
+    """
+    given, training = list(runs or []), (data, models)
+    if (data is None) != (models is None):
+        raise ConfigError(
+            "--data and --models belong together", where="mecam compare", fix="name a store and models, or only runs"
+        )
+    if not given and data is None:
+        raise ConfigError("there is nothing to compare", fix="name two or more runs, or --data STORE --models a,b")
+    if data is None and (stray := _stray(seeds=seeds, config=config, set=set_, overwrite=overwrite or None)):
+        raise ConfigError(f"--{stray} is for training", fix="add --data STORE and --models")
+    folders, names = given, None
+    missing: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    if data is not None and training[1] is not None:
+        from mecam.training.variants import model_variants
+
+        place = _required(out_)
+        variants = model_variants(training[1].split(","))
+        shared = _shared(config, set_, seeds)
+        trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, overwrite=overwrite)
+        folders, names = [*given, *trained.values()], None if given else list(trained)
+    _show(folders, names, missing, notes, split=split, baseline=baseline, place=out_, as_json=as_json)
+
+
+def ablate(
+    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")],
+    out_: Annotated[Path, typer.Option("--out", metavar="DIR", help="For the runs and the table; goes on with both.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every row.")] = 3,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these rows, as in no-filter,no-views; full is always one.")
+    ] = None,
+    split: Split = None,
+    jobs: Jobs = 1,
+    config: Config = None,
+    set_: Set = None,
+    overwrite: Overwrite = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the rows and what each changes; train nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Train MECAM whole and without each of its pieces, and test every row against the whole.
+
+    A row that cannot be made here is listed with the reason. Training goes on where it stopped when the same command
+    is given again.
+
+    Example: mecam ablate --data stores/mosi --out ablations/mosi --seeds 5
+
+    Example: mecam ablate --data stores/mosi --out ablations/mosi --only no-filter,text-only --set training.epochs=8
+    """
+    from mecam.data.store import Store
+    from mecam.training.variants import FULL, ablation, members_of
+    from mecam.types import TEXT
+
+    store = Store(data)
+    variants = _chosen(ablation(sorted({*store.specs, *([TEXT] if store.has_text else [])})), only)
+    shared = _shared(config, set_, seeds)
+    if list_:
+        for member in (found := members_of(variants, shared))[0]:
+            out.print(f"{member.name:20} {member.note}", markup=False)
+        for name, reason in found[1].items():
+            out.print(f"{name:20} left out: {' '.join(reason.split())}", markup=False)
+        return
+    folders, missing, notes = _train(variants, shared, data, out_, jobs=jobs, overwrite=overwrite)
+    base = FULL if FULL in folders else None
+    names = list(folders)
+    _show(list(folders.values()), names, missing, notes, split=split, baseline=base, place=out_, as_json=as_json)
+
+
+def _train(
+    variants: "Sequence[Variant]",
+    shared: Mapping[str, Any],
+    data: Path,
+    place: Path,
+    *,
+    jobs: int,
+    overwrite: bool,
+) -> tuple[dict[str, Path], dict[str, str], dict[str, str]]:
+    """Train what is not finished: name → folder, name → why it is missing, name → note."""
+    from mecam.data.store import Store
+    from mecam.training.grid import train_grid
+    from mecam.training.variants import members_of
+
+    members, missing = members_of(variants, shared)
+    if not members:
+        raise ConfigError("no row can be made here: " + "; ".join(missing.values()))
+    command = shlex.join(["mecam", *sys.argv[1:]])
+    with progress(f"training {len(members)} rows") as callback:
+        outcome = train_grid(
+            members, Store(data), place / "runs", jobs=jobs, overwrite=overwrite, command=command, progress=callback
+        )
+    missing |= outcome.failed
+    if not outcome.folders:
+        raise ConfigError("no run came to an end", where=str(place), fix="\n".join(missing.values()))
+    return outcome.folders, missing, {member.name: member.note for member in members}
+
+
+def _show(
+    folders: Sequence[Path],
+    names: Sequence[str] | None,
+    missing: Mapping[str, str],
+    notes: Mapping[str, str],
+    *,
+    split: str | None,
+    baseline: str | None,
+    place: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare finished runs, print the tables, write the files."""
+    from mecam.evaluation.comparison import compare as compare_runs
+    from mecam.evaluation.comparison import read_contenders, write_comparison
+
+    with progress("reading the runs") as callback:
+        task, chosen, contenders = read_contenders(folders, names=names, split=split, progress=callback)
+    tidy = {name: " ".join(reason.split()) for name, reason in missing.items()}
+    with progress("testing") as callback:
+        standings = compare_runs(
+            contenders, task, chosen, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
+        )
+    places = write_comparison(standings, place) if place is not None else []
+    if as_json:
+        print_json(standings.to_json())
+        return
+    out.print(standings_view(standings))
+    if baseline is not None:
+        out.print(delta_view(standings))
+    for note in standings.notes:
+        err.print(note, markup=False, style="yellow")
+    for name, reason in tidy.items():
+        err.print(f"{name} is not in the table: {reason}", markup=False, style="yellow")
+    if places:
+        print_place("comparison", places[-1])
+    else:
+        err.print("All metrics, intervals as a figure, LaTeX and CSV: add --out DIR.")
+
+
+def _shared(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:
+    """The options of every run."""
+    from mecam.config import apply_overrides, read_yaml
+
+    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    if isinstance(values.get("model"), str):
+        values.pop("model")  # the rows say which model
+    return values | ({} if seeds is None else {"seeds": seeds})
+
+
+def _chosen(variants: "list[Variant]", only: str | None) -> "list[Variant]":
+    """The first row and those that are asked for."""
+    if only is None:
+        return variants
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    known = [variant.name for variant in variants]
+    if unknown := [name for name in wanted if name not in known]:
+        raise ConfigError(f"no row is called {unknown[0]!r}", where="--only", fix=f"choose from {', '.join(known)}")
+    return [variant for variant in variants if variant.name in wanted or variant is variants[0]]
+
+
+def _required(place: Path | None) -> Path:
+    if place is None:
+        raise ConfigError("trained runs need a place", where="--out", fix="add --out DIR")
+    return place
+
+
+def _stray(**options: object) -> str | None:
+    """The name of an option that was given and means nothing here."""
+    return next((name for name, value in options.items() if value is not None), None)

@@ -1,0 +1,65 @@
+"""Standings as tables for the terminal: the leading metrics; the files hold all of them."""
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mecam.evaluation.comparison import Standings
+    from mecam.evaluation.metrics import Metric
+
+__all__ = ["delta_view", "standings_view"]
+
+SHOWN = 4
+"""Metrics that fit beside each other."""
+
+
+def standings_view(standings: "Standings") -> Table:
+    """Every run on the leading metrics: mean ± std, the interval below, the best in bold, ties marked."""
+    from mecam.evaluation.comparison.words import EXPLANATION, costs, marked
+    from mecam.evaluation.report.markup import interval
+
+    title = f"{standings.data}, {standings.split}: {standings.utterances} utterances of {standings.videos} recordings"
+    caption = EXPLANATION.replace("**", "")
+    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("")
+    metrics = _leading(standings)
+    for metric in metrics:
+        table.add_column(f"{metric.name} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
+    facts = costs(standings)
+    for fact in facts:
+        table.add_column(fact.title, justify="right")
+    for row in standings.rows:
+        cells = []
+        for metric in metrics:
+            score = row.scores[metric.name]
+            text = Text(marked(score, metric), style="bold green" if score.best else "")
+            cells.append(text.append(f"\n{interval(score.ci95, metric)}", style="dim not bold") if score.ci95 else text)
+        table.add_row(Text(row.name), *cells, *(fact.shown(row) for fact in facts))
+    return table
+
+
+def delta_view(standings: "Standings") -> Table:
+    """Every run's difference from the baseline on the leading metrics."""
+    from mecam.evaluation.comparison.words import delta, explained_delta
+
+    assert standings.baseline is not None
+    caption = explained_delta(standings.baseline)
+    table = Table(title=f"against {standings.baseline}", title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("")
+    metrics = _leading(standings)
+    for metric in metrics:
+        table.add_column(f"Δ {metric.name} {'↑' if metric.higher_is_better else '↓'}", justify="right", no_wrap=True)
+    for row in standings.rows:
+        differences = [row.scores[metric.name].against_baseline for metric in metrics]
+        if any(differences):
+            cells = [delta(difference, metric) for difference, metric in zip(differences, metrics, strict=True)]
+            table.add_row(Text(row.name), *cells)
+    return table
+
+
+def _leading(standings: "Standings") -> "list[Metric]":
+    from mecam.evaluation.comparison.page import leading
+
+    return leading(standings)[:SHOWN]

@@ -1,0 +1,173 @@
+"""Many runs at once: none redone, no failure in the way of the others, and the rows that a table is made of."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tiny
+from mecam.data.mixture import Source
+from mecam.data.store import Store
+from mecam.errors import ConfigError
+from mecam.models.registry import MODELS
+from mecam.training import grid
+from mecam.training.folder import is_finished
+from mecam.training.grid import Member, train_grid
+from mecam.training.run import RunConfig, record_of
+from mecam.training.variants import FULL, Variant, ablation, members_of, model_variants
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    task = tiny.TASKS["regression"]
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / "s", task, tiny.utterances(task, 30))
+
+
+def member(name: str, model: str = "constant", **changes: Any) -> Member:
+    return Member(name, RunConfig.decode({"model": {"name": model}, "accelerator": "cpu", **changes}))
+
+
+def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Run what a child would run here and now, and note what was trained."""
+    trained: list[str] = []
+
+    class Done:
+        exitcode = 0
+
+        def __init__(self, target: Any, args: Any, daemon: bool) -> None:
+            self.target, self.args = target, args
+
+        def start(self) -> None:
+            trained.append(self.args[3].name)
+            self.target(*self.args)
+
+        def join(self) -> None:
+            self.args[0].close()
+
+        def terminate(self) -> None:
+            pass
+
+    context = grid._context()
+    monkeypatch.setattr(grid, "_context", lambda: type("C", (), {"Process": Done, "Pipe": context.Pipe}))
+    return trained
+
+
+def test_a_grid_goes_on_and_its_failures_stay_its_own(
+    store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = in_this_process(monkeypatch)
+    members = [member("a"), member("broken", "text_only"), member("b", seeds=2)]
+    broken = {"name": "text_only", "encoder": str(tmp_path / "nowhere")}
+    members[1] = Member("broken", RunConfig.decode({"model": broken, "accelerator": "cpu"}))
+    calls: list[tuple[int, int, str]] = []
+    outcome = train_grid(members, store, tmp_path / "runs", progress=lambda *call: calls.append(call))
+    assert list(outcome.folders) == ["a", "b"]
+    assert "nowhere" in outcome.failed["broken"]
+    assert trained == ["a", "broken", "b"]
+    assert calls[-1][0] == calls[-1][1] == 3 * grid.PARTS
+    assert [done for done, *_ in calls] == sorted(done for done, *_ in calls)
+    before = (outcome.folders["a"] / "metrics.json").stat().st_mtime_ns
+    trained.clear()
+    again = train_grid(members, store, tmp_path / "runs")
+    assert trained == ["broken"]  # what is finished is left alone, what failed is tried again
+    assert again.folders == outcome.folders
+    assert (outcome.folders["a"] / "metrics.json").stat().st_mtime_ns == before
+    trained.clear()
+    train_grid([member("a", seeds=2)], store, tmp_path / "runs")
+    assert trained == ["a"]  # it grows by a seed
+    assert json.loads((tmp_path / "runs" / "a" / "environment.json").read_text())["seeds"] == [1111, 1112]
+
+
+def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
+    one = member("a")
+    read = record_of([Source(store)], None)
+    assert not is_finished(tmp_path / "runs" / "a", one.config, read)
+    from mecam.training.run import train
+
+    train(one.config, store, tmp_path / "runs" / "a")
+    assert is_finished(tmp_path / "runs" / "a", one.config, read)
+    assert not is_finished(tmp_path / "runs" / "a", member("a", seeds=2).config, read)
+    assert not is_finished(tmp_path / "runs" / "a", one.config, {"store": {"name": "other"}})
+    (tmp_path / "runs" / "a" / "report.html").unlink()
+    assert not is_finished(tmp_path / "runs" / "a", one.config, read)
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_processes_run_side_by_side_and_one_that_is_killed_is_reported(store: Store, tmp_path: Path) -> None:
+    members = [member("a"), member("b"), member("c")]
+    outcome = train_grid(members, store, tmp_path / "runs", jobs=2)
+    assert list(outcome.folders) == ["a", "b", "c"]
+    assert not outcome.failed
+    context = grid._context()
+    ours, theirs = context.Pipe(duplex=False)
+    task = grid._Task(members[0], tmp_path, connection=ours)
+    task.process = context.Process(target=die, daemon=True)
+    task.process.start()
+    theirs.close()
+    task.process.join()
+    assert task.listen()
+    assert "killed by signal 9" in str(task.error)
+
+
+def test_a_grid_is_for_one_device_per_run(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one device"):
+        train_grid([member("a", devices=2)], store, tmp_path / "runs")
+
+
+def test_the_rows_of_an_ablation_differ_from_the_full_one_in_what_they_name() -> None:
+    rows = ablation(("text", "audio", "vision"))
+    assert rows[0].name == FULL
+    assert len({row.name for row in rows}) == len(rows)
+    wanted = {"no-filter", "no-contrast", "no-contrast-audio", "no-views", "no-talking-heads", "no-vision"}
+    assert wanted | {"published", "text-only", "late-fusion"} <= {row.name for row in rows}
+    members, missing = members_of(rows, {"training": {"epochs": 1}})
+    by_name = {m.name: m.config for m in members}
+    assert set(by_name) | set(missing) == {row.name for row in rows}
+    full = by_name[FULL]
+    assert full.model == "mecam"
+    for name, config in by_name.items():
+        assert (config == full) == (name == FULL), name
+        assert config.training.epochs == 1
+    assert by_name["no-filter"].options.filter.enabled is False
+    assert by_name["no-filter"].options.fusion == full.options.fusion
+    assert by_name["no-vision"].data.without == ("vision",)
+    for name, reason in missing.items():
+        assert "no such option" in reason or "no model is called" in reason, name
+
+
+def test_data_of_one_modality_has_fewer_rows() -> None:
+    names = {row.name for row in ablation(("audio",))}
+    assert "text-only" not in names
+    assert "no-audio" not in names
+    assert "no-talking-heads" not in names
+    assert {FULL, "no-filter", "published"} <= names
+
+
+def test_shared_options_go_to_the_models_that_have_them() -> None:
+    rows = [Variant("m", "", "mecam"), Variant("t", "", "text_only"), Variant("c", "", "constant")]
+    members, missing = members_of(rows, {"model": {"freeze_layers": 2, "fusion": {"heads": 8}}, "seeds": 3})
+    assert not missing
+    options = {m.name: m.config.options for m in members}
+    assert options["m"].freeze_layers == options["t"].freeze_layers == 2
+    assert options["m"].fusion.heads == 8
+    assert all(m.config.seeds == 3 for m in members)
+    with pytest.raises(ConfigError, match="did you mean 'freeze_layers'"):
+        members_of(rows, {"model": {"freze_layers": 2}})
+    with pytest.raises(ConfigError, match="no such option"):
+        members_of(rows, {"training": {"epoch": 2}})
+
+
+def test_models_by_name() -> None:
+    assert [v.name for v in model_variants(["text_only", " mecam", "text_only"])] == ["text_only", "mecam"]
+    every = [v.name for v in model_variants(["all"])]
+    assert "constant" not in every
+    assert set(every) == set(MODELS) - {"constant"}
+    with pytest.raises(ConfigError, match="no model is called 'mecan'"):
+        model_variants(["mecan"])
