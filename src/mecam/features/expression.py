@@ -1,8 +1,8 @@
 """What a face does, measured on its mesh: head pose, mouth, brows, eyes, gaze, cheeks and jaw, by name.
 
-The mesh is first turned to face the camera and scaled by the size of the head, so that neither pose nor distance nor
-picture size changes a measure: lengths are in units of that size (about the distance of the outer corners of the eyes
-in a frontal face). *Left* and *right* are the person's own; *up* and *forward* are positive.
+The mesh is first turned to face the camera and scaled by the width of the upper face, so that neither pose nor
+distance nor picture size changes a measure: lengths are in units of that width. *Left* and *right* are the person's
+own; *up* and *forward* are positive.
 """
 
 from dataclasses import dataclass
@@ -24,17 +24,20 @@ NAMES = (
     *("mouth_asymmetry", "brow_asymmetry", "eye_asymmetry"),
 )
 """The columns. Angles in degrees: yaw to the person's left, pitch up, roll to the person's left shoulder (clockwise
-in the picture); speeds per second; `blink` is 0 (open) to 1 (shut); everything else in sizes of the head."""
+in the picture); speeds per second; `blink` is 0 (open) to 1 (shut); everything else in widths of the face."""
 
 # Points that speech and expression hardly move, in pairs of the person's right and left.
 _PAIRS = ((33, 263), (133, 362), (127, 356), (234, 454), (162, 389), (21, 251), (54, 284), (103, 332), (67, 297))
-# From above to below, beside the face: temple to ear, and the height of the nose.
-_UPRIGHT = ((162, 93), (389, 323), (21, 234), (251, 454), (54, 234), (284, 454), (168, 2), (9, 2))
+# From above to below along the middle of the face: forehead and bridge of the nose to its base.
+_UPRIGHT = ((10, 2), (151, 2), (109, 98), (338, 327), (9, 2), (168, 2))
+_NOD = 0.6
+"""The mesh overstates how far a head nods. At this share of it, lengths that no muscle changes (eyes to the base of the
+nose) depend least on the nod, in real faces and in rendered ones of known pose."""
 _EYE_CORNERS = (33, 133, 362, 263)
 
 # The person's right first, then left.
-_BROW_INNER = ((55, 107, 65, 66), (285, 336, 295, 296))
-_BROW_OUTER = ((46, 70, 53, 63), (276, 300, 283, 293))
+_BROW_INNER = ((55, 65), (285, 295))
+_BROW_OUTER = ((53, 70), (283, 300))
 _LIDS = (((160, 144), (159, 145), (158, 153)), ((387, 373), (386, 374), (385, 380)))
 _EYES = ((33, 133), (263, 362))
 _CHEEK = ((50, 205, 101), (280, 425, 330))
@@ -49,10 +52,10 @@ class Frontal:
     """Meshes turned to the camera.
 
     Attributes:
-        points: N × 468 × 3 in sizes of the head, x to the person's left, y up, z forward, 0 between the eyes.
+        points: N × 468 × 3 in widths of the face, x to the person's left, y up, z forward, 0 between the eyes.
         pose: N × 3 degrees: yaw, pitch, roll.
         centre: N × 2 pixels, between the eyes.
-        size: N pixels.
+        size: N pixels, the width of the upper face.
         axes: N × 3 × 3, rows are the head's x, y and z in picture axes (x right, y up, z to the camera).
     """
 
@@ -72,26 +75,18 @@ def frontal(points: NDArray[np.float32]) -> Frontal:
     mesh = points.astype(np.float64) * np.array([1.0, -1.0, -1.0])
     pairs, upright = np.array(_PAIRS), np.array(_UPRIGHT)
     x = _unit((mesh[:, pairs[:, 1]] - mesh[:, pairs[:, 0]]).mean(axis=1))
-    up = (mesh[:, upright[:, 0]] - mesh[:, upright[:, 1]]).mean(axis=1)
-    y = _unit(up - (up * x).sum(axis=1, keepdims=True) * x)
+    down = (mesh[:, upright[:, 1]] - mesh[:, upright[:, 0]]).mean(axis=1)
+    level = _unit(np.array([0.0, 1.0, 0.0]) - x * x[:, 1:2])  # up, were there no nod
+    ahead = np.cross(x, level)
+    nod = _NOD * np.arctan2((down * ahead).sum(axis=1), -(down * level).sum(axis=1))
+    y = level * np.cos(nod)[:, None] - ahead * np.sin(nod)[:, None]
     axes = np.stack([x, y, np.cross(x, y)], axis=1)
     centre = mesh[:, _EYE_CORNERS].mean(axis=1)
     turned = np.einsum("npk,njk->npj", mesh - centre[:, None], axes)
-    # The head's width and height together: a face seen from the side still gives its height.
-    wide = np.abs(turned[:, pairs[:, 1], 0] - turned[:, pairs[:, 0], 0]).mean(axis=1)
-    high = np.abs(turned[:, upright[:, 0], 1] - turned[:, upright[:, 1], 1]).mean(axis=1)
-    size = np.maximum((wide + high) / 2, 1e-6)
-    pose = np.degrees(
-        np.stack(
-            [
-                np.arctan2(axes[:, 2, 0], np.hypot(axes[:, 2, 1], axes[:, 2, 2])),
-                np.arctan2(axes[:, 2, 1], axes[:, 2, 2]),
-                np.arctan2(-axes[:, 0, 1], axes[:, 0, 0]),
-            ],
-            axis=1,
-        )
-    )
-    return Frontal(turned / size[:, None, None], pose, mesh[:, _EYE_CORNERS, :2].mean(axis=1), size, axes)
+    size = np.maximum((turned[:, pairs[:, 1], 0] - turned[:, pairs[:, 0], 0]).mean(axis=1), 1e-6)
+    yaw, roll = np.arctan2(-x[:, 2], x[:, 0]), np.arctan2(-x[:, 1], x[:, 0])
+    pose = np.degrees(np.stack([yaw, nod, roll], axis=1))
+    return Frontal(turned / size[:, None, None], pose, centre[:, :2], size, axes)
 
 
 def measure(
@@ -133,9 +128,10 @@ def _mouth(at: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     right, left = at[:, 61], at[:, 291]
     upper, lower = at[:, 0], at[:, 17]
     inner = np.mean([at[:, high, 1] - at[:, low, 1] for high, low in _INNER_LIPS], axis=0)
-    # Against the upper lip and the nose: an opening jaw pulls the lower lip, not the corners, down.
     base = at[:, 2, 1]
-    corners = {"left": left[:, 1] - base, "right": right[:, 1] - base}
+    # Against nose and lips together: an opening jaw draws the corners down a little, and that is no sadness.
+    rest = base / 2 + (at[:, 13, 1] + at[:, 14, 1]) / 4
+    corners = {"left": left[:, 1] - rest, "right": right[:, 1] - rest}
     return {
         "mouth_open": inner,
         "mouth_width": np.linalg.norm(left - right, axis=1),

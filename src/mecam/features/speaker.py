@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import convolve
 
 from mecam.features.expression import NAMES
 from mecam.features.media import Media
@@ -83,7 +82,8 @@ def _evidence(
         level = voice[:, None]
         evidence = (level + (level - voice.mean())) * lively
     sides = np.array([np.median(face.side) for face in faces])
-    return evidence + 0.2 * sides / sides.max()
+    total: NDArray[np.float64] = evidence + 0.2 * sides / sides.max()
+    return total
 
 
 def _path(evidence: NDArray[np.float64], present: NDArray[np.bool_], switch: float) -> NDArray[np.int64]:
@@ -109,7 +109,7 @@ def _path(evidence: NDArray[np.float64], present: NDArray[np.bool_], switch: flo
 
 
 def _smooth(values: NDArray[np.float64], step: float) -> NDArray[np.float64]:
-    width = max(round(_SMOOTH_S / max(step, 1e-6)), 1)
-    window = np.ones((min(width, len(values)), 1)) / width
-    smooth: NDArray[np.float64] = convolve(values, window, mode="same")
-    return smooth
+    width = min(max(round(_SMOOTH_S / max(step, 1e-6)), 1), len(values))
+    window = np.ones(width) / width
+    columns: list[NDArray[np.float64]] = [np.convolve(column, window, mode="same") for column in values.T]
+    return np.stack(columns, axis=1)
