@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["predict"]
 
-RENDERED = "rendered"
-"""Name of the data set that `mecam demo --video` renders."""
 SHOWN = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
 
@@ -74,11 +72,11 @@ def predict(
         raise DataError("--html goes with recordings, and none was given")
     chosen = model or _newest_run()
     from mecam.serve.predictor import load
+    from mecam.serve.recordings import notes_of
 
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
-    notes = notes_of(predictor)
-    for note in notes:
+    for note in notes_of(predictor):
         err.print(f"[yellow]{note}[/]")
     options = {
         "transcript": transcript,
@@ -94,21 +92,11 @@ def predict(
         _write(output, as_csv(watched, others) if output.suffix == ".csv" else as_jsonl(watched, others))
         print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
     if html is not None:
-        pages = _write_pages(html, watched, predictor.task, notes, several=len(found.recordings) > 1)
+        pages = _write_pages(html, watched, predictor.task, several=len(found.recordings) > 1)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages", html)
     if failures:
         err.print(failures_view(failures))
         raise typer.Exit(SOME_FAILED)
-
-
-def notes_of(predictor: "Predictor") -> list[str]:
-    """What must be said beside every result of this model."""
-    checkpoint = predictor.trained.checkpoint
-    if not checkpoint.synthetic:
-        return []
-    if checkpoint.data_name == RENDERED:
-        return ["This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."]
-    return ["This model learned from the built-in synthetic corpus: it is for trying the tool."]
 
 
 @dataclass(frozen=True)
@@ -178,18 +166,16 @@ def _watch_all(
     return watched, failures
 
 
-def _write_pages(
-    place: Path, watched: Sequence["Watched"], task: "Task", notes: Sequence[str], *, several: bool
-) -> list[Path]:
+def _write_pages(place: Path, watched: Sequence["Watched"], task: "Task", *, several: bool) -> list[Path]:
     from mecam.serve.page import write_watched
 
     if not several:
-        return [write_watched(place, watched[0], task, notes=notes)]
+        return [write_watched(place, watched[0], task)]
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot write here: {error.strerror}", where=str(place)) from error
-    return [write_watched(place / f"{each.path.name}.html", each, task, notes=notes) for each in watched]
+    return [write_watched(place / f"{each.path.name}.html", each, task) for each in watched]
 
 
 def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "Task", format_: Format) -> None:

@@ -121,7 +121,8 @@ def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     for each in watched:
         for part in each.parts:
             place = {"file": safe_cell(each.path.name), "start": part.start, "stop": part.stop}
-            rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees)})
+            note = {"note": " ".join(each.notes)} if each.notes else {}
+            rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees), **note})
     rows += [_cells(result) for result in others]
     buffer = io.StringIO(newline="")
     writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")

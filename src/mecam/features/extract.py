@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -88,6 +88,7 @@ def extract(
     name: str | None = None,
     task: Task | None = None,
     overwrite: bool = False,
+    remarks: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExtractReport:
     """Extract recordings into a store.
@@ -104,6 +105,7 @@ def extract(
         name: the data set's name; the folder's by default.
         task: what the labels are; told from them by default.
         overwrite: replace a store that exists.
+        remarks: to be added to the store's provenance.
         progress: called with (recordings done, all).
 
     Returns: what was found; most of it is the store's provenance too.
@@ -136,7 +138,8 @@ def extract(
         if progress:
             progress(done, len(found.clips))
     _check_any(found, failures)
-    report = _write(writer, found, recipe, places, failures, reused=len(found.clips) - len(todo))
+    reused = len(found.clips) - len(todo)
+    report = _write(writer, found, recipe, places, failures, reused=reused, remarks=remarks or {})
     shutil.rmtree(parts, ignore_errors=True)
     return report
 
@@ -155,6 +158,7 @@ def _write(
     failures: dict[str, Failure],
     *,
     reused: int,
+    remarks: Mapping[str, Any],
 ) -> ExtractReport:
     """Bring the parts together, in the order of the clips."""
     findings, task = Findings(), writer.task
@@ -187,7 +191,7 @@ def _write(
             findings=findings.all(),
             oddities=tuple(oddities),
         )
-        writer.provenance = _provenance(report, recipe, found)
+        writer.provenance = {**_provenance(report, recipe, found), **remarks}
     return report
 
 

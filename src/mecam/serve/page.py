@@ -35,27 +35,26 @@ WIDTH, BINS = 1000, 400
 """Units of a strip from left to right, and pieces that it is drawn in at most."""
 
 
-def write_watched(path: Path, watched: Watched, task: Task, *, notes: Sequence[str] = ()) -> Path:
+def write_watched(path: Path, watched: Watched, task: Task) -> Path:
     """Write the page of a recording, whole or not at all.
 
     Args:
         path: of the page.
         watched: with the contributions of words, where they are to be shown.
         task: of the model.
-        notes: sentences that must stand on every result of this model.
 
     Raises: DataError if it cannot be written.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(_page(path, watched, task, notes), encoding="utf-8")
+        partial.write_text(_page(path, watched, task), encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
         raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
     return path
 
 
-def _page(path: Path, watched: Watched, task: Task, notes: Sequence[str]) -> str:
+def _page(path: Path, watched: Watched, task: Task) -> str:
     sections = [
         _player(path, watched),
         _timeline(watched, task),
@@ -64,7 +63,7 @@ def _page(path: Path, watched: Watched, task: Task, notes: Sequence[str]) -> str
         _faces(watched),
         _remarks(watched),
     ]
-    badges = "".join(f'<p class="badge">{escape(note)}</p>' for note in notes)
+    badges = "".join(f'<p class="badge">{escape(note)}</p>' for note in watched.notes)
     style = _asset("mecam.evaluation.report", "style.css") + _asset("mecam.serve", "watched.css")
     return f"""<!DOCTYPE html>
 <html lang="en">

@@ -23,8 +23,10 @@ from mecam.types import TEXT, Modality, Task, Utterance
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
 
-__all__ = ["Watched", "watch"]
+__all__ = ["RENDERED", "Watched", "notes_of", "recipe_of", "watch"]
 
+RENDERED = "rendered"
+"""Name of a data set of rendered clips."""
 UNKNOWN = "[UNK]"
 MOST_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -46,6 +48,7 @@ class Watched:
         details: modality → per utterance, what the extractor reports (faces found …).
         findings: what was odd, in sentences.
         language: of the transcript, where known.
+        notes: what must be said beside every result of this model.
     """
 
     path: Path
@@ -58,6 +61,7 @@ class Watched:
     details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     language: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the file by its name."""
@@ -71,6 +75,7 @@ class Watched:
             "details": {m: [dict(row) for row in rows] for m, rows in self.details.items()},
             "findings": list(self.findings),
             "language": self.language,
+            "notes": list(self.notes),
         }
         return {key: value for key, value in content.items() if value not in ([], {}, "")}
 
@@ -131,7 +136,20 @@ def watch(
         recording.details,
         recording.findings,
         recording.language,
+        notes_of(predictor),
     )
+
+
+def notes_of(predictor: "Predictor") -> tuple[str, ...]:
+    """What must be said beside every result of a model that learned from nothing real."""
+    checkpoint = predictor.trained.checkpoint
+    if not checkpoint.synthetic:
+        return ()
+    if checkpoint.data_name == RENDERED:
+        return (
+            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices.",
+        )
+    return ("This model learned from the built-in synthetic corpus: it is for trying the tool.",)
 
 
 def recipe_of(predictor: "Predictor") -> Recipe:

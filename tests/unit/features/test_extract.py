@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import clips
+import voices
 from mecam.data.store import Store, sha256_of
 from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
@@ -38,9 +38,9 @@ def mmsa(tmp_path: Path) -> Path:
     (folder / "label.csv").write_text("video_id,clip_id,text,label,annotation,mode\n" + "\n".join(lines))
     for i, (video, clip, text, *_) in enumerate(rows):
         if text != "gone":
-            clips.write_wav(folder / "Raw" / video / f"{clip}.wav", clips.buzz(0.5 + 0.1 * i, hertz=100 + 30 * i))
+            voices.write_wav(folder / "Raw" / video / f"{clip}.wav", voices.buzz(0.5 + 0.1 * i, hertz=100 + 30 * i))
     (folder / "Raw" / "c" / "1.wav").write_text("this is no sound")
-    clips.write_wav(folder / "Raw" / "c" / "3.wav", clips.buzz(0.4))
+    voices.write_wav(folder / "Raw" / "c" / "3.wav", voices.buzz(0.4))
     (folder / "Raw" / "vid a" / "1.csv").write_text("word,start,end\nGood,0.1,0.3\ngrief.,0.3,0.45\n")
     return folder
 
@@ -80,7 +80,7 @@ def test_a_labelled_folder_and_any_number_of_workers(mmsa: Path, tmp_path: Path)
 def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) -> None:
     folder, store = tmp_path / "many", tmp_path / "store"
     for i in range(14):
-        clips.write_wav(folder / f"clip{i:02}.wav", clips.buzz(30 if i > 5 else 0.5, hertz=100 + 10 * i))
+        voices.write_wav(folder / f"clip{i:02}.wav", voices.buzz(30 if i > 5 else 0.5, hertz=100 + 10 * i))
     recipe = "Recipe(('mecam-audio',), lengths=Lengths(0.5, 4.0))"
     code = (
         "from mecam.features.extract import *; from mecam.features.utterances import Recipe\n"
@@ -117,7 +117,7 @@ def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) 
 
 
 def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_one", clips.fatal)
+    monkeypatch.setattr(module, "_one", voices.fatal)
     names = ["a", "b", "killer", "c", "bad", "d"]
     results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 2))
     by_name = {clip.id: result for clip, result in results.items()}
@@ -173,7 +173,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(
 
 
 def test_a_part_comes_back_as_it_was_and_a_damaged_one_is_none(tmp_path: Path) -> None:
-    wav = clips.write_wav(tmp_path / "a.wav", clips.buzz(0.6))
+    wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
     part = Part.of(read_recording(wav, AUDIO_ONLY, id="a"))
     assert part.absent == {"text": "no transcript was given"}
     write_part(tmp_path / "p", part)
@@ -189,13 +189,13 @@ def test_a_part_comes_back_as_it_was_and_a_damaged_one_is_none(tmp_path: Path) -
 
 
 def test_a_part_is_made_again_when_what_it_depends_on_changes(tmp_path: Path) -> None:
-    wav = clips.write_wav(tmp_path / "a.wav", clips.buzz(0.3))
+    wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.3))
     clip = Clip("a", wav)
     keys = [key_of(clip, AUDIO_ONLY), key_of(clip, Recipe()), key_of(clip, Recipe(("mecam-audio",), asr="tiny"))]
     (tmp_path / "a.srt").write_text("x")
     keys.append(key_of(Clip("a", wav, transcript=tmp_path / "a.srt"), AUDIO_ONLY))
     assert key_of(Clip("a", wav), AUDIO_ONLY) == keys[0]
-    clips.write_wav(wav, clips.buzz(0.4))
+    voices.write_wav(wav, voices.buzz(0.4))
     keys.append(key_of(clip, AUDIO_ONLY))
     assert len(set(keys)) == 5
 
@@ -236,9 +236,9 @@ def test_labels_find_their_files(tmp_path: Path) -> None:
 
 
 def test_a_long_recording_becomes_utterances_with_its_own_times(tmp_path: Path) -> None:
-    quiet = np.zeros(clips.RATE_HZ, np.float32)
-    sound = np.concatenate([quiet, clips.buzz(2.0), quiet, clips.buzz(1.5, hertz=200), quiet])
-    wav = clips.write_wav(tmp_path / "a.wav", sound)
+    quiet = np.zeros(voices.RATE_HZ, np.float32)
+    sound = np.concatenate([quiet, voices.buzz(2.0), quiet, voices.buzz(1.5, hertz=200), quiet])
+    wav = voices.write_wav(tmp_path / "a.wav", sound)
     first, second = read_recording(wav, AUDIO_ONLY, id="a").utterances
     assert (first.id, second.id, first.video, second.video) == ("a_1", "a_2", "a", "a")
     assert first.intervals["audio"][0, 0] == pytest.approx(0.85, abs=0.05)
@@ -263,15 +263,15 @@ def test_a_long_recording_becomes_utterances_with_its_own_times(tmp_path: Path) 
 
 
 def test_what_a_recording_lacks_is_said(tmp_path: Path) -> None:
-    wav = clips.write_wav(tmp_path / "a.wav", clips.buzz(0.6))
+    wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
     recording = read_recording(wav, Recipe(), id="a", text="fine")
     assert set(recording.absent) == {"vision"}
     assert recording.utterances[0].text == "fine"
     (tmp_path / "late.srt").write_text("1\n00:01:00,000 --> 00:01:03,000\nHi\n")
     with pytest.raises(DataError, match="overruns the recording"):
         read_recording(wav, AUDIO_ONLY, id="a", transcript=tmp_path / "late.srt")
-    empty = clips.write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    empty = voices.write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
     with pytest.raises(DataError):
         read_recording(empty, AUDIO_ONLY, id="a")
-    ten_ms = clips.write_wav(tmp_path / "short.wav", clips.buzz(0.01))
+    ten_ms = voices.write_wav(tmp_path / "short.wav", voices.buzz(0.01))
     assert len(read_recording(ten_ms, AUDIO_ONLY, id="a").utterances[0].streams["audio"]) == 1

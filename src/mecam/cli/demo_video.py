@@ -1,0 +1,52 @@
+"""`mecam demo --video`: the whole path from clips to a page, on rendered clips."""
+
+from pathlib import Path
+from typing import Any
+
+from mecam.cli.console import err, out, print_place, progress
+
+__all__ = ["SETTINGS", "prepare_clips", "show_clip"]
+
+SETTINGS: dict[str, Any] = {
+    "model": {"name": "mecam", "freeze_layers": 4},
+    "data": {"batch_size": 8},
+    "training": {"epochs": 8},
+}
+"""Departures from the defaults for a few dozen clips."""
+
+
+def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> None:
+    """Render the clips and extract them, as far as that is not done."""
+    from mecam.features.extract import extract
+    from mecam.features.talking import render_set
+    from mecam.serve.recordings import RENDERED
+
+    if (store / "manifest.json").exists() and not overwrite:
+        return
+    with progress("rendering talking-face clips") as callback:
+        voice = render_set(folder, clips=clips, progress=callback)
+    err.print(f"{clips} clips rendered from one portrait; the voice is {voice}.", markup=False)
+    with progress("extracting voice and face") as callback:
+        extract(
+            [folder],
+            store,
+            name=RENDERED,
+            overwrite=overwrite,
+            remarks={"synthetic": True, "source": f"rendered by mecam from one portrait; voice: {voice}"},
+            progress=callback,
+        )
+
+
+def show_clip(run: Path, clip: Path) -> None:
+    """Predict a clip, print it and write its page beside the run's report."""
+    from mecam.cli.prediction_tables import watched_view
+    from mecam.serve.page import write_watched
+    from mecam.serve.predictor import load
+    from mecam.serve.recordings import watch
+
+    with progress(f"watching {clip.name}"):
+        predictor = load(run)
+        watched = watch(predictor, clip, words=True)
+        page = write_watched(run / f"{clip.stem}.html", watched, predictor.task)
+    out.print(watched_view(watched, predictor.task))
+    print_place("page", page)

@@ -1,0 +1,126 @@
+"""Audio extractors: rows on the recording's grid, whatever the stretch; extras that are missing say so."""
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import voices
+from mecam.errors import DataError, MediaError, MissingExtraError
+from mecam.features import asr
+from mecam.features.audio import EGEMAPS_NAMES, Acoustics, SpeechEncoder, load_smile
+from mecam.features.media import Media
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> Media:
+    return Media(voices.write_wav(tmp_path / "a.wav", voices.buzz(2.0, slope=0.4)))
+
+
+def test_a_stretch_gives_the_rows_of_the_whole(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Acoustics()(media)
+    assert whole.values.shape == (200, Acoustics().spec.width)
+    np.testing.assert_allclose(whole.intervals.mean(axis=1), (np.arange(200) + 0.5) / 100)
+    part = Acoustics()(media, 0.5, 1.2)
+    inside = whole.between(0.5, 1.2)
+    np.testing.assert_array_equal(part.intervals, inside.intervals)
+    np.testing.assert_allclose(part.values, inside.values, rtol=1e-3, atol=1e-2)
+    monkeypatch.setattr("mecam.features.audio.PIECE_S", 0.37)
+    np.testing.assert_allclose(Acoustics()(media).values, whole.values, rtol=1e-3, atol=1e-2)
+    assert whole.details["voiced"] > 0.9
+
+
+def test_a_row_is_where_the_sound_is(tmp_path: Path) -> None:
+    sound = np.zeros(voices.RATE_HZ, np.float32)
+    sound[8000:8160] = 0.5
+    features = Acoustics()(Media(voices.write_wav(tmp_path / "click.wav", sound)))
+    level = features.values[:, Acoustics().spec.names.index("rms_db")]
+    loudest = features.intervals[np.nanargmax(level)]
+    assert loudest[0] <= 0.505 <= loudest[1]
+
+
+def test_other_rates_are_the_same_sound(media: Media, tmp_path: Path) -> None:
+    t = np.arange(16_000) / 8000
+    slow = Media(voices.write_wav(tmp_path / "8k.wav", (0.3 * np.sin(2 * np.pi * 200 * t)).astype(np.float32), 8000))
+    pitch = Acoustics()(slow).values[10:-10, Acoustics().spec.names.index("f0_semitones")]
+    assert np.nanmedian(pitch) == pytest.approx(12 * np.log2(200 / 27.5), abs=0.2)
+
+
+def test_a_picture_has_no_voice(tmp_path: Path) -> None:
+    empty = voices.write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32))
+    with pytest.raises(MediaError):
+        Acoustics()(Media(empty))
+
+
+def test_extras_that_are_missing_are_named(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "opensmile", None)
+    monkeypatch.setitem(sys.modules, "faster_whisper", None)
+    load_smile.cache_clear()
+    asr._engine.cache_clear()
+    with pytest.raises(MissingExtraError, match="opensmile") as caught:
+        load_smile()
+    assert "mecam[opensmile]" in str(caught.value.fix)
+    with pytest.raises(MissingExtraError, match="faster_whisper") as caught:
+        asr.transcribe(media)
+    assert "mecam[asr]" in str(caught.value.fix)
+    assert len(set(EGEMAPS_NAMES)) == 25
+
+
+def test_speech_becomes_words_with_times(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for faster-whisper with its interface; its models are fetched from a hub."""
+
+    class Engine:
+        def __init__(self, model: str, **_: Any) -> None:
+            if model != "tiny":
+                raise OSError("no such model")
+
+        def transcribe(self, sound: Any, *, language: str | None, **options: Any) -> Any:
+            assert len(sound) == 2 * voices.RATE_HZ
+            assert options == {"word_timestamps": True, "vad_filter": True}
+            words = [SimpleNamespace(word=" Hi", start=0.1, end=0.4), SimpleNamespace(word=" you.", start=0.5, end=0.9)]
+            return iter([SimpleNamespace(start=0.1, end=0.9, text=" Hi you.", words=words)]), SimpleNamespace(
+                language="en"
+            )
+
+    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=Engine))
+    asr._engine.cache_clear()
+    found = asr.transcribe(media, model="tiny")
+    assert found is not None
+    assert (found.text, found.language, found.estimated) == ("Hi you.", "en", False)
+    assert [(w.text, w.start, w.stop) for w in found.words] == [("Hi", 0.1, 0.4), ("you.", 0.5, 0.9)]
+    with pytest.raises(DataError, match="cannot be loaded: it could not be fetched") as caught:
+        asr.transcribe(media, model="huge")
+    assert "folder" in str(caught.value.fix)
+    asr._engine.cache_clear()
+
+
+def test_a_speech_encoder_from_a_folder(media: Media, tmp_path: Path) -> None:
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    config = Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=(8, 8),
+        conv_kernel=(10, 3),
+        conv_stride=(160, 2),
+        num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        Wav2Vec2Model(config).save_pretrained(tmp_path / "encoder")
+    made = SpeechEncoder(str(tmp_path / "encoder"))
+    assert made.spec.width == 16
+    features = made(media, 0.0, 1.0)
+    assert features.values.shape[1] == 16
+    assert 45 <= len(features.values) <= 50
+    assert np.isfinite(features.values).all()
+    assert (features.intervals[0, 0], features.intervals[-1, 1]) == (0.0, 1.0)
+    with pytest.raises(DataError, match="cannot be loaded"):
+        _ = SpeechEncoder(str(tmp_path)).spec
