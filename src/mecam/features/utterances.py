@@ -123,7 +123,7 @@ def read_recording(
             intervals={m: f.intervals for m, f in known.items()},
         )
         utterances.append(_aligned(utterance, recipe.aligned))
-    if all(not u.streams and u.text is None for u in utterances):
+    if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
     return Recording(

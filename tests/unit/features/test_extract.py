@@ -77,6 +77,32 @@ def test_a_labelled_folder_and_any_number_of_workers(mmsa: Path, tmp_path: Path)
     assert str(tmp_path) not in (store.path / "manifest.json").read_text(encoding="utf-8")
 
 
+def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever it stops."""
+    tried: list[str] = []
+
+    def run(todo: list[Clip], *_: object) -> Any:
+        for clip in todo:
+            tried.append(clip.id)
+            yield clip, "bad" if clip.id == "c_1" else Part((Utterance(clip.id, video=clip.id, text=clip.id),))
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_run", run)
+    with pytest.raises(KeyboardInterrupt):
+        extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY, progress=stop)
+    assert not (tmp_path / "s").exists()
+    assert tried == ["vid a_1", "vid a_2"]
+    report = extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY)
+    assert tried[2:] == ["b_1_10", "c_1", "c_2"]
+    assert (report.reused, report.recordings) == (2, 4)
+    extract([mmsa], tmp_path / "fresh", recipe=AUDIO_ONLY)
+    assert content(tmp_path / "s")["utterances.jsonl"] == content(tmp_path / "fresh")["utterances.jsonl"]
+
+
+@pytest.mark.slow
 def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) -> None:
     folder, store = tmp_path / "many", tmp_path / "store"
     for i in range(14):
@@ -116,10 +142,11 @@ def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) 
     assert content(store) == content(tmp_path / "fresh" / "store")
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_one", voices.fatal)
     names = ["a", "b", "killer", "c", "bad", "d"]
-    results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 2))
+    results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 1))
     by_name = {clip.id: result for clip, result in results.items()}
     assert set(by_name) == set(names)
     assert by_name.pop("killer") == "the file brings down the process that reads it"

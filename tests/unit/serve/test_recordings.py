@@ -191,8 +191,10 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
     code, out, err = call(bad)
     assert (code, out) == (1, "")
     assert err.count("error:") == 1
-    code, _, err = call(clip, "--transcript", bad)
+    (tmp_path / "binary.srt").write_bytes(bytes(range(256)))
+    code, _, err = call(clip, "--transcript", tmp_path / "binary.srt")
     assert code == 1
+    assert "binary data" in err
     assert "Traceback" not in err
     code, _, err = call("a superb film", "--html", tmp_path / "x.html")
     assert code == 1
