@@ -17,6 +17,10 @@ __all__ = ["EMBEDDED", "TextEncoder", "resolve_text_encoder"]
 EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
 
+LONG = 2048
+"""Tokens of a batch, padding included, above which training trades time for memory. The few longest texts of a data
+set decide how much memory a run needs: MOSI's median is 12 tokens, its longest 114."""
+
 
 def resolve_text_encoder(name: str) -> str:
     """Turn `minilm`, a hub name or a folder into what `transformers` loads.
@@ -59,6 +63,7 @@ class TextEncoder(nn.Module):
         try:
             # A pooler on [CLS] would be a trainable part that never reaches a prediction.
             config = AutoConfig.from_pretrained(source)
+            config.use_cache = False  # for writing texts, which nothing here does
             options: dict[str, Any] = {"add_pooling_layer": False} if _has_pooler(config.model_type) else {}
             # Fused attention has a slow backward pass on CPUs: half of a training step of MiniLM.
             options["attn_implementation"] = "sdpa" if torch.cuda.is_available() else "eager"
@@ -73,6 +78,7 @@ class TextEncoder(nn.Module):
                 fix="name a folder with a transformers model, a hub model (needs network once), or `minilm`",
             ) from error
         self.frozen = frozen
+        self._recomputing = False
         self.network.requires_grad_(not frozen)
         self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
         if lora and not frozen:
@@ -87,6 +93,21 @@ class TextEncoder(nn.Module):
         for part in self._frozen_parts:
             part.eval()
         return self
+
+    def _recompute(self, wanted: bool) -> None:
+        """Keep only what enters each layer for the backward pass, which then computes the rest again; or all of it.
+
+        Chen et al., 2016 (arXiv 1604.06174). The result is the same to the last bit, dropout included.
+        """
+        if wanted == self._recomputing or not self.network.supports_gradient_checkpointing:
+            return
+        self._recomputing = wanted
+        # Called `gradient_checkpointing` in earlier versions of `transformers`.
+        kind = "activation" if hasattr(self.network, "activation_checkpointing_enable") else "gradient"
+        if wanted:
+            getattr(self.network, f"{kind}_checkpointing_enable")({"use_reentrant": False})
+        else:
+            getattr(self.network, f"{kind}_checkpointing_disable")()
 
     def layer(self, number: int) -> nn.Module:
         """The part that gives the hidden states of a layer: 0 the embeddings, n the n-th layer.
@@ -130,6 +151,7 @@ class TextEncoder(nn.Module):
         distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
         # An absent text has no token to attend to, which would be 0/0: let it see its padding, then blank it.
         observed[:, 0] |= (observed.sum(dim=1) == 0).long()
+        self._recompute(self.training and distinct.numel() > LONG)
         hidden = self.network(input_ids=distinct, attention_mask=observed).last_hidden_state  # U T D
         return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)  # type: ignore[no-any-return]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mecam.errors import MissingExtraError, ModelError
+from mecam.nn import text
 from mecam.nn.encoders import ConvEncoder, RecurrentEncoder
 from mecam.nn.gate import Filtered, reverse_gradient
 from mecam.nn.text import TextEncoder, resolve_text_encoder
@@ -107,3 +108,29 @@ def test_the_gradient_turns_round() -> None:
     (result * torch.tensor([3.0, 5.0])).sum().backward()
     assert values.grad is not None
     assert values.grad.tolist() == [-3, -5]
+
+
+def test_a_long_batch_is_computed_twice_with_the_same_result(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dropout included: what saves memory changes nothing else, and is off again for the next short batch."""
+    reader = TextEncoder(encoder)
+    ids, mask = torch.randint(5, 20, (4, 9)), torch.ones(4, 9, dtype=torch.bool)
+    runs: list[int] = []
+    first = reader.layer(1)
+    first.attention.register_forward_hook(lambda *_: runs.append(1))  # type: ignore[union-attr]
+    results = []
+    for limit in (10_000, 1, 10_000):
+        monkeypatch.setattr(text, "LONG", limit)
+        reader.train().zero_grad()
+        runs.clear()
+        torch.manual_seed(3)
+        hidden = reader(ids, mask)
+        hidden.square().sum().backward()
+        results.append((len(runs), hidden.detach(), [p.grad.clone() for p in reader.parameters()]))  # type: ignore[union-attr]
+    assert [count for count, _, _ in results] == [1, 2, 1]
+    for _, hidden, gradients in results[1:]:
+        assert torch.equal(hidden, results[0][1])
+        assert all(map(torch.equal, gradients, results[0][2]))
+    monkeypatch.setattr(text, "LONG", 1)
+    runs.clear()
+    reader.eval()(ids, mask)
+    assert len(runs) == 1
