@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mecam.cli import assets, compare, data, demo, extract, models, predict, train
+from mecam.cli import assets, compare, data, demo, extract, models, predict, report, train
 from mecam.cli.console import err
 from mecam.errors import MecamError
 from mecam.version import __version__
@@ -27,7 +27,7 @@ app.command("extract")(extract.extract)
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
-app.command("report")(train.report)
+app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ablate")(compare.ablate)
 app.command("predict")(predict.predict)

@@ -1,4 +1,4 @@
-"""`mecam train`, `mecam evaluate`, `mecam report`."""
+"""`mecam train`, `mecam evaluate`."""
 
 import logging
 import shlex
@@ -15,7 +15,7 @@ from mecam.errors import ConfigError
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
 
-__all__ = ["evaluate", "report", "train"]
+__all__ = ["evaluate", "train"]
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")]
 Data = Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")]
@@ -135,18 +135,6 @@ def evaluate(
     if metrics.get("filter"):
         out.print(filter_view(metrics["filter"]))
     print_place("metrics", place)
-
-
-def report(run_: Run) -> None:
-    """Write the report of a run again, from its files.
-
-    Example: mecam report runs/mosi
-    """
-    from mecam.evaluation.report import write_report
-
-    with progress("writing the report"):
-        place = write_report(run_)
-    print_place("report", place)
 
 
 def _sources(given: list[str], target: Path | None) -> "list[Source]":

@@ -42,12 +42,13 @@ DIVERGING = [[0.0, "var(--negative)"], [0.5, "var(--neutral)"], [1.0, "var(--pos
 CLASS_COLOURS = 8
 
 
-def curves(history: Sequence[Mapping[str, float | None]], columns: Mapping[str, str]) -> Figure:
+def curves(history: Sequence[Mapping[str, float | None]], columns: Mapping[str, str], name: str = "") -> Figure:
     """Columns of the history over epochs: a line per seed, the kept epoch ringed.
 
     Args:
         history: rows with `seed`, `epoch`, `best` and the columns.
         columns: label → column; each label has its colour and stands in the legend if there are several.
+        name: of what is drawn, for those who meet the figure without its caption.
     """
     colours = ["var(--accent)"] if len(columns) == 1 else [f"var(--class{k})" for k in range(CLASS_COLOURS)]
     data: list[dict[str, Any]] = []
@@ -57,7 +58,9 @@ def curves(history: Sequence[Mapping[str, float | None]], columns: Mapping[str, 
     last = max((row["epoch"] or 0 for row in history), default=0)
     x = axis("epoch", dtick=1 if last <= 10 else None, nticks=6 if last > 10 else None)
     legend = {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"size": 11}}
-    return compose(data, x, axis("", nticks=5), height=230, showlegend=len(columns) > 1, legend=legend)
+    return compose(
+        data, x, axis("", nticks=5), height=230, showlegend=len(columns) > 1, legend=legend, meta={"ylabel": name}
+    )
 
 
 def _lines(

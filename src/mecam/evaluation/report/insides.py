@@ -30,7 +30,7 @@ def training(run: RunRecord) -> str:
 
     def grid(groups: Mapping[str, Mapping[str, str]]) -> str:
         cells = [
-            figure(figures.curves(run.history, group), f"<b>{escape(name)}</b>", label=f"{name} over epochs")
+            figure(figures.curves(run.history, group, name), f"<b>{escape(name)}</b>", label=f"{name} over epochs")
             for name, group in groups.items()
         ]
         return f'<div class="grid curves">{"".join(cells)}</div>'
@@ -66,7 +66,10 @@ def shares(run: RunRecord) -> str:
     split = next(iter(run.answers))
     means = ", ".join(f"{escape(name)} {100 * share.mean():.0f} %" for name, share in given.shares.items())
     caption = f"Share of each modality in the predictions on {split}: mean {means}. Boxes hold the middle half."
-    return titled("What each modality contributes", figure(figures.shares(given.shares), caption, label=caption))
+    return titled(
+        "What each modality contributes",
+        figure(figures.shares(given.shares), caption, label=f"Shares of the modalities on {split}"),
+    )
 
 
 def filter_score(run: RunRecord) -> str:

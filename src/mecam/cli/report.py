@@ -1,0 +1,55 @@
+"""`mecam report`: the report of a run once more, and its figures for a paper."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mecam.cli.console import print_place, progress
+from mecam.errors import ConfigError
+
+__all__ = ["report"]
+
+
+def report(
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")],
+    against: Annotated[
+        list[Path] | None,
+        typer.Option("--against", metavar="RUN", help="Show another run on the same utterances beside it; repeatable."),
+    ] = None,
+    tsne: Annotated[bool, typer.Option("--tsne", help="Draw embeddings by t-SNE instead of principal axes.")] = False,
+    figures: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also write every figure into files of its own.")
+    ] = None,
+    format_: Annotated[str, typer.Option("--format", help="Of the figures: svg, pdf or png.")] = "svg",
+    width: Annotated[float, typer.Option(min=1, max=20, help="Of the figures, in inches.")] = 3.4,
+) -> None:
+    """Write the report of a run again, from its files; with --figures also its figures, for a paper.
+
+    Example: mecam report runs/mosi --against runs/text
+
+    Example: mecam report runs/mosi --figures paper/figures --format pdf
+    """
+    from mecam.evaluation.report import write_report
+    from mecam.evaluation.report.export import FORMATS, write_figures
+
+    if format_ not in FORMATS:
+        raise ConfigError(f"{format_!r} is no format", where="--format", fix=f"one of {', '.join(FORMATS)}")
+    comparison = _comparison([run_, *against]) if against else None
+    with progress("writing the report"):
+        place = write_report(run_, comparison=comparison, projection="tsne" if tsne else "pca")
+    if figures is not None:
+        with progress("drawing the figures") as callback:
+            drawn = write_figures(place, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
+        print_place(f"{len(drawn)} figures", figures)
+    print_place("report", place)
+
+
+def _comparison(runs: list[Path]) -> dict[str, Any]:
+    """The first run and the others, each tested against the first."""
+    from mecam.evaluation.comparison import compare, read_contenders
+
+    with progress("comparing") as callback:
+        task, split, contenders = read_contenders(runs)
+        standings = compare(contenders, task, split, baseline=contenders[0].name, progress=callback)
+    return standings.to_json()
