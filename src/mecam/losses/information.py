@@ -76,7 +76,8 @@ def gaussian_entropy(samples: Float[Tensor, "N D"], *, shrinkage: float) -> Floa
     identity = torch.eye(width, dtype=samples.dtype, device=samples.device)
     scale = covariance.diagonal().mean()
     covariance = (1 - shrinkage) * covariance + (shrinkage * scale + FLOOR) * identity
-    return (width * math.log(2 * math.pi * math.e) + torch.linalg.slogdet(covariance).logabsdet) / 2
+    log_determinant: Tensor = torch.linalg.slogdet(covariance).logabsdet
+    return (width * math.log(2 * math.pi * math.e) + log_determinant) / 2
 
 
 class GroupEntropy(NamedTuple):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Weight
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head, presence
 from mecam.nn.masked import masked_mean, masked_softmax
 from mecam.nn.text import EMBEDDED
 from mecam.types import Batch, Output
@@ -71,7 +71,7 @@ class LateFusion(Model):
         masks = {m: batch.streams[m].mask for m in self.reads}
         pooled = {m: masked_mean(self.encoders[m](batch.streams[m].values, masks[m]), masks[m]) for m in self.reads}
         own = torch.stack([self.heads[m](self.dropout(pooled[m])) for m in self.reads], dim=1)  # B M outputs
-        present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
+        present = presence(batch, self.reads)  # B M
         shares = masked_softmax(self.trust.expand(len(batch), -1), present)  # B M
         average = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         values = or_prior(self.inputs, average, present.any(dim=1))

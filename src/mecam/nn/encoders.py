@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.nn.recurrent import Lstm
+
 __all__ = ["ConvEncoder", "RecurrentEncoder", "Rows", "row_sizes"]
 
 
@@ -107,19 +109,11 @@ class RecurrentEncoder(nn.Module):
     def __init__(self, features: int, hidden: int, width: int, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.width = width
-        self.lstm = nn.LSTM(features, hidden, batch_first=True)
+        self.lstm = Lstm(features, hidden)
         self.dropout = nn.Dropout(dropout)
         self.leave = nn.Linear(hidden, width)
 
     def forward(self, values: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         """Encode each sequence into one vector."""
-        counts = mask.sum(dim=1)  # B
-        observed_first = mask.long().argsort(dim=1, descending=True, stable=True).unsqueeze(-1)  # B T 1
-        rows = values.take_along_dim(observed_first, dim=1)  # B T F
-        # An empty sequence cannot be packed: let it read one row, then blank it.
-        rows = rows.masked_fill((counts == 0)[:, None, None], 0.0)
-        steps = counts.clamp(min=1).cpu()
-        packed = nn.utils.rnn.pack_padded_sequence(rows, steps, batch_first=True, enforce_sorted=False)
-        _, (last, _) = self.lstm(packed)
-        vector = self.leave(self.dropout(last[-1]))  # B D
-        return vector.masked_fill((counts == 0).unsqueeze(1), 0.0)  # type: ignore[no-any-return]
+        vector = self.leave(self.dropout(self.lstm(values, mask).last))  # B D
+        return vector.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)  # type: ignore[no-any-return]
