@@ -146,8 +146,11 @@ def sound(
 def _cut(pieces: Iterator[Sound], start: float, stop: float | None, rate: int) -> Iterator[Sound]:
     """The samples with start ≤ time < stop."""
     for time, samples in pieces:
-        first = max(int(np.ceil((start - time) * rate - _TINY * rate)), 0)
-        last = len(samples) if stop is None else int(np.ceil((stop - time) * rate - _TINY * rate))
+        if not len(samples):
+            continue
+        # A thousandth of a sample of slack: seconds are not exact.
+        first = max(int(np.ceil((start - time) * rate - 1e-3)), 0)
+        last = len(samples) if stop is None else int(np.ceil((stop - time) * rate - 1e-3))
         if last <= 0:
             return
         if first < min(last, len(samples)):
@@ -320,6 +323,8 @@ def _what_it_is(path: Path, error: Exception) -> str:
         head = file.read(4096)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free"):
         return "the file is cut off: the index (moov) that an mp4 or mov needs is missing or damaged"
+    if getattr(error, "strerror", None) == "End of file":
+        return "the file ends before any picture or sound"
     try:
         head.decode("utf-8")
     except UnicodeDecodeError:

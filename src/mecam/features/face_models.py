@@ -77,7 +77,7 @@ def detect(image: NDArray[np.uint8], least: float = 0.6) -> list[Box]:
     Returns: boxes, best first, overlapping ones joined.
     """
     height, width = image.shape[:2]
-    side = max(height, width)
+    side = float(max(height, width))
     whole = Box(width / 2, height / 2, side)
     values, logits = _run(DETECTOR, crop(image, whole, _SIDE) * 2 - 1)
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))

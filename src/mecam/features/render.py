@@ -5,6 +5,7 @@ is given as curves over time, so what an extractor measures can be compared with
 synthetic and says nothing about real people.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -62,12 +63,12 @@ class Portrait:
 
 
 ASTRONAUT = Portrait(
-    right_eye=(204, 101.5),
-    left_eye=(247, 103.5),
-    mouth=(222.5, 149),
-    mouth_width=46,
-    sag=8,
-    chin=178,
+    right_eye=(204.0, 101.5),
+    left_eye=(247.0, 103.5),
+    mouth=(222.5, 149.0),
+    mouth_width=46.0,
+    sag=8.0,
+    chin=178.0,
     window=(96, 12, 256),
 )
 """For `skimage.data.astronaut()`: NASA's portrait of Eileen Collins, public domain."""
@@ -148,14 +149,14 @@ def _head(x: Points, y: Points, portrait: Portrait, now: Mapping[str, float]) ->
     centre_x = (portrait.left_eye[0] + portrait.right_eye[0]) / 2
     centre_y = (portrait.left_eye[1] + portrait.right_eye[1]) / 2 + 0.45 * unit
     u, v = (x - centre_x) / unit, (y - centre_y) / unit
-    yaw, pitch, roll = (np.radians(now[name]) for name in ("yaw", "pitch", "roll"))
+    yaw, pitch, roll = (math.radians(now[name]) for name in ("yaw", "pitch", "roll"))
     a, b = u.copy(), v.copy()
     for _ in range(8):  # find the point of the dome that is seen here
         deep = _dome(a, b)
-        across, forward = a * np.cos(yaw) + deep * np.sin(yaw), deep * np.cos(yaw) - a * np.sin(yaw)
-        down = b * np.cos(pitch) - forward * np.sin(pitch)
-        seen_u = across * np.cos(roll) - down * np.sin(roll)
-        seen_v = across * np.sin(roll) + down * np.cos(roll)
+        across, forward = a * math.cos(yaw) + deep * math.sin(yaw), deep * math.cos(yaw) - a * math.sin(yaw)
+        down = b * math.cos(pitch) - forward * math.sin(pitch)
+        seen_u = across * math.cos(roll) - down * math.sin(roll)
+        seen_v = across * math.sin(roll) + down * math.cos(roll)
         a, b = a + (u - seen_u), b + (v - seen_v)
     # The head moves, the shoulders and the wall behind stay.
     free = np.clip((2.6 - np.hypot(u / 1.0, v / 1.25)) / 1.1, 0, 1)
