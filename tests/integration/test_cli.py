@@ -220,6 +220,36 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "a file that is no text": (1, ["predict", "{binary}", "--model", "{run}"], "UTF-8"),
     "a folder that cannot be predicted": (1, ["predict", "{empty}", "--model", "{run}"], "this is no store"),
     "an output that cannot be": (1, ["predict", "good", "--model", "{run}", "-o", "{nowhere}/x.csv"], "cannot write"),
+    "a store that is none": (1, ["train", "--data", "{store}", "{nowhere}", "--out", "{new}"], "no such store"),
+    "a store given twice": (1, ["train", "--data", "{store}", "{store}=2", "--out", "{new}"], "given twice"),
+    "a weight that is none": (1, ["train", "--data", "{store}=much", "--out", "{new}"], "'much' is no weight"),
+    "a weight of nothing": (1, ["train", "--data", "{store}=0", "--out", "{new}"], "a number above 0"),
+    "another target": (
+        1,
+        ["train", "--data", "{store}", "--target", "{empty}", "--out", "{new}"],
+        "none of the stores",
+    ),
+    "no run to start from": (
+        *(1, ["train", "--data", "{store}", "--out", "{new}", "--model", "constant", "--init", "{nowhere}"]),
+        "no checkpoint",
+    ),
+    "nothing to compare": (1, ["compare"], "nothing to compare"),
+    "a run that is none": (1, ["compare", "{run}", "{empty}"], "config.yaml"),
+    "a run against itself": (1, ["compare", "{run}", "{run}"], "given twice"),
+    "no such baseline": (1, ["compare", "{run}", "--baseline", "x"], "no run is called 'x'"),
+    "no such split to compare on": (1, ["compare", "{run}", "--split", "tset"], "no labelled predictions of tset"),
+    "models without data": (1, ["compare", "--models", "mecam"], "belong together"),
+    "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "--seeds is for training"),
+    "a grid without a place": (1, ["compare", "--data", "{store}", "--models", "mecam"], "--out"),
+    "no such model in a grid": (
+        *(1, ["compare", "--data", "{store}", "--models", "mecan", "--out", "{new}"]),
+        "no model is called 'mecan'",
+    ),
+    "no such row": (1, ["ablate", "--data", "{store}", "--out", "{new}", "--only", "no-filtr"], "no row is called"),
+    "an option of no row": (
+        *(1, ["ablate", "--data", "{store}", "--out", "{new}", "--set", "training.epoch=1"]),
+        "did you mean 'epochs'",
+    ),
     "no such model to show": (1, ["models", "mecan"], "no model is called"),
     "an interval of shares": (2, ["data", "split", "{store}", "-o", "{new}", "--shares", "a,b"], "three numbers"),
 }
@@ -253,6 +283,45 @@ def test_bad_input_is_one_message(
     if code == 1:
         assert err.count("error:") == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_is_compared(call: Call, trained: Path, tmp_path: Path) -> None:
+    code, out, err = call("compare", trained, "--baseline", "constant", "--out", tmp_path / "c", "--split", "valid")
+    assert code == 0, err
+    assert "against constant" in out
+    assert last_line(out) == f"comparison: {tmp_path / 'c' / 'comparison.html'}"
+    code, out, _ = call("compare", trained, "--json")
+    assert code == 0
+    mae = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["test"]["mae"]["mean"]
+    assert json.loads(out)["rows"][0]["scores"]["mae"]["mean"] == pytest.approx(mae, rel=1e-5)
+
+
+def test_the_rows_of_an_ablation_are_listed(call: Call, corpus: Store, tmp_path: Path) -> None:
+    code, out, _ = call("ablate", "--data", corpus.path, "--out", tmp_path / "new", "--list")
+    assert code == 0
+    assert "model.filter.enabled=false" in out
+    assert "data.without=physio" in out
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_a_grid_is_trained_compared_and_gone_on_with(call: Call, corpus: Store, encoder: str, tmp_path: Path) -> None:
+    small = ["model.width=16", "training.epochs=1", f"model.encoder={encoder}"]
+    settings = [part for setting in small for part in ("--set", setting)]
+    grid = ["--data", corpus.path, "--out", tmp_path / "g", *settings]
+    code, out, err = call("compare", "--models", "text_only,mecam", "--jobs", 2, *grid)
+    assert code == 0, err
+    assert last_line(out) == f"comparison: {tmp_path / 'g' / 'comparison.html'}"
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "g" / "runs").rglob("metrics.json")}
+    assert len(made) == 2
+    code, _, err = call("compare", "--models", "text_only,mecam,constant", *grid)
+    assert code == 0, err
+    assert all(path.stat().st_mtime_ns == time for path, time in made.items())
+    (tmp_path / "g").rename(tmp_path / "old")
+    code, out, err = call("ablate", "--only", "no-filter,text-only", "--seeds", 1, *grid)
+    assert code == 0, err
+    assert "against full" in out
+    assert {path.name for path in (tmp_path / "g" / "runs").iterdir()} == {"full", "no-filter", "text-only"}
 
 
 def commands() -> Iterator[tuple[str, ...]]:

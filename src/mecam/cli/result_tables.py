@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["filter_view", "metrics_view", "started_from"]
+__all__ = ["filter_view", "metrics_view"]
 
 LOWER_IS_BETTER = {"mae"}
 AS_IS = {"mae", "corr"}
@@ -40,15 +40,6 @@ def filter_view(found: dict[str, Any]) -> Table:
     for modality, rows in found.items():
         table.add_row(modality, *(_number("mae", (rows.get(kind) or {}).get("mean")) for kind in kinds))
     return table
-
-
-def started_from(loaded: dict[str, Any], seed: str) -> str:
-    """One sentence on what a run took over from another, and what it did not."""
-    there = f"{loaded['model']} on {loaded['data']}; seed {seed} from {loaded['checkpoint']}"
-    taken = f"{loaded['parameters'] / 1e6:.2f} of {loaded['of'] / 1e6:.2f} M parameters"
-    text = f"Started from {loaded['run']} ({there}): {taken}."
-    left_out = [f"{', '.join(parts)} ({why})" for why, parts in loaded["left_out"].items()]
-    return f"{text} New: {'; '.join(left_out)}." if left_out else text
 
 
 def _number(metric: str, value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
-from mecam.cli.result_tables import filter_view, metrics_view, started_from
+from mecam.cli.result_tables import filter_view, metrics_view
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -101,8 +101,10 @@ def show_run(folder: Path) -> None:
     facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     if facts["data"]["synthetic"]:
         err.print("[yellow]Trained on the built-in synthetic corpus: not comparable with results on real data.[/]")
-    for seed, found in list(facts.get("init", {}).items())[:1]:
-        err.print(started_from(found, seed), markup=False)
+    if started := list(facts.get("init", {}).values())[:1]:
+        from mecam.evaluation.report.insides import started_from
+
+        err.print(f"Started with {started_from(started[0])}", markup=False)
     for split in ("valid", "test"):
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))

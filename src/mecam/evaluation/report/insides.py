@@ -16,7 +16,7 @@ from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.sums import Array
 
-__all__ = ["embeddings", "filter_score", "made", "shares", "training"]
+__all__ = ["embeddings", "filter_score", "made", "shares", "started_from", "training"]
 
 
 def training(run: RunRecord) -> str:
@@ -150,8 +150,12 @@ def made(run: RunRecord) -> str:
     facts, data = dict(run.environment), run.data
     command = facts.pop("command", "")
     facts.pop("data", None)
+    started, mixed = facts.pop("init", {}), facts.pop("mixed_with", [])
     pairs = [(key, _fact(key, fact)) for key, fact in facts.items() if fact not in (None, "", [])]
     pairs += [("data", escape(f"{data.get('name')}: {data.get('count')} utterances, store {data.get('path_name')}"))]
+    pairs += [("weight", escape(data["weight"]))] if "weight" in data else []
+    pairs += [("mixed with", escape(f"{m['train']} of {m['name']}, weight {m['weight']:g}")) for m in mixed]
+    pairs += [(f"start of {seed}", escape(started_from(loaded))) for seed, loaded in started.items()]
     hashes = definitions([(name, f"<code>{escape(digest)}</code>") for name, digest in data.get("sha256", {}).items()])
     return titled(
         "How it was made",
@@ -160,6 +164,18 @@ def made(run: RunRecord) -> str:
         details("Configuration (config.yaml)", f"<pre>{escape(run.config)}</pre>"),
         details("SHA-256 of the data", hashes) if data.get("sha256") else "",
     )
+
+
+def started_from(loaded: Mapping[str, Any]) -> str:
+    """One sentence on what a seed took over from another run, and what it did not.
+
+    Args:
+        loaded: an entry of `environment.json` → `init`.
+    """
+    there = f"{loaded['model']} on {loaded['data']}, {loaded['checkpoint']}, SHA-256 {loaded['sha256'][:12]}"
+    taken = f"{loaded['parameters'] / 1e6:.2f} of {loaded['of'] / 1e6:.2f} M parameters"
+    left_out = [f"{', '.join(parts)} ({why})" for why, parts in loaded["left_out"].items()]
+    return f"{taken} from {loaded['run']} ({there})" + (f"; fresh: {'; '.join(left_out)}" if left_out else "") + "."
 
 
 def _shaded(entry: Mapping[str, Any] | None) -> str:
