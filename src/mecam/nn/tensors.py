@@ -26,8 +26,9 @@ class LowRankFusion(nn.Module):
     """h = Σ_r a_r ∏_m W_m⁽ʳ⁾ [z_m; 1] + b: the tensor's linear map in factors, without the tensor.
 
     Source: Liu et al., ACL 2018 (arXiv 1806.00064), "Low-rank Multimodal Fusion with Modality-Specific Factors".
-    Differs: a weight a_r per rank, which starts at 1 (the paper's plain sum), and a bias, both as in the authors' code,
-    and trained like every other parameter.
+    Differs: a weight a_r per rank and a bias, both as in the authors' code, and trained like every other parameter.
+    The product starts near the sum of what the modalities say, ∏(1 + x_m) − 1, and not as a product of small numbers,
+    from which little is learned for long.
 
     Args:
         widths: modality → D of its vector.
@@ -41,8 +42,9 @@ class LowRankFusion(nn.Module):
         for factor in self.factors.values():
             for part in factor:
                 nn.init.xavier_normal_(part)
-        self.weights = nn.Parameter(torch.ones(rank))
-        self.bias = nn.Parameter(torch.zeros(width))
+            nn.init.ones_(factor[:, -1])
+        self.weights = nn.Parameter(torch.full((rank,), 1 / rank))
+        self.bias = nn.Parameter(torch.full((width,), -1.0))
 
     def forward(self, vectors: Mapping[Modality, Float[Tensor, "B _"]]) -> Float[Tensor, "B D"]:
         """Fuse; every modality must be given, an absent one as zeros."""
