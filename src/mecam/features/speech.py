@@ -10,6 +10,7 @@ import tempfile
 import wave
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +107,7 @@ def formant_voice(text: str, feeling: float, *, base_hz: float, seed: int) -> Sp
     return Spoken(sound.astype(np.float32), tuple(words), np.where(vowel, hertz, np.nan), "our own formant voice")
 
 
-def _voiced(signs: NDArray[np.str_], hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+def _voiced(signs: NDArray[Any], hertz: NDArray[np.float64]) -> NDArray[np.float64]:
     """Harmonics of the pitch under the formants of each vowel; other letters hum softly."""
     first, second = np.full(len(signs), 250.0), np.full(len(signs), 1000.0)
     gain = np.where(signs == "-", 0.0, 0.25)

@@ -123,7 +123,7 @@ def _portrait() -> NDArray[np.uint8]:
         from skimage.data import astronaut
     except ImportError as error:
         raise MissingExtraError("skimage", "demo") from error
-    return np.asarray(astronaut())
+    return np.asarray(astronaut())  # type: ignore[no-untyped-call]
 
 
 def _write_words(path: Path, spoken: Spoken) -> None:

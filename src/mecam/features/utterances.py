@@ -142,8 +142,8 @@ def _said(
 ) -> Transcript | None:
     if transcript is not None:
         return read_transcript(transcript).within(media.duration, where=str(transcript))
-    if text is not None:
-        return Transcript((Segment(math.nan, math.nan, text),)) if text.strip() else None
+    if text is not None and text.strip():
+        return Transcript((Segment(math.nan, math.nan, text),))
     if recipe.asr is None:
         absent[TEXT] = "no transcript was given"
         return None

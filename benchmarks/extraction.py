@@ -1,0 +1,88 @@
+"""How many times faster than real time a clip is extracted, by stage; and how long a cold prediction takes.
+
+    python benchmarks/extraction.py clip.mp4 --model runs/mine
+
+Every stage is run on its own, once to warm up and then `--repeats` times; the best counts. `wall` is what a person
+waits, `cpu` what it costs on an idle machine; `times_real_time` is duration / cpu on one core. `cold` starts a process
+of its own that imports, loads the model and predicts the clip.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mecam.features.acoustics import measure
+from mecam.features.audio import Acoustics
+from mecam.features.media import Media
+from mecam.features.utterances import Recipe, read_recording
+from mecam.features.vision import Expressions
+
+COLD = """
+import json, resource, sys, time
+began = time.perf_counter()
+from mecam.serve.predictor import load
+imported = time.perf_counter()
+predictor = load(sys.argv[2], device="cpu")
+loaded = time.perf_counter()
+predictor.predict(sys.argv[1])
+done = time.perf_counter()
+use = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"import": imported - began, "load": loaded - imported, "predict": done - loaded,
+                  "cpu": use.ru_utime + use.ru_stime, "peak_mb": use.ru_maxrss / 1024}))
+"""
+
+
+def timed(call: Callable[[], Any], repeats: int) -> dict[str, float]:
+    """Best wall and CPU seconds."""
+    call()
+    walls, cpus = [], []
+    for _ in range(repeats):
+        wall, cpu = time.perf_counter(), time.process_time()
+        call()
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    return {"wall": min(walls), "cpu": min(cpus)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--model", help="a run, for the cold prediction")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    media = Media(options.clip)
+    stages: dict[str, Callable[[], Any]] = {}
+    if media.sound is not None:
+        _, sound = media.waveform()
+        stages |= {"decode sound": media.waveform, "measure sound": lambda: measure(sound)}
+        stages["mecam-audio, all of it"] = lambda: Acoustics()(media)
+    if media.video is not None:
+        stages["decode pictures"] = lambda: sum(1 for _ in media.frames(rate=25.0, max_side=640))
+        stages["mecam-vision, all of it"] = lambda: Expressions()(media)
+    stages["everything"] = lambda: read_recording(options.clip, Recipe(), id="clip", text="x", whole=True)
+    result: dict[str, Any] = {
+        "clip": options.clip.name,
+        "duration": media.duration,
+        "size": [media.video.width, media.video.height] if media.video else None,
+        "machine": platform.processor() or platform.machine(),
+        "stages": {},
+    }
+    for name, stage in stages.items():
+        seconds = timed(stage, options.repeats)
+        result["stages"][name] = {**seconds, "times_real_time": media.duration / max(seconds["cpu"], 1e-9)}
+    if options.model:
+        command = [sys.executable, "-c", COLD, str(options.clip), options.model]
+        began = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        result["cold"] = {"wall": time.perf_counter() - began, **json.loads(done.stdout.splitlines()[-1])}
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
