@@ -1,41 +1,79 @@
-"""Small recordings for tests: a buzz like a voice, as WAV files; and a file that kills its reader."""
+"""Small video and sound files made on the spot, for the tests of everything that reads media."""
 
-import os
-import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import av
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from mecam.features.clips import Clip
-from mecam.features.parts import Part
-from mecam.features.utterances import Recipe
-from mecam.types import Utterance
+from mecam.errors import MecamError
+from mecam.features import assets
+from mecam.features.render import ASTRONAUT, render, write_clip
 
-RATE_HZ = 16_000
-
-
-def buzz(seconds: float, *, hertz: float = 140.0, slope: float = 0.0, gain: float = 0.2) -> NDArray[np.float32]:
-    """Ten harmonics of a pitch that moves by `slope` octaves a second."""
-    t = np.arange(int(seconds * RATE_HZ)) / RATE_HZ
-    phase = 2 * np.pi * np.cumsum(hertz * 2 ** (slope * t)) / RATE_HZ
-    sound = sum(np.sin(k * phase) / k for k in range(1, 11))
-    return (gain * sound).astype(np.float32)
+DATA = Path(__file__).parents[2] / "shared" / "data"
+"""Real recordings, where they are to be had."""
 
 
-def write_wav(path: Path, sound: NDArray[np.float32], rate_hz: int = RATE_HZ) -> Path:
-    """16 bit, mono."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setparams((1, 2, rate_hz, 0, "NONE", ""))
-        file.writeframes((sound.clip(-1, 1) * 32767).astype(np.int16).tobytes())
+def need_faces() -> None:
+    """Skip the test where the face models are missing and cannot be fetched."""
+    try:
+        for asset in assets.ASSETS:
+            assets.ensure(asset)
+    except MecamError as error:
+        pytest.skip(f"the face models cannot be had: {error.what}")
+
+
+def need_data(name: str) -> Path:
+    """A real recording; skip the test where it is missing."""
+    path = DATA / name
+    if not path.exists():
+        pytest.skip(f"no real data at {path}")
     return path
 
 
-def fatal(clip: Clip, recipe: Recipe) -> Part | str:
-    """In the place of `mecam.features.extract._one`: one file brings its process down, another is refused."""
-    if "killer" in clip.id:
-        os._exit(11)
-    if "bad" in clip.id:
-        return "bad"
-    return Part((Utterance(clip.id, video=clip.id, text=recipe.extractors[0]),))
+def portrait() -> NDArray[np.uint8]:
+    return pytest.importorskip("skimage.data").astronaut()
+
+
+def talking(moves: Callable[[float], dict[str, float]], times: NDArray[np.float64]) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of the portrait moved as `moves(time)` says."""
+    image = portrait()
+    return (render(image, ASTRONAUT, moves(float(time)), side=256) for time in times)
+
+
+def numbered(count: int, width: int = 64, height: int = 48) -> Iterator[NDArray[np.uint8]]:
+    """Pictures of growing brightness: frame k has grey 2 k + 20; a white block marks the top left corner."""
+    for k in range(count):
+        picture = np.full((height, width, 3), (2 * k + 20) % 236, np.uint8)
+        picture[: height // 4, : width // 4] = 255
+        yield picture
+
+
+def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> NDArray[np.float32]:
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def clip(path: Path, count: int = 25, **options: object) -> Path:
+    """A clip of numbered pictures, 25 a second unless told."""
+    size = {key: int(options.pop(key)) for key in ("width", "height") if key in options}  # type: ignore[call-overload]
+    return write_clip(path, numbered(count, **size), **options)  # type: ignore[arg-type]
+
+
+def wav(path: Path, samples: NDArray[np.float32], rate: int) -> Path:
+    """Sound alone, without loss; channels × samples or samples."""
+    channels = np.atleast_2d(samples)
+    layout = {1: "mono", 2: "stereo", 8: "7.1"}[len(channels)]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("pcm_s16le", rate=rate, layout=layout)
+        container.start_encoding()
+        whole = (np.clip(channels, -1, 1) * 32767).astype(np.int16)
+        if whole.size:
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(whole.T.reshape(1, -1)), format="s16", layout=layout
+            )
+            frame.sample_rate = rate
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path

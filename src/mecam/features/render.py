@@ -169,7 +169,8 @@ def _dome(u: Points, v: Points) -> Points:
     # Ears lie about one distance of the eyes behind the eyes, the chin hardly any; the axis of turning is at the ears.
     dome = 1.9 * np.exp(-(np.abs(u / 1.1) ** 3) - ((v + 0.5) / 3.2) ** 2)
     nose = 0.45 * np.exp(-((u / 0.22) ** 2) - ((v - 0.12) / 0.30) ** 2)
-    return (dome + nose - 0.7).astype(np.float32)
+    height: Points = (dome + nose - 0.7).astype(np.float32)
+    return height
 
 
 def _brows_and_eyes(x: Points, y: Points, portrait: Portrait, now: Mapping[str, float]) -> tuple[Points, Points]:
