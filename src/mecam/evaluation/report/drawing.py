@@ -252,5 +252,5 @@ def _norm(scale: Record) -> Normalize:
     return Normalize(scale["cmin"], scale["cmax"])
 
 
-def _scale(stops: Sequence[tuple[float, str]]) -> LinearSegmentedColormap:
+def _scale(stops: Sequence[Sequence[Any]]) -> LinearSegmentedColormap:
     return LinearSegmentedColormap.from_list("scale", [(place, colour) for place, colour in stops])
