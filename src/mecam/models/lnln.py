@@ -137,7 +137,7 @@ class Lnln(Model):
         return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint}, extra=extra)
 
     def _completeness(self, language: Float[Tensor, "B S D"]) -> Float[Tensor, " B"]:
-        """W in (0, 1). Source: Eqs. 2 and 3."""
+        """The share w in (0, 1). Source: Eqs. 2 and 3."""
         reader, leave = self.check
         everything = torch.ones(language.shape[:2], dtype=torch.bool, device=language.device)
         return torch.sigmoid(leave(reader(language, everything)).flatten())
