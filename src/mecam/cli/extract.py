@@ -20,7 +20,7 @@ SOME_FAILED = 3
 """Exit code when some of the files gave nothing."""
 SHOWN = 20
 
-UseAsr = Annotated[bool, typer.Option("--asr", help='Write down what is said (pip install "mecam[asr]").')]
+UseAsr = Annotated[bool, typer.Option("--asr", help="Write down what is said; needs the extra asr.")]
 AsrModel = Annotated[str, typer.Option(help="Of faster-whisper: tiny, base, small, medium, large-v3, or a folder.")]
 Language = Annotated[str | None, typer.Option(help="Of the speech, such as en; default: detected.")]
 Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Shorter utterances go to their neighbour.")]
