@@ -259,7 +259,8 @@ def _notes(contenders: Sequence[Contender]) -> list[str]:
     counts = {len(c.predictions) for c in runs}
     if len(counts) > 1:
         notes.append(
-            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on the seeds that both have."
+            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have, "
+            "a single one against each of the other's."
         )
     if any(c.learned_from.get("synthetic") for c in runs):
         notes.append("Synthetic corpus: not comparable with results on real data.")
