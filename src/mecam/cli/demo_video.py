@@ -9,8 +9,8 @@ __all__ = ["SETTINGS", "prepare_clips", "show_clip"]
 
 SETTINGS: dict[str, Any] = {
     "model": {"name": "mecam", "freeze_layers": 4},
-    "data": {"batch_size": 8},
-    "training": {"epochs": 8},
+    "data": {"batch_size": 4},
+    "training": {"epochs": 12},
 }
 """Departures from the defaults for a few dozen clips."""
 
