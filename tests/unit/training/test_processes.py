@@ -1,9 +1,12 @@
-"""Two processes on the CPU against one: the same run within rounding."""
+"""Two processes on the CPU against one: the same run within rounding. Processes that are killed: the same run."""
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,8 @@ import sys
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from mecam.data.store import Store
+from mecam.training import loop
+loop.SAVE_SECONDS = -1  # after every epoch, however short
 from mecam.training.run import RunConfig, train
 import json
 if __name__ == "__main__":
@@ -27,12 +32,82 @@ if __name__ == "__main__":
 """
 
 
-def train(folder: Path, store: Path, out: str, values: object, *more: str) -> subprocess.CompletedProcess[str]:
+def command(folder: Path, store: Path, out: str, values: object) -> list[str]:
     script = folder / "train.py"
     script.write_text(SCRIPT.format(paths=[str(Path(__file__).parents[3] / "src")]), encoding="utf-8")
+    return [sys.executable, str(script), json.dumps(values), str(store), str(folder / out)]
+
+
+def train(folder: Path, store: Path, out: str, values: object, *more: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(script), json.dumps(values), str(store), str(folder / out), *more]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    whole = [*command(folder, store, out, values), *more]
+    return subprocess.run(whole, env=environment, capture_output=True, text=True, timeout=500, check=False)
+
+
+def killed(folder: Path, store: Path, out: str, values: object, delays: Iterator[float]) -> int:
+    """Start the training and kill it, all its processes at once, some time after its state has changed.
+
+    Returns: how often it was killed before it came to its end.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kills = 0
+    for delay in delays:
+        process = subprocess.Popen(
+            command(folder, store, out, values),
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        before = states(folder / out)
+        while states(folder / out) == before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(delay)
+        if process.poll() is not None:
+            return kills
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        kills += 1
+    return kills
+
+
+def states(run: Path) -> list[tuple[str, int]]:
+    """The saved states of a run, by path and time."""
+    return [(str(path), path.stat().st_mtime_ns) for path in sorted(run.glob("seeds/*/resume.pt"))]
+
+
+def learned(run: Path) -> dict[str, bytes]:
+    """Every file that says what was learned, apart from what tells the time."""
+    timed = {"environment.json", "history.csv", "seed.json", "report.html", "config.yaml"}
+    files = [path for path in sorted(run.rglob("*")) if path.is_file() and path.name not in timed]
+    return {str(path.relative_to(run)): path.read_bytes() for path in files}
+
+
+LONG = {"epochs": 12, "precision": "32", "patience": 12}
+
+
+@pytest.mark.parametrize(("model", "two"), [("mecam", False), ("mecam", True), ("mecam_published", True)])
+def test_a_killed_training_ends_as_if_it_had_not_been(model: str, two: bool, encoder: str, tmp_path: Path) -> None:
+    """By SIGKILL, wherever it happens to be: dropout is on, so that a generator out of step would show."""
+    task = tiny.TASKS["regression"]
+    tiny.write_store(tmp_path / "store", task, tiny.utterances(task, 60))
+    options = {"width": 16, "layers": 1, "dropout": 0.3} if model == "mecam" else {}
+    values = {
+        "model": {"name": model, "encoder": encoder, **options},
+        "data": {"batch_size": 6},
+        "training": LONG,
+        "accelerator": "cpu",
+        **({"devices": 2, "strategy": "ddp"} if two else {}),
+    }
+    whole = train(tmp_path, tmp_path / "store", "whole", values)
+    assert whole.returncode == 0, whole.stderr[-9000:]
+    kills = killed(tmp_path, tmp_path / "store", "torn", values, iter((0.0, 0.13, 0.37)))
+    assert kills >= 1
+    done = train(tmp_path, tmp_path / "store", "torn", values)
+    assert done.returncode == 0, done.stderr[-9000:]
+    one, other = learned(tmp_path / "whole"), learned(tmp_path / "torn")
+    assert one.keys() == other.keys()
+    assert [name for name in one if one[name] != other[name]] == []
 
 
 def test_two_processes_equal_one(encoder: str, tmp_path: Path) -> None:
