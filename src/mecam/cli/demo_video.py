@@ -48,5 +48,7 @@ def show_clip(run: Path, clip: Path) -> None:
         predictor = load(run)
         watched = watch(predictor, clip, words=True)
         page = write_watched(run / f"{clip.stem}.html", watched, predictor.task)
+    for note in watched.notes:
+        err.print(f"[yellow]{note}[/]")
     out.print(watched_view(watched, predictor.task))
     print_place("page", page)
