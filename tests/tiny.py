@@ -81,7 +81,7 @@ def utterances(
     result = []
     for i in range(count):
         feeling = float(rng.uniform(-1, 1))
-        absent = {modalities[i % len(modalities)]} if holes and i % 4 == 3 else set()
+        absent = {modalities[i // 4 % len(modalities)]} if holes and i % 4 == 3 else set()
         streams = {}
         for modality in modalities:
             if modality != TEXT and modality not in absent:

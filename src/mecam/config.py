@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from mecam.errors import ConfigError
 
@@ -76,7 +76,7 @@ class TrainingConfig:
     """Batches per optimiser step."""
     average: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of a running average of the weights, which is then what is validated and kept; 0 is off."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(str)] = "auto"
     """`auto` takes bf16 where the hardware gains from it."""
     seed: Annotated[int, Ge(0)] = 1111
     """The first seed; further ones count up."""

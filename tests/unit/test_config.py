@@ -147,3 +147,9 @@ def test_decode_takes_whole_numbers_for_counts_only() -> None:
 def test_what_must_divide_the_width_is_told_so(group: str) -> None:
     with pytest.raises(ConfigError, match=f"{group}: 7 does not divide the width 16"):
         RunConfig.decode(apply_overrides({"model": {"width": 16}}, [f"model.{group}=7"]))
+
+
+@pytest.mark.parametrize("written", ["32", "16", "bf16", "auto"])
+def test_a_precision_may_look_like_a_number(written: str) -> None:
+    values = apply_overrides({}, [f"precision={written}"])
+    assert decode(TrainingConfig, values, where="training").precision == written

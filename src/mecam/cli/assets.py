@@ -1,28 +1,37 @@
 """`mecam assets`: the model files that extraction needs, and how they come here."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 
 from mecam.cli.console import err, out, print_json, print_place
 
-__all__ = ["app"]
-
-app = typer.Typer(help="Show and fetch the model files that looking at faces needs.")
+__all__ = ["assets"]
 
 
-@app.callback(invoke_without_command=True)
-def show(
-    context: typer.Context,
+def assets(
+    action: Annotated[Literal["show", "fetch"], typer.Argument(help="What to do.")] = "show",
+    source: Annotated[
+        Path | None, typer.Option(help="A mediapipe wheel or a folder with the files, instead of the package index.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to put them; MECAM_ASSETS has to name this folder later.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show every file: size, licence, SHA-256, and where it lies.
+    """Show the model files that looking at faces needs, or fetch what is missing of them.
 
-    Example: mecam assets
+    They are taken out of the package mediapipe==0.10.21, through this machine's pip.
+
+    Example: mecam assets fetch
     """
-    if context.invoked_subcommand is not None:
+    if action == "fetch":
+        from mecam.features.assets import fetch
+
+        paths = fetch(source, folder, say=lambda text: err.print(text, markup=False))
+        print_place("face models", paths[0].parent)
         return
     from mecam.features.assets import ASSETS, find, folders
 
@@ -37,22 +46,3 @@ def show(
         table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
     out.print(table)
     print_place("looked for in", ", ".join(str(folder) for folder in folders()))
-
-
-@app.command()
-def fetch(
-    source: Annotated[
-        Path | None, typer.Option(help="A mediapipe wheel or a folder with the files, instead of the package index.")
-    ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where to put them; MECAM_ASSETS has to name this folder later.")
-    ] = None,
-) -> None:
-    """Fetch what is missing out of the package mediapipe==0.10.21, through this machine's pip.
-
-    Example: mecam assets fetch
-    """
-    from mecam.features.assets import fetch as fetch_assets
-
-    paths = fetch_assets(source, folder, say=lambda text: err.print(text, markup=False))
-    print_place("face models", paths[0].parent)

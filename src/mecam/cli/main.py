@@ -32,7 +32,7 @@ app.command("compare")(compare.compare)
 app.command("ablate")(compare.ablate)
 app.command("predict")(predict.predict)
 app.command("models")(models.models)
-app.add_typer(assets.app, name="assets")
+app.command("assets")(assets.assets)
 
 
 # Newer versions of Typer carry their own click, older ones use the package: ask for the class that this one raises.
