@@ -232,7 +232,7 @@ class Output:
 
     Attributes:
         prediction: B scores (regression) or B × C logits (classes, multilabel).
-        gates: modality → B × T in (0, 1), how much of each row was kept; empty for models without a
+        gates: modality → B × T in [0, 1], how much of each row was kept; empty for models without a
             filter.
         shares: modality → B in [0, 1], each modality's part in the prediction; sums to 1 over modalities.
         embeddings: name → B × D, for the losses, the report and the tests.
@@ -257,7 +257,7 @@ class Predictions:
         videos: N groups for the bootstrap.
         prediction: N scores, or N × C probabilities.
         truth: N scores or class indices, N × C for multilabel; None when unlabelled.
-        gates: per utterance, modality → T in (0, 1); empty when not asked for.
+        gates: per utterance, modality → T in [0, 1]; empty when not asked for.
         injected: per utterance, modality → T bool; only modalities with known negative information.
         shares: modality → N in [0, 1].
         embeddings: name → N × D.
