@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 	@$(BIN)/mecam demo
 
 test: $(VENV)/installed-dev
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q --numprocesses auto
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

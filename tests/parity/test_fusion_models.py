@@ -84,6 +84,8 @@ def test_low_rank_fusion() -> None:
 def test_factors_of_full_rank_equal_any_linear_map_of_the_tensor() -> None:
     weight = drawn(7, 4, 3, 2, 5).numpy()  # [a; 1], [b; 1], [c; 1], d_h
     fusion = LowRankFusion({"a": 3, "b": 2, "c": 1}, rank=12, width=5).double()
+    fusion.weights.data.fill_(1.0)
+    fusion.bias.data.zero_()
     for m, factor in zip("abc", tensor_fusion.exact_factors(weight), strict=True):
         fusion.factors[m].data = torch.from_numpy(factor)
     vectors = {"a": drawn(1, 3, 3), "b": drawn(2, 3, 2), "c": drawn(3, 3, 1)}

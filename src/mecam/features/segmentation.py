@@ -63,13 +63,13 @@ def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
     pieces: list[list[Word]] = []
     current: list[Word] = []
     for word in words:
+        if current and _ends(current, word) and current[-1].stop - current[0].start >= lengths.shortest:
+            pieces.append(current)
+            current = []
         if current and word.stop - current[0].start > lengths.longest:
             at = _widest_gap(current)
             pieces.append(current[:at])
             current = current[at:]
-        if current and _ends(current, word) and current[-1].stop - current[0].start >= lengths.shortest:
-            pieces.append(current)
-            current = []
         current.append(word)
     if current:
         pieces.append(current)
