@@ -10,7 +10,7 @@ from mecam.cli.train import run, show_run
 
 __all__ = ["demo"]
 
-SETTINGS: dict[str, Any] = {"model": {"name": "mecam", "freeze_layers": 4}}
+SETTINGS: dict[str, Any] = {"model": {"name": "mecam", "freeze_layers": 4}, "training": {"epochs": 6}}
 """Departures from the defaults, which keep the demonstration short."""
 
 
