@@ -54,16 +54,14 @@ class Stopwatch:
 def measure(store: Store, model: str, overrides: list[str]) -> dict[str, Any]:
     values = apply_overrides({"model": {"name": model}, "training": {"epochs": 2}}, overrides)
     config = run.RunConfig.decode(values)
-    normaliser = run.Normaliser.fit(store, store.split("train"), clip=config.data.clip)
-    inputs = run._inputs(store)
-    network, tokenizer = run.build_model(model, config.options, inputs, config.data)
-    checkpoint = run.Checkpoint(model, config.options, inputs, config.data, normaliser.only(network.reads), {})
-    trained = run.Trained(network, checkpoint, tokenizer)
+    trained, parts, _ = run._prepare(config, run._Material.of(config, [run.Source(store)]), config.training.seed)
+    network = trained.model
     fabric = run._fabric(config, network)
-    parts = {name: run.split_dataset(store, name, trained) for name in ("train", "valid")}
-    data = run.SplitData(*parts.values(), trained.collator, config, views=network.views, fabric=fabric, seed=1111)
+    data = run.SplitData(
+        parts["train"], parts["valid"], trained.collator, config, views=network.views, fabric=fabric, seed=1111
+    )
     watch = Stopwatch()
-    if tokenizer is not None:
+    if trained.tokenizer is not None:
         text = network.encoders["text"]
         text.forward = watch.around("text encoder, forward", text.forward)
     network.forward = watch.around("rest of the model, forward", network.forward)
