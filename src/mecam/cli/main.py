@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         result = app(args=list(argv) if argv is not None else None, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except MecamError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)  # a path stays in one piece
         return 1
     except CommandLineError as error:
         error.show()
