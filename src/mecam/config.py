@@ -9,7 +9,7 @@ import difflib
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from mecam.errors import ConfigError
 
 __all__ = [
+    "AugmentationConfig",
     "DataConfig",
     "TrainingConfig",
     "apply_overrides",
@@ -48,6 +49,21 @@ class DataConfig:
     """Normalised features are limited to ± this many robust standard deviations."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """What is put into the utterances that any model learns from, drawn anew each epoch; the labels stay.
+
+    Off by default. A model that learns from a corrupted view too (`training.view_rate`) gets the view beside these.
+    """
+
+    missing: Rate = 0.0
+    """Share of the utterances that lose rows and words at random, each at a rate of its own between 0 and 1."""
+    corrupted: Rate = 0.0
+    """How likely each modality is corrupted, in one of the ways of a corrupted view."""
+    absent: Rate = 0.0
+    """How likely each modality is taken away altogether, but never the last (modality dropout)."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +98,10 @@ class TrainingConfig:
     """The first seed; further ones count up."""
     view_rate: Rate = 0.5
     """How likely each modality of a corrupted view is touched, for models that ask for views."""
+    view_missing: Rate = 0.0
+    """Share of the views that instead lose rows and words at random, at a rate of their own between 0 and 1."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """Spoilt utterances to learn from, for every model."""
     tensorboard: bool = False
     """Also write the history into `RUN/tensorboard`, epoch by epoch (extra `tensorboard`)."""
 

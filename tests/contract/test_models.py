@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 
 import tiny
-from mecam.data.collate import batches
+from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.evaluate import predict
@@ -124,7 +124,7 @@ def test_only_the_published_method_reads_what_it_does_not_heed(name: str, any_st
 def one_step(trained: Trained, store: Store, *, indices: Any = None, **changes: Any) -> Any:
     """All phases of the model, one batch long, as the loop goes through them, once or `epochs` times."""
     everything = tiny.dataset(trained, store, store.split("train") if indices is None else indices)
-    rate = 1.0 if trained.model.views else None
+    views = ViewOptions(1.0) if trained.model.views else None
 
     class Data:
         steps = 1
@@ -132,7 +132,7 @@ def one_step(trained: Trained, store: Store, *, indices: Any = None, **changes: 
         validated = 0.0
 
         def batches(self, epoch: int) -> Iterator[Batch]:
-            yield from batches(everything, trained.collator, len(everything), shuffle_seed=epoch, view_rate=rate)
+            yield from batches(everything, trained.collator, len(everything), shuffle_seed=epoch, views=views)
 
         def validate(self, model: Model) -> dict[str, float | None]:
             self.validated += 1  # so that the last weights are the best
@@ -307,8 +307,8 @@ def test_every_named_loss_is_weighted_by_some_phase(name: str, store: Store, enc
     """A loss that no phase names would be computed for nothing, and a weight without a loss is a typing error."""
     trained = tiny.build(name, store, encoder)
     train = tiny.dataset(trained, store, store.split("train"))
-    rate = 1.0 if trained.model.views else None
-    batch = next(iter(batches(train, trained.collator, 8, shuffle_seed=1, view_rate=rate)))
+    views = ViewOptions(1.0) if trained.model.views else None
+    batch = next(iter(batches(train, trained.collator, 8, shuffle_seed=1, views=views)))
     losses = trained.model.losses(trained.model(batch), batch)
     assert set(losses) == {key for phase in trained.model.phases() for key in phase.weights}
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())

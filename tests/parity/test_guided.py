@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import tiny
-from mecam.data.collate import batches
+from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.losses.information import predictive_bound
 from mecam.models.cenet import Dictionary, Enhancement
@@ -156,7 +156,7 @@ def test_what_is_rebuilt_is_what_the_view_spoilt(store: Store, encoder: str) -> 
     trained = tiny.build("tfr_net", store, encoder, window=1)
     model = trained.model
     train = tiny.dataset(trained, store, store.split("train"))
-    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, view_rate=1.0))
+    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, views=ViewOptions(1.0)))
     assert batch.view is not None
     output = model(batch)
     losses = model.losses(output, batch)

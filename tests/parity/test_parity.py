@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from mecam.data.collate import batches
+from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
 from mecam.nn.attention import Attention
@@ -147,7 +147,7 @@ def test_instance_contrast(count: int, seed: int) -> None:
 def test_gate_is_taught_the_place_of_what_was_put_in(store: Store, encoder: str) -> None:
     trained = tiny.build("mecam", store, encoder)
     train = tiny.dataset(trained, store, store.split("train"))
-    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, view_rate=1.0))
+    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, views=ViewOptions(1.0)))
     output = trained.model(batch)
     losses = trained.model.losses(output, batch)
     assert batch.view is not None
@@ -167,7 +167,7 @@ def test_gate_is_taught_the_place_of_what_was_put_in(store: Store, encoder: str)
 def test_the_view_in_one_pass_equals_a_pass_of_its_own(store: Store, encoder: str) -> None:
     trained = tiny.build("mecam", store, encoder)
     train = tiny.dataset(trained, store, store.split("train"))
-    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, view_rate=1.0))
+    batch = next(batches(train, trained.collator, 12, shuffle_seed=3, views=ViewOptions(1.0)))
     assert batch.view is not None
     both, clean = trained.model(batch), trained.model(dataclasses.replace(batch, view=None))
     assert both.view is not None

@@ -1,21 +1,23 @@
 """Utterances to batches: the only place that pads."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mecam.data.corrupt import corrupted_view
+from mecam.config import AugmentationConfig
+from mecam.data.corrupt import augmented, corrupted_view
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
 from mecam.types import TEXT, Batch, Modality, Stream, Targets, Task, Utterance
 
-__all__ = ["Collator", "batches"]
+__all__ = ["Collator", "ViewOptions", "batches"]
 
 BUCKET_BATCHES = 8
 """Batches that are sorted by length together; more pads less but mixes less."""
@@ -80,13 +82,27 @@ def encode_labels(task: Task, labels: Sequence[object]) -> NDArray[np.float32] |
         raise DataError(f"a label does not fit the task {task.kind}: {error}") from error
 
 
+@dataclass(frozen=True)
+class ViewOptions:
+    """How the corrupted view of a batch is drawn.
+
+    Attributes:
+        rate: each modality is touched with this probability.
+        missing: share of the views that lose rows and words at random instead.
+    """
+
+    rate: float
+    missing: float = 0.0
+
+
 def batches(
     dataset: Dataset | Mixture,
     collator: Collator,
     size: int,
     *,
     shuffle_seed: int | None = None,
-    view_rate: float | None = None,
+    views: ViewOptions | None = None,
+    augmentation: AugmentationConfig | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Go through a data set once, in batches of utterances of similar length.
@@ -96,40 +112,49 @@ def batches(
         collator: makes the batches.
         size: utterances per batch.
         shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
-        view_rate: give each batch a corrupted view, each modality touched with this probability.
+        views: give each batch a corrupted view.
+        augmentation: spoil the utterances themselves.
         part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
             same number of batches; the last ones repeat where it does not come out even.
     """
     plan = _plan(dataset, size, shuffle_seed)
     which, count = part
     plan += (plan * count)[: -len(plan) % count]
-    partners = dataset.partners() if view_rate is not None else None
-    for number in range(which, len(plan), count):
-        index = plan[number]
-        utterances = [dataset[i] for i in index]
-        if partners is None or view_rate is None:
-            yield collator(utterances, index=index)
-            continue
-        rng = np.random.default_rng((shuffle_seed or 0, number))
-        unk = None if collator.tokenizer is None else collator.tokenizer.unk
-        views = [
-            corrupted_view(
-                _as_read(u),
+    if augmentation == AugmentationConfig():
+        augmentation = None
+    unk = None if collator.tokenizer is None else collator.tokenizer.unk
+    partners = dataset.partners() if views is not None or augmentation is not None else []
+
+    def spoil(index: Sequence[int], rng: np.random.Generator, how: Callable[..., Utterance]) -> list[Utterance]:
+        result = [
+            how(
+                _as_read(dataset[i]),
                 rng,
                 partner=_partner(dataset, partners[i], rng),
-                rate=view_rate,
                 unk=unk,
                 fill=dataset.dropped_row(i),
             )
-            for u, i in zip(utterances, index, strict=True)
+            for i in index
         ]
-        if dataset.clip is not None:
-            views = [_limited(view, dataset.clip) for view in views]
-        yield collator.with_view(utterances, views, index=index)
+        # Corruption met in a store has gone through the normaliser's limit too.
+        return result if dataset.clip is None else [_limited(one, dataset.clip) for one in result]
+
+    for number in range(which, len(plan), count):
+        index = plan[number]
+        seed = (shuffle_seed or 0, number)
+        if augmentation is not None:  # from a generator of its own: switching it on leaves the views as they are
+            utterances = spoil(index, np.random.default_rng((*seed, 1)), partial(augmented, options=augmentation))
+        else:
+            utterances = [dataset[i] for i in index]
+        if views is None:
+            yield collator(utterances, index=index)
+            continue
+        draw = partial(corrupted_view, rate=views.rate, missing=views.missing)
+        yield collator.with_view(utterances, spoil(index, np.random.default_rng(seed), draw), index=index)
 
 
 def _limited(utterance: Utterance, clip: float) -> Utterance:
-    """Features within what the normaliser lets through: corruption met in a store has gone through it too."""
+    """Features within what the normaliser lets through."""
     return replace(utterance, streams={m: np.clip(values, -clip, clip) for m, values in utterance.streams.items()})
 
 

@@ -204,7 +204,7 @@ class Mecam(Model):
         tokens = self._token_embeddings(streams[TEXT].values) if self.order else None
         signs = {m: self._signs(m, streams[m], tokens) for m in self.gates}
         whole = self._predict(hidden, masks, signs)
-        if self.order is not None and tokens is not None and batch.targets is not None:
+        if self.order is not None and tokens is not None and self.training:
             count = len(batch)  # in the corrupted view the order is wrong on purpose
             loss = self.order.loss(tokens[:count], masks[TEXT][:count])
             whole = replace(whole, extra={**whole.extra, "order": loss.expand(len(whole.prediction))})
@@ -304,7 +304,7 @@ class Mecam(Model):
                 losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
         if self.pairs:
             losses |= self._information_losses(output, batch)
-        if self.order is not None:
+        if "order" in output.extra:
             losses["order"] = output.extra["order"].mean()
         if self.conflict is not None:
             present = torch.stack([batch.streams[m].mask.any(dim=1) for m in self.reads], dim=1)

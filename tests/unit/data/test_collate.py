@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import tiny
-from mecam.data.collate import Collator, batches, encode_labels
+from mecam.config import AugmentationConfig
+from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
@@ -157,9 +158,9 @@ def test_a_view_is_the_same_batch_with_known_injections(store: Store, encoder: s
     trained = tiny.build("mecam", store, encoder)
     train = tiny.dataset(trained, store, store.split("train"))
     plain = epoch(train, trained.collator, 1)
-    with_views = epoch(train, trained.collator, 1, view_rate=1.0)
-    again = epoch(train, trained.collator, 1, view_rate=1.0)
-    other = epoch(train, trained.collator, 2, view_rate=1.0)
+    with_views = epoch(train, trained.collator, 1, views=ViewOptions(1.0))
+    again = epoch(train, trained.collator, 1, views=ViewOptions(1.0))
+    other = epoch(train, trained.collator, 2, views=ViewOptions(1.0))
     differing = 0
     for one, two, three in zip(plain, with_views, again, strict=True):
         assert one.ids == two.ids
@@ -192,6 +193,46 @@ def test_a_text_longer_than_the_limit_can_have_a_view(encoder: str) -> None:
     long = [Utterance(id=str(i), text="the film was good " * 9, label=(-1.0) ** i) for i in range(8)]
     dataset = Dataset(long, task=TASK, tokenizer=tokenizer)
     for seed in range(5):
-        (batch, _) = epoch(dataset, Collator(TASK, {}, tokenizer), seed, view_rate=1.0)
+        (batch, _) = epoch(dataset, Collator(TASK, {}, tokenizer), seed, views=ViewOptions(1.0))
         assert batch.view is not None
         assert batch.view.streams[TEXT].injected.any()  # type: ignore[union-attr]
+
+
+def test_augmentation_is_drawn_anew_and_leaves_labels_and_views_alone(store: Store, encoder: str) -> None:
+    trained = tiny.build("mecam", store, encoder)
+    train = tiny.dataset(trained, store, store.split("train"))
+    missing = AugmentationConfig(missing=0.5)
+    plain = epoch(train, trained.collator, 1, views=ViewOptions(0.5))
+    spoilt = epoch(train, trained.collator, 1, views=ViewOptions(0.5), augmentation=missing)
+    again = epoch(train, trained.collator, 1, views=ViewOptions(0.5), augmentation=missing)
+    other = epoch(train, trained.collator, 2, augmentation=missing)
+    touched = {"spoilt": 0, "other": 0, "all": 0}
+    for one, two, three in zip(plain, spoilt, again, strict=True):
+        assert one.ids == two.ids
+        torch.testing.assert_close(one.targets.value, two.targets.value)  # type: ignore[union-attr]
+        for modality in one.streams:
+            torch.testing.assert_close(two.streams[modality].values, three.streams[modality].values)
+            torch.testing.assert_close(one.view.streams[modality].values, two.view.streams[modality].values)  # type: ignore[union-attr]
+        touched["spoilt"] += int(two.streams[TEXT].injected.any(dim=1).sum())  # type: ignore[union-attr]
+        touched["all"] += len(two)
+    assert 0.25 * touched["all"] < touched["spoilt"] < 0.7 * touched["all"]
+    first = {name: row for b in spoilt for name, row in zip(b.ids, b.streams["audio"].values, strict=True)}
+    second = {name: row for b in other for name, row in zip(b.ids, b.streams["audio"].values, strict=True)}
+    assert any(not torch.equal(first[name][: len(row)], row[: len(first[name])]) for name, row in second.items())
+
+
+def test_no_augmentation_is_the_plain_epoch(store: Store, encoder: str) -> None:
+    trained = tiny.build("mecam", store, encoder)
+    train = tiny.dataset(trained, store, store.split("train"))
+    plain, off = (epoch(train, trained.collator, 1, augmentation=a) for a in (None, AugmentationConfig()))
+    for one, two in zip(plain, off, strict=True):
+        for modality, stream in one.streams.items():
+            torch.testing.assert_close(stream.values, two.streams[modality].values)
+
+
+def test_modality_dropout_never_takes_the_last(store: Store, encoder: str) -> None:
+    trained = tiny.build("mecam", store, encoder)
+    train = tiny.dataset(trained, store, store.split("train"))
+    for batch in epoch(train, trained.collator, 1, augmentation=AugmentationConfig(absent=1.0)):
+        there = torch.stack([stream.mask.any(dim=1) for stream in batch.streams.values()])
+        assert (there.sum(dim=0) == 1).all()

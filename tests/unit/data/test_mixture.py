@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tiny
-from mecam.data.collate import Collator, batches
+from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
@@ -75,7 +75,7 @@ def test_parts_keep_their_own_normalisation_and_partners(parts: list[Dataset]) -
 def test_batches_hold_one_epoch_and_mask_what_a_store_lacks(parts: list[Dataset]) -> None:
     mixture = Mixture(parts, (0.5, 1.0))
     collator = Collator(TASK, {"audio": 4, "vision": 3})
-    found = list(batches(mixture, collator, 4, shuffle_seed=3, view_rate=0.5))
+    found = list(batches(mixture, collator, 4, shuffle_seed=3, views=ViewOptions(0.5)))
     ids = [name for batch in found for name in batch.ids]
     assert len(ids) == mixture.epoch_size == 12
     for batch in found:

@@ -8,7 +8,7 @@ import torch
 from lightning_fabric import Fabric
 
 import tiny
-from mecam.data.collate import batches
+from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.models.base import Model
 from mecam.models.checkpoint import Trained
@@ -54,8 +54,8 @@ class Data:
         self.steps, self.kill_at, self.validated = -(-len(self.train) // 6), kill_at, 0.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        rate = 0.5 if self.trained.model.views else None
-        parts = batches(self.train, self.trained.collator, 6, shuffle_seed=epoch, view_rate=rate)
+        views = ViewOptions(0.5) if self.trained.model.views else None
+        parts = batches(self.train, self.trained.collator, 6, shuffle_seed=epoch, views=views)
         for number, batch in enumerate(parts):
             if epoch == self.kill_at and number == 1:
                 raise KilledError

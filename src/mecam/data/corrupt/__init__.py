@@ -2,7 +2,7 @@
 
 from mecam.data.corrupt.streams import Dose
 from mecam.data.corrupt.utterances import OPERATORS, Corruption, corrupt_utterance, generator_for
-from mecam.data.corrupt.views import corrupted_view, random_missing
+from mecam.data.corrupt.views import augmented, corrupted_view, random_missing
 from mecam.data.corrupt.words import MISSING_WORD
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "OPERATORS",
     "Corruption",
     "Dose",
+    "augmented",
     "corrupt_utterance",
     "corrupted_view",
     "generator_for",

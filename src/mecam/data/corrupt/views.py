@@ -1,4 +1,4 @@
-"""What training and the robustness protocol do to whole utterances: random views, random missing data."""
+"""What training and the robustness protocol do to whole utterances: views, random missing data, augmentation."""
 
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -9,12 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.config import AugmentationConfig
 from mecam.data.corrupt.streams import Dose, changed_rows
 from mecam.data.corrupt.utterances import OPERATORS, Means, no_unk, present, with_choice, with_rows, word_count
 from mecam.errors import ConfigError
 from mecam.types import Modality, Utterance
 
-__all__ = ["corrupted_view", "random_missing"]
+__all__ = ["augmented", "corrupted_view", "random_missing"]
 
 Fill: TypeAlias = Mapping[Modality, NDArray[np.floating]]
 
@@ -32,6 +33,7 @@ def corrupted_view(
     rate: float,
     unk: int | None,
     fill: Fill | None = None,
+    missing: float = 0.0,
 ) -> Utterance:
     """Draw a training view: each modality is corrupted with probability `rate`, in one random way.
 
@@ -46,12 +48,16 @@ def corrupted_view(
         rate: probability in [0, 1] per modality.
         unk: id of the unknown token; needed where `tokens` are set.
         fill: modality → D values of a dropped row, where the features' zero was shifted.
+        missing: probability of a view that loses rows and words at random instead (`random_missing`), at a rate
+            drawn from [0, 1].
 
     Raises: DataError if `tokens` are set and `unk` is not given.
     """
     if utterance.tokens is not None and unk is None:
         raise no_unk(utterance)
     view = replace(utterance, injected=()) if utterance.injected else utterance
+    if missing and rng.random() < missing:
+        return random_missing(view, rng, rng.random(), unk, fill=fill)
     for modality in present(utterance):
         if rng.random() >= rate:
             continue
@@ -64,6 +70,38 @@ def corrupted_view(
         kind = _draw_kind(view, modality, means, last=len(present(view)) == 1)
         view = OPERATORS[kind](view, modality, means)
     return view
+
+
+def augmented(
+    utterance: Utterance,
+    rng: np.random.Generator,
+    options: AugmentationConfig,
+    *,
+    partner: Utterance | None,
+    unk: int | None,
+    fill: Fill | None = None,
+) -> Utterance:
+    """Spoil an utterance that a model learns from, as the options say: data missing at random, corruption, absence.
+
+    Args:
+        utterance: with features normalised to unit standard deviation; left as it is.
+        rng: a generator of this utterance and epoch.
+        options: rates; where all are 0 the utterance comes back as it is.
+        partner: where contradictions come from, as in `corrupted_view`.
+        unk: id of the unknown token; needed where `tokens` are set.
+        fill: modality → D values of a dropped row, where the features' zero was shifted.
+
+    Source: missing data, Zhang et al., LNLN, NeurIPS 2024: half of the samples at a rate uniform in [0, 1].
+    Raises: DataError if `tokens` are set and `unk` is not given.
+    """
+    if options.missing and rng.random() < options.missing:
+        utterance = random_missing(utterance, rng, rng.random(), unk, fill=fill)
+    if options.corrupted:
+        utterance = corrupted_view(utterance, rng, partner=partner, rate=options.corrupted, unk=unk, fill=fill)
+    for modality in present(utterance):
+        if rng.random() < options.absent and len(present(utterance)) > 1:
+            utterance = OPERATORS["absent"](utterance, modality, Means(rng, Dose()))
+    return utterance
 
 
 def random_missing(
