@@ -309,7 +309,7 @@ def test_every_named_loss_is_weighted_by_some_phase(name: str, store: Store, enc
     train = tiny.dataset(trained, store, store.split("train"))
     views = ViewOptions(1.0) if trained.model.views else None
     batch = next(iter(batches(train, trained.collator, 8, shuffle_seed=1, views=views)))
-    losses = trained.model.losses(trained.model(batch), batch)
+    losses = trained.model.losses(trained.model.train()(batch), batch)
     assert set(losses) == {key for phase in trained.model.phases() for key in phase.weights}
     assert all(loss.shape == () and loss.isfinite() for loss in losses.values())
 
