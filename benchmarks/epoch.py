@@ -21,7 +21,7 @@ import torch
 
 from mecam.config import apply_overrides
 from mecam.data.store import Store
-from mecam.training import run
+from mecam.training import preparation, run
 from mecam.training.loop import fit
 
 
@@ -54,10 +54,11 @@ class Stopwatch:
 def measure(store: Store, model: str, overrides: list[str]) -> dict[str, Any]:
     values = apply_overrides({"model": {"name": model}, "training": {"epochs": 2}}, overrides)
     config = run.RunConfig.decode(values)
-    trained, parts, _ = run._prepare(config, run._Material.of(config, [run.Source(store)]), config.training.seed)
+    material = preparation.Material.of(config, [run.Source(store)])
+    trained, parts, _ = preparation.prepare(config, material, config.training.seed)
     network = trained.model
-    fabric = run._fabric(config, network)
-    data = run.SplitData(
+    fabric = preparation.make_fabric(config, network)
+    data = preparation.SplitData(
         parts["train"], parts["valid"], trained.collator, config, views=network.views, fabric=fabric, seed=1111
     )
     watch = Stopwatch()

@@ -20,8 +20,8 @@ from typing import Any
 from mecam.config import apply_overrides
 from mecam.data.split import write_splits
 from mecam.data.store import Store
-from mecam.training import run
-from mecam.training.loop import fit
+from mecam.training.run import RunConfig
+from mecam.training.validation import validate_once
 
 FOLDS = 3
 
@@ -39,16 +39,9 @@ def fold_of(store: Store, fold: int) -> list[str]:
 
 
 def validated(store: Store, model: str, overrides: list[str]) -> list[dict[str, float]]:
-    """The history of one training; nothing is written, the test split is not predicted on."""
-    config = run.RunConfig.decode(apply_overrides({"model": {"name": model}}, overrides))
-    seed = config.training.seed
-    trained, parts, _ = run._prepare(config, run._Material.of(config, [run.Source(store)]), seed)
-    fabric = run._fabric(config, trained.model)
-    views = trained.model.views
-    data = run.SplitData(
-        parts["train"], parts["valid"], trained.collator, config, views=views, fabric=fabric, seed=seed
-    )
-    return fit(trained.model, data, config.training, fabric=fabric, seed=seed).history
+    """The history of one training; nothing is written, the test split is not opened."""
+    config = RunConfig.decode(apply_overrides({"model": {"name": model}}, overrides))
+    return validate_once(config, store, seed=config.training.seed).history
 
 
 def measure(store: Store, model: str, overrides: list[str]) -> dict[str, Any]:

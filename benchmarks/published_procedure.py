@@ -30,7 +30,7 @@ from mecam.config import apply_overrides
 from mecam.data.store import Store
 from mecam.models.base import Phase
 from mecam.nn.text import resolve_text_encoder
-from mecam.training import loop, run
+from mecam.training import loop, preparation, run
 from mecam.training.optimizers import phase_optimizer
 from mecam.types import TEXT, Batch
 
@@ -47,18 +47,18 @@ def bert_base(folder: Path) -> str:
     return str(folder)
 
 
-def prepared(store: Store, model: str, encoder: str) -> tuple[run.RunConfig, Any, run.SplitData, Any]:
+def prepared(store: Store, model: str, encoder: str) -> tuple[run.RunConfig, Any, preparation.SplitData, Any]:
     overrides = [f"model.encoder={encoder}", "data.max_tokens=50"]
     config = run.RunConfig.decode(apply_overrides({"model": {"name": model}}, overrides))
-    trained, parts, _ = run._prepare(config, run._Material.of(config, [run.Source(store)]), 1111)
-    fabric = run._fabric(config, trained.model)
-    data = run.SplitData(
+    trained, parts, _ = preparation.prepare(config, preparation.Material.of(config, [run.Source(store)]), 1111)
+    fabric = preparation.make_fabric(config, trained.model)
+    data = preparation.SplitData(
         parts["train"], parts["valid"], trained.collator, config, views=trained.model.views, fabric=fabric, seed=1111
     )
     return config, trained.model, data, fabric
 
 
-def chosen(data: run.SplitData, count: int) -> list[Batch]:
+def chosen(data: preparation.SplitData, count: int) -> list[Batch]:
     """Every n-th batch of the first epoch, which is in random order; all of them for a count of 0."""
     batches = list(data.batches(0))
     return batches if not count else list(islice(batches[:: max(1, len(batches) // count)], count))

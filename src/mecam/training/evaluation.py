@@ -8,8 +8,8 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import predict
 from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.training.preparation import split_dataset
 from mecam.training.results import evaluation_tables, write_json
-from mecam.training.run import split_dataset
 from mecam.types import Predictions
 
 __all__ = ["evaluate_run"]

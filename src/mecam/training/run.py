@@ -13,39 +13,34 @@ A run that was interrupted is gone on with by giving the same command again: fin
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import yaml
 from lightning_fabric import Fabric
 
 from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
-from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source, check_sources, merged
-from mecam.data.normalise import Normaliser
+from mecam.data.mixture import Mixture, Source
 from mecam.data.store import Store
-from mecam.errors import ConfigError, DataError
+from mecam.errors import ConfigError
 from mecam.evaluation.evaluate import predict
-from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.report import write_report
 from mecam.evaluation.statistics import conformal_quantile
-from mecam.models.base import Inputs, Model
-from mecam.models.checkpoint import Checkpoint, Trained, build_model, load_checkpoint, save_checkpoint
-from mecam.models.constant import constant_prediction
+from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
 from mecam.training.environment import environment
 from mecam.training.folder import RECORDED, claim, copy_folder
-from mecam.training.loop import Progress, choose_precision, fit
+from mecam.training.loop import Progress, fit
+from mecam.training.preparation import Material, SplitData, make_fabric, prepare, split_dataset
 from mecam.training.results import SeedResult, write_json, write_tables
-from mecam.training.tensorboard import require_tensorboard, tensorboard
-from mecam.training.transfer import Loaded, initialise
-from mecam.types import TEXT, Predictions, Task
+from mecam.training.tensorboard import tensorboard
+from mecam.training.transfer import Loaded
+from mecam.types import Predictions, Task
 
 __all__ = ["RunConfig", "record_of", "train"]
 
@@ -125,63 +120,6 @@ class RunConfig:
         )
 
 
-class SplitData:
-    """The train and valid splits, as the loop sees them."""
-
-    def __init__(
-        self,
-        train: Dataset | Mixture,
-        valid: Dataset,
-        collator: Collator,
-        config: RunConfig,
-        *,
-        views: bool,
-        fabric: Fabric,
-        seed: int,
-    ) -> None:
-        self._train, self._valid, self._collator, self._config = train, valid, collator, config
-        training = config.training
-        self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
-        self._part = (fabric.global_rank, fabric.world_size)
-        self._seed = seed
-        total = -(-train.epoch_size // config.data.batch_size)
-        self.steps = -(-total // fabric.world_size)
-        self._select = selection_metric(valid.task, config.training.select)
-        self.metric = self._select.name
-
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The train split in the order of this seed and epoch."""
-        return batches(
-            self._train,
-            self._collator,
-            self._config.data.batch_size,
-            shuffle_seed=self._seed * 10_000 + epoch,
-            views=self._views,
-            augmentation=self._config.training.augmentation,
-            part=self._part,
-        )
-
-    def validate(self, model: Model) -> dict[str, float | None]:
-        """Metrics on validation, and under `select` the one to choose by, larger is better."""
-        predictions = predict(model, self._valid, self._collator)
-        assert predictions.truth is not None
-        scores = score(self._valid.task, predictions.prediction, predictions.truth)
-        value = scores[self.metric]
-        return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
-
-
-def selection_metric(task: Task, select: str) -> Metric:
-    """The validation metric that chooses a checkpoint.
-
-    Raises: ConfigError if the task has no metric of this name.
-    """
-    known = metrics_for(task)
-    name = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind] if select == "auto" else select
-    if name not in known:
-        raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
-    return known[name]
-
-
 def train(
     config: RunConfig,
     store: Store | Sequence[Source],
@@ -207,11 +145,11 @@ def train(
     """
     started = time.time()
     sources = [Source(store)] if isinstance(store, Store) else list(store)
-    material = _Material.of(config, sources)
+    material = Material.of(config, sources)
     first = config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
-    trained, splits, loaded = _prepare(config, material, first)
-    fabric = _fabric(config, trained.model)
+    trained, splits, loaded = prepare(config, material, first)
+    fabric = make_fabric(config, trained.model)
     fabric.launch()
     if fabric.is_global_zero:
         _refuse_itself(out, config)
@@ -224,7 +162,7 @@ def train(
         fabric.barrier()  # nobody writes what another has still to read
         if result is None:
             if seed != first:
-                trained, splits, loaded = _prepare(config, material, seed)
+                trained, splits, loaded = prepare(config, material, seed)
             label = f"seed {seed} ({seed - first + 1} of {config.seeds})" if config.seeds > 1 else "training"
             tick = _labelled(progress if fabric.is_global_zero else None, label)
             _train_seed(config, trained, splits, folder, seed, fabric, tick, loaded)
@@ -248,62 +186,6 @@ def record_of(sources: Sequence[Source], loaded: Loaded | None) -> dict[str, Any
     if loaded is not None:
         record["init_sha256"] = loaded.sha256
     return record
-
-
-@dataclass(frozen=True)
-class _Material:
-    """What all seeds learn from: the stores, what they offer a model, and how their features are normalised."""
-
-    sources: Sequence[Source]
-    inputs: Inputs
-    normalisers: Sequence[Normaliser]
-
-    @classmethod
-    def of(cls, config: RunConfig, sources: Sequence[Source]) -> "_Material":
-        clip = config.data.clip
-        return cls(
-            sources=sources,
-            inputs=_inputs(sources, config.data.without),
-            normalisers=[Normaliser.fit(s.store, s.store.split("train"), clip=clip) for s in sources],
-        )
-
-
-def _prepare(
-    config: RunConfig, material: _Material, seed: int
-) -> tuple[Trained, dict[str, Dataset | Mixture], Loaded | None]:
-    """The untrained model of one seed, the splits as it reads them, and what it starts from."""
-    torch.manual_seed(seed)
-    sources, inputs = material.sources, material.inputs
-    store = sources[0].store
-    model, tokenizer = build_model(config.model, config.options, inputs, config.data)
-    checkpoint = Checkpoint(
-        name=config.model,
-        options=config.options,
-        inputs=inputs,
-        data=config.data,
-        normaliser=merged(material.normalisers).only(model.reads),
-        calibration={},
-        data_name=store.name,
-        synthetic=any(_is_synthetic(source.store) for source in sources),
-    )
-    trained = Trained(model, checkpoint, tokenizer)
-    selection_metric(inputs.task, config.training.select)
-    if config.training.tensorboard:
-        require_tensorboard()
-    loaded = initialise(trained, Path(config.init), seed) if config.init else None
-    splits: dict[str, Dataset | Mixture] = {}
-    for name in ("train", "valid", "test"):
-        splits[name] = split = split_dataset(store, name, trained)
-        if name != "test":
-            split.require_labels(name)
-    if len(sources) > 1:
-        parts = []
-        for source, normaliser in zip(sources, material.normalisers, strict=True):
-            own = replace(trained, checkpoint=replace(checkpoint, normaliser=normaliser.only(model.reads)))
-            parts.append(split_dataset(source.store, "train", own))
-            parts[-1].require_labels(f"train of {source.store.path.name}")
-        splits["train"] = Mixture(parts, [source.weight for source in sources])
-    return trained, splits, loaded
 
 
 def _train_seed(
@@ -391,72 +273,6 @@ def _labelled(progress: Progress | None, label: str) -> Progress:
             progress(done, total, f"{label}, {note}")
 
     return tick
-
-
-def _fabric(config: RunConfig, model: Model) -> Fabric:
-    cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    precision = choose_precision(config.training.precision, model, torch.device("cuda" if cuda else "cpu"))
-    strategy = config.strategy
-    if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
-        strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
-    try:
-        return Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)
-    except (ValueError, RuntimeError) as error:
-        raise ConfigError(
-            str(error).splitlines()[0],
-            where="accelerator, devices, strategy",
-            fix="leave them out to use what is there",
-        ) from error
-
-
-def _rests(model: Model) -> bool:
-    """True if there may be steps in which a trainable parameter gets no gradient."""
-    phases = model.phases()
-    return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
-
-
-def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
-    """One split of a store as the model reads it."""
-    return Dataset(
-        store,
-        store.split(split),
-        task=trained.checkpoint.inputs.task,
-        normaliser=trained.checkpoint.normaliser,
-        tokenizer=trained.tokenizer,
-    )
-
-
-def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
-    """What the sources offer a model together, less what the options leave out.
-
-    Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.
-    """
-    task, specs = check_sources(sources)
-    raw_text = any(source.store.has_text for source in sources)
-    known = {*specs, *([TEXT] if raw_text else [])}
-    if unknown := [modality for modality in without if modality not in known]:
-        raise ConfigError(
-            f"no modality is called {unknown[0]!r}",
-            where="data.without",
-            fix=f"the data has {', '.join(sorted(known))}",
-        )
-    store = sources[0].store
-    labels, train = store.column("label"), store.split("train")
-    known_labels = [labels[i] for i in train if labels[i] is not None]
-    if not known_labels:
-        raise DataError("the train split has no labelled utterance", where=str(store.path))
-    scores = store.column("unimodal")
-    return Inputs(
-        task=task,
-        features={modality: spec for modality, spec in specs.items() if modality not in without},
-        raw_text=raw_text and TEXT not in without,
-        prior=constant_prediction(task, encode_labels(task, known_labels)),
-        unimodal=tuple(sorted({m for i in train for m in scores[i] or () if m not in without})),
-    )
-
-
-def _is_synthetic(store: Store) -> bool:
-    return bool(store.manifest["provenance"].get("synthetic", False))
 
 
 def _refuse_itself(out: Path, config: RunConfig) -> None:

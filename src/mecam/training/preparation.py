@@ -1,0 +1,221 @@
+"""What a training needs before its first step: the model of a seed, the splits as it reads them, the devices."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning_fabric import Fabric
+
+from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
+from mecam.data.datasets import Dataset
+from mecam.data.mixture import Mixture, Source, check_sources, merged
+from mecam.data.normalise import Normaliser
+from mecam.data.store import Store
+from mecam.errors import ConfigError, DataError
+from mecam.evaluation.evaluate import predict
+from mecam.evaluation.metrics import Metric, metrics_for, score
+from mecam.models.base import Inputs, Model
+from mecam.models.checkpoint import Checkpoint, Trained, build_model
+from mecam.models.constant import constant_prediction
+from mecam.training.loop import choose_precision
+from mecam.training.tensorboard import require_tensorboard
+from mecam.training.transfer import Loaded, initialise
+from mecam.types import TEXT, Task
+
+if TYPE_CHECKING:
+    from mecam.training.run import RunConfig
+
+__all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric", "split_dataset"]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all seeds learn from: the stores, what they offer a model, and how their features are normalised."""
+
+    sources: Sequence[Source]
+    inputs: Inputs
+    normalisers: Sequence[Normaliser]
+
+    @classmethod
+    def of(cls, config: "RunConfig", sources: Sequence[Source]) -> "Material":
+        """Look at the sources once, for all seeds."""
+        clip = config.data.clip
+        return cls(
+            sources=sources,
+            inputs=_inputs(sources, config.data.without),
+            normalisers=[Normaliser.fit(s.store, s.store.split("train"), clip=clip) for s in sources],
+        )
+
+
+def prepare(
+    config: "RunConfig", material: Material, seed: int, *, held_out: Sequence[str] = ("valid", "test")
+) -> tuple[Trained, dict[str, Dataset | Mixture], Loaded | None]:
+    """The untrained model of one seed, the splits as it reads them, and what it starts from.
+
+    Args:
+        config: what to train.
+        material: from the same configuration.
+        seed: of the weights.
+        held_out: the splits beside train; what is not named is not opened.
+    """
+    torch.manual_seed(seed)
+    sources, inputs = material.sources, material.inputs
+    store = sources[0].store
+    model, tokenizer = build_model(config.model, config.options, inputs, config.data)
+    checkpoint = Checkpoint(
+        name=config.model,
+        options=config.options,
+        inputs=inputs,
+        data=config.data,
+        normaliser=merged(material.normalisers).only(model.reads),
+        calibration={},
+        data_name=store.name,
+        synthetic=any(_is_synthetic(source.store) for source in sources),
+    )
+    trained = Trained(model, checkpoint, tokenizer)
+    selection_metric(inputs.task, config.training.select)
+    if config.training.tensorboard:
+        require_tensorboard()
+    loaded = initialise(trained, Path(config.init), seed) if config.init else None
+    splits: dict[str, Dataset | Mixture] = {}
+    for name in ("train", *held_out):
+        splits[name] = split = split_dataset(store, name, trained)
+        if name != "test":
+            split.require_labels(name)
+    if len(sources) > 1:
+        parts = []
+        for source, normaliser in zip(sources, material.normalisers, strict=True):
+            own = replace(trained, checkpoint=replace(checkpoint, normaliser=normaliser.only(model.reads)))
+            parts.append(split_dataset(source.store, "train", own))
+            parts[-1].require_labels(f"train of {source.store.path.name}")
+        splits["train"] = Mixture(parts, [source.weight for source in sources])
+    return trained, splits, loaded
+
+
+class SplitData:
+    """The train and valid splits, as the loop sees them."""
+
+    def __init__(
+        self,
+        train: Dataset | Mixture,
+        valid: Dataset,
+        collator: Collator,
+        config: "RunConfig",
+        *,
+        views: bool,
+        fabric: Fabric,
+        seed: int,
+    ) -> None:
+        self._train, self._valid, self._collator, self._config = train, valid, collator, config
+        training = config.training
+        self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
+        self._part = (fabric.global_rank, fabric.world_size)
+        self._seed = seed
+        total = -(-train.epoch_size // config.data.batch_size)
+        self.steps = -(-total // fabric.world_size)
+        self._select = selection_metric(valid.task, config.training.select)
+        self.metric = self._select.name
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """The train split in the order of this seed and epoch."""
+        return batches(
+            self._train,
+            self._collator,
+            self._config.data.batch_size,
+            shuffle_seed=self._seed * 10_000 + epoch,
+            views=self._views,
+            augmentation=self._config.training.augmentation,
+            part=self._part,
+        )
+
+    def validate(self, model: Model) -> dict[str, float | None]:
+        """Metrics on validation, and under `select` the one to choose by, larger is better."""
+        predictions = predict(model, self._valid, self._collator)
+        assert predictions.truth is not None
+        scores = score(self._valid.task, predictions.prediction, predictions.truth)
+        value = scores[self.metric]
+        return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
+
+
+def selection_metric(task: Task, select: str) -> Metric:
+    """The validation metric that chooses a checkpoint.
+
+    Raises: ConfigError if the task has no metric of this name.
+    """
+    known = metrics_for(task)
+    name = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind] if select == "auto" else select
+    if name not in known:
+        raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
+    return known[name]
+
+
+def make_fabric(config: "RunConfig", model: Model) -> Fabric:
+    """Devices, strategy and precision, before they are launched.
+
+    Raises: ConfigError for what is not there.
+    """
+    cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    precision = choose_precision(config.training.precision, model, torch.device("cuda" if cuda else "cpu"))
+    strategy = config.strategy
+    if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
+        strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
+    try:
+        return Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)
+    except (ValueError, RuntimeError) as error:
+        raise ConfigError(
+            str(error).splitlines()[0],
+            where="accelerator, devices, strategy",
+            fix="leave them out to use what is there",
+        ) from error
+
+
+def _rests(model: Model) -> bool:
+    """True if there may be steps in which a trainable parameter gets no gradient."""
+    phases = model.phases()
+    return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
+
+
+def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
+    """One split of a store as the model reads it."""
+    return Dataset(
+        store,
+        store.split(split),
+        task=trained.checkpoint.inputs.task,
+        normaliser=trained.checkpoint.normaliser,
+        tokenizer=trained.tokenizer,
+    )
+
+
+def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
+    """What the sources offer a model together, less what the options leave out.
+
+    Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.
+    """
+    task, specs = check_sources(sources)
+    raw_text = any(source.store.has_text for source in sources)
+    known = {*specs, *([TEXT] if raw_text else [])}
+    if unknown := [modality for modality in without if modality not in known]:
+        raise ConfigError(
+            f"no modality is called {unknown[0]!r}",
+            where="data.without",
+            fix=f"the data has {', '.join(sorted(known))}",
+        )
+    store = sources[0].store
+    labels, train = store.column("label"), store.split("train")
+    known_labels = [labels[i] for i in train if labels[i] is not None]
+    if not known_labels:
+        raise DataError("the train split has no labelled utterance", where=str(store.path))
+    scores = store.column("unimodal")
+    return Inputs(
+        task=task,
+        features={modality: spec for modality, spec in specs.items() if modality not in without},
+        raw_text=raw_text and TEXT not in without,
+        prior=constant_prediction(task, encode_labels(task, known_labels)),
+        unimodal=tuple(sorted({m for i in train for m in scores[i] or () if m not in without})),
+    )
+
+
+def _is_synthetic(store: Store) -> bool:
+    return bool(store.manifest["provenance"].get("synthetic", False))

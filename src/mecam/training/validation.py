@@ -1,0 +1,38 @@
+"""One training that is only ever validated: nothing is written, and the test split is not opened.
+
+What a search of options and a comparison on folds are made of.
+"""
+
+from mecam.data.datasets import Dataset
+from mecam.data.mixture import Source
+from mecam.data.store import Store
+from mecam.training.loop import Fit, Progress, fit
+from mecam.training.preparation import Material, SplitData, make_fabric, prepare
+from mecam.training.run import RunConfig
+from mecam.training.tensorboard import Record
+
+__all__ = ["validate_once"]
+
+
+def validate_once(
+    config: RunConfig, store: Store, *, seed: int, progress: Progress | None = None, record: Record | None = None
+) -> Fit:
+    """Train one seed and tell how it went on validation.
+
+    Args:
+        config: what to train and how; trained as `mecam train` would, but for what is written.
+        store: with a train and a valid split.
+        seed: of weights, order and dropout.
+        progress: called with (steps done, all steps, a line about the last epoch).
+        record: called with the history's row of every epoch; what it raises ends the training.
+
+    Raises: MecamError for anything that a user can mend.
+    """
+    trained, splits, _ = prepare(config, Material.of(config, [Source(store)]), seed, held_out=("valid",))
+    valid = splits["valid"]
+    assert isinstance(valid, Dataset)
+    fabric = make_fabric(config, trained.model)
+    fabric.launch()
+    views = trained.model.views
+    data = SplitData(splits["train"], valid, trained.collator, config, views=views, fabric=fabric, seed=seed)
+    return fit(trained.model, data, config.training, fabric=fabric, seed=seed, progress=progress, record=record)
