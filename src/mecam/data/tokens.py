@@ -45,6 +45,7 @@ class Tokenizer:
         self.unk: int = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else 0
         self.pad: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.max_tokens = min(max_tokens, tokenizer.model_max_length)
+        self._ids: dict[str, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         """Number of pieces that it knows."""
@@ -53,8 +54,13 @@ class Tokenizer:
     def __call__(self, texts: Sequence[str]) -> list[tuple[tuple[int, ...], ...]]:
         """Return one tuple of ids per word, per text."""
         words = [(text if any(c.islower() for c in text) else text.lower()).split() for text in texts]
-        vocabulary = {word: self._word(word) for word in {word for text in words for word in text}}
-        return [self._cut([vocabulary[word] for word in text]) for text in words]
+        return [self._cut([self.ids_of(word) for word in text]) for text in words]
+
+    def ids_of(self, word: str) -> tuple[int, ...]:
+        """Return the ids of one word, at least one."""
+        if word not in self._ids:
+            self._ids[word] = self._word(word)
+        return self._ids[word]
 
     def save(self, folder: Path) -> None:
         """Write the tokenizer's files into `folder`."""

@@ -19,12 +19,12 @@ from mecam.data.corrupt import (
     random_missing,
 )
 from mecam.data.corrupt import streams as stream_operators
-from mecam.data.corrupt.utterances import present
+from mecam.data.corrupt.utterances import TEXT_ONLY, present
 from mecam.errors import ConfigError, DataError
 from mecam.types import Span, Utterance, Word
 
 UNK = 100
-STREAM_KINDS = ("burst", "frozen", "dropped", "scattered", "impulse", "shift")
+STREAM_KINDS = ("burst", "frozen", "dropped", "scattered", "impulse", "shift", "noise", "channels")
 PINNED = [689113439, 2671002029, 3629049523]
 VOCABULARY = [f"word{i}" for i in range(30)]
 
@@ -82,7 +82,7 @@ def test_a_stream_operator_touches_exactly_the_rows_it_says(kind, values, seed, 
     assert (result.view(np.uint32) != values.view(np.uint32)).any(axis=1)[touched].all()  # and only such rows
 
 
-@pytest.mark.parametrize("kind", ["burst", "impulse"])
+@pytest.mark.parametrize("kind", ["burst", "impulse", "noise", "channels"])
 @given(values=rows, seed=seeds, dose=doses)
 @settings(max_examples=40, deadline=None)
 def test_noise_leaves_a_missing_value_missing(kind, values, seed, dose):
@@ -345,11 +345,16 @@ def test_every_operator_is_pure():
     clean, partner = make(), make(1)
     before = repr(clean)
     for kind in OPERATORS:
-        modality = "text" if kind in ("missing", "shuffled") else "audio"
+        modality = "text" if kind in TEXT_ONLY else "audio"
         results = [
             repr(
                 corrupt_utterance(
-                    clean, np.random.default_rng(3), plan=[Corruption(modality, kind)], partner=partner, unk=UNK
+                    clean,
+                    np.random.default_rng(3),
+                    plan=[Corruption(modality, kind)],
+                    partner=partner,
+                    unk=UNK,
+                    ids_of=lambda word: (len(word),),
                 )
             )
             for _ in range(2)

@@ -1,6 +1,7 @@
 """Seeded negative information: corruptions of feature streams and of texts that say what they touched."""
 
-from mecam.data.corrupt.streams import Dose
+from mecam.data.corrupt.sounds import Sounds
+from mecam.data.corrupt.streams import Dose, noise_strength
 from mecam.data.corrupt.utterances import OPERATORS, Corruption, corrupt_utterance, generator_for
 from mecam.data.corrupt.views import augmented, corrupted_view, random_missing
 from mecam.data.corrupt.words import MISSING_WORD
@@ -10,9 +11,11 @@ __all__ = [
     "OPERATORS",
     "Corruption",
     "Dose",
+    "Sounds",
     "augmented",
     "corrupt_utterance",
     "corrupted_view",
     "generator_for",
+    "noise_strength",
     "random_missing",
 ]

@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
 
-__all__ = ["Dose", "StreamOperator", "burst", "dropped", "frozen", "impulse", "scattered", "shift"]
+__all__ = [
+    "Dose",
+    "StreamOperator",
+    "burst",
+    "channels",
+    "dropped",
+    "frozen",
+    "impulse",
+    "noise",
+    "noise_strength",
+    "scattered",
+    "shift",
+]
 
 Rows: TypeAlias = NDArray[np.float32]
 Touched: TypeAlias = NDArray[np.bool_]
@@ -25,7 +37,7 @@ class Dose:
     """How much of a corruption, in the space that the features lie in.
 
     Attributes:
-        extent: part of the rows or words concerned, in (0, 1]; at least one is.
+        extent: part of the rows, columns or words concerned, in (0, 1]; at least one is, but of misheard words.
         strength: size of noise in units of `scale`.
         scale: standard deviation of the features, one number or one per column; 1 for normalised features.
         fill: what a dropped row holds, one number or one per column. 0 unless the features were
@@ -92,6 +104,29 @@ def impulse(values: Rows, rng: np.random.Generator, dose: Dose) -> tuple[Rows, T
     result = values.copy()
     result[rows] += spikes * (dose.strength * dose.scale)
     return result, changed_rows(values, result)
+
+
+def noise(values: Rows, rng: np.random.Generator, dose: Dose) -> tuple[Rows, Touched]:
+    """Add white noise to every row: a bad microphone, a dark room. `noise_strength` gives the strength of an SNR."""
+    result = values.copy()
+    result += rng.standard_normal(values.shape) * (dose.strength * dose.scale)
+    return result, changed_rows(values, result)
+
+
+def channels(values: Rows, rng: np.random.Generator, dose: Dose) -> tuple[Rows, Touched]:
+    """Replace `dose.extent` of the columns, at least one, by `dose.fill` in every row: a tracker that lost a part."""
+    width = values.shape[1]
+    order = np.argsort(rng.random(width), kind="stable")
+    lost = order[: max(1, round(dose.extent * width))]
+    result = values.copy()
+    filled = np.broadcast_to(np.asarray(dose.fill, np.float32), values.shape)[:, lost]
+    result[:, lost] = np.where(np.isnan(values[:, lost]), values[:, lost], filled)
+    return result, changed_rows(values, result)
+
+
+def noise_strength(snr_db: float) -> float:
+    """Strength of the noise whose power lies `snr_db` decibels below that of a signal of standard deviation `scale`."""
+    return float(10 ** (-snr_db / 20))
 
 
 def shift(values: Rows, rng: np.random.Generator, dose: Dose) -> tuple[Rows, Touched]:

@@ -12,19 +12,35 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mecam.data.corrupt import streams, words
+from mecam.data.corrupt.editing import (
+    Ids,
+    no_unk,
+    spans_of,
+    with_choice,
+    with_edit,
+    with_rows,
+    word_count,
+)
+from mecam.data.corrupt.sounds import Sounds, common_sounds
 from mecam.data.corrupt.streams import Dose, StreamOperator
-from mecam.data.corrupt.words import MISSING_WORD, WordOperator, apply_choice
+from mecam.data.corrupt.words import EditOperator, WordOperator
 from mecam.errors import ConfigError, DataError
-from mecam.types import TEXT, Modality, Span, Utterance, Word
+from mecam.types import TEXT, Modality, Span, Utterance
 
 __all__ = [
     "OPERATORS",
     "Corruption",
+    "Means",
     "corrupt_utterance",
     "generator_for",
+    "no_unk",
+    "present",
+    "spans_of",
+    "with_choice",
+    "with_rows",
+    "word_count",
 ]
 
 
@@ -35,14 +51,18 @@ class Means:
     Attributes:
         rng: where its randomness comes from.
         dose: how much.
-        partner: the utterance that a contradiction is taken from.
+        partner: the utterance that a contradiction, or another's modality, is taken from.
         unk: id of the tokenizer's unknown token, which stands for a missing word.
+        ids_of: turns a new word into its sub-word ids.
+        sounds: the vocabulary of what is misheard; None takes common English words.
     """
 
     rng: np.random.Generator
     dose: Dose
     partner: Utterance | None = None
     unk: int | None = None
+    ids_of: Ids | None = None
+    sounds: Sounds | None = None
 
 
 Operator: TypeAlias = Callable[[Utterance, Modality, Means], Utterance]
@@ -63,7 +83,7 @@ def on_stream(kind: str, corrupt: StreamOperator) -> Operator:
     def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
         if modality == TEXT and modality not in utterance.streams:
             raise ConfigError(
-                f"{kind!r} corrupts feature streams, not text", fix="use missing, shuffled, contradiction or absent"
+                f"{kind!r} corrupts feature streams, not text", fix=f"use one of {', '.join(kinds_for_text())}"
             )
         values, touched = corrupt(utterance.streams[modality], means.rng, means.dose)
         return with_rows(utterance, modality, values, kind, touched)
@@ -75,38 +95,62 @@ def on_words(kind: str, corrupt: WordOperator) -> Operator:
     """Make a word operator act on utterances."""
 
     def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-        if modality != TEXT or modality in utterance.streams:
-            raise ConfigError(
-                f"{kind!r} corrupts text, not the stream {modality!r}", fix="use one of the kinds for feature streams"
-            )
+        _require_text(utterance, modality, kind)
         choice = corrupt(word_count(utterance), means.rng, means.dose.extent)
         return with_choice(utterance, kind, choice, means.unk)
 
     return operator
 
 
-def contradict(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-    """Put the partner's whole modality in the place of this one; the label stays.
+def on_edit(kind: str, corrupt: EditOperator) -> Operator:
+    """Make an operator that takes words out act on utterances."""
 
-    Spans recorded in what was replaced go with it.
+    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+        _require_text(utterance, modality, kind)
+        edit = corrupt(word_count(utterance), means.rng, means.dose.extent)
+        return with_edit(utterance, kind, edit, means.ids_of)
 
-    Raises: DataError if there is no partner, or it lacks the modality.
+    return operator
+
+
+def mishear(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+    """Put a speech recogniser's errors into the text; the dose's extent is the word error rate to expect.
+
+    Raises: DataError if the utterance has tokens and no text.
     """
-    partner = means.partner
-    if partner is None or modality not in present(partner):
-        raise DataError(f"a contradiction in {modality!r} needs a partner that has it", where=utterance.id)
-    changes: dict[str, Any]
-    if modality in partner.streams:
-        changes = {"streams": {**utterance.streams, modality: partner.streams[modality]}}
-        changes["intervals"] = {k: v for k, v in utterance.intervals.items() if k != modality}
-        if modality in partner.intervals:
-            changes["intervals"][modality] = partner.intervals[modality]
-        count = len(partner.streams[modality])
-    else:
-        changes = {"text": partner.text, "words": partner.words, "tokens": partner.tokens}
-        count = word_count(partner)
-    kept = tuple(span for span in utterance.injected if span.modality != modality)
-    return replace(utterance, injected=(*kept, Span(modality, "contradiction", 0, count)), **changes)
+    _require_text(utterance, modality, "misheard")
+    if utterance.text is None:
+        raise DataError("what sounds alike is found by the words themselves, not by tokens", where=utterance.id)
+    sounds = means.sounds or common_sounds()
+    edit = words.misheard(utterance.text.split(), means.rng, means.dose.extent, sounds)
+    return with_edit(utterance, "misheard", edit, means.ids_of)
+
+
+def from_partner(kind: str) -> Operator:
+    """Make an operator that puts the partner's whole modality in the place of this one; the label stays.
+
+    Spans recorded in what was replaced go with it. The operator raises DataError if there is no partner, or it lacks
+    the modality.
+    """
+
+    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+        partner = means.partner
+        if partner is None or modality not in present(partner):
+            raise DataError(f"a {kind} {modality!r} needs a partner that has it", where=utterance.id)
+        changes: dict[str, Any]
+        if modality in partner.streams:
+            changes = {"streams": {**utterance.streams, modality: partner.streams[modality]}}
+            changes["intervals"] = {k: v for k, v in utterance.intervals.items() if k != modality}
+            if modality in partner.intervals:
+                changes["intervals"][modality] = partner.intervals[modality]
+            count = len(partner.streams[modality])
+        else:
+            changes = {"text": partner.text, "words": partner.words, "tokens": partner.tokens}
+            count = word_count(partner)
+        kept = tuple(span for span in utterance.injected if span.modality != modality)
+        return replace(utterance, injected=(*kept, Span(modality, kind, 0, count)), **changes)
+
+    return operator
 
 
 def take_away(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
@@ -126,12 +170,22 @@ OPERATORS: dict[str, Operator] = {
     "scattered": on_stream("scattered", streams.scattered),
     "impulse": on_stream("impulse", streams.impulse),
     "shift": on_stream("shift", streams.shift),
+    "noise": on_stream("noise", streams.noise),
+    "channels": on_stream("channels", streams.channels),
     "missing": on_words("missing", words.missing),
     "shuffled": on_words("shuffled", words.shuffled),
-    "contradiction": contradict,
+    "jumbled": on_words("jumbled", words.jumbled),
+    "deleted": on_edit("deleted", words.deleted),
+    "truncated": on_edit("truncated", words.truncated),
+    "misheard": mishear,
+    "contradiction": from_partner("contradiction"),
+    "foreign": from_partner("foreign"),
     "absent": take_away,
 }
 """Kind → the function that puts it into one modality of an utterance."""
+
+TEXT_ONLY = ("missing", "shuffled", "jumbled", "deleted", "truncated", "misheard")
+ANYWHERE = ("contradiction", "foreign", "absent")
 
 
 def corrupt_utterance(
@@ -141,6 +195,8 @@ def corrupt_utterance(
     plan: Sequence[Corruption],
     partner: Utterance | None = None,
     unk: int | None = None,
+    ids_of: Ids | None = None,
+    sounds: Sounds | None = None,
 ) -> Utterance:
     """Carry out a plan of corruptions and append their places to `injected`.
 
@@ -148,17 +204,21 @@ def corrupt_utterance(
         utterance: left as it is; a copy is returned.
         rng: consumed in the order of the plan.
         plan: steps; a step on a modality that the utterance lacks is skipped.
-        partner: where contradictions come from, an utterance of opposite sentiment.
+        partner: where contradictions come from, an utterance of opposite sentiment; or another's modality.
         unk: id of the unknown token; needed where `tokens` are set and words go missing.
+        ids_of: turns a word into sub-word ids; needed where `tokens` are set and words are misheard.
+        sounds: the vocabulary of what is misheard; None takes common English words.
 
     Raises: ConfigError for an unknown kind or one that does not fit its modality; DataError for a
-        contradiction without a partner that has the modality, or missing words without `unk`.
+        contradiction without a partner that has the modality, missing words without `unk`, or new words without
+        `ids_of`.
     """
     for step in plan:
         if step.kind not in OPERATORS:
             raise ConfigError(f"no corruption is called {step.kind!r}", fix=f"use one of {', '.join(OPERATORS)}")
         if step.modality in present(utterance):
-            utterance = OPERATORS[step.kind](utterance, step.modality, Means(rng, step.dose, partner, unk))
+            means = Means(rng, step.dose, partner, unk, ids_of, sounds)
+            utterance = OPERATORS[step.kind](utterance, step.modality, means)
     return utterance
 
 
@@ -176,60 +236,18 @@ def present(utterance: Utterance) -> tuple[Modality, ...]:
     return tuple(sorted(names))
 
 
-def spans_of(modality: Modality, kind: str, touched: Sequence[bool] | NDArray[np.bool_]) -> tuple[Span, ...]:
-    """Write a mask over rows or words as spans, one per run."""
-    flags, spans, stop = bytes(np.asarray(touched, np.bool_)), [], 0
-    while (start := flags.find(1, stop)) >= 0:
-        stop = flags.find(0, start)
-        stop = len(flags) if stop < 0 else stop
-        spans.append(Span(modality, kind, start, stop))
-    return tuple(spans)
+def kinds_for_text() -> tuple[str, ...]:
+    """Kinds that a transcript can suffer."""
+    return (*TEXT_ONLY, *ANYWHERE)
 
 
-def word_count(utterance: Utterance) -> int:
-    """Words of the text, as tokens or as they are written."""
-    if utterance.tokens is not None:
-        return len(utterance.tokens)
-    return len(utterance.text.split()) if utterance.text else 0
+def kinds_for_streams() -> tuple[str, ...]:
+    """Kinds that a feature stream can suffer."""
+    return tuple(kind for kind in OPERATORS if kind not in TEXT_ONLY)
 
 
-def with_rows(
-    utterance: Utterance, modality: Modality, values: NDArray[np.float32], kind: str, touched: NDArray[np.bool_]
-) -> Utterance:
-    """Put rows into a stream and record those that were touched."""
-    spans = utterance.injected + spans_of(modality, kind, touched)
-    return replace(utterance, streams={**utterance.streams, modality: values}, injected=spans)
-
-
-def with_choice(utterance: Utterance, kind: str, choice: Sequence[int], unk: int | None) -> Utterance:
-    """Apply a choice of words to the text, its timed words and its tokens; times stay where they are."""
-    changes: dict[str, Any] = {}
-    before: Sequence[Any] = ()
-    after: Sequence[Any] = ()
-    if utterance.tokens is not None:
-        if unk is None:
-            raise no_unk(utterance)
-        before, after = utterance.tokens, apply_choice(utterance.tokens, choice, (unk,))
-        changes["tokens"] = tuple(after)
-    if utterance.text is not None:
-        before = utterance.text.split()
-        if len(before) != len(choice):
-            raise DataError(f"{len(before)} words, but tokens for {len(choice)}", where=utterance.id)
-        after = apply_choice(before, choice, MISSING_WORD)
-        changes["text"] = " ".join(after)
-        if len(utterance.words) == len(choice):
-            changes["words"] = tuple(
-                word if old == new else Word(new, word.start, word.stop)
-                for word, old, new in zip(utterance.words, before, after, strict=True)
-            )
-    touched = [old != new for old, new in zip(before, after, strict=True)]
-    return replace(utterance, injected=utterance.injected + spans_of(TEXT, kind, touched), **changes)
-
-
-def no_unk(utterance: Utterance) -> DataError:
-    """What to raise where a token cannot go missing."""
-    return DataError(
-        "a missing word needs the id of the tokenizer's unknown token",
-        where=utterance.id,
-        fix="pass unk=tokenizer.unk_token_id",
-    )
+def _require_text(utterance: Utterance, modality: Modality, kind: str) -> None:
+    if modality != TEXT or modality in utterance.streams:
+        raise ConfigError(
+            f"{kind!r} corrupts text, not the stream {modality!r}", fix=f"use one of {', '.join(kinds_for_streams())}"
+        )
