@@ -237,7 +237,8 @@ class Output:
         shares: modality → B in [0, 1], each modality's part in the prediction; sums to 1 over modalities.
         embeddings: name → B × D, for the losses, the report and the tests.
         view: the output on `Batch.view`.
-        extra: further tensors that only the model's own losses read.
+        extra: further tensors that the model's own losses read; `doubt`, B × M in the order of `Model.reads`, is also
+            shown: how probable it is that a modality contradicts the others.
     """
 
     prediction: Float[Tensor, " B"] | Float[Tensor, "B C"]
@@ -261,6 +262,8 @@ class Predictions:
         injected: per utterance, modality → T bool; only modalities with known negative information.
         shares: modality → N in [0, 1].
         embeddings: name → N × D.
+        doubts: modality → N in [0, 1], how probable it is that this modality contradicts the others; NaN where it is
+            absent; empty for models that do not ask.
     """
 
     ids: tuple[str, ...]
@@ -271,6 +274,7 @@ class Predictions:
     injected: Sequence[Mapping[Modality, NDArray[np.bool_]]] = ()
     shares: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    doubts: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,6 +1,7 @@
 """Model × batches → Predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
-from mecam.models.base import Model
+from mecam.models.base import Model, presence
 from mecam.types import TEXT, Batch, Modality, Output, Predictions, Task
 
-__all__ = ["constant_predictions", "predict", "probabilities"]
+__all__ = ["constant_predictions", "in_words", "predict", "probabilities"]
 
 
 @torch.inference_mode()
@@ -44,12 +45,14 @@ def predict(
         output = model(batch)
         values = probabilities(collator.task, output.prediction).cpu().numpy()
         shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
+        doubts = _doubts(model, output, batch)
         embeddings = {k: e.float().cpu().numpy() for k, e in output.embeddings.items()} if details else {}
         maps = _maps(output, batch) if details else [({}, {})] * len(batch)
         for i, position in enumerate(batch.index.tolist()):
             rows[position] = {
                 "prediction": values[i],
                 "shares": {m: share[i] for m, share in shares.items()},
+                "doubts": {m: doubt[i] for m, doubt in doubts.items()},
                 "embeddings": {k: e[i] for k, e in embeddings.items()},
                 "maps": maps[i],
             }
@@ -85,6 +88,8 @@ def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
         first = rows[0][name] if rows else {}
         return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
 
+    doubts = columns("doubts")
+    asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
     labels = dataset.labels
     known = bool(rows) and all(label is not None for label in labels)
     return Predictions(
@@ -96,7 +101,32 @@ def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
         injected=[row["maps"][1] for row in rows],  # type: ignore[index]
         shares=columns("shares"),
         embeddings=columns("embeddings"),
+        doubts=doubts if asked else {},
     )
+
+
+def in_words(task: Task, prediction: Any) -> str:
+    """A prediction in words: `positive`, `negative` or, within a twelfth of the range around its middle, `neutral`.
+
+    Of classes the most probable one, of several labels those above one half.
+    """
+    if task.kind == "regression":
+        middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
+        away = float(prediction) - middle
+        return "neutral" if abs(away) <= neutral else "positive" if away > 0 else "negative"
+    if task.kind == "classes":
+        return task.names[int(prediction.argmax())]
+    return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
+
+
+def _doubts(model: Model, output: Output, batch: Batch) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → B, NaN where it is absent; nothing for a model that does not look for contradictions."""
+    doubt = output.extra.get("doubt")
+    if doubt is None:
+        return {}
+    present = presence(batch, model.reads)
+    values = doubt.float().masked_fill(~present, float("nan")).cpu().numpy()
+    return {modality: values[:, i] for i, modality in enumerate(model.reads)}
 
 
 Maps = tuple[Mapping[Modality, NDArray[np.float32]], Mapping[Modality, NDArray[np.bool_]]]

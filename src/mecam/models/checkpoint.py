@@ -9,22 +9,26 @@ text_encoder/       the text encoder's architecture and tokenizer, where one is 
 import json
 import shutil
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
+from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store, replace_folder
 from mecam.data.tokens import Tokenizer
 from mecam.errors import MecamError, MissingExtraError, ModelError
 from mecam.models.base import Inputs, Model
 from mecam.models.registry import MODELS
-from mecam.types import TEXT
+from mecam.types import TEXT, Utterance
 from mecam.version import __version__
 
 __all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
@@ -72,6 +76,11 @@ class Trained:
         """Makes the batches that the model reads."""
         widths = {m: spec.width for m, spec in self.checkpoint.inputs.features.items() if m in self.model.reads}
         return Collator(self.checkpoint.inputs.task, widths, self.tokenizer)
+
+    def dataset(self, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None = None) -> Dataset:
+        """Utterances, or some of a store, as the model reads them: features normalised, texts tokenised."""
+        task, normaliser = self.checkpoint.inputs.task, self.checkpoint.normaliser
+        return Dataset(source, indices, task=task, normaliser=normaliser, tokenizer=self.tokenizer)
 
 
 def build_model(name: str, options: Any, inputs: Inputs, data: DataConfig) -> tuple[Model, Tokenizer | None]:

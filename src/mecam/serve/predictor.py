@@ -11,7 +11,7 @@ import torch
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.evaluate import in_words, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import Modality, Predictions, Task, Utterance
 
@@ -110,7 +110,7 @@ class Predictor:
 
     def predict_utterances(self, utterances: Sequence[Utterance]) -> list[Prediction]:
         """Predict utterances in memory."""
-        return self._predict(self._dataset(utterances), [u.text for u in utterances], None)
+        return self._predict(self.trained.dataset(utterances), [u.text for u in utterances], None)
 
     def predict_store(
         self, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
@@ -127,11 +127,7 @@ class Predictor:
         check_features(self.trained, store)
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
-        return self._predict(self._dataset(store, indices), [column[int(i)] for i in indices], progress)
-
-    def _dataset(self, source: Store | Sequence[Utterance], indices: Any = None) -> Dataset:
-        known = self.trained.checkpoint.normaliser
-        return Dataset(source, indices, task=self.task, normaliser=known, tokenizer=self.trained.tokenizer)
+        return self._predict(self.trained.dataset(store, indices), [column[int(i)] for i in indices], progress)
 
     def _predict(
         self, dataset: Dataset, texts: Sequence[str | None], progress: Callable[[int, int], None] | None
@@ -154,17 +150,6 @@ class Predictor:
             shares={m: float(share[i]) for m, share in p.shares.items()},
             kept={m: kept.astype(float).round(4).tolist() for m, kept in (p.gates[i] if p.gates else {}).items()},
         )
-
-
-def in_words(task: Task, prediction: Any) -> str:
-    """A prediction as `Prediction.label` says it."""
-    if task.kind == "regression":
-        middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
-        away = float(prediction) - middle
-        return "neutral" if abs(away) <= neutral else "positive" if away > 0 else "negative"
-    if task.kind == "classes":
-        return task.names[int(prediction.argmax())]
-    return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
 
 
 def load(run: str | Path, *, device: str | None = None) -> Predictor:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mecam.data.sources.base import make_id
 from mecam.errors import ModelError
+from mecam.evaluation.evaluate import in_words
 from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.transcript import transcript_beside
@@ -168,7 +169,7 @@ def overall_of(task: Task, name: str, parts: Sequence["Prediction"]) -> "Predict
 
     The interval is the mean of theirs: where the score of one utterance may lie, not where their mean may.
     """
-    from mecam.serve.predictor import Prediction, in_words
+    from mecam.serve.predictor import Prediction
 
     weights = np.array([max((p.stop or 0) - (p.start or 0), 1e-3) for p in parts])
 

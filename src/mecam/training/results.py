@@ -247,6 +247,7 @@ def write_predictions(path: Path, p: Predictions) -> None:
     if p.truth is not None:
         arrays["truth"] = p.truth
     arrays |= {f"share {m}": share for m, share in p.shares.items()}
+    arrays |= {f"doubt {m}": doubt for m, doubt in p.doubts.items()}
     arrays |= {f"embedding {name}": e for name, e in p.embeddings.items()}
     for modality in sorted({m for row in p.gates for m in row}, key=lambda name: (name != TEXT, name)):
         rows = [row.get(modality, np.empty(0, np.float32)) for row in p.gates]
@@ -281,6 +282,7 @@ def read_predictions(path: Path) -> Predictions:
         injected=[marked for _, marked in maps],
         shares=named("share "),
         embeddings=named("embedding "),
+        doubts=named("doubt "),
     )
 
 

@@ -9,9 +9,9 @@ import mecam
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.evaluate import in_words, predict
 from mecam.models.checkpoint import Trained, save_checkpoint
-from mecam.serve.predictor import Predictor, in_words
+from mecam.serve.predictor import Predictor
 from mecam.types import TEXT, Task, Utterance
 
 
