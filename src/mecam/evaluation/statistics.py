@@ -20,13 +20,17 @@ from mecam.types import Predictions, Task
 
 __all__ = [
     "Comparison",
+    "central",
     "conformal_quantile",
     "coverage",
     "holm",
     "metrics_table",
     "paired_permutation_test",
+    "paired_sums_test",
     "resample_videos",
     "summarise",
+    "video_numbers",
+    "video_sums",
 ]
 
 
@@ -72,13 +76,13 @@ def metrics_table(
     Raises: DataError if the truth is missing or the seeds cover different utterances.
     """
     _require_same(predictions)
-    videos = _groups(predictions[0].videos)
+    videos = video_numbers(predictions[0].videos)
     rng = np.random.default_rng(seed)
     counts = resample_videos(int(videos.max(initial=-1)) + 1, resamples, rng)
     drawn_seeds = rng.integers(0, len(predictions), (len(predictions), resamples)) if resample_seeds else None
     table = {}
     for name, metric in metrics_for(task, family=family).items():
-        sums = _video_sums(metric, predictions, videos)  # S V K
+        sums = video_sums(metric, predictions, videos)  # S V K
         plain = metric.value(sums.sum(axis=1))
         drawn = None if counts is None else _over_seeds(metric.value(_weighted(counts, sums)), drawn_seeds)
         table[name] = summarise([None if np.isnan(value) else float(value) for value in plain], drawn)
@@ -101,7 +105,7 @@ def summarise(per_seed: Sequence[float | None], bootstrap: Array | None = None) 
     entry: dict[str, Any] = {
         "mean": float(np.mean(values)) if whole else None,
         "std": float(np.std(values, ddof=1)) if whole and len(values) > 1 else None,
-        "ci95": list(interval) if whole and (interval := _central(bootstrap)) else None,
+        "ci95": list(interval) if whole and (interval := central(bootstrap)) else None,
         "per_seed": list(per_seed),
     }
     return entry
@@ -141,20 +145,47 @@ def paired_permutation_test(
         raise DataError(f"{len(first)} seeds against {len(second)}", fix="compare runs with the same number of seeds")
     second = [_reordered(other, first[0].ids) for other in second]
     _require_same([*first, *second])
-    videos = _groups(first[0].videos)
-    a, b = _video_sums(chosen, first, videos), _video_sums(chosen, second, videos)  # S V K
+    videos = video_numbers(first[0].videos)
+    a, b = video_sums(chosen, first, videos), video_sums(chosen, second, videos)  # S V K
+    return paired_sums_test(chosen, a, b, permutations=permutations, seed=seed)
+
+
+def paired_sums_test(
+    metric: Metric,
+    first: Array,
+    second: Array,
+    *,
+    weights: Array | None = None,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Do the test of `paired_permutation_test` on sums per video.
+
+    Args:
+        metric: what the sums are worth.
+        first: S × V × K, from `video_sums`: of every seed, and of whatever else the metric is averaged over.
+        second: likewise.
+        weights: S, what each of the S values counts in the difference; None takes their mean.
+        permutations: random swaps.
+        seed: of the random swaps and of the bootstrap of the difference.
+    """
+    shares = np.full(len(first), 1 / len(first)) if weights is None else weights
     rng = np.random.default_rng(seed)
-    swaps = rng.integers(0, 2, (permutations, a.shape[1])).astype(np.float64)
-    moved = _weighted(swaps, b - a)  # S R K
-    observed = _difference(chosen, a.sum(axis=1), b.sum(axis=1))
-    permuted = _difference(chosen, a.sum(axis=1)[:, None] + moved, b.sum(axis=1)[:, None] - moved)
+    swaps = rng.integers(0, 2, (permutations, first.shape[1])).astype(np.float64)
+    counts = resample_videos(first.shape[1], 2000, rng)
+    observed, permuted = 0.0, np.zeros(permutations)
+    drawn = None if counts is None else np.zeros(len(counts))
+    for share, a, b in zip(shares, first, second, strict=True):  # one at a time: all at once would fill the memory
+        moved, whole = swaps @ (b - a), (a.sum(axis=0, keepdims=True), b.sum(axis=0, keepdims=True))  # R K, 1 K
+        observed += share * float(_difference(metric, *whole)[0])
+        permuted += share * _difference(metric, whole[0] + moved, whole[1] - moved)
+        if counts is not None and drawn is not None:
+            drawn += share * _difference(metric, counts @ a, counts @ b)
     if np.isnan(observed):
         return Comparison(None, None, None)
     # An undefined permutation counts as extreme: that can only make the test more careful.
     extreme = ~(np.abs(permuted) < abs(observed) - 1e-12)
-    counts = resample_videos(a.shape[1], 2000, rng)
-    drawn = None if counts is None else _difference(chosen, _weighted(counts, a), _weighted(counts, b))
-    return Comparison(float(observed), _central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
+    return Comparison(float(observed), central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -221,14 +252,22 @@ def _reordered(predictions: Predictions, ids: tuple[str, ...]) -> Predictions:
     return Predictions(ids, tuple(predictions.videos[i] for i in order), predictions.prediction[order], truth)
 
 
-def _groups(videos: Sequence[str]) -> NDArray[np.int64]:
-    """Number the videos 0 … V−1 in order of appearance: one number per utterance."""
+def video_numbers(videos: Sequence[str]) -> NDArray[np.int64]:
+    """Number the videos 0 … V − 1 in order of appearance: N numbers, one per utterance."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(video, len(numbers)) for video in videos], np.int64)
 
 
-def _video_sums(metric: Metric, predictions: Sequence[Predictions], videos: NDArray[np.int64]) -> Array:
-    """Sum each metric term over the utterances of each video: S × V × K."""
+def video_sums(metric: Metric, predictions: Sequence[Predictions], videos: NDArray[np.int64]) -> Array:
+    """Sum each metric term over the utterances of each video.
+
+    Args:
+        metric: with K terms.
+        predictions: S, with their truth, over the same N utterances.
+        videos: N, from `video_numbers`.
+
+    Returns: S × V × K.
+    """
     sums = []
     for one in predictions:
         assert one.truth is not None  # checked by _require_same
@@ -258,13 +297,12 @@ def _over_seeds(values: Array, drawn: NDArray[np.int64] | None) -> Array:
 
 
 def _difference(metric: Metric, a: Array, b: Array) -> Array:
-    """Seed-averaged metric of a minus that of b; the seeds are the first axis."""
-    difference: Array = np.asarray((metric.value(a) - metric.value(b)).mean(axis=0))
-    return difference
+    """Metric of a minus that of b."""
+    return np.asarray(metric.value(a) - metric.value(b))
 
 
-def _central(values: Array | None) -> tuple[float, float] | None:
-    """The central 95 % of the values that are defined."""
+def central(values: Array | None) -> tuple[float, float] | None:
+    """Return the ends of the central 95 % of the values that are defined; None where none is."""
     defined = np.array([]) if values is None else values[~np.isnan(values)]
     if not defined.size:
         return None
