@@ -53,6 +53,7 @@ class Clip:
         row: its row of the label table; None without one.
         transcript: a file of what is said, beside it.
         span: the seconds that it is of the file; None where it is all of it.
+        others: files that babble is made from, where it is to be damaged so.
     """
 
     id: str
@@ -60,6 +61,7 @@ class Clip:
     row: Row | None = None
     transcript: Path | None = None
     span: tuple[float, float] | None = None
+    others: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

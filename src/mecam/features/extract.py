@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mecam.data.corrupt import generator_for
 from mecam.data.joining import Finding, Findings, infer_task, label_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
@@ -26,6 +27,8 @@ __all__ = ["ExtractReport", "Failure", "extract"]
 
 Progress = Callable[[int, int], None]
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+VOICES = 5
+"""People in a babble."""
 MOST_FINDINGS = 50
 """Findings that the manifest lists; the number of all is beside them."""
 
@@ -112,7 +115,7 @@ def extract(
     Raises: DataError if there is nothing to extract, nothing could be, or the store cannot be written.
     """
     store, recipe = Path(store), recipe or Recipe()
-    found = find_clips(inputs, labels)
+    found = _with_voices(find_clips(inputs, labels), recipe)
     rows = [clip.row for clip in found.clips if clip.row is not None]
     if task is None:
         task = infer_task(rows) if any(row.labels for row in rows) else Task("regression")
@@ -142,6 +145,20 @@ def extract(
     report = _write(writer, found, recipe, places, failures, reused=reused, remarks=remarks or {})
     shutil.rmtree(parts, ignore_errors=True)
     return report
+
+
+def _with_voices(found: Clips, recipe: Recipe) -> Clips:
+    """Each clip with the files that babble over it is made from: drawn from those of other recordings."""
+    babble = next((damage for damage in recipe.damage if damage.kind == "babble"), None)
+    if babble is None:
+        return found
+    files = sorted({clip.path for clip in found.clips})
+    clips = []
+    for clip in found.clips:
+        rest = [path for path in files if path != clip.path]
+        drawn = generator_for(babble.seed, clip.id, "voices").permutation(len(rest))[:VOICES]
+        clips.append(replace(clip, others=tuple(rest[i] for i in drawn)))
+    return replace(found, clips=tuple(clips))
 
 
 def _check_any(found: Clips, failures: dict[str, Failure]) -> None:
@@ -274,6 +291,7 @@ def _one(clip: Clip, recipe: Recipe) -> Part | str:
             transcript=clip.transcript,
             span=clip.span,
             whole=row is not None,
+            others=clip.others,
         )
     except MecamError as error:
         return error.what

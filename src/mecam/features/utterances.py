@@ -4,21 +4,24 @@ The same for a store (`mecam extract`) and a prediction (`mecam predict`), so th
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mecam.data.align import mean_per_interval
+from mecam.data.corrupt.utterances import spans_of
 from mecam.errors import DataError, MediaError
+from mecam.features.damage import Damage, DamagedMedia
 from mecam.features.media import Media
 from mecam.features.protocol import Extractor, Features
 from mecam.features.registry import DEFAULT, chosen
 from mecam.features.segmentation import Lengths, cut
 from mecam.features.transcript import Segment, Transcript, read_transcript
-from mecam.types import TEXT, FeatureSpec, Modality, Utterance
+from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
 __all__ = ["Recipe", "Recording", "read_recording"]
 
@@ -33,6 +36,7 @@ class Recipe:
         language: of the speech; None detects it.
         lengths: of utterances, where a recording is cut.
         aligned: streams that get one row per word, the mean of its rows.
+        damage: negative information put into sound and pictures before anything is made of them; its place is kept.
     """
 
     extractors: tuple[str, ...] = DEFAULT
@@ -40,6 +44,7 @@ class Recipe:
     language: str | None = None
     lengths: Lengths = field(default_factory=Lengths)
     aligned: tuple[Modality, ...] = ()
+    damage: tuple[Damage, ...] = ()
 
     def made(self) -> dict[Modality, Extractor]:
         """Modality → extractor."""
@@ -82,6 +87,7 @@ def read_recording(
     transcript: Path | None = None,
     span: tuple[float, float] | None = None,
     whole: bool = False,
+    others: Sequence[Path] = (),
 ) -> Recording:
     """Make utterances out of a recording.
 
@@ -93,18 +99,22 @@ def read_recording(
         transcript: a file of what is said, and when.
         span: the seconds that matter; None takes all.
         whole: never cut.
+        others: recordings that babble is made from, where the recipe damages so.
 
     Returns: a modality that the recording does not have is absent, with the reason.
     Raises: MecamError if the file gives nothing at all, or the transcript is not of this recording.
     """
-    media = Media(path)
+    media = undamaged = Media(path)
+    if recipe.damage:
+        media = DamagedMedia(path, recipe.damage, name=id, others=others)
     absent: dict[Modality, str] = {}
     said = _said(media, recipe, text, transcript, absent)
     if span is not None or whole:
         start, stop = span or (0.0, media.duration)
         segments = [_all_of(said, start, min(stop, media.duration), path)]
     else:
-        segments = cut(media, said, recipe.lengths)
+        # Where it is cut does not follow the damage, so that the same utterances can be compared.
+        segments = cut(undamaged, said, recipe.lengths)
     made = recipe.made()
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
@@ -122,7 +132,7 @@ def read_recording(
             streams={m: f.values for m, f in known.items()},
             intervals={m: f.intervals for m, f in known.items()},
         )
-        utterances.append(_aligned(utterance, recipe.aligned))
+        utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
@@ -192,3 +202,23 @@ def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utteranc
             streams[modality] = mean_per_interval(values, times, words)
             intervals[modality] = words
     return replace(utterance, streams=streams, intervals=intervals)
+
+
+def _marked(utterance: Utterance, media: Media) -> Utterance:
+    """With the rows recorded that lie in damaged moments, of every stream that is made from what was damaged."""
+    if not isinstance(media, DamagedMedia):
+        return utterance
+    spans: list[Span] = []
+    for modality, times in utterance.intervals.items():
+        for kind, touched in media.spans("picture" if modality == VISION else "sound").items():
+            spans += spans_of(modality, kind, _meet(times, touched))
+    return replace(utterance, injected=(*utterance.injected, *spans))
+
+
+def _meet(rows: NDArray[np.float64], touched: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows share time with any of these intervals, both in order of time; a row without times shares none."""
+    # The first interval that ends after the row begins.
+    after = np.searchsorted(touched[:, 1], rows[:, 0] + 1e-6, side="right")
+    known = np.isfinite(rows).all(axis=1) & (after < len(touched))
+    met: NDArray[np.bool_] = known & (touched[np.minimum(after, len(touched) - 1), 0] < rows[:, 1] - 1e-6)
+    return met

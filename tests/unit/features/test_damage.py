@@ -1,0 +1,268 @@
+"""Damage to raw media: as strong as asked for, where it says, nowhere else, the same each time."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import clips
+import voices
+from mecam.data.store import Store
+from mecam.errors import ConfigError, DataError
+from mecam.features.damage import KINDS, Damage, DamagedMedia, parse_damage, pictures, sounds
+from mecam.features.extract import extract
+from mecam.features.media import Media
+from mecam.features.utterances import Recipe, read_recording
+
+RATE = 16_000
+SOUND = [name for name, kind in KINDS.items() if kind.medium == "sound"]
+PICTURE = [name for name, kind in KINDS.items() if kind.medium == "picture"]
+
+
+def speech(seconds: float = 4.0) -> np.ndarray:
+    """A buzz that comes and goes, with pauses of next to nothing."""
+    sound = voices.buzz(seconds)
+    pause = np.arange(len(sound)) // (RATE // 2) % 2 == 1
+    return np.where(pause, 1e-4 * sound, sound).astype(np.float32)
+
+
+def scene(samples: np.ndarray, seed: int = 0) -> sounds.Scene:
+    others = tuple(voices.buzz(2.5, hertz=hertz, gain=0.05) for hertz in (90.0, 170.0, 230.0))
+    return sounds.Scene(RATE, np.random.default_rng(seed), sounds.active_power(samples, RATE), others)
+
+
+def test_the_level_of_speech_is_that_of_its_sounding_half() -> None:
+    whole = float(np.square(voices.buzz(4.0)).mean())
+    assert sounds.active_power(speech(), RATE) == pytest.approx(whole, rel=0.05)
+    assert sounds.active_power(np.zeros(RATE, np.float32), RATE) == 0
+
+
+@pytest.mark.parametrize("kind", ["white", "pink", "babble", "music", "burst"])
+@pytest.mark.parametrize("snr", [15.0, 0.0, -5.0])
+def test_noise_has_the_ratio_that_was_asked_for(kind: str, snr: float) -> None:
+    clean = speech()
+    noisy, touched = KINDS[kind].damage(clean, snr, scene(clean))  # type: ignore[misc]
+    noise = (noisy.astype(np.float64) - clean)[touched]
+    found = 10 * np.log10(float(np.square(voices.buzz(4.0)).mean()) / float(np.square(noise).mean()))
+    assert abs(found - snr) < 0.5
+    assert touched.all() or kind == "burst"
+
+
+def test_pink_noise_falls_by_three_decibels_an_octave() -> None:
+    clean = speech(8.0)
+    noise = sounds.pink(clean, 0.0, scene(clean))[0] - clean
+    power = np.abs(np.fft.rfft(noise)) ** 2
+    hertz = np.fft.rfftfreq(len(noise), 1 / RATE)
+    octaves = [power[(hertz >= low) & (hertz < 2 * low)].mean() for low in (100, 200, 400, 800, 1600)]
+    assert -10 * np.log10(np.array(octaves[1:]) / octaves[:-1]) == pytest.approx([3.0] * 4, abs=0.8)
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_sound_is_damaged_as_told_and_the_original_stays(kind: str) -> None:
+    clean = speech()
+    before = clean.copy()
+    for level in KINDS[kind].levels:
+        first, touched = KINDS[kind].damage(clean, level, scene(clean))  # type: ignore[misc]
+        again, _ = KINDS[kind].damage(clean, level, scene(clean))  # type: ignore[misc]
+        assert np.array_equal(first, again)
+        assert np.array_equal(clean, before)
+        assert first.dtype == np.float32
+        assert np.array_equal(first[~touched], clean[~touched])
+        assert not np.array_equal(first[touched], clean[touched])
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_silence_and_nothing_are_no_failure(kind: str) -> None:
+    for count in (0, 1, RATE):
+        silent = np.zeros(count, np.float32)
+        damaged, touched = KINDS[kind].damage(silent, KINDS[kind].levels[2], scene(silent))  # type: ignore[misc]
+        assert np.array_equal(damaged, silent)
+        assert len(touched) == count
+
+
+@pytest.mark.parametrize("kind", [name for name in SOUND if name != "reverb"])  # its length is tested below
+def test_a_higher_severity_does_more_harm(kind: str) -> None:
+    clean = speech()
+    harm = [
+        float(np.square(KINDS[kind].damage(clean, level, scene(clean))[0].astype(np.float64) - clean).sum())  # type: ignore[misc]
+        for level in KINDS[kind].levels
+    ]
+    assert harm[0] < harm[2] < harm[4]
+
+
+def test_what_is_cut_off_what_remains_and_what_rings() -> None:
+    clean = speech()
+    clipped, touched = sounds.clipping(clean, 0.1, scene(clean))
+    assert np.abs(clipped).max() == pytest.approx(np.abs(clean[~touched]).max(), abs=1e-3)
+    assert touched.mean() == pytest.approx(0.05, abs=0.01)  # a tenth of the half that is speech
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    power = np.abs(np.fft.rfft(sounds.low_pass(noise, 1000.0, scene(noise))[0])) ** 2
+    assert power[1500:].mean() < 1e-3 * power[100:900].mean()  # 1 Hz a bin
+    click = np.zeros(RATE, np.float32)
+    click[0] = 1.0
+    tail = np.square(sounds.reverb(click, 0.5, scene(click))[0].astype(np.float64))
+    fall = 10 * np.log10(tail[1600:2400].mean() / tail[4800:5600].mean())  # over 0.2 of 0.5 seconds
+    assert fall == pytest.approx(60 * 0.2 / 0.5, abs=2.0)
+
+
+def test_losses_come_in_runs_at_the_rate_asked_for() -> None:
+    lost = sounds.lost_runs(40_000, 0.2, np.random.default_rng(0))
+    runs = int((np.diff(lost.astype(int), prepend=0) == 1).sum())
+    assert lost.mean() == pytest.approx(0.2, abs=0.02)
+    assert lost.sum() / runs == pytest.approx(sounds.LOST_TOGETHER, abs=0.1)
+    assert sounds.lost_runs(5, 1e-6, np.random.default_rng(0)).sum() == 1
+    assert sounds.lost_runs(5, 1.0, np.random.default_rng(0)).all()
+
+
+def checks(height: int = 120, width: int = 160) -> np.ndarray:
+    """A checkerboard with a colour in it."""
+    y, x = np.mgrid[:height, :width] // 6
+    picture = np.where(((x + y) % 2 == 0)[..., None], 220, 30).astype(np.uint8).repeat(3, axis=2)
+    picture[30:60, 40:80] = (200, 80, 40)
+    return picture
+
+
+@pytest.mark.parametrize("kind", [name for name in PICTURE if KINDS[name].damage])
+def test_pictures_are_damaged_more_by_higher_severities_and_the_same_each_time(kind: str) -> None:
+    picture = checks()
+    before, harm = picture.copy(), []
+    levels = KINDS[kind].levels if kind != "pixels" else (100.0, 80.0, 60.0, 40.0, 20.0)
+    for level in levels:
+        first, again = (
+            KINDS[kind].damage(picture, level, pictures.View(np.random.default_rng(0)))  # type: ignore[misc]
+            for _ in range(2)
+        )
+        assert first.shape == picture.shape
+        assert first.dtype == np.uint8
+        assert np.array_equal(first, again)
+        harm.append(float(np.abs(first.astype(int) - picture).mean()))
+    assert np.array_equal(picture, before)
+    assert 0 < harm[0] < harm[2] < harm[4]
+
+
+def test_a_cover_lies_on_the_face_and_low_light_is_as_low_as_told() -> None:
+    view = pictures.View(np.random.default_rng(0), face=(40.0, 20.0, 80.0, 100.0))
+    picture = checks()
+    covered = pictures.occlusion(picture, 0.25, view)
+    changed = (covered == pictures.GREY).all(axis=2)
+    expected = np.zeros_like(changed)
+    expected[80:100, 40:80] = True
+    assert np.array_equal(changed, expected)
+    assert np.array_equal(covered[~changed], picture[~changed])
+    grey = np.full((100, 100, 3), 200, np.uint8)
+    assert pictures.low_light(grey, 0.3, view).mean() == pytest.approx(60, abs=1)
+
+
+@pytest.fixture(scope="module")
+def long_sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return voices.write_wav(tmp_path_factory.mktemp("long") / "talk.wav", speech(24.0))
+
+
+@pytest.mark.parametrize("kind", ["white", "babble", "packets", "mute"])
+def test_a_recording_is_damaged_where_it_says_and_nowhere_else(kind: str, long_sound: Path, tmp_path: Path) -> None:
+    other = voices.write_wav(tmp_path / "other.wav", voices.buzz(3.0, hertz=200.0))
+    damage = Damage(kind, KINDS[kind].levels[3], extent=0.3)
+    media = DamagedMedia(long_sound, [damage], name="a", others=[other])
+    clean, damaged = Media(long_sound).waveform()[1], media.waveform()[1]
+    assert len(clean) == len(damaged)
+    inside = np.zeros(len(clean), bool)
+    for start, stop in media.spans("sound")[kind]:
+        inside[round(start * RATE) : round(stop * RATE)] = True
+    changed = clean != damaged
+    assert not changed[~inside].any()
+    assert changed[inside].mean() > (0.9 if kind in ("white", "babble") else 0.4)
+    if kind in ("white", "babble"):  # one stretch of each ten seconds, the last of which are four
+        assert inside.mean() == pytest.approx(0.3, abs=0.01)
+        assert len(media.spans("sound")[kind]) == 3
+    at, part = DamagedMedia(long_sound, [damage], name="a", others=[other]).waveform(7.3, 13.1)
+    assert np.array_equal(part, damaged[round(at * RATE) : round(at * RATE) + len(part)])
+    assert not np.array_equal(DamagedMedia(long_sound, [damage], name="b", others=[other]).waveform()[1], damaged)
+
+
+@pytest.mark.parametrize("kind", ["blank", "frozen", "drops", "dark"])
+def test_frames_are_touched_at_the_times_it_says(kind: str, tmp_path: Path) -> None:
+    path = clips.clip(tmp_path / "count.mkv", count=75, codec="ffv1")
+    clean = list(Media(path).frames())
+    media = DamagedMedia(path, [Damage(kind, 0.5, extent=0.6)], name="a")
+    damaged = list(media.frames())
+    touched = media.spans("picture")[kind]
+    inside = [bool(((touched[:, 0] <= f.time) & (f.time < touched[:, 1])).any()) for f in clean]
+    changed = [not np.array_equal(a.image, b.image) for a, b in zip(clean, damaged, strict=True)]
+    assert changed == inside
+    share = 0.6 * (1.0 if kind == "dark" else 0.5)
+    assert np.mean(changed) == pytest.approx(share, abs=0.2 if kind == "drops" else 0.03)
+    if kind == "blank":
+        assert not any(f.image.any() for f, hit in zip(damaged, inside, strict=True) if hit)
+    if kind == "frozen":
+        first = inside.index(True)
+        assert all(np.array_equal(f.image, damaged[first - 1].image) for f in damaged[first : first + 10])
+
+
+def test_a_store_knows_which_rows_are_damaged(long_sound: Path, tmp_path: Path) -> None:
+    damage = (Damage("white", 0.0, extent=0.2), Damage("mute", 1.0, extent=0.1, seed=1))
+    recipe = Recipe(("mecam-audio",))
+    whole = read_recording(long_sound, recipe, id=long_sound.stem).utterances
+    assert not any(u.injected for u in whole)
+    extract([long_sound], tmp_path / "hurt", recipe=replace(recipe, damage=damage), jobs=1)
+    store = Store(tmp_path / "hurt")
+    assert [u.id for u in store] == [u.id for u in whole]
+    kinds, rows = set(), 0
+    for clean, hurt in zip(whole, store, strict=True):
+        before, after = clean.streams["audio"], hurt.streams["audio"]
+        marked = np.zeros(len(after), bool)
+        for span in hurt.injected:
+            assert span.modality == "audio"
+            marked[span.start : span.stop] = True
+            kinds.add(span.kind)
+        same = ((before == after) | (np.isnan(before) & np.isnan(after))).all(axis=1)
+        near = np.convolve(marked, np.ones(25), "same") > 0  # a row hears 144 ms
+        assert same[~near].all()
+        assert not same[marked & ~np.isnan(before).all(axis=1)].any()
+        rows += int(marked.sum())
+    assert kinds == {"white", "mute"}
+    total = sum(len(u.streams["audio"]) for u in store)
+    assert 0.2 <= rows / total <= 0.31
+    kept = json.loads((tmp_path / "hurt" / "manifest.json").read_text())["provenance"]["extracted"]["recipe"]
+    assert kept["damage"][0] == {"kind": "white", "level": 0.0, "extent": 0.2, "seed": 0}
+
+
+def test_babble_is_made_of_the_other_recordings(tmp_path: Path) -> None:
+    for number, hertz in enumerate((110.0, 150.0, 190.0)):
+        voices.write_wav(tmp_path / "in" / f"{number}.wav", voices.buzz(1.5, hertz=hertz))
+    recipe = Recipe(("mecam-audio",), damage=(Damage("babble", 5.0),))
+    report = extract([tmp_path / "in"], tmp_path / "store", recipe=recipe, jobs=1)
+    assert report.utterances == 3
+    assert all(span.kind == "babble" for u in Store(tmp_path / "store") for span in u.injected)
+    with pytest.raises(DataError, match="other recordings"):
+        read_recording(tmp_path / "in" / "0.wav", recipe, id="alone")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "level"),
+    [
+        ("babble:3", "babble", 10.0),
+        ("babble=-5", "babble", -5.0),
+        ("blur:1", "blur", 0.005),
+        ("lowpass=800", "lowpass", 800.0),
+    ],
+)
+def test_a_damage_is_written_by_severity_or_by_level(text: str, kind: str, level: float) -> None:
+    assert parse_damage(text, extent=0.5, seed=3) == Damage(kind, level, 0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("babel:3", "no damage is called 'babel'"),
+        ("babble", "is no damage"),
+        ("babble:x", "is no damage"),
+        ("babble:6", "a severity is 1, 2, 3, 4 or 5"),
+        ("mute=3", "goes from 0.001 to 1"),
+        ("lowpass=nan", "is no damage"),
+    ],
+)
+def test_what_is_no_damage_is_said(text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_damage(text)
