@@ -15,7 +15,7 @@ from mecam.errors import ConfigError
 if TYPE_CHECKING:
     from mecam.training.variants import Variant
 
-__all__ = ["ablate", "compare"]
+__all__ = ["ablate", "compare", "shared_options"]
 
 Config = Annotated[Path | None, typer.Option(help="A YAML file of options for every run.")]
 Set = Annotated[
@@ -69,7 +69,7 @@ def compare(
 
         place = _required(out_)
         variants = model_variants(training[1].split(","))
-        shared = _shared(config, set_, seeds)
+        shared = shared_options(config, set_, seeds)
         trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, overwrite=overwrite)
         folders, names = [*given, *trained.values()], None if given else list(trained)
     _show(folders, names, missing, notes, split=split, baseline=baseline, place=out_, as_json=as_json)
@@ -105,7 +105,7 @@ def ablate(
 
     store = Store(data)
     variants = _chosen(ablation(sorted({*store.specs, *([TEXT] if store.has_text else [])})), only)
-    shared = _shared(config, set_, seeds)
+    shared = shared_options(config, set_, seeds)
     if list_:
         for member in (found := members_of(variants, shared))[0]:
             out.print(f"{member.name:20} {member.note}", markup=False)
@@ -185,7 +185,7 @@ def _show(
         err.print("All metrics, intervals as a figure, LaTeX and CSV: add --out DIR.")
 
 
-def _shared(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:
+def shared_options(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:
     """The options of every run."""
     from mecam.config import apply_overrides, read_yaml
 

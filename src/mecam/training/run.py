@@ -64,6 +64,7 @@ class RunConfig:
         devices: how many.
         strategy: Fabric's: `auto`, `ddp`, `fsdp` …
         init: a run folder whose weights training starts from; empty for a fresh model.
+        tuned: how much searching the options come from, as in `30 trials`; empty where nobody searched.
     """
 
     model: str
@@ -75,6 +76,7 @@ class RunConfig:
     devices: Count = 1
     strategy: str = "auto"
     init: str = ""
+    tuned: str = ""
 
     @classmethod
     def decode(cls, values: dict[str, Any]) -> "RunConfig":
@@ -116,6 +118,7 @@ class RunConfig:
                 "devices": self.devices,
                 "strategy": self.strategy,
                 "init": self.init,
+                "tuned": self.tuned,
             }
         )
 

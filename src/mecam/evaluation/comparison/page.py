@@ -11,7 +11,7 @@ from mecam.evaluation.report.markup import definitions, details, escape, figure,
 from mecam.evaluation.report.page import document
 from mecam.evaluation.report.scores import LEADING
 
-__all__ = ["comparison_page", "leading"]
+__all__ = ["comparison_page", "leading", "sortable_head"]
 
 FIRST_SHOWN = 4
 """Metrics whose intervals are drawn openly; those of the others are folded away."""
@@ -37,11 +37,16 @@ def leading(standings: Standings) -> list[Metric]:
     return [known[name] for name in LEADING if name in known]
 
 
-def _header(standings: Standings) -> str:
+def sortable_head() -> str:
+    """What a page needs once for its tables of class `sortable` to sort by a click on a heading."""
     style, script = _asset("sort.css"), _asset("sort.js")
+    return f"<style>\n{style}</style><script>\n{script}</script>"
+
+
+def _header(standings: Standings) -> str:
     runs = [row for row in standings.rows if row.name != CONSTANT]
     return (
-        f'<style>\n{style}</style><script>\n{script}</script><p class="kicker">mecam comparison</p>'
+        f'{sortable_head()}<p class="kicker">mecam comparison</p>'
         f"<h1>{len(runs)} runs on {escape(standings.data)}</h1>"
         f'<p class="lede">{_summary(standings)}</p>'
         + "".join(f'<p class="badge">{escape(note)}</p>' for note in standings.notes)

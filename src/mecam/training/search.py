@@ -1,0 +1,213 @@
+"""What `mecam tune` searches: seven options of every model, five that all share and two of its own.
+
+The same number for every model, so that a comparison of tuned models gives each the same budget. Every default lies
+inside its range; the defaults are always the first trial.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import yaml
+
+from mecam.errors import ConfigError
+from mecam.models.registry import MODELS
+
+__all__ = ["SPACES", "Between", "Choice", "Range", "Trial", "Tuned", "parsed_ranges", "space_of"]
+
+
+@dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`, both among them; whole ones where both are whole.
+
+    Attributes:
+        low: smallest.
+        high: largest.
+        log: each doubling is as likely as any other.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What must be possible if anything between is."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these."""
+
+    values: tuple[Any, ...]
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self.values
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
+
+Range: TypeAlias = Between | Choice
+
+SHARED: dict[str, Range] = {
+    "training.learning_rate": Between(2e-4, 5e-3, log=True),
+    "training.encoder_learning_rate": Between(1e-5, 5e-4, log=True),
+    "training.layer_decay": Between(0.7, 1.0),
+    "training.weight_decay": Between(1e-4, 1e-1, log=True),
+}
+DROPOUT: dict[str, Range] = {"model.dropout": Between(0.0, 0.5)}
+
+SPACES: dict[str, dict[str, Range]] = {
+    "mecam": {"model.filter.contrast": Between(0.0, 0.5), "model.unimodal": Between(0.0, 1.0)},
+    "mecam_published": {"model.contrast": Between(0.0, 0.5), "model.information": Between(0.0, 0.5)},
+    "late_fusion": {"model.width": Choice((32, 64, 128)), "model.unimodal": Between(0.0, 2.0)},
+    "text_only": {"model.freeze_layers": Choice((0, 2, 4)), "training.clip_norm": Between(0.3, 3.0, log=True)},
+    "ef_lstm": {"model.width": Choice((64, 128, 256)), "training.clip_norm": Between(0.3, 3.0, log=True)},
+    "lf_dnn": {"model.width": Choice((16, 32, 64)), "model.hidden": Choice((64, 128, 256))},
+    "tfn": {"model.width": Choice((16, 32)), "model.hidden": Choice((64, 128))},
+    "lmf": {"model.width": Choice((16, 32, 64)), "model.rank": Choice((2, 4, 8))},
+    "mfn": {"model.width": Choice((16, 32, 64)), "model.memory": Choice((64, 128, 256))},
+    "graph_mfn": {"model.width": Choice((16, 32, 64)), "model.memory": Choice((64, 128, 256))},
+    "mult": {"model.layers": Choice((2, 4, 5)), "model.kernel": Choice((1, 3, 5))},
+    "misa": {"model.similarity": Between(0.0, 1.0), "model.difference": Between(0.0, 1.0)},
+    "mag": {"model.shift": Between(0.1, 3.0, log=True), "model.layer": Choice((0, 1, 3))},
+    "multitask": {"model.base": Choice(("mlf_dnn", "mlmf", "mtfn")), "model.unimodal": Between(0.0, 1.0)},
+    "self_mm": {"model.recurrent": Choice((16, 32, 64)), "model.generation": Between(0.0, 2.0)},
+    "mmim": {"model.prediction": Between(0.0, 0.5), "model.information": Between(0.0, 0.5)},
+    "tfr_net": {"model.layers": Choice((1, 2, 3)), "model.reconstruction": Between(0.1, 10.0, log=True)},
+    "tetfn": {"model.layers": Choice((1, 2, 3)), "model.generation": Between(0.0, 2.0)},
+    "cenet": {"model.after": Choice((0, 1, 3)), "model.words": Choice((32, 64, 128))},
+    "almt": {"model.rounds": Choice((2, 3, 4)), "model.fusion_layers": Choice((1, 2, 4))},
+    "lnln": {"model.completeness": Between(0.0, 1.0), "model.reconstruction": Between(0.0, 1.0)},
+}
+"""Name of a model → option → where to search, beside what all share."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration and what came of it.
+
+    Attributes:
+        number: in the order of the search, from 0.
+        options: dotted name → value.
+        state: `complete`, `pruned` (cut short, since it lagged behind) or `failed`.
+        score: the selection metric on validation, mean over the trial's seeds; None where there is none.
+        epochs: the metric after each epoch of the first seed.
+        error: why it failed.
+    """
+
+    number: int
+    options: Mapping[str, Any]
+    state: str
+    score: float | None
+    epochs: tuple[float, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A search.
+
+    Attributes:
+        model: name in the registry.
+        data: name of the data set.
+        seeds: that every trial trains.
+        metric: name of the validation metric that was searched by.
+        higher_is_better: of the metric.
+        trials: all of them, in their order.
+        best: the best; None where none is complete.
+        defaults: the trial of the options that were given, where they lie inside the ranges.
+        importance: option → share of what the score depends on; empty for too few trials.
+    """
+
+    model: str
+    data: str
+    seeds: int
+    metric: str
+    higher_is_better: bool
+    trials: tuple[Trial, ...]
+    best: Trial | None
+    defaults: Trial | None
+    importance: Mapping[str, float]
+
+    def count(self, state: str) -> int:
+        """How many trials ended like this."""
+        return sum(trial.state == state for trial in self.trials)
+
+    @property
+    def budget(self) -> str:
+        """What the search may be said to have cost, for tables: trials that failed were tried too."""
+        return f"{len(self.trials)} trials" + (f" of {self.seeds} seeds" if self.seeds > 1 else "")
+
+
+def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Range]:
+    """Everything to search for a model; for one of another package, what all share.
+
+    Args:
+        name: in the registry.
+        more: further ranges, or other ones.
+
+    Raises: ConfigError if it has nothing to train, or lacks an option of `more`.
+    """
+    if name == "constant":
+        raise ConfigError("the constant predictor has nothing to tune", where="--models", fix="choose another model")
+    fields = {item.name for item in dataclasses.fields(MODELS[name].config)}
+    own = SPACES.get(name, {})
+    return SHARED | (DROPOUT if "dropout" in fields else {}) | own | dict(more or {})
+
+
+def parsed_ranges(texts: Sequence[str]) -> dict[str, Range]:
+    """`--search KEY=RANGE` of the command line, RANGE being `low..high`, `low..high:log` or `one|two|three`.
+
+    Raises: ConfigError for what is no range.
+    """
+    ranges: dict[str, Range] = {}
+    for text in texts:
+        key, separator, given = text.partition("=")
+        if not separator or "." not in key:
+            raise _no_range(text)
+        ranges[key.strip()] = _between(given, text) if ".." in given else _choice(given, text)
+    return ranges
+
+
+def _between(given: str, text: str) -> Between:
+    span, _, scale = given.partition(":")
+    ends = [_plain(part) for part in span.split("..")]
+    if len(ends) != 2 or scale not in ("", "log") or not all(isinstance(end, int | float) for end in ends):
+        raise _no_range(text)
+    low, high = ends
+    if not low < high or (scale and low <= 0):
+        raise ConfigError(
+            f"{given!r} is empty" if not low < high else f"{given!r} has no logarithm at {low}",
+            where=f"--search {text}",
+            fix="write the smaller number first" if not low < high else "start above 0",
+        )
+    return Between(low, high, log=bool(scale))
+
+
+def _choice(given: str, text: str) -> Choice:
+    values = tuple(_plain(part) for part in given.split("|"))
+    if len(values) < 2 or not all(isinstance(value, str | int | float) for value in values):
+        raise _no_range(text)
+    return Choice(values)
+
+
+def _plain(text: str) -> Any:
+    """A number wherever it is one: YAML takes 1e-4 for a word."""
+    try:
+        return float(text) if "e" in text.lower() else yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
+        return text
+
+
+def _no_range(text: str) -> ConfigError:
+    fix = "write KEY=low..high, KEY=low..high:log or KEY=one|two|three, as in training.learning_rate=1e-4..1e-2:log"
+    return ConfigError(f"{text!r} is no range", where="--search", fix=fix)
