@@ -18,8 +18,9 @@ EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
 
 LONG = 2048
-"""Tokens of a batch, padding included, above which training trades time for memory. The few longest texts of a data
-set decide how much memory a run needs: MOSI's median is 12 tokens, its longest 114."""
+"""Tokens of a batch, padding included, above which training trades time for memory: a few texts are read at a time, and
+what is inside a layer is computed again on the way back. The few longest texts of a data set decide how much memory a
+run needs: MOSI's median is 12 tokens, its longest 114."""
 
 
 def resolve_text_encoder(name: str) -> str:
@@ -97,7 +98,7 @@ class TextEncoder(nn.Module):
     def _recompute(self, wanted: bool) -> None:
         """Keep only what enters each layer for the backward pass, which then computes the rest again; or all of it.
 
-        Chen et al., 2016 (arXiv 1604.06174). The result is the same to the last bit, dropout included.
+        Chen et al., 2016 (arXiv 1604.06174).
         """
         if wanted == self._recomputing or not self.network.supports_gradient_checkpointing:
             return
@@ -151,9 +152,13 @@ class TextEncoder(nn.Module):
         distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
         # An absent text has no token to attend to, which would be 0/0: let it see its padding, then blank it.
         observed[:, 0] |= (observed.sum(dim=1) == 0).long()
-        self._recompute(self.training and distinct.numel() > LONG)
-        hidden = self.network(input_ids=distinct, attention_mask=observed).last_hidden_state  # U T D
-        return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)  # type: ignore[no-any-return]
+        long = self.training and distinct.numel() > LONG
+        self._recompute(long)
+        count = max(1, LONG // distinct.shape[1]) if long else len(distinct)
+        parts = zip(distinct.split(count), observed.split(count), strict=True)
+        read = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
+        hidden = torch.cat(read) if len(read) > 1 else read[0]  # U T D
+        return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mecam.config import TrainingConfig
 from mecam.errors import TrainingError
 from mecam.models.base import Model, Phase
+from mecam.training.memory import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
 from mecam.types import Batch, Output
@@ -128,6 +129,7 @@ def fit(
         if resume and fabric.is_global_zero and time.monotonic() - saved > SAVE_SECONDS:
             _save(resume, parts, result, epoch)
             saved = time.monotonic()
+        give_back_free_memory()
     if not result.best:
         raise TrainingError("no epoch gave a defined validation score", fix="check the labels of the valid split")
     for row in result.history:

@@ -58,7 +58,7 @@ def test_the_same_text_twice_is_encoded_alike_and_once(encoder: str) -> None:
     assert (hidden[3] == 0).all()
     assert (hidden[1, 3] == 0).all()
     expected = text.network(input_ids=ids[:1], attention_mask=mask[:1].long()).last_hidden_state
-    torch.testing.assert_close(hidden[:1], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(hidden[:1], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_pretrained_weights_are_read_only_where_asked_for(encoder: str) -> None:
@@ -110,26 +110,29 @@ def test_the_gradient_turns_round() -> None:
     assert values.grad.tolist() == [-3, -5]
 
 
-def test_a_long_batch_is_computed_twice_with_the_same_result(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dropout included: what saves memory changes nothing else, and is off again for the next short batch."""
+def test_a_long_batch_is_read_in_parts_with_the_same_result(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What saves memory changes nothing else, and is off again for the next short batch."""
     reader = TextEncoder(encoder)
+    for part in reader.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0  # the parts draw other units
     ids, mask = torch.randint(5, 20, (4, 9)), torch.ones(4, 9, dtype=torch.bool)
     runs: list[int] = []
     first = reader.layer(1)
     first.attention.register_forward_hook(lambda *_: runs.append(1))  # type: ignore[union-attr]
     results = []
-    for limit in (10_000, 1, 10_000):
+    for limit in (10_000, 20, 1, 10_000):
         monkeypatch.setattr(text, "LONG", limit)
         reader.train().zero_grad()
         runs.clear()
-        torch.manual_seed(3)
         hidden = reader(ids, mask)
         hidden.square().sum().backward()
         results.append((len(runs), hidden.detach(), [p.grad.clone() for p in reader.parameters()]))  # type: ignore[union-attr]
-    assert [count for count, _, _ in results] == [1, 2, 1]
+    assert [count for count, _, _ in results] == [1, 4, 8, 1], "parts of two texts and of one, forward and again"
     for _, hidden, gradients in results[1:]:
-        assert torch.equal(hidden, results[0][1])
-        assert all(map(torch.equal, gradients, results[0][2]))
+        torch.testing.assert_close(hidden, results[0][1])
+        for one, two in zip(gradients, results[0][2], strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-3, atol=1e-4)
     monkeypatch.setattr(text, "LONG", 1)
     runs.clear()
     reader.eval()(ids, mask)
