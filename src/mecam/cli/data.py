@@ -190,6 +190,28 @@ def align(
 
 
 @app.command()
+def normalise(
+    store: StorePath,
+    output: Output,
+    by: Annotated[Literal["speaker"], typer.Option(help="Whose mean and deviation are taken out.")] = "speaker",
+    modality: Annotated[list[str] | None, typer.Option(help="Only this stream; repeatable. [default: all]")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Take each speaker's own mean and deviation out of the features, so that what is left is how they feel.
+
+    Uses no label, but all utterances of a speaker, those of the test split too: say so beside your results. A model
+    trained on such features cannot read a stranger's single clip. (Training always normalises over all speakers.)
+
+    Example: mecam data normalise stores/mine -o stores/mine-relative --by speaker
+    """
+    from mecam.data.speakers import normalise_by_speaker
+
+    with progress("normalising") as callback:
+        normalise_by_speaker(_open(store), output, modalities=modality or None, overwrite=overwrite, progress=callback)
+    _show(output)
+
+
+@app.command()
 def join(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE OTHER...", help="The base, then the others.")],
     output: Output,

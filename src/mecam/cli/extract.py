@@ -38,8 +38,9 @@ def extract(
     extractor: Annotated[
         list[str] | None,
         typer.Option(
-            help="mecam-audio, mecam-vision, egemaps (openSMILE; its licence forbids commercial use), or speech:MODEL; "
-            "repeatable, one per modality. [default: mecam-audio and mecam-vision]"
+            help="mecam-audio, mecam-prosody (the same, summed up over half a second), mecam-vision, egemaps "
+            "(openSMILE; its licence forbids commercial use), or speech:MODEL; repeatable, one per modality. "
+            "[default: mecam-audio and mecam-vision]"
         ),
     ] = None,
     asr: UseAsr = False,

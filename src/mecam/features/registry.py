@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from mecam.data.speakers import RELATIVE
 from mecam.errors import ConfigError, ModelError
 from mecam.features.protocol import Extractor
 from mecam.types import FeatureSpec, Modality
@@ -16,6 +17,12 @@ def _acoustics(_: str) -> Extractor:
     from mecam.features.audio import Acoustics
 
     return Acoustics()
+
+
+def _prosody(_: str) -> Extractor:
+    from mecam.features.windows import Prosody
+
+    return Prosody()
 
 
 def _egemaps(_: str) -> Extractor:
@@ -38,6 +45,7 @@ def _expressions(_: str) -> Extractor:
 
 EXTRACTORS: dict[str, Callable[[str], Extractor]] = {
     "mecam-audio": _acoustics,
+    "mecam-prosody": _prosody,
     "egemaps": _egemaps,
     "speech": _speech,
     "mecam-vision": _expressions,
@@ -79,6 +87,12 @@ def extractor_of(modality: Modality, spec: FeatureSpec) -> Extractor:
 
     Raises: ModelError that says which features they are and what to do, if we cannot make them.
     """
+    if spec.extractor.endswith(RELATIVE):
+        raise ModelError(
+            f"this model reads {modality} features that were taken relative to each speaker's own mean",
+            fix="extract recordings of the same people, `mecam data normalise` the store and predict that; or train a "
+            "model on the store as it was extracted",
+        )
     if spec.extractor.partition(":")[0] not in EXTRACTORS:
         raise ModelError(
             f"this model reads {modality} features that we cannot extract: {spec.extractor} of width {spec.width}",

@@ -12,8 +12,10 @@ import torch
 import voices
 from mecam.errors import DataError, MediaError, MissingExtraError
 from mecam.features import asr
+from mecam.features.acoustics import NAMES as MEASURES
 from mecam.features.audio import EGEMAPS_NAMES, Acoustics, SpeechEncoder, load_smile
 from mecam.features.media import Media
+from mecam.features.windows import Prosody
 
 
 @pytest.fixture
@@ -124,3 +126,25 @@ def test_a_speech_encoder_from_a_folder(media: Media, tmp_path: Path) -> None:
     assert (features.intervals[0, 0], features.intervals[-1, 1]) == (0.0, 1.0)
     with pytest.raises(DataError, match="cannot be loaded"):
         _ = SpeechEncoder(str(tmp_path)).spec
+
+
+def test_half_seconds_hold_the_means_and_deviations_of_the_hundredths(tmp_path: Path) -> None:
+    sound = np.concatenate([voices.buzz(1.5, slope=0.5), np.zeros(16_000, np.float32), voices.buzz(0.62)])
+    media = Media(voices.write_wav(tmp_path / "talk.wav", sound))
+    whole, rows = Prosody()(media), Acoustics()(media).values
+    assert whole.values.shape == (12, Prosody().spec.width)
+    assert whole.intervals[3].tolist() == [0.75, 1.0]
+    pitch, width = MEASURES.index("f0_semitones"), len(MEASURES)
+    heard = rows[75 - 12 : 100 + 13]
+    assert whole.values[3, pitch] == pytest.approx(np.nanmean(heard[:, pitch]), abs=1e-4)
+    assert whole.values[3, width + pitch] == pytest.approx(np.nanstd(heard[:, pitch]), abs=1e-4)
+    assert np.isnan(whole.values[7:9]).all()  # silence
+    assert whole.values[2, -1] == 1.0
+    later = Prosody()(media, 0.75, 1.5)
+    assert np.array_equal(later.intervals, whole.intervals[3:6])
+    assert np.allclose(later.values, whole.values[3:6], atol=1e-4, equal_nan=True)
+
+
+def test_half_seconds_of_next_to_nothing(tmp_path: Path) -> None:
+    media = Media(voices.write_wav(tmp_path / "short.wav", voices.buzz(0.05)))
+    assert np.isfinite(Prosody()(media).values[:, 0]).tolist() == [True]
