@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mecam.cli import assets, compare, data, demo, extract, models, predict, report, train, tune
+from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, train, tune
 from mecam.cli.console import err
 from mecam.errors import MecamError
 from mecam.version import __version__
@@ -32,6 +32,7 @@ app.command("compare")(compare.compare)
 app.command("ablate")(compare.ablate)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
+app.command("explain")(explain.explain)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 

@@ -35,6 +35,9 @@ def watched_view(watched: "Watched", task: "Task") -> Group:
     modalities = sorted({m for part in watched.parts for m in part.shares})
     for modality in modalities:
         table.add_column(modality, justify="right")
+    doubted = any(part.doubts for part in watched.parts)
+    if doubted:
+        table.add_column("contradicts", justify="right")
     for part in watched.parts:
         cells = [
             Text(f"{_clock(part.start)}–{_clock(part.stop)}"),
@@ -46,7 +49,7 @@ def watched_view(watched: "Watched", task: "Task") -> Group:
             said = "" if alone is None else f" ({alone:+.2f})" if isinstance(alone, float) else f" ({alone})"
             style = "yellow" if modality in part.disagrees else ""
             cells.append(Text(f"{part.shares.get(modality, 0):.0%}{said}", style))
-        table.add_row(*cells)
+        table.add_row(*cells, *([_contradicts(part)] if doubted else []))
     return Group(head, table, *(Text(line) for line in _remarks(watched)), Text())
 
 
@@ -54,6 +57,10 @@ def _remarks(watched: "Watched") -> list[str]:
     lines = []
     if any(part.alone for part in watched.parts):
         lines.append("In brackets: what the modality would say alone; in colour, where that is the opposite.")
+    if any(part.doubts for part in watched.parts):
+        lines.append(
+            "contradicts: the modality that the model doubts most, and how probably it contradicts the others."
+        )
     lines += [f"{m} is absent: {why}" for m, why in watched.absent.items()]
     faces = [row for row in watched.details.get("vision", ()) if row.get("frames")]
     if faces:
@@ -86,6 +93,9 @@ def predictions_view(results: Sequence["Prediction"]) -> Table:
     shares = sorted({modality for result in results for modality in result.shares})
     for modality in shares:
         table.add_column(modality, justify="right")
+    doubted = any(result.doubts for result in results)
+    if doubted:
+        table.add_column("contradicts", justify="right")
     for result in results:
         cells: list[Any] = [result.id, _words(result), result.label]
         if result.score is not None:
@@ -94,8 +104,17 @@ def predictions_view(results: Sequence["Prediction"]) -> Table:
             cells.append(f"{result.low:+.2f} to {result.high:+.2f}" if known else "–")
         else:
             cells.append(f"{max(result.probabilities.values()):.2f}")
-        table.add_row(*cells, *(f"{result.shares.get(modality, 0):.0%}" for modality in shares))
+        cells += [f"{result.shares.get(modality, 0):.0%}" for modality in shares]
+        table.add_row(*cells, *([_contradicts(result)] if doubted else []))
     return table
+
+
+def _contradicts(result: "Prediction") -> Text:
+    """The most doubted modality; in colour where it contradicts the others more probably than not."""
+    if not result.doubts:
+        return Text("")
+    modality = max(result.doubts, key=lambda name: result.doubts[name])
+    return Text(f"{modality} {result.doubts[modality]:.0%}", "yellow" if modality in result.contradicts else "dim")
 
 
 def _words(result: "Prediction") -> Text:
@@ -137,7 +156,9 @@ def _cells(result: "Prediction") -> dict[str, Any]:
     row: dict[str, Any] = {"id": safe_cell(result.id), "text": safe_cell(result.text or ""), "label": result.label}
     row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
     row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
-    return row | {f"share_{m}": share for m, share in result.shares.items()}
+    row |= {f"share_{m}": share for m, share in result.shares.items()}
+    row |= {f"doubt_{m}": doubt for m, doubt in result.doubts.items()}
+    return row | ({"contradicts": " ".join(result.contradicts)} if result.doubts else {})
 
 
 def _says(result: "Prediction") -> str:

@@ -18,7 +18,7 @@ from mecam.evaluation.statistics import resample_videos, summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
-__all__ = ["ALL_KINDS", "auroc", "filter_auroc", "filter_table"]
+__all__ = ["ALL_KINDS", "auroc", "filter_auroc", "filter_table", "resampled_auroc"]
 
 ALL_KINDS = "all"
 """Key under which every kind of negative information is taken together."""
@@ -157,32 +157,44 @@ def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality
     return _Rows(np.concatenate(removed), np.concatenate(touched), np.concatenate(video), of_kind)
 
 
-def _resampled(rows: _Rows, positive: NDArray[np.bool_], chosen: NDArray[np.bool_], draws: Array) -> Array:
-    """AUROC in R resamples of V videos (R × V counts), NaN where one side is not drawn.
+def resampled_auroc(
+    score: NDArray[np.floating], positive: NDArray[np.bool_], video: NDArray[np.int64], draws: Array
+) -> Array:
+    """AUROC in R resamples of V videos, NaN where one side is not drawn.
 
     Scores are sorted into at most `STEPS` ranks, so that a resample is a weighted sum of per-video histograms.
+
+    Args:
+        score: N values, higher where positives are expected.
+        positive: N.
+        video: N, number of the video that each comes from.
+        draws: R × V, how often each video is in each resample.
     """
-    rank = rankdata(rows.removed, "dense") - 1
+    rank = rankdata(score, "dense") - 1
     if rank.max(initial=0) >= STEPS:
-        rank = (rankdata(rows.removed, "min") - 1) * STEPS // len(rank)
+        rank = (rankdata(score, "min") - 1) * STEPS // len(rank)
     shape = (draws.shape[1], STEPS)
 
     def drawn(mask: NDArray[np.bool_]) -> Array:
         histogram = np.zeros(shape)
-        np.add.at(histogram, (rows.video[mask], rank[mask].astype(np.int64)), 1)
+        np.add.at(histogram, (video[mask], rank[mask].astype(np.int64)), 1)
         return np.asarray(draws @ histogram)  # R STEPS
 
-    above, below = drawn(positive & chosen), drawn(~positive & chosen)
+    above, below = drawn(positive), drawn(~positive)
     beaten = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
     pairs = above.sum(axis=1) * below.sum(axis=1)
-    score: Array = np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-    return score
+    result: Array = np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return result
 
 
 def _bootstrap(seeds: Sequence[_Rows], draws: Array) -> dict[str, Array | None]:
     """Kind → the seed-averaged AUROC of every resample."""
     per_seed = [
-        {kind: _resampled(rows, yes, chosen, draws) for kind, yes, chosen in rows.questions()} for rows in seeds
+        {
+            kind: resampled_auroc(rows.removed[chosen], yes[chosen], rows.video[chosen], draws)
+            for kind, yes, chosen in rows.questions()
+        }
+        for rows in seeds
     ]
     return {kind: np.asarray(np.mean([one[kind] for one in per_seed], axis=0)) for kind in per_seed[0]}
 

@@ -6,31 +6,26 @@ It loads nothing from anywhere but the video, which it holds itself or links to.
 import base64
 import os
 from collections.abc import Sequence
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
 
-from mecam.errors import DataError
 from mecam.evaluation.report.markup import escape, plain, table
 from mecam.features.segmentation import SENTENCE_END
 from mecam.serve.predictor import Prediction
 from mecam.serve.recordings import Watched
+from mecam.serve.shell import shell, write
 from mecam.types import TEXT, VISION, Modality, Task
 
-__all__ = ["write_watched"]
+__all__ = ["player", "says", "timeline", "write_watched"]
 
 LARGEST_EMBEDDED = 25_000_000
 """Bytes of a video that the page holds; a larger one is linked to."""
 TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/mp4", ".ogv": "video/ogg"}
 TYPES |= {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
 """What browsers play; others are linked to as they are."""
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
-    "media-src data: 'self' file:"
-)
 WIDTH, BINS = 1000, 400
 """Units of a strip from left to right, and pieces that it is drawn in at most."""
 
@@ -45,49 +40,26 @@ def write_watched(path: Path, watched: Watched, task: Task) -> Path:
 
     Raises: DataError if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(_page(path, watched, task), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
-    return path
+    return write(path, _page(path, watched, task))
 
 
 def _page(path: Path, watched: Watched, task: Task) -> str:
     sections = [
-        _player(path, watched),
-        _timeline(watched, task),
+        player(path, watched),
+        timeline(watched, task),
         _parts(watched, task),
         _modalities(watched, task),
         _faces(watched),
         _remarks(watched),
     ]
-    badges = "".join(f'<p class="badge">{escape(note)}</p>' for note in watched.notes)
-    style = _asset("mecam.evaluation.report", "style.css") + _asset("mecam.serve", "watched.css")
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(watched.path.name)} · mecam</title>
-<style>
-{style}</style>
-</head>
-<body data-duration="{max(watched.duration, 1e-3):.3f}">
-<header>
-<p class="kicker">mecam predict</p>
-<h1>{escape(watched.path.name)}</h1>
-{badges}{_headline(watched, task)}
-</header>
-<main>
-{"".join(f"<section>{content}</section>" for content in sections if content)}</main>
-<script>
-{_asset("mecam.serve", "watched.js")}</script>
-</body>
-</html>
-"""
+    return shell(
+        "mecam predict",
+        watched.path.name,
+        _headline(watched, task),
+        sections,
+        notes=watched.notes,
+        duration=watched.duration,
+    )
 
 
 def _headline(watched: Watched, task: Task) -> str:
@@ -112,7 +84,8 @@ def _signed(number: float) -> str:
     return f"{number:+.2f}".replace("-", "−")
 
 
-def _player(path: Path, watched: Watched) -> str:
+def player(path: Path, watched: Watched) -> str:
+    """The recording, held by the page or linked to."""
     kind = TYPES.get(watched.path.suffix.lower(), "")
     embed = kind and watched.path.stat().st_size <= LARGEST_EMBEDDED
     if embed:
@@ -127,7 +100,7 @@ def _player(path: Path, watched: Watched) -> str:
     return f'<{tag} class="player" controls preload="metadata" src="{source}"></{tag}>{warning}'
 
 
-def _timeline(watched: Watched, task: Task) -> str:
+def timeline(watched: Watched, task: Task) -> str:
     """Sentiment with its interval, what was kept of each modality, and where a face is, over the same seconds."""
     rows = []
     if task.kind == "regression":
@@ -221,11 +194,7 @@ def _parts(watched: Watched, task: Task) -> str:
     for i, part in enumerate(watched.parts):
         given = watched.contributions[i] if i < len(watched.contributions) else ()
         start, stop = part.start or 0.0, part.stop or 0.0
-        odd = (
-            f'<p class="warn">{escape(", ".join(part.disagrees))} alone would say otherwise.</p>'
-            if part.disagrees
-            else ""
-        )
+        odd = "".join(f'<p class="warn">{escape(line)}</p>' for line in _oddities(part))
         rows.append(
             f'<div class="part" data-start="{start:.3f}" data-stop="{stop:.3f}">'
             f'<p><button type="button">▶ {_clock(start)}–{_clock(stop)}</button> '
@@ -240,6 +209,15 @@ def _parts(watched: Watched, task: Task) -> str:
             f'<span class="down swatch" style="--weight:1">{down}</span> measured by leaving the word out</p>'
         )
     return f"<h2>Utterances</h2>{legend}{''.join(rows)}"
+
+
+def _oddities(part: Prediction) -> list[str]:
+    """Who contradicts the others in the model's eyes, and who alone would say the opposite."""
+    lines = [
+        f"{modality} contradicts the others: {100 * part.doubts[modality]:.0f} % probable."
+        for modality in part.contradicts
+    ]
+    return lines + ([f"{', '.join(part.disagrees)} alone would say otherwise."] if part.disagrees else [])
 
 
 def _words(part: Prediction, given: Sequence[float], largest: float) -> str:
@@ -262,7 +240,9 @@ def _modalities(watched: Watched, task: Task) -> str:
     present = sorted({m for p in watched.parts for m in p.shares}, key=lambda m: (m != TEXT, m))
     if not present:
         return ""
-    head = ["utterance", *(name for m in present for name in (f"{m} share", f"{m} alone"))]
+    doubted = any(part.doubts for part in watched.parts)
+    of_each = ("share", "alone", *(["contradicts"] if doubted else []))
+    head = ["utterance", *(f"{m} {name}" for m in present for name in of_each)]
     rows = []
     for part in watched.parts:
         cells = [f"{_clock(part.start or 0.0)}"]
@@ -273,10 +253,17 @@ def _modalities(watched: Watched, task: Task) -> str:
                 f"{100 * part.shares.get(modality, 0.0):.0f} %",
                 f'<span class="warn">{said}</span>' if modality in part.disagrees else said,
             ]
+            if doubted:
+                doubt = part.doubts.get(modality)
+                told = "—" if doubt is None else f"{100 * doubt:.0f} %"
+                cells.append(f'<span class="warn">{told}</span>' if modality in part.contradicts else told)
         rows.append(cells)
-    note = '<p class="note">A modality in colour would, alone, say the opposite of all together.</p>'
+    note = "Alone, in colour: the modality by itself would say the opposite of all together."
+    if doubted:
+        note += " Contradicts: how probable the model finds it that this modality contradicts the others."
+    note = f'<p class="note">{note}</p>'
     missing = "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
-    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=2 * len(present))}{missing}"
+    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=len(head) - 1)}{missing}"
 
 
 def _faces(watched: Watched) -> str:
@@ -316,7 +303,3 @@ def _x(watched: Watched, seconds: float) -> float:
 def _clock(seconds: float) -> str:
     minutes, rest = divmod(seconds, 60)
     return f"{int(minutes)}:{rest:04.1f}"
-
-
-def _asset(package: str, name: str) -> str:
-    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

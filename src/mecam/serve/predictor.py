@@ -11,6 +11,7 @@ import torch
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ModelError
+from mecam.evaluation.conflict_score import contradicting
 from mecam.evaluation.evaluate import in_words, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import Modality, Predictions, Task, Utterance
@@ -40,6 +41,9 @@ class Prediction:
         stop: when it ends.
         alone: modality → the score (or the label) that it would be given alone; of recordings.
         disagrees: modalities that alone would say the opposite.
+        doubts: modality → how probable the model finds it that this modality contradicts the others; {} for models that
+            do not ask, or where there is one modality.
+        contradicts: the modality that does so more probably than not, if any.
     """
 
     id: str
@@ -55,6 +59,8 @@ class Prediction:
     stop: float | None = None
     alone: Mapping[Modality, float | str] = field(default_factory=dict)
     disagrees: tuple[Modality, ...] = ()
+    doubts: dict[Modality, float] = field(default_factory=dict)
+    contradicts: tuple[Modality, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; absent ones are left out."""
@@ -139,6 +145,8 @@ class Predictor:
     def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
         score = float(p.prediction[i]) if self.task.kind == "regression" else None
         known = score is not None and half is not None
+        doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
+        doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
         return Prediction(
             id=p.ids[i],
             text=text,
@@ -149,6 +157,8 @@ class Predictor:
             probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},
             kept={m: kept.astype(float).round(4).tolist() for m, kept in (p.gates[i] if p.gates else {}).items()},
+            doubts=doubts,
+            contradicts=contradicting(doubts),
         )
 
 

@@ -1,8 +1,8 @@
 """What a run leaves behind, per seed and together: files that the report and other programs read.
 
 `metrics.json`: split → metric → {mean, std, ci95, per_seed}; under `constant` the same for the constant predictor,
-under `filter` modality → kind → the same of the filter AUROC, under `calibration` level, half_width, coverage per
-split.
+under `filter` modality → kind → the same of the filter AUROC, under `conflict` modality → the same of the conflict
+AUROC, under `calibration` level, half_width, coverage per split.
 """
 
 import csv
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mecam.data.cells import safe_cell
 from mecam.data.datasets import Dataset
+from mecam.evaluation.conflict_score import conflict_table
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_table
 from mecam.evaluation.statistics import coverage, metrics_table
@@ -41,7 +42,7 @@ class SeedResult:
         history: rows of `history.csv`.
         predictions: split → predictions.
         half_width: of the interval around a score at `level`; None where there is none.
-        facts: precision, parameters, seconds.
+        facts: precision, seconds, and what `costs` measures.
     """
 
     seed: int
@@ -121,18 +122,19 @@ def evaluation_tables(
         constant[split] = metrics_table(task, [constant_predictions(task, seeds[0], prior)])
     metrics["constant"] = constant
     shown = "test" if "test" in splits and "test" in predictions[0] else next(iter(predictions[0]))
-    found = _filter_tables(splits[shown], [seed[shown] for seed in predictions])
-    if found:
-        metrics["filter"] = found
-    return metrics
+    return metrics | _injection_tables(splits[shown], [seed[shown] for seed in predictions])
 
 
-def _filter_tables(dataset: Dataset, seeds: Sequence[Predictions]) -> dict[str, Any]:
-    """Modality → kind → AUROC over seeds; empty where nothing is known to be injected or nothing is filtered."""
+def _injection_tables(dataset: Dataset, seeds: Sequence[Predictions]) -> dict[str, Any]:
+    """`filter` and `conflict`: is it found where something was put in? Nothing where nothing was, or no one looks."""
     spans = [utterance.injected for utterance in dataset]
-    if not any(spans) or not any(seeds[0].gates):
+    if not any(spans):
         return {}
-    return filter_table(seeds, spans)
+    found = {
+        "filter": filter_table(seeds, spans) if any(seeds[0].gates) else {},
+        "conflict": conflict_table(seeds, spans),
+    }
+    return {name: table for name, table in found.items() if table}
 
 
 def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:

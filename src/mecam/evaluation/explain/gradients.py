@@ -27,7 +27,7 @@ from mecam.models.checkpoint import Trained
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Batch, Modality, Stream, Utterance
 
-__all__ = ["STEPS", "Gradients", "integrated_gradients", "require_captum"]
+__all__ = ["STEPS", "Gradients", "has_captum", "integrated_gradients", "require_captum"]
 
 STEPS = 50
 """Points of the path at which the gradient is taken."""
@@ -63,9 +63,14 @@ class Gradients:
         return {key: value for key, value in vars(self).items() if key != "rows"} | {"held": list(self.held)}
 
 
+def has_captum() -> bool:
+    """True if captum is installed."""
+    return find_spec("captum") is not None
+
+
 def require_captum() -> None:
     """Raise MissingExtraError unless captum is installed."""
-    if find_spec("captum") is None:
+    if not has_captum():
         raise MissingExtraError("captum", "explain")
 
 

@@ -15,7 +15,17 @@ from mecam.evaluation.report.markup import escape, plain, titled
 from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.sums import Array
 
-__all__ = ["filter_maps"]
+__all__ = [
+    "Range",
+    "edges_of",
+    "ends",
+    "filter_maps",
+    "kept_strip",
+    "kept_words",
+    "legend",
+    "shades_of",
+    "time_span",
+]
 
 CELLS = 200
 """A strip has at most this many cells; longer streams are averaged."""
@@ -28,13 +38,13 @@ def filter_maps(run: RunRecord) -> str:
     maps = [one for one in run.filter_maps if one.get("modalities")]
     if not maps:
         return ""
-    shades = _shades(maps)
+    shades = shades_of(maps)
     parts = [_map(one, run, shades) for one in maps]
     injected = any(any(stream.get("injected") or []) for one in maps for stream in one["modalities"].values())
-    return titled("What the filter kept", _legend(shades, injected), *parts)
+    return titled("What the filter kept", legend(shades, injected), *parts)
 
 
-def _shades(maps: Sequence[Mapping[str, Any]]) -> Range:
+def shades_of(maps: Sequence[Mapping[str, Any]]) -> Range:
     """The gate that is drawn empty and the one drawn full, in tenths, at least 0.3 apart."""
     gates = np.concatenate([np.asarray(s["kept"], np.float64) for one in maps for s in one["modalities"].values()])
     low, high = np.quantile(gates, (0.02, 0.98)) if gates.size else (0.0, 1.0)
@@ -43,7 +53,8 @@ def _shades(maps: Sequence[Mapping[str, Any]]) -> Range:
     return max(0.0, min(low, high - 0.3)), high
 
 
-def _legend(shades: Range, injected: bool) -> str:
+def legend(shades: Range, injected: bool) -> str:
+    """What the shades mean, and the mark of what was put in if there is any."""
     ramp = "background:linear-gradient(90deg, rgb(var(--accent-rgb) / .04), rgb(var(--accent-rgb) / .64))"
     text = (
         f'<div class="legend"><span>kept {plain(shades[0], 1)} or less <span class="ramp" style="{ramp}"></span> '
@@ -57,21 +68,21 @@ def _legend(shades: Range, injected: bool) -> str:
 
 def _map(one: Mapping[str, Any], run: RunRecord, shades: Range) -> str:
     streams = one["modalities"]
-    span = _time_span(streams)
-    sentence = [_words(stream, shades) for stream in streams.values() if stream.get("labels")]
+    span = time_span(streams)
+    sentence = [kept_words(stream, shades) for stream in streams.values() if stream.get("labels")]
     timed, untimed = [], []
     for name, stream in streams.items():
-        edges = _edges(stream)
+        edges = edges_of(stream)
         if edges is not None and span is not None:
-            timed.append(_strip(name, stream, shades, edges, span))
+            timed.append(kept_strip(name, stream, shades, edges, span))
         elif len(stream["kept"]) > 1 and not stream.get("labels"):
             rows = len(stream["kept"])
-            strip = _strip(name, stream, shades, np.arange(rows + 1.0), (0.0, float(rows)))
-            untimed.append(strip + _ends("first row", f"row {rows}"))
+            strip = kept_strip(name, stream, shades, np.arange(rows + 1.0), (0.0, float(rows)))
+            untimed.append(strip + ends("first row", f"row {rows}"))
     has_words = any(stream.get("labels") for stream in streams.values())
     text = "" if has_words or not one.get("text") else f"<p>{escape(one['text'])}</p>"
     head = f'<p class="muted"><code>{escape(one["id"])}</code> {_answer(one, run)}</p>'
-    axis = "" if span is None else _ends(f"{span[0]:.1f} s", f"{span[1]:.1f} s")
+    axis = "" if span is None else ends(f"{span[0]:.1f} s", f"{span[1]:.1f} s")
     strips = f"{''.join(timed)}{axis}{''.join(untimed)}"
     return f'<div class="map">{head}{text}{"".join(sentence)}{strips}{_single(streams)}</div>\n'
 
@@ -101,7 +112,8 @@ def _listed(names: str) -> str:
     return names.replace("|", ", ") or "none"
 
 
-def _words(stream: Mapping[str, Any], shades: Range) -> str:
+def kept_words(stream: Mapping[str, Any], shades: Range) -> str:
+    """Words shaded by what was kept of them."""
     marked = stream.get("injected") or [False] * len(stream["labels"])
     words = [
         f'<span class="word{" injected" if touched else ""}" style="--kept:{_shade(kept, shades):.2f}" '
@@ -111,7 +123,7 @@ def _words(stream: Mapping[str, Any], shades: Range) -> str:
     return f'<p class="words">{" ".join(words)} {_kinds(stream)}</p>'
 
 
-def _strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array, span: Range) -> str:
+def kept_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array, span: Range) -> str:
     """One stream from left to right: rows start and stop at `edges`, the strip shows `span`."""
     kept = np.asarray(stream["kept"], np.float64)
     at = np.round((edges - span[0]) / ((span[1] - span[0]) or 1.0) * 1000).astype(int).tolist()
@@ -137,19 +149,20 @@ def _strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array, sp
     )
 
 
-def _ends(first: str, last: str) -> str:
+def ends(first: str, last: str) -> str:
+    """What stands below the two ends of a strip."""
     return f'<div class="strip"><span class="time"><span>{first}</span><span>{last}</span></span></div>'
 
 
-def _time_span(streams: Mapping[str, Any]) -> Range | None:
+def time_span(streams: Mapping[str, Any]) -> Range | None:
     """The seconds that all timed streams with more than one row cover together."""
-    known = [edges for edges in map(_edges, streams.values()) if edges is not None]
+    known = [edges for edges in map(edges_of, streams.values()) if edges is not None]
     if not known:
         return None
     return float(min(edges[0] for edges in known)), float(max(edges[-1] for edges in known))
 
 
-def _edges(stream: Mapping[str, Any]) -> Array | None:
+def edges_of(stream: Mapping[str, Any]) -> Array | None:
     """Where each row starts and the last one stops, in rising seconds; None for one row, or where it is not known."""
     starts, rows = np.asarray(stream.get("seconds") or [], np.float64), len(stream["kept"])
     if len(starts) != rows or rows < 2 or (np.diff(starts) < 0).any():

@@ -1,0 +1,191 @@
+"""Explanations for the terminal."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mecam.evaluation.explain import Explanation, Strand
+
+__all__ = ["agreement_view", "deletion_view", "explanation_view"]
+
+SHOWN = 6
+"""Parts that change the answer most."""
+
+MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
+
+
+def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
+    """One utterance: the answer, its words, what it would be without things, what counts most, who agrees.
+
+    Args:
+        one: the utterance.
+        doubtful: modalities that contradict the others.
+    """
+    ends = f" ({one.low:+.2f} to {one.high:+.2f})" if one.low is not None and one.high is not None else ""
+    truth = "" if one.truth is None else f" · true {_label(one.truth)}"
+    what = (
+        f"{one.label} {one.score:+.2f}"
+        if one.quantity.column is None
+        else f"{one.label} · {one.quantity.name} {one.score:.2f}"
+    )
+    parts: list[Any] = [Text.assemble((one.id, "bold"), f" · {what}{ends}{truth}")]
+    parts += [_words(strand) for strand in one.strands.values() if strand.words]
+    parts += [_alternatives(one, doubtful), _strongest(one)]
+    if any(strand.agreement for strand in one.strands.values()):
+        parts.append(_agreement(one))
+    if one.gradients is not None:
+        held = f"; {', '.join(one.gradients.held)} held still" if one.gradients.held else ""
+        parts.append(
+            Text(
+                f"integrated gradients: {one.gradients.baseline:+.3f} → {one.gradients.score:+.3f}, attributed "
+                f"{one.gradients.total:+.3f}, completeness error {one.gradients.error:+.4f}{held}"
+            )
+        )
+    return Group(*parts, Text())
+
+
+def _words(strand: "Strand") -> Text:
+    """The words; dim where the filter removed them, coloured where leaving them out changes the answer."""
+    largest = max((abs(p.without.change) for p in strand.parts), default=0.0)
+    line = Text()
+    for part, gone in zip(strand.parts, strand.removed, strict=True):
+        colour = ""
+        if largest > 0 and abs(part.without.change) >= 0.25 * largest:
+            colour = "blue" if part.without.change < 0 else "red"
+        line.append(f"{part.part.label} ", style=f"{'dim ' if gone else ''}{colour}".strip())
+    return line
+
+
+def _alternatives(one: "Explanation", doubtful: Sequence[str]) -> Table:
+    """The answer without each modality and without what the filter marks."""
+    table = Table(title="without it, the answer would be", title_justify="left")
+    table.add_column("modality")
+    for name in ("share", "contradicts", "kept", "without it", "change", "marked as removed", "without that", "change"):
+        table.add_column(name, justify="right")
+    for m, strand in one.strands.items():
+        removed, absent = one.without_removed.get(m), one.without_modality.get(m)
+        kept = None if strand.kept is None or not strand.observed.any() else float(strand.kept[strand.observed].mean())
+        unit = "words" if strand.words else "rows"
+        table.add_row(
+            m,
+            "–" if m not in one.shares else f"{one.shares[m]:.0%}",
+            Text("–" if m not in one.doubts else f"{one.doubts[m]:.0%}", "yellow" if m in doubtful else ""),
+            "–" if kept is None else f"{kept:.2f}",
+            *(("–", "–") if absent is None else (f"{absent.score:+.2f}", f"{absent.change:+.2f}")),
+            "–" if removed is None else f"{removed.count} of {int(strand.observed.sum())} {unit}",
+            *(("–", "–") if removed is None else (f"{removed.score:+.2f}", f"{removed.change:+.2f}")),
+        )
+    whole = one.without_removed.get("all")
+    if whole is not None and len(one.strands) > 1:
+        table.add_row("all", *[""] * 5, str(whole.count), f"{whole.score:+.2f}", f"{whole.change:+.2f}")
+    return table
+
+
+def _strongest(one: "Explanation") -> Table:
+    """The parts whose absence changes the answer most."""
+    table = Table(title="what counts most", title_justify="left")
+    for name in ("modality", "part"):
+        table.add_column(name)
+    for name in ("kept", "without it", "change", "gradients"):
+        table.add_column(name, justify="right")
+    rows = [(m, strand.words, p) for m, strand in one.strands.items() for p in strand.parts]
+    for m, words, p in sorted(rows, key=lambda row: -abs(row[2].without.change))[:SHOWN]:
+        place = p.part.label if words else f"rows {p.part.start + 1}–{p.part.stop}"
+        when = "" if p.part.seconds is None else f" ({p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s)"
+        table.add_row(
+            m,
+            Text(f"{place}{when}"),
+            "–" if p.kept is None else f"{p.kept:.2f}",
+            f"{p.without.score:+.2f}",
+            f"{p.without.change:+.3f}",
+            "–" if p.gradient is None else f"{p.gradient:+.3f}",
+        )
+    return table
+
+
+def _agreement(one: "Explanation") -> Table:
+    table = Table(title="do they agree? (rank correlation; share of the top quarter in common)", title_justify="left")
+    table.add_column("modality")
+    pairs = list(dict.fromkeys(pair for strand in one.strands.values() for pair in strand.agreement))
+    for pair in pairs:
+        table.add_column(_pair(pair), justify="right")
+    for m, strand in one.strands.items():
+        cells = []
+        for pair in pairs:
+            found = strand.agreement.get(pair)
+            rank = "–" if found is None or found.spearman is None else f"{found.spearman:+.2f}"
+            cells.append(rank if found is None else f"{rank}, {found.overlap:.0%} (chance {found.chance:.0%})")
+        table.add_row(m, *cells)
+    return table
+
+
+def agreement_view(found: dict[str, Any]) -> Table:
+    """Agreement over a split."""
+    title = f"agreement over {found['utterances']} utterances of {found['videos']} recordings"
+    table = Table(title=title, title_justify="left")
+    for name in ("modality", "between"):
+        table.add_column(name)
+    for name in (
+        "rank correlation",
+        "95 % interval",
+        f"top {found['top']:.0%} in common",
+        "95 % interval",
+        "chance",
+        "n",
+    ):
+        table.add_column(name, justify="right")
+    for modality, pairs in found["modalities"].items():
+        for pair, entry in pairs.items():
+            cells = []
+            for name, form in (("spearman", "+.3f"), ("overlap", ".1%")):
+                mean, ends = entry[name]["mean"], entry[name]["ci95"]
+                cells.append("–" if mean is None else format(mean, form))
+                cells.append("–" if ends is None else f"{format(ends[0], form)} to {format(ends[1], form)}")
+            table.add_row(modality, _pair(pair), *cells, f"{entry['chance']:.1%}", str(entry["utterances"]))
+    return table
+
+
+def deletion_view(found: dict[str, Any]) -> Table:
+    """What removals cost, mean over shares; per modality and group of utterances."""
+    low, high = min(found["shares"]), max(found["shares"])
+    title = f"cost in {found['metric'].upper()} of removing {low:.0%} to {high:.0%}, mean over shares"
+    table = Table(title=title, title_justify="left")
+    for name in ("modality", "utterances"):
+        table.add_column(name)
+    for name in ("kept least", "at random", "kept most", "least − random", "most − random"):
+        table.add_column(name, justify="right")
+    for modality, groups in found["modalities"].items():
+        for group, rows in groups.items():
+            costs = [rows["curves"][arm]["mean"]["cost"] for arm in ("marked", "random", "kept")]
+            tests = [rows["tests"][arm] for arm in ("marked", "kept")]
+            where = "all" if group == "all" else "something put in"
+            table.add_row(
+                modality,
+                f"{where} ({rows['utterances']})",
+                *("–" if cost is None else f"{cost:+.3f}" for cost in costs),
+                *(_tested(test) for test in tests),
+            )
+    return table
+
+
+def _tested(test: dict[str, Any]) -> str:
+    if test["value"] is None:
+        return "–"
+    ends = "" if test["ci95"] is None else f" ({test['ci95'][0]:+.3f} to {test['ci95'][1]:+.3f})"
+    p = test["p_holm"]
+    return f"{test['value']:+.3f}{ends}, p {'< .001' if p < 0.001 else f'= {p:.3f}'}"
+
+
+def _pair(name: str) -> str:
+    first, second = name.split("_")
+    return f"{MEASURES[first]} – {MEASURES[second]}"
+
+
+def _label(truth: Any) -> str:
+    if isinstance(truth, dict):
+        return ", ".join(name for name, value in truth.items() if value > 0) or "none"
+    return f"{truth:+.2f}" if isinstance(truth, float | int) else str(truth)

@@ -1,0 +1,69 @@
+"""Explanations as one JSON document whose keys do not change; docs/explain.md describes them."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mecam.errors import DataError
+from mecam.evaluation.explain.explanation import MARKED, Explanation
+
+__all__ = ["REMOVAL", "explanation_document", "result_document", "write_document"]
+
+FORMAT, VERSION = "mecam-explanation", 1
+
+REMOVAL = {
+    "words": "replaced by the unknown token",
+    "rows": "masked: not observed",
+    "modalities": "absent",
+    "marked": f"kept less than {MARKED:g} by the filter",
+}
+"""What leaving something out means."""
+
+
+def explanation_document(
+    explained: Sequence[Explanation],
+    *,
+    about: Mapping[str, Any],
+    times: Sequence[tuple[float, float]] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Utterances explained.
+
+    Args:
+        explained: the utterances.
+        about: `run`, `model` and `data`, by name.
+        times: of each utterance in its recording, in seconds.
+        notes: what must be said beside the results of this model.
+    """
+    spans: Sequence[tuple[float | None, float | None]] = times or [(None, None)] * len(explained)
+    utterances = [
+        {**one.to_json(), "start": start, "stop": stop} for one, (start, stop) in zip(explained, spans, strict=True)
+    ]
+    return {**result_document("explanation", about), "notes": list(notes), "utterances": utterances}
+
+
+def result_document(kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What every document of this package begins with.
+
+    Args:
+        kind: `explanation`, `agreement` or `deletion`.
+        about: run, model, data, split.
+    """
+    return {"format": FORMAT, "version": VERSION, "kind": kind, **about, "removal": dict(REMOVAL)}
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write JSON, whole or not at all; return its path.
+
+    Raises: DataError if it cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
+    return path

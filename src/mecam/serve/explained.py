@@ -1,0 +1,309 @@
+"""Explanations as one HTML page that loads nothing from anywhere; of a recording with its player and timeline."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mecam.evaluation.conflict_score import contradicting
+from mecam.evaluation.explain import Effect, Explanation, Strand
+from mecam.evaluation.explain.explanation import ALL
+from mecam.evaluation.report.maps import Range, edges_of, ends, kept_strip, kept_words, legend, shades_of, time_span
+from mecam.evaluation.report.markup import details, escape, plain, table
+from mecam.evaluation.sums import Array
+from mecam.serve.page import player, timeline
+from mecam.serve.recordings import Watched
+from mecam.serve.shell import shell, write
+from mecam.types import Modality, Task
+
+__all__ = ["write_explained", "write_explained_recording"]
+
+COLOURS = (
+    '<span class="up swatch" style="--weight:1">raises the answer</span>'
+    '<span class="down swatch" style="--weight:1">lowers it</span>'
+)
+
+SHOWN = 10
+"""Parts in the table of those that count most."""
+
+MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
+
+
+def write_explained(
+    path: Path, explained: Sequence[Explanation], about: Mapping[str, Any], notes: Sequence[str] = ()
+) -> Path:
+    """Write a page about utterances.
+
+    Args:
+        path: of the page.
+        explained: the utterances.
+        about: `run`, `model` and `data`, by name.
+        notes: what must be said beside every result of this model.
+
+    Raises: DataError if it cannot be written.
+    """
+    title = explained[0].id if len(explained) == 1 else f"{len(explained)} utterances of {about['data']}"
+    head = f'<p class="note">{escape(about["model"])} of {escape(about["run"])}, on {escape(about["data"])}</p>'
+    sections = [_utterance(one, one.id if len(explained) > 1 else "") for one in explained]
+    return write(path, shell("mecam explain", title, head + _how(), sections, notes=notes, styles=("explained.css",)))
+
+
+def write_explained_recording(
+    path: Path, explained: Sequence[Explanation], watched: Watched, about: Mapping[str, Any], task: Task
+) -> Path:
+    """Write a page about a recording: its player, its timeline, and every utterance explained.
+
+    Args:
+        path: of the page.
+        explained: its utterances.
+        watched: the recording.
+        about: `run`, `model` and `data`, by name.
+        task: of the model.
+
+    Raises: DataError if it cannot be written.
+    """
+    head = f'<p class="note">{escape(about["model"])} of {escape(about["run"])}</p>'
+    head += "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
+    sections = [player(path, watched), timeline(watched, task)]
+    for part, one in zip(watched.parts, explained, strict=True):
+        start, stop = part.start or 0.0, part.stop or watched.duration
+        button = f'<button type="button">▶ {start:.1f}–{stop:.1f} s</button>'
+        place = f'<div class="part" data-start="{start:.3f}" data-stop="{stop:.3f}"><p>{button}</p></div>'
+        sections.append(place + _utterance(one, f"{start:.1f} to {stop:.1f} s"))
+    page = shell(
+        "mecam explain",
+        watched.path.name,
+        head + _how(),
+        sections,
+        notes=watched.notes,
+        duration=watched.duration,
+        styles=("explained.css",),
+    )
+    return write(path, page)
+
+
+def _how() -> str:
+    """How to read the page."""
+    return details(
+        "How to read this",
+        "<p>What is shown is what the model does, not why it is right. <b>Kept</b> is the filter's gate: how much of a "
+        "word or row went on. <b>Left out</b> asks the model again: a word replaced by the unknown token, rows masked, "
+        "a modality absent; the <b>change</b> is the answer without it less the answer with it. <b>Gradients</b> are "
+        "integrated gradients: what a word or row adds on the way from an empty utterance to this one. Blue raises the "
+        "answer by being there, red lowers it; colours of one measure are on one scale for all modalities.</p>",
+    )
+
+
+def _utterance(one: Explanation, name: str) -> str:
+    """Everything about one utterance."""
+    doubted = "".join(
+        f'<p class="warn">{escape(m)} contradicts the others: {100 * one.doubts[m]:.0f} % probable.</p>'
+        for m in contradicting(one.doubts)
+    )
+    heading = f"<h2>{escape(name)}</h2>" if name else ""
+    parts = [heading, _answer(one), doubted, _course(one), _alternatives(one), _modalities(one)]
+    return "".join([*parts, _strongest(one), _agreement(one), _completeness(one)])
+
+
+def _answer(one: Explanation) -> str:
+    ends_ = "" if one.low is None or one.high is None else f" ({_signed(one.low)} to {_signed(one.high)})"
+    number = (
+        f"{escape(one.quantity.name)} {plain(one.score, 2)}" if one.quantity.column is not None else _signed(one.score)
+    )
+    told = f"true {escape(_label(one.truth))}" if one.truth is not None else ""
+    return f'<p class="score">{escape(one.label)} {number}{ends_}<small>{told}</small></p>'
+
+
+def _course(one: Explanation) -> str:
+    """Words and streams over time: what was kept, and what leaving out and gradients say."""
+    streams = {m: _stream(strand) for m, strand in one.strands.items()}
+    filtered = {m: stream for m, stream in streams.items() if one.strands[m].kept is not None}
+    shades = shades_of([{"modalities": filtered}]) if filtered else (0.0, 1.0)
+    span = time_span(streams)
+    lines = [_sentence(one, m, streams[m], shades) for m in streams if one.strands[m].words]
+    measures = _measures(one)
+    strips, axes = [], ends(f"{span[0]:.1f} s", f"{span[1]:.1f} s") if span else ""
+    for m, strand in one.strands.items():
+        if len(strand.observed) < 2 or (strand.words and edges_of(streams[m]) is None):
+            continue
+        edges = edges_of(streams[m])
+        rows = (0.0, float(len(strand.observed)))
+        across, scale = (edges, span) if edges is not None and span else (np.arange(rows[1] + 1), rows)
+        if m in filtered:
+            strips.append(kept_strip(f"{m} kept", streams[m], shades, across, scale))
+        strips += [
+            _lane(m, name if m in filtered else f"{m} {name}", strand, values[m] / largest, across, scale)
+            for name, (values, largest) in measures.items()
+        ]
+        if scale is rows:
+            strips.append(ends("first row", f"row {len(strand.observed)}"))
+        elif m == [n for n in streams if edges_of(streams[n]) is not None][-1]:
+            strips.append(axes)
+    shown = legend(shades, any(any(s["injected"] or []) for s in streams.values())) if filtered else ""
+    shown += f'<div class="legend">{COLOURS}</div>'
+    return f"<h3>What was kept, and what it does</h3>{shown}{''.join(lines)}{''.join(strips)}"
+
+
+def _stream(strand: Strand) -> dict[str, Any]:
+    """A strand as the report's filter maps are written; what was not observed counts as not kept."""
+    times = [part.part.seconds for part in strand.parts]
+    rows = len(strand.observed)
+    seconds = stop = None
+    if all(times) and times:
+        known = [t for t in times if t is not None]
+        stop = known[-1][1]
+        if strand.words:
+            seconds = [t[0] for t in known]
+        else:  # rows are evenly spaced within a window
+            marks = [p.part.start for p in strand.parts] + [rows]
+            seconds = np.interp(np.arange(rows), marks, [t[0] for t in known] + [stop]).tolist()
+    return {
+        "kept": np.nan_to_num(strand.kept if strand.kept is not None else np.zeros(rows)).tolist(),
+        "labels": [part.part.label or "" for part in strand.parts] if strand.words else None,
+        "seconds": seconds,
+        "stop": stop,
+        "injected": None if strand.injected is None else strand.injected.tolist(),
+        "kinds": list(strand.kinds),
+    }
+
+
+def _sentence(one: Explanation, modality: Modality, stream: Mapping[str, Any], shades: Range) -> str:
+    """The words as the filter sees them, and as the answer depends on them."""
+    strand = one.strands[modality]
+    first = kept_words(stream, shades) if strand.kept is not None else ""
+    values, largest = _measures(one)["left out"]
+    cells = [
+        f'<span class="{"up" if v > 0 else "down"}{" gone" if gone else ""}" style="--weight:{abs(v) / largest:.2f}" '
+        f'title="change without it {_signed(-v)}">{escape(part.part.label or "")}</span>'
+        for part, v, gone in zip(strand.parts, values[modality].tolist(), strand.removed, strict=True)
+    ]
+    return f'{first}<p class="said words">{" ".join(cells)} <small class="kind">left out</small></p>'
+
+
+def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: Array, span: Range) -> str:
+    """Signed values of the parts, −1 to 1, from left to right."""
+    at = np.round((edges - span[0]) / ((span[1] - span[0]) or 1.0) * 1000).astype(int).tolist()
+    boxes = [
+        f'<rect class="{"up" if v > 0 else "down"}" x="{at[p.start]}" width="{at[p.stop] - at[p.start]}" height="1" '
+        f'style="--weight:{abs(v):.2f}"><title>{escape(p.label or f"rows {p.start + 1}–{p.stop}")}</title></rect>'
+        for p, v in zip([each.part for each in strand.parts], values.tolist(), strict=True)
+    ]
+    return (
+        f'<div class="strip lane"><span class="muted">{escape(name)}</span>'
+        f'<svg viewBox="0 0 1000 1" preserveAspectRatio="none" role="img" '
+        f'aria-label="{escape(modality)}: {escape(name)}">{"".join(boxes)}</svg></div>'
+    )
+
+
+def _measures(one: Explanation) -> dict[str, tuple[dict[Modality, Array], float]]:
+    """What each part adds by being there: measure → values per modality, and the largest of all."""
+    found = {"left out": {m: np.array([-p.without.change for p in s.parts]) for m, s in one.strands.items()}}
+    if one.gradients is not None:
+        found["gradients"] = {m: np.array([p.gradient or 0.0 for p in s.parts]) for m, s in one.strands.items()}
+    return {
+        name: (values, max((float(np.abs(v).max(initial=0.0)) for v in values.values()), default=0.0) or 1.0)
+        for name, values in found.items()
+    }
+
+
+def _alternatives(one: Explanation) -> str:
+    """The answer without each modality and without what the filter marks, as moves on one scale."""
+    moves: list[tuple[str, Effect]] = [(f"without {m}", effect) for m, effect in one.without_modality.items()]
+    for m, effect in one.without_removed.items():
+        if effect.count and not (m == ALL and sum(bool(e.count) for e in one.without_removed.values()) < 3):
+            what = "all that is marked" if m == ALL else f"marked {m} ({effect.count})"
+            moves.append((f"without {what}", effect))
+    if not moves:
+        return ""
+    everything = [one.score, *(effect.score for _, effect in moves)]
+    low, high = min(everything), max(everything)
+    margin = 0.08 * ((high - low) or 1.0)
+
+    def x(score: float) -> float:
+        return 1000 * (score - low + margin) / (high - low + 2 * margin)
+
+    rows = [
+        f'<span>{escape(name)}</span><svg viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" '
+        f'aria-label="from {one.score:.2f} to {effect.score:.2f}">'
+        f'<line class="to {"down" if effect.change < 0 else "up"}" x1="{x(one.score):.0f}" x2="{x(effect.score):.0f}" '
+        f'y1="10" y2="10"/><line class="whole" x1="{x(one.score):.0f}" x2="{x(one.score):.0f}" y1="0" y2="20"/></svg>'
+        f"<span>{_signed(effect.score)}</span><span>{_signed(effect.change)}</span>"
+        for name, effect in moves
+    ]
+    head = f"<b></b><b>from {_signed(one.score)}, the line, to</b><b>answer</b><b>change</b>"
+    return f'<h3>The answer without it</h3><div class="moves">{head}{"".join(rows)}</div>{_nothing(one)}'
+
+
+def _nothing(one: Explanation) -> str:
+    """Said where the filter marks nothing as removed."""
+    if not one.without_removed or one.without_removed[ALL].count:
+        return ""
+    return '<p class="note">The filter marks nothing here as removed: it kept at least half of every row.</p>'
+
+
+def _modalities(one: Explanation) -> str:
+    rows = []
+    for m, strand in one.strands.items():
+        kept = "—" if strand.kept is None else plain(float(np.mean(strand.kept[strand.observed])), 2)
+        removed = "—" if strand.kept is None else f"{int(strand.removed.sum())} of {int(strand.observed.sum())}"
+        rows.append([escape(m), _percent(one.shares.get(m)), _percent(one.doubts.get(m)), kept, removed])
+    head = ["modality", "share", "contradicts", "kept on average", "marked as removed"]
+    return f"<h3>Modalities</h3>{table(head, rows, numbers=4)}"
+
+
+def _strongest(one: Explanation) -> str:
+    parts = [(m, p) for m, strand in one.strands.items() for p in strand.parts if p.without.count]
+    rows = []
+    for m, p in sorted(parts, key=lambda pair: -abs(pair[1].without.change))[:SHOWN]:
+        place = p.part.label or f"rows {p.part.start + 1}–{p.part.stop}"
+        when = "" if p.part.seconds is None else f" <small>{p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s</small>"
+        numbers = ["—" if p.kept is None else plain(p.kept, 2), _signed(p.without.score), _signed(p.without.change, 3)]
+        rows.append([f"{escape(place)}{when}", escape(m), *numbers, _signed(p.gradient, 3)])
+    head = ["part", "modality", "kept", "without it", "change", "gradients"]
+    return details("What counts most", table(head, rows, numbers=4)) if rows else ""
+
+
+def _agreement(one: Explanation) -> str:
+    rows = []
+    for m, strand in one.strands.items():
+        for pair, found in strand.agreement.items():
+            first, second = pair.split("_")
+            rows.append(
+                [
+                    escape(m),
+                    f"{MEASURES[first]} – {MEASURES[second]}",
+                    _signed(found.spearman),
+                    _percent(found.overlap),
+                    _percent(found.chance),
+                    str(found.parts),
+                ]
+            )
+    head = ["modality", "between", "rank correlation", "top quarter in common", "by chance", "parts"]
+    return details("Do filter, leaving out and gradients agree?", table(head, rows, numbers=4)) if rows else ""
+
+
+def _completeness(one: Explanation) -> str:
+    found = one.gradients
+    if found is None:
+        return ""
+    held = f" {', '.join(found.held)} stood still: this model reads it in a way of its own." if found.held else ""
+    return (
+        f'<p class="note">Integrated gradients from {_signed(found.baseline, 3)} to {_signed(found.score, 3)} in '
+        f"{found.steps} steps attribute {_signed(found.total, 3)}; completeness error {_signed(found.error, 4)}."
+        f"{escape(held)}</p>"
+    )
+
+
+def _signed(number: float | None, digits: int = 2) -> str:
+    return "—" if number is None else f"{number:+.{digits}f}".replace("-", "−")
+
+
+def _percent(share: float | None) -> str:
+    return "—" if share is None else f"{100 * share:.0f} %"
+
+
+def _label(truth: Any) -> str:
+    if isinstance(truth, Mapping):
+        return ", ".join(name for name, value in truth.items() if value > 0) or "none"
+    return _signed(float(truth)) if isinstance(truth, float | int) else str(truth)
