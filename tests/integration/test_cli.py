@@ -358,6 +358,7 @@ def test_models_lists_every_model_and_every_option(call: Call) -> None:
     assert code == 0
     assert "model.filter.contrast" in out
     assert "training.learning_rate" in out
+    assert "[audio]" in out, "brackets are no markup here"
 
 
 HEAVY = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "plotly", "h5py", "jaxtyping")

@@ -37,7 +37,7 @@ def models(
     table = Table("--set", "default", "meaning")
     for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
         for key, default, meaning in _options(kind, group):
-            table.add_row(key, default, meaning)
+            table.add_row(key, escape(default), escape(meaning))
     out.print(table)
 
 
@@ -62,7 +62,8 @@ def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:
         if dataclasses.is_dataclass(value):
             rows += _options(type(value), key)
         else:
-            rows.append((key, str(value), notes.get(item.name, "")))
+            shown = list(value) if isinstance(value, tuple) else value  # as YAML writes it
+            rows.append((key, str(shown), notes.get(item.name, "")))
     return rows
 
 
