@@ -29,7 +29,10 @@ def explain(
         list[str] | None, typer.Option("--utterance", "-u", metavar="ID", help="Of the store; repeatable.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the run was trained on]")
+        Path | None,
+        typer.Option(
+            "--data", metavar="STORE", help="The store's folder; by default the one that the run was trained on."
+        ),
     ] = None,
     agreement: Annotated[
         bool, typer.Option("--agreement", help="Do filter, leaving out and gradients agree, over a split?")
@@ -37,25 +40,24 @@ def explain(
     deletion: Annotated[
         bool, typer.Option("--deletion", help="Does removing what the filter marks hurt less than at random?")
     ] = False,
-    split: Annotated[
-        str | None, typer.Option(help="For --agreement [default: valid] and --deletion [default: test].")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="By default valid for --agreement, test for --deletion.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Of the split: this many utterances, spread evenly over it.")
     ] = None,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="For --deletion: this many of the run's seeds. [default: all]")
+        int | None, typer.Option(min=1, help="For --deletion: this many of the run's seeds; by default all.")
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="For --deletion: random removals that are averaged.")] = 5,
     gradients: Annotated[
         bool | None,
-        typer.Option("--gradients/--no-gradients", help="Integrated gradients. [default: if captum is there]"),
+        typer.Option("--gradients/--no-gradients", help="Integrated gradients; by default if captum is installed."),
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Of the path that gradients are integrated over.")] = 50,
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page.")] = None,
     transcript: Annotated[
-        Path | None, typer.Option(help="Of the recording: txt, SRT, VTT, CSV or JSON. [default: one beside it]")
+        Path | None,
+        typer.Option(help="Of the recording: txt, SRT, VTT, CSV or JSON; by default one that lies beside it."),
     ] = None,
     asr: UseAsr = False,
     asr_model: AsrModel = "small",

@@ -15,8 +15,6 @@ __all__ = ["agreement_view", "deletion_view", "explanation_view"]
 SHOWN = 6
 """Parts that change the answer most."""
 
-MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
-
 
 def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
     """One utterance: the answer, its words, what it would be without things, what counts most, who agrees.
@@ -25,8 +23,10 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
         one: the utterance.
         doubtful: modalities that contradict the others.
     """
+    from mecam.evaluation.explain.explanation import in_short
+
     ends = f" ({one.low:+.2f} to {one.high:+.2f})" if one.low is not None and one.high is not None else ""
-    truth = "" if one.truth is None else f" · true {_label(one.truth)}"
+    truth = "" if one.truth is None else f" · true {in_short(one.truth)}"
     what = (
         f"{one.label} {one.score:+.2f}"
         if one.quantity.column is None
@@ -92,13 +92,12 @@ def _strongest(one: "Explanation") -> Table:
         table.add_column(name)
     for name in ("kept", "without it", "change", "gradients"):
         table.add_column(name, justify="right")
-    rows = [(m, strand.words, p) for m, strand in one.strands.items() for p in strand.parts]
-    for m, words, p in sorted(rows, key=lambda row: -abs(row[2].without.change))[:SHOWN]:
-        place = p.part.label if words else f"rows {p.part.start + 1}–{p.part.stop}"
+    rows = [(m, p) for m, strand in one.strands.items() for p in strand.parts]
+    for m, p in sorted(rows, key=lambda row: -abs(row[1].without.change))[:SHOWN]:
         when = "" if p.part.seconds is None else f" ({p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s)"
         table.add_row(
             m,
-            Text(f"{place}{when}"),
+            Text(f"{p.part.name}{when}"),
             "–" if p.kept is None else f"{p.kept:.2f}",
             f"{p.without.score:+.2f}",
             f"{p.without.change:+.3f}",
@@ -108,11 +107,13 @@ def _strongest(one: "Explanation") -> Table:
 
 
 def _agreement(one: "Explanation") -> Table:
+    from mecam.evaluation.explain.agreement import between
+
     table = Table(title="do they agree? (rank correlation; share of the top quarter in common)", title_justify="left")
     table.add_column("modality")
     pairs = list(dict.fromkeys(pair for strand in one.strands.values() for pair in strand.agreement))
     for pair in pairs:
-        table.add_column(_pair(pair), justify="right")
+        table.add_column(between(pair), justify="right")
     for m, strand in one.strands.items():
         cells = []
         for pair in pairs:
@@ -125,6 +126,8 @@ def _agreement(one: "Explanation") -> Table:
 
 def agreement_view(found: dict[str, Any]) -> Table:
     """Agreement over a split."""
+    from mecam.evaluation.explain.agreement import between
+
     title = f"agreement over {found['utterances']} utterances of {found['videos']} recordings"
     table = Table(title=title, title_justify="left")
     for name in ("modality", "between"):
@@ -145,7 +148,7 @@ def agreement_view(found: dict[str, Any]) -> Table:
                 mean, ends = entry[name]["mean"], entry[name]["ci95"]
                 cells.append("–" if mean is None else format(mean, form))
                 cells.append("–" if ends is None else f"{format(ends[0], form)} to {format(ends[1], form)}")
-            table.add_row(modality, _pair(pair), *cells, f"{entry['chance']:.1%}", str(entry["utterances"]))
+            table.add_row(modality, between(pair), *cells, f"{entry['chance']:.1%}", str(entry["utterances"]))
     return table
 
 
@@ -178,14 +181,3 @@ def _tested(test: dict[str, Any]) -> str:
     ends = "" if test["ci95"] is None else f" ({test['ci95'][0]:+.3f} to {test['ci95'][1]:+.3f})"
     p = test["p_holm"]
     return f"{test['value']:+.3f}{ends}, p {'< .001' if p < 0.001 else f'= {p:.3f}'}"
-
-
-def _pair(name: str) -> str:
-    first, second = name.split("_")
-    return f"{MEASURES[first]} – {MEASURES[second]}"
-
-
-def _label(truth: Any) -> str:
-    if isinstance(truth, dict):
-        return ", ".join(name for name, value in truth.items() if value > 0) or "none"
-    return f"{truth:+.2f}" if isinstance(truth, float | int) else str(truth)

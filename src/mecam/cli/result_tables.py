@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-__all__ = ["filter_view", "metrics_view"]
+__all__ = ["conflict_view", "filter_view", "metrics_view"]
 
 LOWER_IS_BETTER = {"mae"}
 AS_IS = {"mae", "corr"}
@@ -39,6 +39,15 @@ def filter_view(found: dict[str, Any]) -> Table:
         table.add_column(kind, justify="right")
     for modality, rows in found.items():
         table.add_row(modality, *(_number("mae", (rows.get(kind) or {}).get("mean")) for kind in kinds))
+    return table
+
+
+def conflict_view(found: dict[str, Any]) -> Table:
+    """How well it is noticed that a modality contradicts the others: AUROC; 0.5 is chance."""
+    table = Table(title="conflict AUROC: utterances ranked by doubt (0.5 is chance)", title_justify="left")
+    for name in found:
+        table.add_column(name, justify="right")
+    table.add_row(*(_number("mae", entry["mean"]) for entry in found.values()))
     return table
 
 

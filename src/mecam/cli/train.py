@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
-from mecam.cli.result_tables import filter_view, metrics_view
+from mecam.cli.result_tables import conflict_view, filter_view, metrics_view
 from mecam.errors import ConfigError
+from mecam.types import SPLITS
 
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
@@ -108,9 +109,16 @@ def show_run(folder: Path) -> None:
     for split in ("valid", "test"):
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
+    _show_injected(metrics)
+    print_place("report", folder / "report.html")
+
+
+def _show_injected(metrics: dict[str, Any]) -> None:
+    """Whether what was put into the data is found."""
     if metrics.get("filter"):
         out.print(filter_view(metrics["filter"]))
-    print_place("report", folder / "report.html")
+    if metrics.get("conflict"):
+        out.print(conflict_view(metrics["conflict"]))
 
 
 def evaluate(
@@ -132,10 +140,9 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
-    for name in [key for key in metrics if key not in ("constant", "filter", "calibration")]:
+    for name in [key for key in metrics if key in SPLITS]:
         out.print(metrics_view(f"{run_.name} on {store.name}, {name}", metrics, name))
-    if metrics.get("filter"):
-        out.print(filter_view(metrics["filter"]))
+    _show_injected(metrics)
     print_place("metrics", place)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from mecam.evaluation.conflict_score import contradicting
 from mecam.evaluation.explain import Effect, Explanation, Strand
-from mecam.evaluation.explain.explanation import ALL
+from mecam.evaluation.explain.agreement import between
+from mecam.evaluation.explain.explanation import ALL, in_short
 from mecam.evaluation.report.maps import Range, edges_of, ends, kept_strip, kept_words, legend, shades_of, time_span
 from mecam.evaluation.report.markup import details, escape, plain, table
 from mecam.evaluation.sums import Array
@@ -26,8 +27,6 @@ COLOURS = (
 
 SHOWN = 10
 """Parts in the table of those that count most."""
-
-MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
 
 
 def write_explained(
@@ -111,7 +110,7 @@ def _answer(one: Explanation) -> str:
     number = (
         f"{escape(one.quantity.name)} {plain(one.score, 2)}" if one.quantity.column is not None else _signed(one.score)
     )
-    told = f"true {escape(_label(one.truth))}" if one.truth is not None else ""
+    told = f"true {escape(in_short(one.truth))}" if one.truth is not None else ""
     return f'<p class="score">{escape(one.label)} {number}{ends_}<small>{told}</small></p>'
 
 
@@ -186,7 +185,7 @@ def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: A
     at = np.round((edges - span[0]) / ((span[1] - span[0]) or 1.0) * 1000).astype(int).tolist()
     boxes = [
         f'<rect class="{"up" if v > 0 else "down"}" x="{at[p.start]}" width="{at[p.stop] - at[p.start]}" height="1" '
-        f'style="--weight:{abs(v):.2f}"><title>{escape(p.label or f"rows {p.start + 1}–{p.stop}")}</title></rect>'
+        f'style="--weight:{abs(v):.2f}"><title>{escape(p.name)}</title></rect>'
         for p, v in zip([each.part for each in strand.parts], values.tolist(), strict=True)
     ]
     return (
@@ -256,10 +255,9 @@ def _strongest(one: Explanation) -> str:
     parts = [(m, p) for m, strand in one.strands.items() for p in strand.parts if p.without.count]
     rows = []
     for m, p in sorted(parts, key=lambda pair: -abs(pair[1].without.change))[:SHOWN]:
-        place = p.part.label or f"rows {p.part.start + 1}–{p.part.stop}"
         when = "" if p.part.seconds is None else f" <small>{p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s</small>"
         numbers = ["—" if p.kept is None else plain(p.kept, 2), _signed(p.without.score), _signed(p.without.change, 3)]
-        rows.append([f"{escape(place)}{when}", escape(m), *numbers, _signed(p.gradient, 3)])
+        rows.append([f"{escape(p.part.name)}{when}", escape(m), *numbers, _signed(p.gradient, 3)])
     head = ["part", "modality", "kept", "without it", "change", "gradients"]
     return details("What counts most", table(head, rows, numbers=4)) if rows else ""
 
@@ -268,11 +266,10 @@ def _agreement(one: Explanation) -> str:
     rows = []
     for m, strand in one.strands.items():
         for pair, found in strand.agreement.items():
-            first, second = pair.split("_")
             rows.append(
                 [
                     escape(m),
-                    f"{MEASURES[first]} – {MEASURES[second]}",
+                    between(pair),
                     _signed(found.spearman),
                     _percent(found.overlap),
                     _percent(found.chance),
@@ -301,9 +298,3 @@ def _signed(number: float | None, digits: int = 2) -> str:
 
 def _percent(share: float | None) -> str:
     return "—" if share is None else f"{100 * share:.0f} %"
-
-
-def _label(truth: Any) -> str:
-    if isinstance(truth, Mapping):
-        return ", ".join(name for name, value in truth.items() if value > 0) or "none"
-    return _signed(float(truth)) if isinstance(truth, float | int) else str(truth)

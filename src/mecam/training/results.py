@@ -156,7 +156,9 @@ def _prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult
                 row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
                 row |= prediction_columns(task, p, i, result.half_width)
                 row["text"] = safe_cell(texts[split][i] or "")
-                yield row | {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
+                row |= {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
+                known = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
+                yield row | {f"doubt_{m}": round(doubt, 6) for m, doubt in known.items()}
 
 
 def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | None) -> dict[str, Any]:

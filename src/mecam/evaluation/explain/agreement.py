@@ -12,7 +12,10 @@ from scipy.stats import rankdata
 from mecam.evaluation.statistics import resample_videos, summarise
 from mecam.types import Modality
 
-__all__ = ["TOP", "Agreement", "agreement_table", "agreements"]
+__all__ = ["TOP", "Agreement", "agreement_table", "agreements", "between"]
+
+MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
+"""What a person reads for the name of a measure; in the order of pairs."""
 
 TOP = 0.25
 """Share of the parts that counts as the top, at least one."""
@@ -46,9 +49,14 @@ def agreements(measures: Mapping[str, Array]) -> dict[str, Agreement]:
     Args:
         measures: name → P values, larger where a part counts for more.
     """
-    names = sorted(measures, key=("kept", "occlusion", "gradients").index)
+    names = sorted(measures, key=list(MEASURES).index)
     pairs = combinations(names, 2) if names and len(measures[names[0]]) >= FEWEST else ()
     return {f"{a}_{b}": _agreement(measures[a], measures[b]) for a, b in pairs}
+
+
+def between(pair: str) -> str:
+    """A key of `agreements` in words."""
+    return " – ".join(MEASURES[name] for name in pair.split("_"))
 
 
 def _agreement(first: Array, second: Array) -> Agreement:

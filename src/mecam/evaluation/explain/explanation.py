@@ -13,7 +13,7 @@ from mecam.evaluation.explain.gradients import Gradients
 from mecam.evaluation.explain.parts import Part
 from mecam.types import Label, Modality
 
-__all__ = ["ALL", "MARKED", "Effect", "Explanation", "PartEffect", "Strand"]
+__all__ = ["ALL", "MARKED", "Effect", "Explanation", "PartEffect", "Strand", "in_short"]
 
 ALL = "all"
 """Key of what the filter marks in all modalities together."""
@@ -171,3 +171,10 @@ class Explanation:
             "gradients": None if self.gradients is None else self.gradients.to_json(),
             "modalities": {m: strand.to_json() for m, strand in self.strands.items()},
         }
+
+
+def in_short(label: Label) -> str:
+    """A label for print: a signed score, a class, the labels that are present."""
+    if isinstance(label, Mapping):
+        return ", ".join(name for name, value in label.items() if value > 0) or "none"
+    return label if isinstance(label, str) else f"{label:+.2f}".replace("-", "−")

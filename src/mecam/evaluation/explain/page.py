@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.comparison.words import p_value
+from mecam.evaluation.explain.agreement import between
 from mecam.evaluation.explain.costs import ARMS
 from mecam.evaluation.report.figures import Figure, axis, compose, forest
 from mecam.evaluation.report.markup import details, escape, figure, percent, plain, table, titled
@@ -14,7 +15,6 @@ __all__ = ["write_agreement", "write_deletion"]
 
 NAMES = {"marked": "kept least", "random": "at random", "kept": "kept most"}
 COLOURS = {"marked": "var(--accent)", "random": "var(--muted)", "kept": "var(--mark)"}
-MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
 
 
@@ -192,7 +192,7 @@ def _removed(found: Mapping[str, Any]) -> str:
 
 def _forest(found: Mapping[str, Any], name: str) -> str:
     rows: list[tuple[str, float | None, Sequence[float] | None, Sequence[float | None]]] = [
-        (f"{modality}: {_between(pair)}", entry[name]["mean"], entry[name]["ci95"], [])
+        (f"{modality}: {between(pair)}", entry[name]["mean"], entry[name]["ci95"], [])
         for modality, pairs in found["modalities"].items()
         for pair, entry in pairs.items()
     ]
@@ -209,7 +209,7 @@ def _agreements(found: Mapping[str, Any], name: str) -> str:
             form = percent if name == "overlap" else plain
             told = "—" if ends is None else f"{form(ends[0])} to {form(ends[1])}"
             chance = [percent(entry["chance"])] if name == "overlap" else []
-            rows.append([escape(modality), _between(pair), form(mean), told, *chance, str(entry["utterances"])])
+            rows.append([escape(modality), between(pair), form(mean), told, *chance, str(entry["utterances"])])
     chance = ["by chance"] if name == "overlap" else []
     return table(["modality", "between", "mean", "95 % interval", *chance, "utterances"], rows, numbers=3 + len(chance))
 
@@ -221,8 +221,3 @@ def _completeness(found: Mapping[str, Any]) -> str:
         f"it by {plain(given['median_error'], 4)} (median; largest {plain(given['largest_error'], 4)}), where they sum "
         f"to {plain(given['median_total'], 2)} (median size).</p>"
     )
-
-
-def _between(pair: str) -> str:
-    first, second = pair.split("_")
-    return f"{MEASURES[first]} – {MEASURES[second]}"

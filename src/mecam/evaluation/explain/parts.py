@@ -53,6 +53,14 @@ class Part:
     label: str | None = None
     seconds: tuple[float, float] | None = None
 
+    @property
+    def name(self) -> str:
+        """The word, or which rows, counted from 1."""
+        if self.label is not None:
+            return self.label
+        last = "" if self.stop == self.start + 1 else f"–{self.stop}"
+        return f"row{'s' if last else ''} {self.start + 1}{last}"
+
 
 def bare(utterance: Utterance) -> Utterance:
     """What a model reads of it: tokens and rows, without the transcript and the record of what was put in."""

@@ -16,7 +16,7 @@ from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.sums import Array
 
-__all__ = ["embeddings", "filter_score", "made", "shares", "started_from", "training"]
+__all__ = ["conflict_score", "embeddings", "filter_score", "made", "shares", "started_from", "training"]
 
 
 def training(run: RunRecord) -> str:
@@ -86,6 +86,21 @@ def filter_score(run: RunRecord) -> str:
     )
     head = ["kind", *map(escape, found)]
     return titled("Does the filter find what was put in?", note, table(head, rows, css="shades"))
+
+
+def conflict_score(run: RunRecord) -> str:
+    """Conflict AUROC per modality, and of any."""
+    found: Mapping[str, Any] = run.metrics.get("conflict", {})
+    if not found:
+        return ""
+    note = (
+        '<p class="note">In some utterances of this data a modality was made to contradict the others. The figure is '
+        "the chance that such an utterance is doubted more in this modality than another utterance (AUROC): 0.5 is "
+        "guessing, 1 is perfect; <b>any</b> asks whether something contradicts at all. Mean ± standard deviation over "
+        "seeds; below it the 95 % interval over other recordings (bootstrap).</p>"
+    )
+    rows = [["contradicting", *(_shaded(entry) for entry in found.values())]]
+    return titled("Is it noticed who contradicts?", note, table(["", *map(escape, found)], rows, css="shades"))
 
 
 def embeddings(run: RunRecord) -> str:

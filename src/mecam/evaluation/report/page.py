@@ -28,6 +28,7 @@ SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
     ("calibration", "Calibration", calibration.calibration),
     ("shares", "Modalities", insides.shares),
     ("filter", "Filter", insides.filter_score),
+    ("conflict", "Contradictions", insides.conflict_score),
     ("maps", "Filter maps", maps.filter_maps),
     ("embeddings", "Embeddings", insides.embeddings),
     ("hard", "Hard utterances", cases.hard),
