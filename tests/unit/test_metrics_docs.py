@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from mecam.data.store import Store
-from mecam.evaluation.comparison import Difference, Score, Standing, Standings
+from mecam.evaluation.comparison import Difference, Overlap, Ranks, Score, Standing, Standings
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import summarise
 from mecam.training.run import RunConfig, train
@@ -58,6 +58,8 @@ def test_every_key_of_a_run_is_documented(tmp_path: Path, encoder: str) -> None:
     assert set(metrics["calibration"]) <= keys("metrics.json")
     for entry in (metrics["test"]["mae"], metrics["constant"]["valid"]["corr"], metrics["filter"]["audio"]["all"]):
         assert set(entry) == set(summarise([1.0])) <= keys("metrics.json")
+    spent = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
+    assert keys("environment.json") - {"gpu_memory_mb"} <= set(spent)
     columns = (tmp_path / "run" / "history.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     named = {column for column in columns if not column.startswith(("loss_", "valid_"))}
     assert named == keys("history.csv")
@@ -66,5 +68,5 @@ def test_every_key_of_a_run_is_documented(tmp_path: Path, encoder: str) -> None:
 
 def test_every_key_of_a_comparison_is_documented() -> None:
     known = keys("comparison.json")
-    for kind in (Standings, Standing, Score, Difference):
+    for kind in (Standings, Standing, Score, Difference, Ranks, Overlap):
         assert {field.name for field in dataclasses.fields(kind)} <= known, kind

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mecam.cli.comparison_tables import delta_view, standings_view
+from mecam.cli.comparison_tables import costs_view, delta_view, standings_view
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.errors import ConfigError
 
@@ -24,6 +24,10 @@ Set = Annotated[
 ]
 Split = Annotated[str | None, typer.Option(help="To compare on. [default: test, or valid where there is no test]")]
 Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time; they share the cores.")]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", metavar="GB", min=0.1, help="Stop a run that takes more, and go on without it (Linux)."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Train again what is finished.")]
 
 
@@ -31,6 +35,9 @@ def compare(
     runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders.")] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="STORE", help="Train --models on this store.")] = None,
     models: Annotated[str | None, typer.Option(help="Models to train, as in a,b,c; or all.")] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train with the best options that `mecam tune --out DIR` found.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Seeds of each trained model. [default: 1]")] = None,
     out_: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Write the comparison there, and what is trained.")
@@ -38,6 +45,7 @@ def compare(
     baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Test every run against this one too.")] = None,
     split: Split = None,
     jobs: Jobs = 1,
+    memory: Memory = None,
     config: Config = None,
     set_: Set = None,
     overwrite: Overwrite = False,
@@ -51,11 +59,13 @@ def compare(
     Example: mecam compare runs/mosi runs/text --out comparisons/mosi
 
     Example: mecam compare --data stores/mosi --models mecam,text_only --seeds 3 --out comparisons/mosi
+
+    Example: mecam compare --data stores/mosi --tuned searches/mosi --seeds 5 --out comparisons/tuned
     """
-    given, training = list(runs or []), (data, models)
-    if (data is None) != (models is None):
+    given = list(runs or [])
+    if (data is None) != (models is None and tuned is None):
         raise ConfigError(
-            "--data and --models belong together", where="mecam compare", fix="name a store and models, or only runs"
+            "--data belongs to --models or --tuned", where="mecam compare", fix="name a store and models, or only runs"
         )
     if not given and data is None:
         raise ConfigError("there is nothing to compare", fix="name two or more runs, or --data STORE --models a,b")
@@ -64,13 +74,14 @@ def compare(
     folders, names = given, None
     missing: dict[str, str] = {}
     notes: dict[str, str] = {}
-    if data is not None and training[1] is not None:
-        from mecam.training.variants import model_variants
+    if data is not None:
+        from mecam.training.variants import model_variants, tuned_variants
 
         place = _required(out_)
-        variants = model_variants(training[1].split(","))
+        wanted = None if models is None else models.split(",")
+        variants = model_variants(wanted or []) if tuned is None else tuned_variants(tuned, wanted)
         shared = shared_options(config, set_, seeds)
-        trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, overwrite=overwrite)
+        trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, memory=memory, overwrite=overwrite)
         folders, names = [*given, *trained.values()], None if given else list(trained)
     _show(folders, names, missing, notes, split=split, baseline=baseline, place=out_, as_json=as_json)
 
@@ -84,6 +95,7 @@ def ablate(
     ] = None,
     split: Split = None,
     jobs: Jobs = 1,
+    memory: Memory = None,
     config: Config = None,
     set_: Set = None,
     overwrite: Overwrite = False,
@@ -112,7 +124,7 @@ def ablate(
         for name, reason in found[1].items():
             out.print(f"{name:20} left out: {' '.join(reason.split())}", markup=False)
         return
-    folders, missing, notes = _train(variants, shared, data, out_, jobs=jobs, overwrite=overwrite)
+    folders, missing, notes = _train(variants, shared, data, out_, jobs=jobs, memory=memory, overwrite=overwrite)
     base = FULL if FULL in folders else None
     names = list(folders)
     _show(list(folders.values()), names, missing, notes, split=split, baseline=base, place=out_, as_json=as_json)
@@ -125,6 +137,7 @@ def _train(
     place: Path,
     *,
     jobs: int,
+    memory: float | None,
     overwrite: bool,
 ) -> tuple[dict[str, Path], dict[str, str], dict[str, str]]:
     """Train what is not finished: name → folder, name → why it is missing, name → note."""
@@ -138,7 +151,14 @@ def _train(
     command = shlex.join(["mecam", *sys.argv[1:]])
     with progress(f"training {len(members)} rows") as callback:
         outcome = train_grid(
-            members, Store(data), place / "runs", jobs=jobs, overwrite=overwrite, command=command, progress=callback
+            members,
+            Store(data),
+            place / "runs",
+            jobs=jobs,
+            memory_gb=memory,
+            overwrite=overwrite,
+            command=command,
+            progress=callback,
         )
     missing |= outcome.failed
     if not outcome.folders:
@@ -160,6 +180,7 @@ def _show(
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
     from mecam.evaluation.comparison import read_contenders, write_comparison
+    from mecam.evaluation.comparison.words import alike
 
     with progress("reading the runs") as callback:
         task, chosen, contenders = read_contenders(folders, names=names, split=split, progress=callback)
@@ -175,6 +196,9 @@ def _show(
     out.print(standings_view(standings))
     if baseline is not None:
         out.print(delta_view(standings))
+    out.print(costs_view(standings))
+    if standings.overlap is not None and (said := alike(standings.overlap)):
+        out.print(said, markup=False)
     for note in standings.notes:
         err.print(note, markup=False, style="yellow")
     for name, reason in tidy.items():

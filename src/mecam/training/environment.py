@@ -4,8 +4,9 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -43,6 +44,7 @@ def environment(
         "command": command,
         "model": config.model,
         "parameters": results[0].facts["parameters"],
+        **_costs(results),
         "data": {
             "name": store.name,
             "path_name": store.path.name,
@@ -59,6 +61,18 @@ def environment(
         found["mixed_with"] = [_mixed(source) for source in sources[1:]]
     started_from = {str(result.seed): result.facts["init"] for result in results if "init" in result.facts}
     return found | ({"init": started_from} if started_from else {})
+
+
+def _costs(results: Sequence[SeedResult]) -> dict[str, Any]:
+    """Of all seeds, as far as they were measured: the largest memory, the median speed."""
+    together: dict[str, Callable[[list[float]], float]] = {
+        "parameters_beside_text": max,
+        "peak_memory_mb": max,
+        "gpu_memory_mb": max,
+        "utterances_per_second": median,
+    }
+    known = {key: [result.facts[key] for result in results if key in result.facts] for key in together}
+    return {key: together[key](values) for key, values in known.items() if values}
 
 
 def _mixed(source: Source) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import torch
 from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError
+from mecam.training.costs import WATCHABLE, resident_mb
 from mecam.training.folder import is_finished
 from mecam.training.run import RunConfig, record_of, train
 
@@ -24,6 +25,9 @@ __all__ = ["Member", "Outcome", "train_grid"]
 log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
+
+WATCHED_SECONDS = 0.2
+"""How often the memory of the runs is looked at, where it is limited."""
 
 PARTS = 1000
 """Progress is counted in thousandths of a run: runs differ in their number of steps."""
@@ -63,6 +67,7 @@ def train_grid(
     out: Path,
     *,
     jobs: int = 1,
+    memory_gb: float | None = None,
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
@@ -77,12 +82,17 @@ def train_grid(
         store: to train and evaluate on.
         out: folder of the run folders.
         jobs: runs at a time; they share the cores evenly.
+        memory_gb: a run whose process takes more is stopped and has failed. It is looked at five times a second, so
+            that a limit should leave the machine some air.
         overwrite: begin every run anew.
         command: for the runs' records.
         progress: called with (done, all, what is running), in thousandths of a run.
 
-    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
+    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs; or if memory is limited
+        where the system does not tell how much a process takes.
     """
+    if memory_gb is not None and not WATCHABLE:
+        raise ConfigError("the memory of a process is not known on this system", where="--memory", fix="leave it out")
     if any(member.config.devices > 1 for member in members):
         raise ConfigError("a grid trains each run on one device", where="devices", fix="use --jobs for several at once")
     read = record_of([Source(store)], None)
@@ -96,8 +106,9 @@ def train_grid(
             while waiting and len(running) < jobs:
                 running.append(waiting.pop(0))
                 running[-1].start(store, overwrite=overwrite, command=command, share=jobs)
-            wait([task.connection for task in running if task.connection is not None], timeout=1.0)
-            for task in [task for task in running if task.listen()]:
+            pause = 1.0 if memory_gb is None else WATCHED_SECONDS
+            wait([task.connection for task in running if task.connection is not None], timeout=pause)
+            for task in [task for task in running if task.listen() or task.outgrows(memory_gb)]:
                 running.remove(task)
                 shown[task.member.name] = PARTS
                 if task.error is not None:
@@ -155,6 +166,18 @@ class _Task:
                 self.error = f"its process was killed by signal {-code}; the machine may have run out of memory"
             return True
         return False
+
+    def outgrows(self, memory_gb: float | None) -> bool:
+        """True, and the run is stopped, if its process takes more than this."""
+        taken = None if memory_gb is None else resident_mb(self.process.pid)
+        if memory_gb is None or taken is None or taken <= memory_gb * 1024:
+            return False
+        self.stop()
+        self.error = (
+            f"its process took {taken / 1024:.1f} GB of memory where {memory_gb:g} GB are allowed; "
+            "lower data.batch_size, or raise --memory"
+        )
+        return True
 
     def stop(self) -> None:
         with suppress(OSError, AttributeError):

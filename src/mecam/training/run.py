@@ -33,6 +33,7 @@ from mecam.evaluation.report import write_report
 from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
+from mecam.training.costs import costs
 from mecam.training.environment import environment
 from mecam.training.folder import RECORDED, claim, copy_folder
 from mecam.training.loop import Progress, fit
@@ -236,7 +237,7 @@ def _train_seed(
         facts={
             "seconds": seconds,
             "precision": str(fabric._precision.precision),
-            "parameters": sum(p.numel() for p in model.parameters()),
+            **costs(model, held_out["valid"], trained.collator, fabric.device),
             **({} if loaded is None else {"init": loaded.to_json()}),
         },
     )

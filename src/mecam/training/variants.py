@@ -2,17 +2,18 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from mecam.config import dump_yaml
+from mecam.config import dump_yaml, read_yaml
 from mecam.errors import ConfigError, MecamError
 from mecam.models.registry import MODELS
 from mecam.training.grid import Member
 from mecam.training.run import RunConfig
 from mecam.types import TEXT, Modality
 
-__all__ = ["FULL", "Variant", "ablation", "members_of", "model_variants"]
+__all__ = ["FULL", "Variant", "ablation", "members_of", "model_variants", "tuned_variants"]
 
 FULL = "full"
 """The row that all others of an ablation are compared with."""
@@ -34,12 +35,14 @@ class Variant:
         what: in words.
         model: name in the registry.
         overrides: dotted option (`model.…` or `data.…`) → value, on top of what all rows share.
+        base: options of this row below what all rows share, as `RunConfig.decode` takes them.
     """
 
     name: str
     what: str
     model: str = MODEL
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    base: Mapping[str, Any] = field(default_factory=dict)
 
 
 def ablation(modalities: Sequence[Modality]) -> list[Variant]:
@@ -86,6 +89,23 @@ def model_variants(names: Iterable[str]) -> list[Variant]:
     return [Variant(name, "", model=name) for name in dict.fromkeys(wanted)]
 
 
+def tuned_variants(folder: Path, names: Sequence[str] | None = None) -> list[Variant]:
+    """One row per model as a search found it; a model that was not searched is as it is configured by default.
+
+    Args:
+        folder: of the searches: NAME/best.yaml for each model.
+        names: as in `model_variants`; None takes every model that was searched.
+
+    Raises: ConfigError if nothing was searched here, or a name is unknown.
+    """
+    found = {path.parent.name: path for path in sorted(folder.glob("*/best.yaml"))}
+    if not found:
+        fix = "name the folder that `mecam tune --out` was given"
+        raise ConfigError("there is no finished search here", where=str(folder), fix=fix)
+    rows = model_variants(list(found) if names is None else names)
+    return [replace(row, base=read_yaml(found[row.name])) if row.name in found else row for row in rows]
+
+
 def members_of(variants: Sequence[Variant], shared: Mapping[str, Any]) -> tuple[list[Member], dict[str, str]]:
     """Turn variants into runs.
 
@@ -106,8 +126,9 @@ def members_of(variants: Sequence[Variant], shared: Mapping[str, Any]) -> tuple[
         try:
             options = {key: value for key, value in given.items() if key in _known(variant.model)}
             values = _nested({f"model.{key}": value for key, value in options.items()} | dict(variant.overrides))
-            model = {"name": variant.model, **values.pop("model", {})}
-            config = RunConfig.decode({**_joined(common, values), "model": model})
+            base = {key: value for key, value in variant.base.items() if key != "model"}
+            model = _joined(variant.base.get("model") or {}, values.pop("model", {})) | {"name": variant.model}
+            config = RunConfig.decode({**_joined(_joined(base, common), values), "model": model})
         except MecamError as error:
             missing[variant.name] = f"{variant.what}: {error.what}" if variant.what else error.what
             continue

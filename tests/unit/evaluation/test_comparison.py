@@ -61,6 +61,9 @@ def write_run(
         "model": "mecam",
         "seeds": list(range(len(seeds))),
         "parameters": 22_900_000,
+        "parameters_beside_text": 300_000,
+        "utterances_per_second": 51.5,
+        "peak_memory_mb": 2048,
         "seconds": 120.0 * len(seeds),
         "command": f"mecam train --out {folder.name}",
         "data": {"name": "films & more", "sha256": {"a": "0"}, "task": asdict(task), "synthetic": False},
@@ -102,7 +105,10 @@ def test_rows_and_costs(standings: Standings) -> None:
     assert [r.name for r in standings.rows] == ["sharp", "like_sharp", "blunt", "constant"]
     assert (standings.split, standings.utterances, standings.videos) == ("test", 60, 15)
     facts = row(standings, "blunt").facts
-    assert facts == {"parameters": 22_900_000, "seconds_per_seed": 120.0, "seconds_per_epoch": 4.0, "epochs": 2 / 3}
+    assert facts == {
+        **{"parameters": 22_900_000, "parameters_beside_text": 300_000, "utterances_per_second": 51.5},
+        **{"peak_memory_mb": 2048, "seconds_per_seed": 120.0, "seconds_per_epoch": 4.0, "epochs": 2 / 3},
+    }
     assert row(standings, "constant").facts == {}
 
 
@@ -238,7 +244,8 @@ def test_classes_and_labels(tmp_path: Path) -> None:
 
 def test_every_file_tells_the_same(standings: Standings, tmp_path: Path) -> None:
     places = write_comparison(standings, tmp_path / "new" / "out")
-    assert sorted(place.name for place in places) == [f"comparison.{s}" for s in ("csv", "html", "json", "md", "tex")]
+    names = [f"comparison.{s}" for s in ("csv", "html", "json", "md", "tex")]
+    assert sorted(place.name for place in places) == [*names, "comparison_pairs.csv"]
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(p.name for p in places)
     content = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(encoding="utf-8"))
     table = {(r["run"], r["metric"]): r for r in csv.DictReader(io.StringIO(as_csv(standings)))}
@@ -274,11 +281,14 @@ def test_latex_is_whole_and_escaped(standings: Standings) -> None:
     text = as_latex(standings)
     assert r"like\_sharp" in text
     assert r"films \& more" in text
-    columns = text.split(r"\begin{tabular}{")[1].split("}")[0]
-    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
-    for line in filter(None, body.replace(r"\midrule", "").split("\\\\\n")):
-        if line.strip():
-            assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1, line
+    tables = text.split(r"\begin{tabular}{")[1:]
+    assert len(tables) == 2
+    for table in tables:
+        columns = table.split("}")[0]
+        body = table.split(r"\toprule")[1].split(r"\bottomrule")[0]
+        for line in filter(None, body.replace(r"\midrule", "").split("\\\\\n")):
+            if line.strip():
+                assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1, line
     assert text.count("{") == text.count("}")
     assert text.isascii()
 
@@ -294,6 +304,28 @@ def test_names_from_outside_are_never_markup(runs: dict[str, Path]) -> None:
     assert r"\<script\>x\</script\>\|\*" in as_markdown(found)
 
 
+def test_the_budget_of_every_run_is_stated(tmp_path: Path) -> None:
+    """What was set for all alike is a note; what was set for one is its own; a search says how large it was."""
+    runs = {}
+    for name, text in {
+        "plain": "",
+        "set": "  unimodal: 0.9\n",
+        "tuned": "  dropout: 0.4\ntuned: 30 trials\n",
+    }.items():
+        runs[name] = write_run(tmp_path / name, [answer(0.5, len(name))])
+        shared = "training:\n  epochs: 6\n  seed: 5\n"
+        (runs[name] / "config.yaml").write_text(f"{shared}model:\n  name: mecam\n  gone: 1\n{text}")
+    task, split, contenders = read_contenders(list(runs.values()))
+    found = compare(contenders, task, split, permutations=100)
+    assert [r.budget for r in found.rows] == ["defaults", "defaults, 1 set", "tuned with 30 trials", ""]
+    assert row(found, "set").settings == ("model.unimodal=0.9", "training.epochs=6")
+    assert any(note == "Set for all runs: training.epochs=6." for note in found.notes)
+    assert any("searches of different size: 30 trials, none" in note for note in found.notes)
+    for text in (as_markdown(found), as_latex(found), as_csv(found), comparison_page(found)):
+        assert "tuned with 30 trials" in text
+        assert "defaults, 1 set" in text
+
+
 def test_the_page_sorts_by_numbers_and_loads_nothing(standings: Standings) -> None:
     page = comparison_page(standings)
     table = page.split('class="sortable"')[1].split("</table>")[0]
@@ -302,5 +334,7 @@ def test_the_page_sorts_by_numbers_and_loads_nothing(standings: Standings) -> No
     assert "aria-sort" in page
     assert not re.search(r'(src|href)="(?!#)', page.split('id="plotly"')[0])
     specs = [json.loads(found) for found in re.findall(r'class="spec">(.*?)</script>', page)]
-    assert len(specs) == len(standings.metrics)
-    assert all(spec["data"][1]["error_x"]["array"] for spec in specs)
+    assert len(specs) == len(standings.metrics) + 3  # ranks, mistakes, residuals
+    drawn = [spec for spec in specs if "error_x" in spec["data"][-1]]
+    assert len(drawn) == len(standings.metrics)
+    assert all(spec["data"][1]["error_x"]["array"] for spec in drawn)

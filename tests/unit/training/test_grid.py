@@ -1,6 +1,7 @@
 """Many runs at once: none redone, no failure in the way of the others, and the rows that a table is made of."""
 
 import json
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -14,10 +15,11 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.models.registry import MODELS
 from mecam.training import grid
+from mecam.training.costs import WATCHABLE, resident_mb
 from mecam.training.folder import is_finished
 from mecam.training.grid import Member, train_grid
 from mecam.training.run import RunConfig, record_of
-from mecam.training.variants import FULL, Variant, ablation, members_of, model_variants
+from mecam.training.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +116,51 @@ def test_processes_run_side_by_side_and_one_that_is_killed_is_reported(store: St
     task.process.join()
     assert task.listen()
     assert "killed by signal 9" in str(task.error)
+
+
+def hog(*arguments: Any) -> None:
+    """Stands for a run: takes more and more memory, slowly enough to be seen."""
+    import time
+
+    held = []
+    while True:
+        held.append(bytearray(16 * 2**20))
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not WATCHABLE, reason="this system does not tell how much memory a process takes")
+def test_a_run_that_takes_too_much_memory_is_stopped(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grid, "_run", hog)
+    monkeypatch.setattr(grid, "_context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(grid, "WATCHED_SECONDS", 0.05)
+    limit = (resident_mb(os.getpid()) or 0) / 1024 + 0.2
+    outcome = train_grid([member("a"), member("b")], store, tmp_path / "runs", jobs=2, memory_gb=limit)
+    assert not outcome.folders
+    assert all(f"GB of memory where {limit:g} GB are allowed" in reason for reason in outcome.failed.values())
+    monkeypatch.setattr(grid, "WATCHABLE", False)
+    with pytest.raises(ConfigError, match="not known on this system"):
+        train_grid([member("a")], store, tmp_path / "runs", memory_gb=limit)
+
+
+def test_a_tuned_row_takes_what_was_found_below_what_all_share(tmp_path: Path) -> None:
+    found = {"model": {"name": "lf_dnn", "dropout": 0.4, "width": 16}, "training": {"learning_rate": 0.002}}
+    for name in ("lf_dnn", "mult"):
+        (tmp_path / name).mkdir()
+        best = RunConfig.decode({**found, "model": found["model"] if name == "lf_dnn" else name, "tuned": "9 trials"})
+        (tmp_path / name / "best.yaml").write_text(best.to_yaml())
+    assert [row.name for row in tuned_variants(tmp_path)] == ["lf_dnn", "mult"]
+    rows = tuned_variants(tmp_path, ["lf_dnn", "tfn"])
+    members, missing = members_of(rows, {"model": {"width": 64}, "training": {"epochs": 3}, "seeds": 5})
+    assert not missing
+    tuned, plain = (one.config for one in members)
+    assert (tuned.tuned, plain.tuned) == ("9 trials", "")
+    assert (tuned.options.dropout, tuned.options.width, tuned.training.learning_rate) == (0.4, 64, 0.002)
+    assert (tuned.training.epochs, tuned.seeds) == (3, 5)
+    assert plain == RunConfig.decode({"model": {"name": "tfn", "width": 64}, "training": {"epochs": 3}, "seeds": 5})
+    with pytest.raises(ConfigError, match="no finished search"):
+        tuned_variants(tmp_path / "lf_dnn")
 
 
 def test_a_grid_is_for_one_device_per_run(store: Store, tmp_path: Path) -> None:

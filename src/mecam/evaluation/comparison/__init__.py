@@ -2,11 +2,15 @@
 
 from mecam.evaluation.comparison.contenders import Contender, read_contenders
 from mecam.evaluation.comparison.files import write_comparison
+from mecam.evaluation.comparison.overlap import Overlap
+from mecam.evaluation.comparison.ranks import Ranks
 from mecam.evaluation.comparison.standings import Difference, Score, Standing, Standings, compare
 
 __all__ = [
     "Contender",
     "Difference",
+    "Overlap",
+    "Ranks",
     "Score",
     "Standing",
     "Standings",

@@ -5,23 +5,35 @@ other data: that is noted, not refused.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
+from mecam.config import DataConfig, TrainingConfig
 from mecam.data.collate import encode_labels
-from mecam.errors import DataError
+from mecam.errors import DataError, MecamError
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.report.record import Answers, RunRecord
+from mecam.models.registry import MODELS
 from mecam.types import Predictions, Task
 
-__all__ = ["CONSTANT", "Contender", "read_contenders"]
+__all__ = ["CONSTANT", "Contender", "read_contenders", "row_names"]
 
 CONSTANT = "constant"
 """Name of the row of the constant predictor."""
+
+MEASURED = ("parameters", "parameters_beside_text", "utterances_per_second", "peak_memory_mb", "gpu_memory_mb")
+"""What a run's `environment.json` says about its costs as it is."""
+
+OF_NO_MATTER = ("training.seed", "training.precision", "training.tensorboard")
+"""Options that say nothing about how much a configuration was chosen."""
+
+UNKNOWN = object()
+"""Stands for an option that a run of another version did not have."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +45,12 @@ class Contender:
         model: name in the registry.
         folder: the run folder; None for the constant predictor.
         predictions: one per seed, on the split that is compared.
-        facts: what a run costs, where it is recorded: `parameters`, `seconds_per_seed`, `seconds_per_epoch`,
-            `epochs`.
+        facts: what a run costs, where it is recorded: `parameters`, `parameters_beside_text`, `seconds_per_seed`,
+            `seconds_per_epoch`, `epochs`, `utterances_per_second`, `peak_memory_mb`, `gpu_memory_mb`.
         learned_from: name of the data set, the SHA-256 of its files, and whether it is `synthetic`.
         command: that made the run.
+        tuned: how much searching its options come from, as in `30 trials`; empty for none.
+        settings: `option=value` of every option that is not the default.
     """
 
     name: str
@@ -46,6 +60,8 @@ class Contender:
     facts: Mapping[str, float]
     learned_from: Mapping[str, Any]
     command: str = ""
+    tuned: str = ""
+    settings: tuple[str, ...] = ()
 
 
 def read_contenders(
@@ -67,7 +83,7 @@ def read_contenders(
     Raises: TrainingError if a folder holds no finished run; DataError if the runs answered different utterances, the
         truth differs, or they have different tasks.
     """
-    labels = _labels(folders) if names is None else list(names)
+    labels = row_names(folders) if names is None else list(names)
     records = []
     for done, folder in enumerate(folders, 1):
         records.append(_Record.read(folder, split))
@@ -96,6 +112,8 @@ class _Record:
     facts: Mapping[str, float]
     learned_from: Mapping[str, Any]
     command: str
+    tuned: str
+    settings: tuple[str, ...]
     prior: tuple[float, ...] | None
 
     @classmethod
@@ -103,7 +121,7 @@ class _Record:
         run = RunRecord.read(folder)
         wanted = [split] if split else ["test", "valid"]
         found = {name: _predictions(run, name) for name in wanted if name in run.answers}
-        environment, data = run.environment, run.data
+        environment, data, config = run.environment, run.data, _config(run)
         return cls(
             folder=folder,
             model=run.name,
@@ -112,6 +130,8 @@ class _Record:
             facts=_facts(run),
             learned_from={key: data.get(key) for key in ("name", "sha256", "synthetic")},
             command=str(environment.get("command", "")),
+            tuned=str(config.get("tuned") or ""),
+            settings=tuple(_settings(config)),
             prior=_prior(folder),
         )
 
@@ -124,7 +144,15 @@ class _Record:
                 fix=f"compare on another split (labelled here: {known}), or leave this run out",
             )
         return Contender(
-            name, self.model, self.folder, self.predictions[split], self.facts, self.learned_from, self.command
+            name=name,
+            model=self.model,
+            folder=self.folder,
+            predictions=self.predictions[split],
+            facts=self.facts,
+            learned_from=self.learned_from,
+            command=self.command,
+            tuned=self.tuned,
+            settings=self.settings,
         )
 
 
@@ -146,8 +174,9 @@ def _facts(run: RunRecord) -> dict[str, float]:
     """What a run costs, where it says so."""
     environment, facts = run.environment, {}
     seeds = len(environment.get("seeds", ())) or 1
-    if isinstance(environment.get("parameters"), int):
-        facts["parameters"] = float(environment["parameters"])
+    for key in MEASURED:
+        if isinstance(environment.get(key), int | float):
+            facts[key] = float(environment[key])
     if isinstance(environment.get("seconds"), int | float):
         facts["seconds_per_seed"] = float(environment["seconds"]) / seeds
     per_epoch = [row["seconds"] for row in run.history if row.get("seconds") and row.get("epoch")]
@@ -155,6 +184,39 @@ def _facts(run: RunRecord) -> dict[str, float]:
         facts["seconds_per_epoch"] = float(np.median(np.array(per_epoch, np.float64)))
         facts["epochs"] = len(per_epoch) / seeds
     return facts
+
+
+def _config(run: RunRecord) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(run.config)
+    except yaml.YAMLError:
+        content = None
+    return content if isinstance(content, dict) else {}
+
+
+def _settings(config: Mapping[str, Any]) -> Iterator[str]:
+    """`option=value` wherever a run's configuration is not today's default; nothing for a model that is not here."""
+    given = config.get("model")
+    name = str(given.get("name") if isinstance(given, dict) else given)
+    try:
+        options = asdict(MODELS[name].config())
+    except (KeyError, MecamError):
+        return
+    defaults = {"model": options, "data": asdict(DataConfig()), "training": asdict(TrainingConfig())}
+    for key, default in _leaves(defaults):
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part, UNKNOWN) if isinstance(value, Mapping) else UNKNOWN
+        if key not in OF_NO_MATTER and value is not UNKNOWN and value != default:
+            yield f"{key}={value}"
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
 def _prior(folder: Path) -> tuple[float, ...] | None:
@@ -166,7 +228,7 @@ def _prior(folder: Path) -> tuple[float, ...] | None:
         return None
 
 
-def _labels(folders: Sequence[Path]) -> list[str]:
+def row_names(folders: Sequence[Path]) -> list[str]:
     """The folders' names, with as many parents before them as it takes to tell them apart."""
     parts = [folder.resolve().parts for folder in folders]
     for depth in range(1, max((len(p) for p in parts), default=1) + 1):

@@ -1,4 +1,4 @@
-"""Standings as files: Markdown, LaTeX (booktabs), CSV, JSON, and one HTML page."""
+"""Standings as files: Markdown, LaTeX (booktabs), CSV, CSV of every pair, JSON, and one HTML page."""
 
 import csv
 import io
@@ -10,29 +10,41 @@ from pathlib import Path
 from mecam.errors import DataError
 from mecam.evaluation.comparison.page import comparison_page
 from mecam.evaluation.comparison.standings import Difference, Score, Standings
-from mecam.evaluation.comparison.words import EXPLANATION, FACTS, costs, delta, explained_delta, marked
+from mecam.evaluation.comparison.words import (
+    COSTS,
+    EXPLANATION,
+    FACTS,
+    alike,
+    costs,
+    delta,
+    explained_delta,
+    explained_ranks,
+    marked,
+    ranked,
+)
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.report.markup import UNDEFINED, interval, spread, value
 
-__all__ = ["as_csv", "as_latex", "as_markdown", "write_comparison"]
+__all__ = ["as_csv", "as_latex", "as_markdown", "pairs_as_csv", "write_comparison"]
 
 
 def write_comparison(standings: Standings, folder: Path) -> list[Path]:
-    """Write `comparison.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
+    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
 
     Returns: their paths, the page last.
     Raises: DataError if the folder cannot be written to.
     """
     writers: dict[str, Callable[[Standings], str]] = {
-        "md": as_markdown,
-        "tex": as_latex,
-        "csv": as_csv,
-        "json": lambda given: json.dumps(given.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        "html": comparison_page,
+        ".md": as_markdown,
+        ".tex": as_latex,
+        ".csv": as_csv,
+        "_pairs.csv": pairs_as_csv,
+        ".json": lambda given: json.dumps(given.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".html": comparison_page,
     }
     places = []
     for suffix, write in writers.items():
-        place = folder / f"comparison.{suffix}"
+        place = folder / f"comparison{suffix}"
         partial = place.with_name(f".{place.name}.partial")
         text = write(standings)
         try:
@@ -51,13 +63,18 @@ def as_markdown(standings: Standings) -> str:
     head = [
         "",
         *(f"{_md(m.name)} {'↑' if m.higher_is_better else '↓'}" for m in metrics),
+        *(["rank ↓"] if standings.ranks is not None else []),
+        "budget",
         *(f.title for f in costs(standings)),
     ]
     rows = []
     for row in standings.rows:
         cells = [_markdown_cell(row.scores[m.name], m) for m in metrics]
-        rows.append([_md(row.name), *cells, *(fact.shown(row) for fact in costs(standings))])
-    parts = [f"# {_md(_title(standings))}\n", _markdown_table(head, rows), f"{EXPLANATION}\n"]
+        cells += [" ".join(ranked(standings.ranks, row.name))] if standings.ranks is not None else []
+        rows.append([_md(row.name), *cells, row.budget, *(fact.shown(row) for fact in costs(standings))])
+    parts = [f"# {_md(_title(standings))}\n", _markdown_table(head, rows), f"{EXPLANATION}\n", f"{COSTS}\n"]
+    parts += [f"{explained_ranks(standings.ranks)}\n"] if standings.ranks is not None else []
+    parts += [f"{_md(said)}\n"] if standings.overlap is not None and (said := alike(standings.overlap)) else []
     if standings.baseline is not None:
         others = [row for row in standings.rows if any(s.against_baseline for s in row.scores.values())]
         lines = [[_md(row.name), *(delta(row.scores[m.name].against_baseline, m) for m in metrics)] for row in others]
@@ -73,18 +90,30 @@ def as_markdown(standings: Standings) -> str:
 
 
 def as_latex(standings: Standings) -> str:
-    r"""One `table*` of all metrics for `\usepackage{booktabs}`; cut the columns that a paper does not need."""
-    metrics = list(standings.metrics.values())
+    r"""Two `table*` for `\usepackage{booktabs}`, metrics and costs; cut the columns that a paper does not need."""
+    metrics, ranks = list(standings.metrics.values()), standings.ranks
     arrows = [_tex(m.name) + (r" $\uparrow$" if m.higher_is_better else r" $\downarrow$") for m in metrics]
-    head = ["", *arrows, *(_tex(fact.title) for fact in costs(standings))]
+    rows = []
+    for row in standings.rows:
+        ends = [rf"{{\scriptsize {_tex(interval(row.scores[m.name].ci95, m))}}}" for m in metrics]
+        mean, letters = ("", "") if ranks is None else ranked(ranks, row.name)
+        place = [] if ranks is None else [rf"{mean}$^{{\mathrm{{{letters}}}}}$" if mean else ""]
+        rows.append([_tex(row.name), *(_latex_cell(row.scores[m.name], m) for m in metrics), *place])
+        rows.append(["", *ends, *("" for _ in place)])
+    head = ["", *arrows, *([] if ranks is None else [r"rank $\downarrow$"])]
+    about = f"{_title(standings)}. {EXPLANATION}".replace("**bold**", "bold")
+    about += "" if ranks is None else f" {explained_ranks(ranks)}"
+    spent = [
+        [_tex(row.name), _tex(row.budget), *(_tex(f.shown(row)) for f in costs(standings))] for row in standings.rows
+    ]
+    titles = ["", "budget", *(_tex(fact.title) for fact in costs(standings))]
+    return _latex_table(head, rows, about) + "\n" + _latex_table(titles, spent, f"Costs. {COSTS}")
+
+
+def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str) -> str:
     lines = [r"\begin{table*}", r"\centering\small", rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule"]
     lines += [" & ".join(head) + r" \\", r"\midrule"]
-    for row in standings.rows:
-        facts = [_tex(fact.shown(row)) for fact in costs(standings)]
-        lines.append(" & ".join([_tex(row.name), *(_latex_cell(row.scores[m.name], m) for m in metrics), *facts]))
-        ends = [rf"{{\scriptsize {_tex(interval(row.scores[m.name].ci95, m))}}}" for m in metrics]
-        lines[-1] += " \\\\\n" + " & ".join(["", *ends, *("" for _ in costs(standings))]) + r" \\"
-    about = f"{_title(standings)}. {EXPLANATION}".replace("**bold**", "bold")
+    lines += [" & ".join(row) + r" \\" for row in rows]
     lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(about)}}}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
@@ -96,14 +125,34 @@ def as_csv(standings: Standings) -> str:
     tests = [f"{what}_{against}" for against in ("best", "baseline") for what in ("difference", "low", "high", "p")]
     tests = [*tests[:4], "p_holm_best", *tests[4:], "p_holm_baseline"]
     facts = [fact.key for fact in FACTS]
-    writer.writerow(["run", "model", "metric", "mean", "std", "low", "high", "seeds", "best", "tied", *tests, *facts])
+    head = ["run", "model", "metric", "mean", "std", "low", "high", "seeds", "best", "tied", *tests, *facts]
+    writer.writerow([*head, "rank", "rank_groups", "budget"])
+    ranks = standings.ranks
     for row in standings.rows:
         for name, score in row.scores.items():
             writer.writerow(
                 [row.name, row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
                 + [int(score.best), int(score.tied), *_numbers(score.against_best), *_numbers(score.against_baseline)]
                 + [row.facts.get(key) for key in facts]
+                + ([None, None] if ranks is None else [ranks.of(row.name), ranks.letters(row.name)])
+                + [row.budget]
             )
+    return text.getvalue()
+
+
+def pairs_as_csv(standings: Standings) -> str:
+    """One line per two runs: whether recordings tell them apart, and whether they err together."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    names = ["both_err", "both_err_by_chance", "error_consistency", "residual_correlation"]
+    writer.writerow(["run", "other", "rank_p_holm", *names])
+    overlap, ranks = standings.overlap, standings.ranks
+    for i, j in [] if overlap is None else overlap.pairs():
+        assert overlap is not None
+        one, other = overlap.names[i], overlap.names[j]
+        p = None if ranks is None else ranks.p_holm[ranks.names.index(one)][ranks.names.index(other)]
+        matrices = (overlap.both, overlap.expected, overlap.consistency, overlap.residuals)
+        writer.writerow([one, other, p, *(matrix[i][j] if matrix else None for matrix in matrices)])
     return text.getvalue()
 
 

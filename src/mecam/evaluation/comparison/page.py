@@ -3,8 +3,10 @@
 from importlib import resources
 
 from mecam.evaluation.comparison.contenders import CONSTANT
+from mecam.evaluation.comparison.ranks import Ranks
+from mecam.evaluation.comparison.relations import mistakes_section, ranks_section
 from mecam.evaluation.comparison.standings import Score, Standing, Standings
-from mecam.evaluation.comparison.words import EXPLANATION, costs, delta, explained_delta, marked, p_value
+from mecam.evaluation.comparison.words import COSTS, EXPLANATION, costs, delta, explained_delta, marked, p_value, ranked
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.report.figures import forest
 from mecam.evaluation.report.markup import definitions, details, escape, figure, interval, table, titled
@@ -25,6 +27,8 @@ def comparison_page(standings: Standings) -> str:
         ("intervals", "Intervals", _intervals(standings)),
         ("baseline", "Against the baseline", _against_baseline(standings)),
         ("tests", "Tests", _tests(standings)),
+        ("ranks", "Ranks", ranks_section(standings.ranks)),
+        ("mistakes", "Mistakes", mistakes_section(standings.overlap)),
         ("missing", "Missing", _missing(standings)),
         ("made", "How it was made", _made(standings)),
     ]
@@ -71,24 +75,35 @@ def _summary(standings: Standings) -> str:
 def _table(standings: Standings) -> str:
     metrics = list(standings.metrics.values())
     head = ["model", *(f"{escape(m.name)} {'↑' if m.higher_is_better else '↓'}" for m in metrics)]
-    head += [escape(fact.title) for fact in costs(standings)]
+    head += ["rank ↓"] if standings.ranks is not None else []
+    head += ["budget", *(escape(fact.title) for fact in costs(standings))]
     rows = []
     for row in standings.rows:
         note = f'<small class="under">{escape(row.note)}</small>' if row.note else ""
         cells = [f"{escape(row.name)}{note}", *(_cell(row.scores[m.name], m) for m in metrics)]
+        cells += [_rank_cell(standings.ranks, row.name)] if standings.ranks is not None else []
+        cells.append(f'<td class="number">{escape(row.budget)}</td>')
         for fact in costs(standings):
             number = row.facts.get(fact.key)
             key = "" if number is None else f' data-value="{number!r}"'
             cells.append(f'<td class="number"{key}>{escape(fact.shown(row))}</td>')
         rows.append(cells)
     words = EXPLANATION.replace("**bold**", "<b>bold</b>") + " Click a heading to sort by it."
+    below = f'<p class="note">{escape(COSTS)}</p>'
     meanings = definitions([(m.name, escape(m.definition)) for m in metrics])
     return titled(
         "All metrics",
         f'<p class="note">{words}</p>',
         table(head, rows, numbers=len(head) - 1, css="sortable"),
+        below,
         details("What each metric is (p prediction, t truth)", meanings),
     )
+
+
+def _rank_cell(ranks: Ranks, name: str) -> str:
+    mean, letters = ranked(ranks, name)
+    key = f' data-value="{ranks.of(name)!r}"' if mean else ""
+    return f'<td class="number"{key}>{mean}<small class="under">{letters}</small></td>'
 
 
 def _cell(score: Score, metric: Metric) -> str:
@@ -194,7 +209,9 @@ def _made(standings: Standings) -> str:
         if row.run:
             seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
             command = f"<br><code>{escape(row.command)}</code>" if row.command else ""
-            pairs.append((row.name, f"{escape(row.model)}, {seeds}, <code>{escape(row.run)}</code>{command}"))
+            options = f"<br>not as by default: <code>{escape(', '.join(row.settings))}</code>" if row.settings else ""
+            told = f"{escape(row.model)}, {seeds}, {escape(row.budget)}, <code>{escape(row.run)}</code>"
+            pairs.append((row.name, f"{told}{command}{options}"))
     return titled("How it was made", definitions(pairs))
 
 

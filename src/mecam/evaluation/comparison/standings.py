@@ -3,15 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mecam.errors import DataError
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
+from mecam.evaluation.comparison.overlap import Overlap, overlap
+from mecam.evaluation.comparison.ranks import Ranks, rank
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import holm, metrics_table, paired_permutation_test
-from mecam.types import Predictions, Task
+from mecam.types import Task
 
-__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "compare"]
+__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "as_many", "compare"]
+
+_Item = TypeVar("_Item")
 
 ALPHA = 0.05
 """Two runs are told apart when Holm's adjusted p-value is below this."""
@@ -77,6 +81,8 @@ class Standing:
         run: the folder, where there is one.
         command: that made it.
         note: what a reader should know about the row (the overrides of an ablation).
+        budget: how its options were found, in words.
+        settings: `option=value` of every option that is not the default.
     """
 
     name: str
@@ -87,6 +93,8 @@ class Standing:
     run: str = ""
     command: str = ""
     note: str = ""
+    budget: str = ""
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,8 @@ class Standings:
         baseline: name of the row that all are tested against beside the best.
         missing: name → why there is no row.
         notes: what holds for the whole comparison.
+        ranks: average ranks over recordings; None for a single model or too few recordings.
+        overlap: whether models err on the same utterances; None for a single model.
     """
 
     task: Task
@@ -114,6 +124,8 @@ class Standings:
     baseline: str | None = None
     missing: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    ranks: Ranks | None = None
+    overlap: Overlap | None = None
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -176,16 +188,20 @@ def compare(
         if progress:
             progress(done, len(metrics))
     first = contenders[0].predictions[0]
+    shared = _shared_settings(contenders)
+    standing = [_standing(c, s, (notes or {}).get(c.name, ""), shared) for c, s in zip(contenders, scores, strict=True)]
     return Standings(
         task=task,
         split=split,
         data=str(contenders[0].learned_from.get("name") or "data"),
         utterances=len(first),
         videos=len(set(first.videos)),
-        rows=tuple(_standing(c, s, (notes or {}).get(c.name, "")) for c, s in zip(contenders, scores, strict=True)),
+        rows=tuple(standing),
         baseline=baseline,
         missing=dict(missing or {}),
-        notes=tuple(_notes(contenders)),
+        notes=tuple(_notes(contenders, shared)),
+        ranks=rank(contenders, task, alpha=ALPHA),
+        overlap=overlap(contenders, task),
     )
 
 
@@ -205,15 +221,13 @@ class _Tests:
 
     def _pair(self, one: int, other: int) -> Difference:
         if (one, other) not in self._known:
-            first, second = _as_many(self._contenders[one].predictions, self._contenders[other].predictions)
+            first, second = as_many(self._contenders[one].predictions, self._contenders[other].predictions)
             test = paired_permutation_test(self._task, first, second, self._metric, permutations=self._permutations)
             self._known[one, other] = Difference(test.difference, test.ci95, test.p_value)
         return self._known[one, other]
 
 
-def _as_many(
-    first: Sequence[Predictions], second: Sequence[Predictions]
-) -> tuple[Sequence[Predictions], Sequence[Predictions]]:
+def as_many(first: Sequence[_Item], second: Sequence[_Item]) -> tuple[Sequence[_Item], Sequence[_Item]]:
     """As many seeds of both: the first ones of the longer; a single one stands beside each of the other's."""
     if 1 in (len(first), len(second)):
         count = max(len(first), len(second))
@@ -238,7 +252,23 @@ def _best(contenders: Sequence[Contender], column: Sequence[Score], metric: Metr
     return max(known, key=lambda i: known[i]) if known else None
 
 
-def _standing(contender: Contender, scores: dict[str, Score], note: str) -> Standing:
+def _shared_settings(contenders: Sequence[Contender]) -> tuple[str, ...]:
+    """What was set alike for all runs, instead of the defaults."""
+    runs = [c for c in contenders if c.model != CONSTANT]
+    return tuple(item for item in (runs[0].settings if runs else ()) if all(item in c.settings for c in runs))
+
+
+def _budget(contender: Contender, shared: Sequence[str]) -> str:
+    """How the options were found; what was set for all runs alike is no budget of this one."""
+    if contender.model == CONSTANT:
+        return ""
+    if contender.tuned:
+        return f"tuned with {contender.tuned}"
+    own = len(set(contender.settings) - set(shared))
+    return f"defaults, {own} set" if own else "defaults"
+
+
+def _standing(contender: Contender, scores: dict[str, Score], note: str, shared: Sequence[str]) -> Standing:
     folder: Path | None = contender.folder
     return Standing(
         name=contender.name,
@@ -249,13 +279,20 @@ def _standing(contender: Contender, scores: dict[str, Score], note: str) -> Stan
         run="" if folder is None else str(folder),
         command=contender.command,
         note=note,
+        budget=_budget(contender, shared),
+        settings=contender.settings,
     )
 
 
-def _notes(contenders: Sequence[Contender]) -> list[str]:
-    """What makes the rows less than comparable."""
+def _notes(contenders: Sequence[Contender], shared: Sequence[str]) -> list[str]:
+    """What makes the rows less than comparable, and what was set for all of them."""
     runs = [c for c in contenders if c.folder is not None]
     notes = []
+    if shared:
+        notes.append(f"Set for all runs: {', '.join(shared)}.")
+    if len(budgets := {c.tuned for c in runs if c.model != CONSTANT}) > 1:
+        shown = ", ".join(sorted(budget or "none" for budget in budgets))
+        notes.append(f"The runs' options come from searches of different size: {shown}.")
     counts = {len(c.predictions) for c in runs}
     if len(counts) > 1:
         notes.append(

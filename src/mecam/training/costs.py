@@ -1,0 +1,75 @@
+"""What a training costs: memory of its process, and how fast the model answers."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mecam.data.collate import Collator
+from mecam.data.datasets import Dataset
+from mecam.evaluation.evaluate import predict
+from mecam.models.base import Model
+
+__all__ = ["WATCHABLE", "costs", "peak_memory_mb", "resident_mb"]
+
+WATCHABLE = Path("/proc/self/status").exists()
+"""True where the system tells how much memory another process takes."""
+
+
+def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.device) -> dict[str, Any]:
+    """Measure, at the end of a training, what belongs to `facts`.
+
+    Args:
+        model: trained, on its device.
+        dataset: to answer for the speed: validation.
+        collator: makes the batches that the model reads.
+        device: that the model is on.
+
+    Returns: `parameters`, all and beside the text encoder; `utterances_per_second`, from the store to the answer,
+        64 at a time; `peak_memory_mb` of this process so far, where the system says; `gpu_memory_mb`, the largest
+        allocation, on a GPU.
+    """
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    found: dict[str, Any] = {
+        "parameters": sum(sizes.values()),
+        "parameters_beside_text": sum(
+            size
+            for name, size in sizes.items()
+            if model.text_encoder is None or not name.startswith(model.text_encoder_prefix)
+        ),
+    }
+    began = time.perf_counter()
+    predict(model, dataset, collator)
+    found["utterances_per_second"] = round(len(dataset) / max(time.perf_counter() - began, 1e-9), 1)
+    if (peak := peak_memory_mb()) is not None:
+        found["peak_memory_mb"] = round(peak)
+    if device.type == "cuda":
+        found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
+    return found
+
+
+def peak_memory_mb() -> float | None:
+    """Highest resident size of this process so far, libraries and data included; None where the system is silent."""
+    if (peak := _status("self", "VmHWM")) is not None:
+        return peak
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def resident_mb(process: int) -> float | None:
+    """How much memory a process takes now; None if it is gone, or the system does not say."""
+    return _status(str(process), "VmRSS")
+
+
+def _status(process: str, key: str) -> float | None:
+    try:
+        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) / 2**10 for line in lines if line.startswith(f"{key}:")), None)
