@@ -17,9 +17,11 @@ __all__ = [
     "Numbers",
     "accuracy",
     "balanced",
+    "binned_gaps",
     "defined_mean",
     "f1_macro",
     "f1_weighted",
+    "gap",
     "moments",
     "pairs",
     "pearson",
@@ -32,6 +34,9 @@ __all__ = [
 Array: TypeAlias = NDArray[np.float64]
 Numbers: TypeAlias = NDArray[Any] | Sequence[Any]
 """Anything that `np.asarray` turns into numbers."""
+
+BINS = 10
+"""Of probabilities, when they are compared with how often they come true."""
 
 
 def rounded(values: Array, low: int, high: int) -> Array:
@@ -60,6 +65,21 @@ def pairs(predicted: NDArray[Any], true: NDArray[Any], classes: int) -> Array:
     if not inside.all():
         raise DataError(f"{int((~inside).sum())} class indices are not one of 0 … {classes - 1}")
     return np.asarray(np.eye(classes * classes)[true.astype(np.int64) * classes + predicted.astype(np.int64)])
+
+
+def binned_gaps(said: Array, came: NDArray[Any]) -> Array:
+    """N × L probabilities and whether each came true, in ten bins of equal width: N × 11, worth their `gap`."""
+    bins = np.minimum((said * BINS).astype(np.int64), BINS - 1)[..., None] == np.arange(BINS)  # N L 10
+    gaps = ((said - came)[..., None] * bins).sum(axis=1)
+    return np.concatenate([gaps, np.full((len(said), 1), float(said.shape[1]))], axis=1)
+
+
+def gap(sums: Array) -> Array:
+    """Expected calibration error of `binned_gaps`: |said − came true| of each bin, weighted by its size.
+
+    Source: Naeini et al. (2015), Obtaining well calibrated probabilities using Bayesian binning, Section 2.
+    """
+    return _divided(np.abs(sums[..., :-1]).sum(-1), sums[..., -1])
 
 
 def ratio(sums: Array) -> Array:

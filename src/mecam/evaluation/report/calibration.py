@@ -13,7 +13,7 @@ from mecam.evaluation.report import figures
 from mecam.evaluation.report.markup import escape, figure, percent, plain, table, titled
 from mecam.evaluation.report.record import Answers, RunRecord
 from mecam.evaluation.statistics import conformal_quantile, coverage, resample_videos
-from mecam.evaluation.sums import Array
+from mecam.evaluation.sums import BINS, Array, binned_gaps, gap
 
 __all__ = ["calibration"]
 
@@ -21,8 +21,6 @@ LEVELS = tuple(level / 20 for level in range(1, 20))
 """Levels of the figure."""
 
 TABLE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
-
-BINS = 10
 
 
 def calibration(run: RunRecord) -> str:
@@ -135,13 +133,8 @@ def _probabilities(said: Array, came: Array, axes: tuple[str, str], split: str) 
 
 
 def _error(said: Array, came: Array) -> float:
-    """Expected calibration error of ten bins of equal width: |said − came true|, weighted by their size.
-
-    Source: Naeini et al. (2015), Obtaining well calibrated probabilities using Bayesian binning, Section 2.
-    """
-    bins = np.minimum((said * BINS).astype(int), BINS - 1)
-    gap = np.bincount(bins, said - came, minlength=BINS)
-    return float(np.abs(gap).sum() / len(said))
+    """Expected calibration error of N probabilities."""
+    return float(gap(binned_gaps(said[:, None], came[:, None]).sum(axis=0, keepdims=True))[0])
 
 
 def _per_label(scores: Array, truth: Array, names: Sequence[str]) -> str:

@@ -1,0 +1,231 @@
+"""Runs + a protocol → findings: what the command `mecam robustness` does, for programs."""
+
+import json
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mecam.data.store import Store
+from mecam.errors import DataError, MecamError, ModelError
+from mecam.evaluation.comparison.contenders import row_names
+from mecam.evaluation.robustness.findings import Findings, find
+from mecam.evaluation.robustness.material import Material, material_of
+from mecam.evaluation.robustness.measure import jobs_of, measure_all
+from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
+from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
+from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.types import TEXT, Device, Modality
+
+__all__ = ["assess", "find_store"]
+
+CELLS = "cells"
+"""Folder of the cells inside that of the results; all protocols share it."""
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run folder, before anything is measured."""
+
+    name: str
+    folder: Path
+    model: str
+    checkpoints: tuple[Path, ...]
+    reads: tuple[Modality, ...]
+    raw_text: bool
+    prior: tuple[float, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the trainings; 0 where the folder does not say."""
+        names = [path.parent.name for path in self.checkpoints]
+        return tuple(int(name) if name.isdigit() else 0 for name in names)
+
+
+def assess(
+    folders: Sequence[Path],
+    protocol: str,
+    out: Path,
+    *,
+    store: Store | None = None,
+    split: str = "test",
+    seeds: int = len(SEEDS),
+    only: Sequence[str] = (),
+    device: Device = "cpu",
+    progress: Progress | None = None,
+) -> Findings:
+    """Measure runs under a protocol; cells that lie in `out` already are not made again.
+
+    Args:
+        folders: run folders; every trained seed of each is measured.
+        protocol: a key of `PROTOCOLS`.
+        out: where the cells go, into `out/cells`.
+        store: the data; None looks for the store that the runs learned from.
+        split: of the store.
+        seeds: how many masks are drawn of every condition that is random.
+        only: patterns of condition keys, as in `plan`.
+        device: where the models compute.
+        progress: called with (cells done, all, what is being done).
+
+    Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
+        unknown protocol.
+    """
+    found = store or find_store(folders)
+    runs = [_read(name, folder, found) for name, folder in zip(row_names(folders), folders, strict=True)]
+    material = material_of(found, split, raw_text=_raw_text(runs))
+    read = tuple(m for m in material.modalities if any(m in run.reads for run in runs))
+    planned = plan(protocol, material, read, only=only)
+    drawn = tuple(SEEDS[0] + number for number in range(seeds))
+    cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
+    resample = Resample(len(set(material.videos)))
+    scored = []
+    for done, run in enumerate(cells):
+        if progress:
+            progress(done, len(cells), "valuing")
+        scored.append(score_run(run, material, planned, resample))
+    if progress:
+        progress(len(cells), len(cells), "testing")
+    constant = None if any(run.model == "constant" for run in runs) else runs[0].prior
+    return find(
+        material,
+        planned,
+        drawn,
+        scored,
+        constant=None if constant is None else constant_scored(constant, material, planned, resample),
+        notes=_notes(runs, material, planned),
+    )
+
+
+def find_store(folders: Sequence[Path]) -> Store:
+    """Find the store that runs learned from: where their command named it, if it still is the same data.
+
+    Raises: DataError if it is not there.
+    """
+    for folder in folders:
+        try:
+            environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+            words = shlex.split(environment["command"])
+            place = words[words.index("--data") + 1]
+            store = Store(place)
+            if store.manifest["sha256"] == environment["data"]["sha256"]:
+                return store
+        except (OSError, ValueError, KeyError, IndexError, TypeError, MecamError):
+            continue
+    raise DataError(
+        "where is the data? The store that the run learned from is not where its command says",
+        where=str(folders[0]),
+        fix="add --data STORE",
+    )
+
+
+def _read(name: str, folder: Path, store: Store) -> _Run:
+    """What a run folder holds.
+
+    Raises: ModelError if it holds no checkpoint, or one that does not fit the store.
+    """
+    checkpoints = tuple(sorted(folder.glob("seeds/*/checkpoint"))) or (folder / "checkpoint",)
+    trained = load_checkpoint(checkpoints[0])
+    check_features(trained, store)
+    inputs = trained.checkpoint.inputs
+    if inputs.task != store.task:
+        raise ModelError(
+            f"the model of {folder} predicts {inputs.task.kind}, the store is labelled otherwise",
+            where=str(store.path),
+            fix="measure it on a store with its own task",
+        )
+    return _Run(
+        name,
+        folder,
+        trained.checkpoint.name,
+        checkpoints,
+        trained.model.reads,
+        trained.tokenizer is not None,
+        inputs.prior,
+    )
+
+
+def _raw_text(runs: Sequence[_Run]) -> bool:
+    """True where the models read transcripts, False where none does.
+
+    Raises: DataError if some read transcripts and others rows of text features: they cannot be spoilt alike.
+    """
+    of_text = [run for run in runs if TEXT in run.reads]
+    kinds = {run.raw_text for run in of_text}
+    if len(kinds) > 1:
+        one = next(run for run in of_text if not run.raw_text)
+        raise DataError(
+            "some of the runs read transcripts, others rows of text features: the two cannot be spoilt alike",
+            where=str(one.folder),
+            fix="measure them apart",
+        )
+    return kinds != {False}
+
+
+def _measured(
+    runs: Sequence[_Run],
+    material: Material,
+    planned: Plan,
+    seeds: Sequence[int],
+    place: Path,
+    device: Device,
+    progress: Progress | None,
+) -> list[RunCells]:
+    """Make the cells that are missing."""
+    plans = [[jobs_of(c, material, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
+    total, done = sum(len(jobs) for of_run in plans for jobs in of_run), 0
+
+    cells = []
+    for run, of_run in zip(runs, plans, strict=True):
+        for checkpoint, seed, jobs in zip(run.checkpoints, run.seeds, of_run, strict=True):
+
+            def tick(what: str = f"{run.name}, seed {seed}") -> None:
+                nonlocal done
+                done += 1
+                if progress:
+                    progress(done, total, what)
+
+            measure_all(checkpoint, material, jobs, device=device, progress=tick)
+        widths = tuple(_half_width(checkpoint) for checkpoint in run.checkpoints)
+        cells.append(RunCells(run.name, run.model, str(run.folder), run.seeds, tuple(of_run), widths, run.reads))
+    return cells
+
+
+def _half_width(checkpoint: Path) -> float | None:
+    """Half width of the interval around a score, as validation gave it."""
+    calibration: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["calibration"]
+    return float(next(iter(calibration.values()))) if calibration else None
+
+
+def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]:
+    """What makes the rows less than comparable."""
+    notes = []
+    if material.store.manifest["provenance"].get("synthetic"):
+        notes.append("Synthetic corpus: not comparable with results on real data.")
+    for run in runs:
+        blind = [m for m in material.modalities if m not in run.reads]
+        if blind:
+            notes.append(f"{run.name} does not read {', '.join(blind)}: what is done to it leaves this run as it is.")
+    counts = {len(run.checkpoints) for run in runs}
+    if len(counts) > 1:
+        notes.append(
+            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have."
+        )
+    unread = [m for m in material.modalities if not any(m in run.reads for run in runs)]
+    if unread:
+        notes.append(f"No run reads {', '.join(unread)}: nothing is done to it.")
+    if len({_store_of(run) for run in runs}) > 1:
+        notes.append("The runs learned from different data.")
+    return notes
+
+
+def _store_of(run: _Run) -> str:
+    """What the run learned from, as its configuration says."""
+    try:
+        return str(yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8")).get("store"))
+    except (OSError, AttributeError, yaml.YAMLError):
+        return ""

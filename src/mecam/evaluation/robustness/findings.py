@@ -1,0 +1,227 @@
+"""What a protocol found: every run under every condition and in every summary, and which runs can be told apart."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
+from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.report.scores import LEADING
+from mecam.evaluation.robustness.conditions import CLEAN, Condition
+from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.robustness.scores import Scored
+from mecam.evaluation.statistics import holm, paired_sums_test
+from mecam.evaluation.sums import Array
+from mecam.types import Task
+
+__all__ = ["Findings", "Test", "find"]
+
+PERMUTATIONS = 2000
+"""Of each test; a protocol makes many."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """The runs against the best of them, on one metric in one summary.
+
+    Attributes:
+        best: name of the run with the best value.
+        against: name of each other run → it minus the best.
+    """
+
+    best: str
+    against: Mapping[str, Difference]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A protocol on some runs, whole.
+
+    Attributes:
+        plan: the protocol's conditions and summaries.
+        task: what the data asks for.
+        data: name of the data set.
+        identity: `Material.identity`.
+        split: that was spoilt.
+        utterances: of the split.
+        videos: recordings of the split.
+        synthetic: True for the built-in corpus.
+        seeds: of the masks.
+        runs: in the order given.
+        constant: the constant predictor; None where it is unknown.
+        tests: summary → metric → test; empty for a single run.
+        notes: what a reader should know.
+    """
+
+    plan: Plan
+    task: Task
+    data: str
+    identity: Mapping[str, object]
+    split: str
+    utterances: int
+    videos: int
+    synthetic: bool
+    seeds: tuple[int, ...]
+    runs: tuple[Scored, ...]
+    constant: Scored | None
+    tests: Mapping[str, Mapping[str, Test]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Name → metric of the task, in the order they are shown."""
+        return metrics_for(self.task)
+
+    @property
+    def leading(self) -> list[Metric]:
+        """The metrics that a reader looks at first."""
+        return leading(self.task)
+
+    @property
+    def rows(self) -> tuple[Scored, ...]:
+        """The runs and the constant predictor."""
+        return self.runs if self.constant is None else (*self.runs, self.constant)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for other programs; `docs/robustness.md` describes them."""
+        return {
+            "protocol": self.plan.protocol,
+            "task": asdict(self.task),
+            "data": {"name": self.data, "synthetic": self.synthetic, **self.identity},
+            "utterances": self.utterances,
+            "videos": self.videos,
+            "mask_seeds": list(self.seeds),
+            "alpha": ALPHA,
+            "metrics": {m.name: {"higher_is_better": m.higher_is_better} for m in self.metrics.values()},
+            "conditions": {condition.key: condition.to_json() for condition in self.plan.conditions},
+            "summaries": {
+                s.name: {"title": s.title, "loss": s.loss, "weights": dict(s.weights)} for s in self.plan.summaries
+            },
+            "runs": {row.name: _run_json(row) for row in self.rows},
+            "tests": {
+                summary: {metric: asdict(test) for metric, test in found.items()}
+                for summary, found in self.tests.items()
+            },
+            "notes": list(self.notes),
+        }
+
+
+def find(
+    material: Material,
+    plan: Plan,
+    seeds: Sequence[int],
+    runs: Sequence[Scored],
+    *,
+    constant: Scored | None = None,
+    notes: Sequence[str] = (),
+    permutations: int = PERMUTATIONS,
+    progress: Callable[[int, int], None] | None = None,
+) -> Findings:
+    """Bring scored runs together and test them against each other.
+
+    Args:
+        material: what was spoilt.
+        plan: the protocol.
+        seeds: of the masks.
+        runs: scored.
+        constant: the constant predictor, scored.
+        notes: what a reader should know.
+        permutations: of each test.
+        progress: called with (summaries tested, all).
+    """
+    tests: dict[str, dict[str, Test]] = {}
+    for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
+        for metric in leading(material.store.task):
+            test = _test(runs, summary, metric, permutations)
+            if test is not None:
+                tests.setdefault(summary.name, {})[metric.name] = test
+        if progress:
+            progress(done, len(plan.summaries))
+    store = material.store
+    return Findings(
+        plan=plan,
+        task=store.task,
+        data=store.name,
+        identity=material.identity,
+        split=material.split,
+        utterances=len(material),
+        videos=len(set(material.videos)),
+        synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
+        seeds=tuple(seeds),
+        runs=tuple(runs),
+        constant=constant,
+        tests=tests,
+        notes=tuple(notes),
+    )
+
+
+def leading(task: Task) -> list[Metric]:
+    """The metrics of a task that a reader looks at first, in their order."""
+    known = metrics_for(task)
+    return [known[name] for name in LEADING if name in known]
+
+
+def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | None:
+    """Position of the best run in a summary; None where none is defined."""
+    sign = 1.0 if metric.higher_is_better != summary.loss else -1.0
+    means = [sign * float(run.summaries[summary.name][metric.name].per_seed.mean()) for run in runs]
+    known = [i for i, mean in enumerate(means) if not np.isnan(mean)]
+    return max(known, key=lambda i: means[i]) if known else None
+
+
+def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> Test | None:
+    """Each run against the best one, adjusted together."""
+    best = best_of(runs, summary, metric)
+    if best is None:
+        return None
+    found = {}
+    for i, run in enumerate(runs):
+        if i != best:
+            ours, theirs, weights = _paired(run, runs[best], summary, metric)
+            test = paired_sums_test(metric, ours, theirs, weights=weights, permutations=permutations)
+            found[run.name] = Difference(test.difference, test.ci95, test.p_value)
+    known = {name: d.p_value for name, d in found.items() if d.p_value is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return Test(
+        runs[best].name,
+        {name: Difference(d.value, d.ci95, d.p_value, adjusted.get(name)) for name, d in found.items()},
+    )
+
+
+def _paired(run: Scored, other: Scored, summary: Summary, metric: Metric) -> tuple[Array, Array, Array]:
+    """Sums per recording of both, as many seeds of each, all conditions one below the other, and their weights."""
+    ours, theirs, weights = [], [], []
+    for key, weight in summary.weights.items():
+        a, b = as_many(list(run.sums[metric.name][key]), list(other.sums[metric.name][key]))
+        flat = [np.concatenate(list(side)) for side in (a, b)]  # S·K V T
+        ours.append(flat[0])
+        theirs.append(flat[1])
+        weights.append(np.full(len(flat[0]), weight / len(flat[0])))
+    return np.concatenate(ours), np.concatenate(theirs), np.concatenate(weights)
+
+
+def _run_json(row: Scored) -> dict[str, Any]:
+    conditions: dict[str, dict[str, Any]] = {}
+    for measure, known in row.values.items():
+        for key, value in known.items():
+            conditions.setdefault(key, {})[measure] = value.to_json()
+    return {
+        "model": row.model,
+        "run": row.folder,
+        "seeds": list(row.seeds) if row.folder else [],
+        "reads": list(row.reads),
+        "interval_width": row.width,
+        "conditions": conditions,
+        "summaries": {
+            name: {measure: value.to_json() for measure, value in found.items()}
+            for name, found in row.summaries.items()
+        },
+    }
+
+
+def condition_of(plan: Plan, key: str) -> Condition:
+    """The condition of a key."""
+    return next((c for c in plan.conditions if c.key == key), CLEAN)

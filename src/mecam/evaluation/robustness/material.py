@@ -1,0 +1,143 @@
+"""One split of a store as the protocols spoil it: the same for every model, whatever it reads and however it scales it.
+
+Features are spoilt as they lie in the store, before any model's normalisation, and texts before any tokenizer, so that
+two models that are compared meet the very same words and frames.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.data.collate import encode_labels
+from mecam.data.corrupt import Sounds
+from mecam.data.corrupt.utterances import present
+from mecam.data.datasets import Dataset
+from mecam.data.store import Store
+from mecam.errors import DataError
+from mecam.evaluation.statistics import video_numbers
+from mecam.types import TEXT, Modality, Span, Utterance
+
+__all__ = ["OWN", "Material"]
+
+OWN = "own"
+"""Kind that the negative information goes by which the data brought along, to tell it from what is put in here."""
+
+SCALE_SAMPLE = 1000
+"""Utterances that the scale of a column is taken from."""
+
+
+class Material:
+    """The utterances of a split and what their corruption needs.
+
+    Args:
+        store: with labels.
+        split: which part of it.
+        raw_text: True where transcripts are read by the models, False where rows of text features are.
+
+    Attributes:
+        utterances: N, as they lie in the store; spans that they brought along are called `OWN`.
+        truth: N scores, N class indices, or N × C presences.
+        modalities: those that occur, text first.
+
+    Raises: DataError if the split is empty or not all of it is labelled.
+    """
+
+    def __init__(self, store: Store, split: str, *, raw_text: bool = True) -> None:
+        self.store, self.split, self.raw_text = store, split, raw_text
+        self.utterances = [self._known(store[int(i)]) for i in store.split(split)]
+        self._dataset = Dataset(self.utterances, task=store.task)
+        self._dataset.require_labels(split)
+        self.truth = encode_labels(store.task, self._dataset.labels).astype(np.float64)
+        self._present = [set(present(utterance)) for utterance in self.utterances]
+        found = set().union(*self._present)
+        self.modalities = tuple(sorted(found, key=lambda name: (name != TEXT, name)))
+
+    def __len__(self) -> int:
+        return len(self.utterances)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """N utterance ids."""
+        return self._dataset.ids
+
+    @property
+    def videos(self) -> tuple[str, ...]:
+        """The recording of each utterance."""
+        return self._dataset.videos
+
+    @cached_property
+    def video_numbers(self) -> NDArray[np.int64]:
+        """The recording of each utterance, as a number."""
+        return video_numbers(self.videos)
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """What the spoilt data follows from, beside a condition and a seed."""
+        return {"sha256": self.store.manifest["sha256"], "split": self.split, "raw_text": self.raw_text}
+
+    def has(self, place: int, modality: Modality) -> bool:
+        """True if an utterance has a modality."""
+        return modality in self._present[place]
+
+    @cached_property
+    def scale(self) -> dict[Modality, NDArray[np.float64]]:
+        """Standard deviation of every column over the train split, or over all where there is none."""
+        train = self.store.split("train")
+        chosen = train if len(train) else np.arange(len(self.store))
+        some = [self.store[int(i)].streams for i in chosen[:: max(1, len(chosen) // SCALE_SAMPLE)]]
+        found = {}
+        for modality, spec in self.store.specs.items():
+            parts = [streams[modality] for streams in some if modality in streams]
+            rows = np.concatenate([*parts, np.zeros((0, spec.width), np.float32)]).astype(np.float64)
+            seen = ~np.isnan(rows)
+            count = np.maximum(seen.sum(axis=0), 1)
+            mean = np.where(seen, rows, 0.0).sum(axis=0) / count
+            found[modality] = np.sqrt(np.where(seen, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
+        return found
+
+    @cached_property
+    def sounds(self) -> Sounds:
+        """The words of the whole store, to be misheard as one another."""
+        return Sounds(word for text in self.store.column(TEXT) if text for word in text.split())
+
+    def opposite(self, place: int, modality: Modality, draw: float) -> Utterance | None:
+        """An utterance that feels otherwise and has the modality, or None; `draw` in [0, 1) decides which."""
+        return self._drawn([int(i) for i in self._opposites[place] if self.has(int(i), modality)], draw)
+
+    def foreign(self, place: int, modality: Modality, draw: float) -> Utterance | None:
+        """An utterance of another speaker (another recording, where speakers are not named) that has the modality."""
+        own = self._voice(place)
+        return self._drawn([i for i in range(len(self)) if self.has(i, modality) and self._voice(i) != own], draw)
+
+    @cached_property
+    def _opposites(self) -> list[NDArray[np.int64]]:
+        return self._dataset.partners()
+
+    def _voice(self, place: int) -> str:
+        utterance = self.utterances[place]
+        return utterance.speaker or utterance.video or utterance.id
+
+    def _drawn(self, candidates: list[int], draw: float) -> Utterance | None:
+        return self.utterances[candidates[int(draw * len(candidates))]] if candidates else None
+
+    def _known(self, utterance: Utterance) -> Utterance:
+        streams = {m: rows for m, rows in utterance.streams.items() if not (m == TEXT and self.raw_text)}
+        own = tuple(Span(span.modality, OWN, span.start, span.stop) for span in utterance.injected)
+        text = utterance.text if self.raw_text else None
+        return replace(utterance, streams=streams, text=text, injected=own)
+
+
+def material_of(store: Store, split: str, *, raw_text: bool) -> Material:
+    """Read a split, with an error that says which splits there are.
+
+    Raises: DataError if the store has no such split, or it is not labelled.
+    """
+    if not len(store.split(split)):
+        known = ", ".join(sorted({name for name in store.column("split") if name})) or "none"
+        raise DataError(
+            f"the store has no utterance in {split!r}", where=str(store.path), fix=f"choose a split (here: {known})"
+        )
+    return Material(store, split, raw_text=raw_text)

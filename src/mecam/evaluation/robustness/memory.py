@@ -1,0 +1,98 @@
+"""What is computed once: the encoders' work on modalities that a condition leaves alone, answers to the same input."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Generic, TypeVar
+
+import torch
+from jaxtyping import Bool, Shaped
+from torch import Tensor, nn
+
+from mecam.models.base import Model
+from mecam.nn.encoders import Rows
+
+__all__ = ["Recent", "remembering_encoders"]
+
+MEMORY_BYTES = 512 * 2**20
+"""Encoded rows that are kept of one encoder; what was not asked for longest goes first."""
+
+_Value = TypeVar("_Value")
+
+
+class Recent(Generic[_Value]):
+    """A dictionary of limited size that forgets what was not asked for longest.
+
+    Args:
+        limit: of the sum of the sizes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.size = limit, 0
+        self._kept: OrderedDict[bytes, tuple[_Value, int]] = OrderedDict()
+
+    def get(self, key: bytes) -> _Value | None:
+        """What is kept under a key, or None."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def put(self, key: bytes, value: _Value, size: int = 1) -> None:
+        """Keep a value, as long as there is room."""
+        self.size += size - (self._kept.pop(key)[1] if key in self._kept else 0)
+        self._kept[key] = (value, size)
+        while self.size > self.limit and len(self._kept) > 1:
+            self.size -= self._kept.popitem(last=False)[1][1]
+
+
+@contextmanager
+def remembering_encoders(model: Model, limit: int = MEMORY_BYTES) -> Iterator[None]:
+    """Let each encoder of a model in evaluation mode encode the same rows once while the block runs.
+
+    The encoders are those in `model.encoders`. One that is asked for its layers (`TextEncoder.adapted`, where other
+    modalities reach into the text) works as ever: what it does depends on more than the text.
+    """
+    encoders = getattr(model, "encoders", None)
+    wrapped = [] if encoders is None else [e for e in encoders.values() if not isinstance(e, Rows)]
+    for encoder in wrapped:
+        encoder.forward = _Remembering(encoder, limit)
+    try:
+        yield
+    finally:
+        for encoder in wrapped:
+            del encoder.forward  # the class's own is in force again
+
+
+class _Remembering:
+    """An encoder's forward pass that looks up each utterance first.
+
+    It holds for encoders that treat every utterance by itself and return zeros for masked rows.
+    """
+
+    def __init__(self, encoder: nn.Module, limit: int) -> None:
+        self._encode = encoder.forward
+        self._known: Recent[Tensor] = Recent(limit)
+
+    def __call__(self, values: Shaped[Tensor, "B T *F"], mask: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B *T D"]:
+        """B × T × D, or B × D of an encoder that sums a sequence up."""
+        places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+        lengths = (mask * places).amax(dim=1).clamp(min=1).tolist()
+        rows, marks = values.cpu().numpy(), mask.cpu().numpy()
+        keys = [rows[i, :n].tobytes() + marks[i, :n].tobytes() for i, n in enumerate(lengths)]
+        found = {key: value for key in dict.fromkeys(keys) if (value := self._known.get(key)) is not None}
+        new = {key: i for i, key in enumerate(keys) if key not in found}
+        if new:
+            chosen = torch.tensor(list(new.values()), device=values.device)
+            longest = max(lengths[i] for i in new.values())
+            encoded = self._encode(values[chosen, :longest], mask[chosen, :longest])
+            for row, (key, i) in zip(encoded, new.items(), strict=True):
+                found[key] = (row[: lengths[i]] if row.ndim > 1 else row).clone()
+                self._known.put(key, found[key], found[key].nbytes + len(key))
+        parts = [found[key] for key in keys]
+        if parts[0].ndim == 1:
+            return torch.stack(parts)
+        whole = parts[0].new_zeros((len(parts), mask.shape[1], parts[0].shape[-1]))
+        for i, part in enumerate(parts):
+            whole[i, : len(part)] = part
+        return whole

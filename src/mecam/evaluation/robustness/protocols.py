@@ -1,0 +1,145 @@
+"""The protocols: which conditions a model is measured under, and the figures that sum them up.
+
+A summary is a weighted sum of one metric over conditions, which is all that a mean, an area under a curve and
+effective robustness are; so one bootstrap and one test serve them all.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import combinations
+
+from mecam.errors import ConfigError
+from mecam.evaluation.robustness.conditions import (
+    CLEAN,
+    RATES,
+    SEVERITIES,
+    STREAM_KINDS,
+    TEXT_KINDS,
+    Condition,
+    Corrupted,
+    RandomMissing,
+    Remaining,
+)
+from mecam.evaluation.robustness.material import Material
+from mecam.types import TEXT, Modality
+
+__all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
+
+SEEDS = (1111, 1112, 1113)
+"""Of the masks, as published; further ones count on."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A weighted sum of a metric over conditions.
+
+    Attributes:
+        name: its key in files.
+        title: what it is, in words.
+        weights: key of a condition → weight.
+        loss: True where it says how much of the metric is lost, so that less of it is better.
+    """
+
+    name: str
+    title: str
+    weights: Mapping[str, float]
+    loss: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A protocol for certain modalities.
+
+    Attributes:
+        protocol: its name.
+        conditions: what to measure, `clean` first.
+        summaries: what to sum up; the one that counts first.
+    """
+
+    protocol: str
+    conditions: tuple[Condition, ...]
+    summaries: tuple[Summary, ...]
+
+
+def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
+    """Say what a protocol measures on this material.
+
+    Args:
+        protocol: a key of `PROTOCOLS`.
+        material: what is spoilt.
+        modalities: those that any of the models reads and the material has.
+        only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured.
+
+    Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
+    """
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"no protocol is called {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
+    whole = PROTOCOLS[protocol](material, modalities)
+    if not only:
+        return whole
+    for pattern in only:
+        if not any(fnmatchcase(condition.key, pattern) for condition in whole.conditions):
+            known = ", ".join(condition.key for condition in whole.conditions[1:4])
+            raise ConfigError(
+                f"no condition of {protocol} on this data is like {pattern!r}",
+                where="--only",
+                fix=f"conditions are called {known}, …",
+            )
+    kept = [c for c in whole.conditions if c is CLEAN or any(fnmatchcase(c.key, pattern) for pattern in only)]
+    keys = {condition.key for condition in kept}
+    return Plan(protocol, tuple(kept), tuple(s for s in whole.summaries if s.weights.keys() <= keys))
+
+
+def random_missing(material: Material, modalities: Sequence[Modality]) -> Plan:
+    """Rates 0, 0.1 … 1; the mean over 0 … 0.9, the area, and effective robustness."""
+    steps = [RandomMissing.at(rate) for rate in RATES]
+    keys = ["clean", *(step.key for step in steps[1:])]  # at rate 0 nothing is missing
+    width = RATES[1] - RATES[0]
+    area = {key: width * (0.5 if key in (keys[0], keys[-1]) else 1.0) for key in keys}
+    effective = {key: (1.0 if key == keys[0] else 0.0) - weight for key, weight in area.items()}
+    summaries = (
+        _mean("mean", "mean over the rates 0, 0.1 … 0.9", keys[:-1]),
+        Summary("auilc", "area under the metric over the rates 0 to 1 (AUILC, trapezoids)", area),
+        Summary(
+            "effective", "clean minus the area (effective robustness: what is lost on average)", effective, loss=True
+        ),
+    )
+    return Plan("random-missing", (CLEAN, *steps[1:]), summaries)
+
+
+def missing_modality(material: Material, modalities: Sequence[Modality]) -> Plan:
+    """Every combination of modalities that are left, and the mean over those that are not whole."""
+    sizes = range(len(modalities) - 1, 0, -1)
+    steps = [Remaining.of(left) for size in sizes for left in combinations(modalities, size)]
+    summaries = (_mean("mean", "mean over all incomplete combinations", [step.key for step in steps]),) if steps else ()
+    return Plan("missing-modality", (CLEAN, *steps), summaries)
+
+
+def corruptions(material: Material, modalities: Sequence[Modality]) -> Plan:
+    """Every corruption of every modality at five severities, and means over them."""
+    steps: list[Condition] = []
+    summaries: list[Summary] = []
+    for modality in modalities:
+        words = modality == TEXT and material.raw_text
+        for kind in TEXT_KINDS if words else STREAM_KINDS:
+            levels = [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
+            steps += levels
+            title = f"{modality} {kind}: mean over the severities"
+            summaries.append(_mean(f"{modality}.{kind}", title, [level.key for level in levels]))
+        of_modality = [step.key for step in steps if step.modality == modality]
+        summaries.append(_mean(modality, f"mean over all corruptions of {modality}", of_modality))
+    overall = _mean("mean", "mean over all corruptions and severities", [step.key for step in steps])
+    return Plan("corruptions", (CLEAN, *steps), (overall, *summaries))
+
+
+PROTOCOLS: dict[str, Callable[[Material, Sequence[Modality]], Plan]] = {
+    "random-missing": random_missing,
+    "missing-modality": missing_modality,
+    "corruptions": corruptions,
+}
+"""Name → what it measures on a material, of the modalities that the models read. A further protocol is an entry."""
+
+
+def _mean(name: str, title: str, keys: Sequence[str]) -> Summary:
+    return Summary(name, title, {key: 1 / len(keys) for key in keys})

@@ -1,0 +1,252 @@
+"""Cells → how one run does under every condition and in every summary, with intervals over recordings and seeds.
+
+In each resample recordings are drawn with replacement, and so are the run's seeds and the seeds of the masks; all
+conditions and all runs are valued on the same draw, so that a mean or an area over conditions has an interval of its
+own. Effective robustness, say, is resampled as the difference that it is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.evaluation.evaluate import constant_predictions
+from mecam.evaluation.filter_score import auroc, resampled_auroc
+from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.robustness.cells import read_cell
+from mecam.evaluation.robustness.conditions import CLEAN, Condition
+from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.measure import Job
+from mecam.evaluation.robustness.measures import conflict_scores, gate_scores, measures_for
+from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.statistics import resample_videos, summarise, video_sums
+from mecam.evaluation.sums import Array
+from mecam.types import Modality, Predictions, Span
+
+__all__ = ["Resample", "RunCells", "Scored", "constant_scored", "score_run"]
+
+RESAMPLES = 1000
+ROW_RESAMPLES = 200
+"""Of the filter's AUROC, whose rows are many."""
+
+Known = tuple[Predictions, list[list[Span]]]
+
+
+@dataclass(frozen=True)
+class RunCells:
+    """A run whose cells are made.
+
+    Attributes:
+        name: of its row.
+        model: name in the registry.
+        folder: the run folder.
+        seeds: S, of the trainings.
+        jobs: S, the cells of each.
+        half_widths: S, of the calibrated interval; None where there is none.
+        reads: modalities that it reads.
+    """
+
+    name: str
+    model: str
+    folder: str
+    seeds: tuple[int, ...]
+    jobs: tuple[Sequence[Job], ...]
+    half_widths: tuple[float | None, ...]
+    reads: tuple[Modality, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """One measure under one condition, or in one summary.
+
+    Attributes:
+        per_seed: S, averaged over the seeds of the masks; NaN where undefined.
+        drawn: R, the mean over seeds in every resample; None with fewer than two recordings.
+    """
+
+    per_seed: Array
+    drawn: Array | None
+
+    def to_json(self) -> dict[str, Any]:
+        """{mean, std, ci95, per_seed}."""
+        known = [None if np.isnan(value) else float(value) for value in self.per_seed]
+        return summarise(known, self.drawn)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What is known about one run.
+
+    Attributes:
+        name: of its row.
+        model: name in the registry.
+        folder: the run folder; empty for the constant predictor.
+        seeds: of the trainings.
+        reads: modalities that it reads.
+        width: mean width of its interval; None where there is none.
+        values: measure → condition → value.
+        summaries: summary → measure → value.
+        sums: metric → condition → S × K × V × T sums per recording, for the tests.
+    """
+
+    name: str
+    model: str
+    folder: str
+    seeds: tuple[int, ...]
+    reads: tuple[Modality, ...]
+    width: float | None
+    values: Mapping[str, Mapping[str, Value]]
+    summaries: Mapping[str, Mapping[str, Value]]
+    sums: Mapping[str, Mapping[str, Array]] = field(repr=False)
+
+
+class Resample:
+    """One draw of recordings for all runs.
+
+    Args:
+        videos: how many recordings.
+        resamples: how many draws.
+    """
+
+    def __init__(self, videos: int, resamples: int = RESAMPLES) -> None:
+        self.counts = resample_videos(videos, resamples, np.random.default_rng(0))  # R V
+        self.resamples = resamples
+
+    def mean(self, values: Array, drawn: Array | None) -> Value:
+        """Bring the seeds together.
+
+        Args:
+            values: S × K.
+            drawn: S × K × R, of the first R resamples.
+        """
+        if drawn is None:
+            return Value(values.mean(axis=1), None)
+        rng = np.random.default_rng(1)
+        runs, masks = (rng.multinomial(n, np.full(n, 1 / n), size=self.resamples) / n for n in values.shape)  # R S
+        count = drawn.shape[2]
+        together = np.einsum("skr,rs,rk->r", drawn, runs[:count], masks[:count])
+        return Value(values.mean(axis=1), together)
+
+
+def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample) -> Scored:
+    """Value every condition and summary of a run.
+
+    Raises: DataError if a cell is missing or damaged.
+    """
+    measures = [measures_for(material.store.task, width) for width in run.half_widths]
+    clean = [read_cell(_jobs(jobs, CLEAN)[0].path, material) for jobs in run.jobs]
+    values: dict[str, dict[str, Value]] = {}
+    sums: dict[str, dict[str, Array]] = {}
+    for condition in plan.conditions:
+        cells = [[read_cell(job.path, material) for job in _jobs(jobs, condition)] for jobs in run.jobs]  # S K
+        for name in measures[0]:
+            metric = [by_name[name] for by_name in measures]
+            found = np.stack(
+                [
+                    video_sums(m, [predictions for predictions, _ in row], material.video_numbers)
+                    for m, row in zip(metric, cells, strict=True)
+                ]
+            )
+            sums.setdefault(name, {})[condition.key] = found
+            values.setdefault(name, {})[condition.key] = _valued(metric[0], found, resample)
+        for name, value in _found(condition, clean, cells, material, resample):
+            values.setdefault(name, {})[condition.key] = value
+    widths = [2 * width for width in run.half_widths if width is not None]
+    return Scored(
+        run.name,
+        run.model,
+        run.folder,
+        run.seeds,
+        run.reads,
+        float(np.mean(widths)) if widths and len(widths) == len(run.seeds) else None,
+        values,
+        _summaries(plan.summaries, values),
+        {name: sums[name] for name in metrics_for(material.store.task)},
+    )
+
+
+def constant_scored(
+    prior: Sequence[float], material: Material, plan: Plan, resample: Resample, name: str = "constant"
+) -> Scored:
+    """The constant predictor, whom nothing disturbs."""
+    like = Predictions(material.ids, material.videos, np.zeros(len(material)), material.truth)
+    said = constant_predictions(material.store.task, like, prior)
+    values: dict[str, dict[str, Value]] = {}
+    sums: dict[str, dict[str, Array]] = {}
+    for metric in metrics_for(material.store.task).values():
+        found = video_sums(metric, [said], material.video_numbers)[None]
+        value = _valued(metric, found, resample)
+        values[metric.name] = {condition.key: value for condition in plan.conditions}
+        sums[metric.name] = {condition.key: found for condition in plan.conditions}
+    return Scored(name, name, "", (0,), (), None, values, _summaries(plan.summaries, values), sums)
+
+
+def _jobs(jobs: Sequence[Job], condition: Condition) -> list[Job]:
+    return [job for job in jobs if job.condition.key == condition.key]
+
+
+def _valued(metric: Metric, sums: Array, resample: Resample) -> Value:
+    """The metric of S × K × V × T sums per recording."""
+    plain = metric.value(sums.sum(axis=2))  # S K
+    drawn = None if resample.counts is None else metric.value(resample.counts @ sums)  # S K R
+    return resample.mean(plain, drawn)
+
+
+def _found(
+    condition: Condition,
+    clean: Sequence[Known],
+    cells: Sequence[Sequence[Known]],
+    material: Material,
+    resample: Resample,
+) -> list[tuple[str, Value]]:
+    """How well the filter finds what was put in, and whether a contradiction is noticed; what can be asked."""
+    if condition is CLEAN:
+        return []
+    result = []
+    for modality in (condition.modality,) if condition.modality else material.modalities:
+        questions = [("filter", gate_scores)]
+        if condition.kind == "contradiction":
+            questions.append(("conflict", conflict_scores))
+        for name, ask in questions:
+            rows = [
+                [ask(*whole, *cell, modality, material.video_numbers) for cell in row]
+                for whole, row in zip(clean, cells, strict=True)
+            ]
+            known = [[one for one in row if one is not None and one[1].any() and not one[1].all()] for row in rows]
+            if all(len(row) == len(asked) and row for row, asked in zip(known, rows, strict=True)):
+                result.append((f"{name}_{modality}", _ranked(known, resample)))
+    return result
+
+
+def _ranked(rows: Sequence[Sequence[tuple[Array, NDArray[np.bool_], NDArray[np.int64]]]], resample: Resample) -> Value:
+    """AUROC of S × K rankings."""
+    values = np.array([[auroc(score, positive) for score, positive, _ in row] for row in rows], np.float64)
+    if resample.counts is None:
+        return resample.mean(values, None)
+    counts = resample.counts[:ROW_RESAMPLES]
+    drawn = np.stack([[resampled_auroc(*one, counts) for one in row] for row in rows])
+    return resample.mean(values, drawn)
+
+
+def _summaries(summaries: Sequence[Summary], values: Mapping[str, Mapping[str, Value]]) -> dict[str, dict[str, Value]]:
+    """Every measure that is known under all conditions of a summary."""
+    return {
+        summary.name: {
+            measure: _weighted([known[key] for key in summary.weights], list(summary.weights.values()))
+            for measure, known in values.items()
+            if summary.weights.keys() <= known.keys()
+        }
+        for summary in summaries
+    }
+
+
+def _weighted(values: Sequence[Value], weights: Sequence[float]) -> Value:
+    per_seed = sum((w * value.per_seed for w, value in zip(weights, values, strict=True)), np.zeros(1))
+    draws = [value.drawn for value in values if value.drawn is not None]
+    if len(draws) < len(values):
+        return Value(per_seed, None)
+    count = min(map(len, draws))
+    drawn = sum((w * draw[:count] for w, draw in zip(weights, draws, strict=True)), np.zeros(1))
+    return Value(per_seed, drawn)
