@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mecam.errors import DataError
@@ -25,7 +25,17 @@ from mecam.evaluation.comparison.words import (
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.report.markup import UNDEFINED, interval, spread, value
 
-__all__ = ["as_csv", "as_latex", "as_markdown", "pairs_as_csv", "write_comparison"]
+__all__ = [
+    "as_csv",
+    "as_latex",
+    "as_markdown",
+    "latex",
+    "markdown",
+    "markdown_table",
+    "pairs_as_csv",
+    "write_comparison",
+    "write_files",
+]
 
 
 def write_comparison(standings: Standings, folder: Path) -> list[Path]:
@@ -42,11 +52,19 @@ def write_comparison(standings: Standings, folder: Path) -> list[Path]:
         ".json": lambda given: json.dumps(given.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         ".html": comparison_page,
     }
+    return write_files(folder, {f"comparison{suffix}": write(standings) for suffix, write in writers.items()})
+
+
+def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write texts under their names into a folder that is made where it is missing, each whole or not at all.
+
+    Returns: their paths, in the order given.
+    Raises: DataError if the folder cannot be written to.
+    """
     places = []
-    for suffix, write in writers.items():
-        place = folder / f"comparison{suffix}"
+    for name, text in texts.items():
+        place = folder / name
         partial = place.with_name(f".{place.name}.partial")
-        text = write(standings)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             partial.write_text(text, encoding="utf-8", newline="")
@@ -62,7 +80,7 @@ def as_markdown(standings: Standings) -> str:
     metrics = list(standings.metrics.values())
     head = [
         "",
-        *(f"{_md(m.name)} {'↑' if m.higher_is_better else '↓'}" for m in metrics),
+        *(f"{markdown(m.name)} {'↑' if m.higher_is_better else '↓'}" for m in metrics),
         *(["rank ↓"] if standings.ranks is not None else []),
         "budget",
         *(f.title for f in costs(standings)),
@@ -71,42 +89,44 @@ def as_markdown(standings: Standings) -> str:
     for row in standings.rows:
         cells = [_markdown_cell(row.scores[m.name], m) for m in metrics]
         cells += [" ".join(ranked(standings.ranks, row.name))] if standings.ranks is not None else []
-        rows.append([_md(row.name), *cells, row.budget, *(fact.shown(row) for fact in costs(standings))])
-    parts = [f"# {_md(_title(standings))}\n", _markdown_table(head, rows), f"{EXPLANATION}\n", f"{COSTS}\n"]
+        rows.append([markdown(row.name), *cells, row.budget, *(fact.shown(row) for fact in costs(standings))])
+    parts = [f"# {markdown(_title(standings))}\n", markdown_table(head, rows), f"{EXPLANATION}\n", f"{COSTS}\n"]
     parts += [f"{explained_ranks(standings.ranks)}\n"] if standings.ranks is not None else []
-    parts += [f"{_md(said)}\n"] if standings.overlap is not None and (said := alike(standings.overlap)) else []
+    parts += [f"{markdown(said)}\n"] if standings.overlap is not None and (said := alike(standings.overlap)) else []
     if standings.baseline is not None:
         others = [row for row in standings.rows if any(s.against_baseline for s in row.scores.values())]
-        lines = [[_md(row.name), *(delta(row.scores[m.name].against_baseline, m) for m in metrics)] for row in others]
+        lines = [
+            [markdown(row.name), *(delta(row.scores[m.name].against_baseline, m) for m in metrics)] for row in others
+        ]
         parts += [
-            f"## Against {_md(standings.baseline)}\n",
-            _markdown_table(["", *head[1 : len(metrics) + 1]], lines),
+            f"## Against {markdown(standings.baseline)}\n",
+            markdown_table(["", *head[1 : len(metrics) + 1]], lines),
             f"{explained_delta(standings.baseline)}\n",
         ]
-    parts += [f"- {_md(row.name)}: {_md(row.note)}" for row in standings.rows if row.note]
-    parts += [f"- {_md(name)} is missing: {_md(reason)}" for name, reason in standings.missing.items()]
-    parts += [f"- {_md(note)}" for note in standings.notes]
+    parts += [f"- {markdown(row.name)}: {markdown(row.note)}" for row in standings.rows if row.note]
+    parts += [f"- {markdown(name)} is missing: {markdown(reason)}" for name, reason in standings.missing.items()]
+    parts += [f"- {markdown(note)}" for note in standings.notes]
     return "\n".join(parts).rstrip() + "\n"
 
 
 def as_latex(standings: Standings) -> str:
     r"""Two `table*` for `\usepackage{booktabs}`, metrics and costs; cut the columns that a paper does not need."""
     metrics, ranks = list(standings.metrics.values()), standings.ranks
-    arrows = [_tex(m.name) + (r" $\uparrow$" if m.higher_is_better else r" $\downarrow$") for m in metrics]
+    arrows = [latex(m.name) + (r" $\uparrow$" if m.higher_is_better else r" $\downarrow$") for m in metrics]
     rows = []
     for row in standings.rows:
-        ends = [rf"{{\scriptsize {_tex(interval(row.scores[m.name].ci95, m))}}}" for m in metrics]
+        ends = [rf"{{\scriptsize {latex(interval(row.scores[m.name].ci95, m))}}}" for m in metrics]
         mean, letters = ("", "") if ranks is None else ranked(ranks, row.name)
         place = [] if ranks is None else [rf"{mean}$^{{\mathrm{{{letters}}}}}$" if mean else ""]
-        rows.append([_tex(row.name), *(_latex_cell(row.scores[m.name], m) for m in metrics), *place])
+        rows.append([latex(row.name), *(_latex_cell(row.scores[m.name], m) for m in metrics), *place])
         rows.append(["", *ends, *("" for _ in place)])
     head = ["", *arrows, *([] if ranks is None else [r"rank $\downarrow$"])]
     about = f"{_title(standings)}. {EXPLANATION}".replace("**bold**", "bold")
     about += "" if ranks is None else f" {explained_ranks(ranks)}"
     spent = [
-        [_tex(row.name), _tex(row.budget), *(_tex(f.shown(row)) for f in costs(standings))] for row in standings.rows
+        [latex(row.name), latex(row.budget), *(latex(f.shown(row)) for f in costs(standings))] for row in standings.rows
     ]
-    titles = ["", "budget", *(_tex(fact.title) for fact in costs(standings))]
+    titles = ["", "budget", *(latex(fact.title) for fact in costs(standings))]
     return _latex_table(head, rows, about) + "\n" + _latex_table(titles, spent, f"Costs. {COSTS}")
 
 
@@ -114,7 +134,7 @@ def _latex_table(head: Sequence[str], rows: Sequence[Sequence[str]], about: str)
     lines = [r"\begin{table*}", r"\centering\small", rf"\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", r"\toprule"]
     lines += [" & ".join(head) + r" \\", r"\midrule"]
     lines += [" & ".join(row) + r" \\" for row in rows]
-    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{_tex(about)}}}", r"\end{table*}"]
+    lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{latex(about)}}}", r"\end{table*}"]
     return "\n".join(lines) + "\n"
 
 
@@ -172,7 +192,8 @@ def _markdown_cell(score: Score, metric: Metric) -> str:
     return f"{text}<br>{interval(score.ci95, metric)}" if score.ci95 else text
 
 
-def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of ready cells, all columns but the first aligned right."""
     ruler = ["---", *("---:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ruler, *rows]) + "\n"
 
@@ -180,20 +201,21 @@ def _markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _latex_cell(score: Score, metric: Metric) -> str:
     if score.mean is None:
         return "--"
-    mean = _tex(value(score.mean, metric))
+    mean = latex(value(score.mean, metric))
     mean = rf"\textbf{{{mean}}}" if score.best else mean
     tie = r"$^{\approx}$" if score.tied else ""
-    return f"{mean}{tie} {_tex(spread(score.std, metric))}".rstrip()
+    return f"{mean}{tie} {latex(spread(score.std, metric))}".rstrip()
 
 
-def _md(text: str) -> str:
+def markdown(text: str) -> str:
     """Text as it is, wherever Markdown would see a sign in it."""
     for sign in "\\`*_[]<>|":
         text = text.replace(sign, f"\\{sign}")
     return " ".join(text.split())
 
 
-def _tex(text: str) -> str:
+def latex(text: str) -> str:
+    """Text as it is, wherever LaTeX would see a sign in it."""
     signs = {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
         **{"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}"},
