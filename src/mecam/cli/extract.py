@@ -58,7 +58,8 @@ def extract(
             metavar="KIND:SEVERITY",
             help="Damage sound or picture before extracting: babble:3 (severity 1 to 5), or babble=5 (dB). Repeatable; "
             "KIND is one of white, pink, babble, music, burst, reverb, clipping, lowpass, packets, mute; blur, dark, "
-            "occlusion, pixels, compression, blank, frozen, drops. The store records which rows are touched.",
+            "occlusion, pixels, compression, blank, frozen, drops; or any, for one drawn by recording. The store "
+            "records which rows are touched.",
         ),
     ] = None,
     extent: Annotated[

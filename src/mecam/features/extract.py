@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ from mecam.data.joining import Finding, Findings, infer_task, label_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
 from mecam.features.clips import Clip, Clips, find_clips
+from mecam.features.damage.kinds import ANY
 from mecam.features.parts import Part, key_of, read_part, write_part
 from mecam.features.registry import prepare
 from mecam.features.utterances import Recipe, read_recording
@@ -91,6 +92,7 @@ def extract(
     name: str | None = None,
     task: Task | None = None,
     overwrite: bool = False,
+    only: Collection[str] | None = None,
     remarks: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> ExtractReport:
@@ -108,6 +110,7 @@ def extract(
         name: the data set's name; the folder's by default.
         task: what the labels are; told from them by default.
         overwrite: replace a store that exists.
+        only: ids of clips; others are left out, but babble may be made from them. None takes all.
         remarks: to be added to the store's provenance.
         progress: called with (recordings done, all).
 
@@ -116,6 +119,8 @@ def extract(
     """
     store, recipe = Path(store), recipe or Recipe()
     found = _with_voices(find_clips(inputs, labels), recipe)
+    if only is not None:
+        found = replace(found, clips=tuple(clip for clip in found.clips if clip.id in only), missing=())
     rows = [clip.row for clip in found.clips if clip.row is not None]
     if task is None:
         task = infer_task(rows) if any(row.labels for row in rows) else Task("regression")
@@ -149,7 +154,7 @@ def extract(
 
 def _with_voices(found: Clips, recipe: Recipe) -> Clips:
     """Each clip with the files that babble over it is made from: drawn from those of other recordings."""
-    babble = next((damage for damage in recipe.damage if damage.kind == "babble"), None)
+    babble = next((damage for damage in recipe.damage if damage.kind in ("babble", ANY)), None)
     if babble is None:
         return found
     files = sorted({clip.path for clip in found.clips})

@@ -181,6 +181,17 @@ def test_a_recording_is_damaged_where_it_says_and_nowhere_else(kind: str, long_s
     assert not np.array_equal(DamagedMedia(long_sound, [damage], name="b", others=[other]).waveform()[1], damaged)
 
 
+def test_any_draws_a_kind_for_each_recording(long_sound: Path) -> None:
+    names = [f"r{i}" for i in range(40)]
+    drawn = [DamagedMedia(long_sound, [parse_damage("any")], name=n, others=[long_sound]).damages for n in names]
+    assert all([KINDS[d.kind].medium for d in pair] == ["sound", "picture"] for pair in drawn)
+    assert len({pair[0].kind for pair in drawn}) > 5
+    assert len({pair[0].level for pair in drawn if pair[0].kind == "white"} | {d[1].level for d in drawn}) > 5
+    assert drawn[0] == DamagedMedia(long_sound, [parse_damage("any")], name="r0", others=[long_sound]).damages
+    third = DamagedMedia(long_sound, [parse_damage("any:3", extent=0.2)], name="r0", others=[long_sound]).damages
+    assert all(d.level == KINDS[d.kind].levels[2] and d.extent == 0.2 for d in third)
+
+
 @pytest.mark.parametrize("kind", ["blank", "frozen", "drops", "dark"])
 def test_frames_are_touched_at_the_times_it_says(kind: str, tmp_path: Path) -> None:
     path = clips.clip(tmp_path / "count.mkv", count=75, codec="ffv1")
@@ -259,6 +270,7 @@ def test_a_damage_is_written_by_severity_or_by_level(text: str, kind: str, level
         ("babble", "is no damage"),
         ("babble:x", "is no damage"),
         ("babble:6", "a severity is 1, 2, 3, 4 or 5"),
+        ("any:7", "a severity is"),
         ("mute=3", "goes from 0.001 to 1"),
         ("lowpass=nan", "is no damage"),
     ],

@@ -1,14 +1,16 @@
 """Kinds of damage by name, what their levels mean, and five severities of each from slight to hardly usable."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from mecam.errors import ConfigError
 from mecam.features.damage import pictures, sounds
 
-__all__ = ["HELD_KINDS", "KINDS", "SEVERITIES", "Damage", "Kind", "Medium", "parse_damage"]
+__all__ = ["ANY", "HELD_KINDS", "KINDS", "SEVERITIES", "Damage", "Kind", "Medium", "drawn", "parse_damage"]
 
 Medium: TypeAlias = Literal["sound", "picture"]
 
@@ -60,6 +62,8 @@ KINDS: dict[str, Kind] = {
 }
 """Name → kind, for sound and for pictures."""
 
+ANY = "any"
+"""Instead of a kind: each recording gets a kind of its own for its sound and one for its picture."""
 HELD_KINDS = ("frozen", "drops")
 """Kinds of which the picture before is seen."""
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -70,8 +74,8 @@ class Damage:
     """One damage to every recording.
 
     Attributes:
-        kind: a key of `KINDS`.
-        level: in the unit of the kind.
+        kind: a key of `KINDS`, or `any`.
+        level: in the unit of the kind; of `any`, the severity from 1 to 5, or 0 for one that is drawn too.
         extent: part of every ten seconds that is touched, one stretch of it at a random place, in (0, 1].
         seed: of its place and its noise.
     """
@@ -82,16 +86,20 @@ class Damage:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not 0 < self.extent <= 1:
+            raise ConfigError(f"a damage's extent is in (0, 1], got {self.extent:g}")
+        if self.kind == ANY:
+            if self.level not in (0, *SEVERITIES):
+                raise ConfigError(f"a severity is 1, 2, 3, 4 or 5, got {self.level:g}")
+            return
         if self.kind not in KINDS:
-            raise ConfigError(f"no damage is called {self.kind!r}", fix=f"use one of {', '.join(KINDS)}")
+            raise ConfigError(f"no damage is called {self.kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
         kind = KINDS[self.kind]
         if not kind.low <= self.level <= kind.high:
             raise ConfigError(
                 f"{self.kind} goes from {kind.low:g} to {kind.high:g} ({kind.unit}), got {self.level:g}",
                 fix=f"severities 1 to 5 are {', '.join(f'{level:g}' for level in kind.levels)}",
             )
-        if not 0 < self.extent <= 1:
-            raise ConfigError(f"a damage's extent is in (0, 1], got {self.extent:g}")
 
     @property
     def medium(self) -> Medium:
@@ -99,13 +107,30 @@ class Damage:
         return KINDS[self.kind].medium
 
 
+def drawn(damages: Sequence[Damage], rng: np.random.Generator) -> tuple[Damage, ...]:
+    """The damages with each `any` replaced by a kind for sound and a kind for pictures."""
+    result: list[Damage] = []
+    for damage in damages:
+        if damage.kind != ANY:
+            result.append(damage)
+            continue
+        for medium in ("sound", "picture"):
+            names = [name for name, kind in KINDS.items() if kind.medium == medium]
+            name = names[int(rng.integers(len(names)))]
+            severity = int(damage.level) or int(rng.integers(1, 1 + len(SEVERITIES)))
+            result.append(replace(damage, kind=name, level=KINDS[name].levels[severity - 1]))
+    return tuple(result)
+
+
 def parse_damage(text: str, *, extent: float = 1.0, seed: int = 0) -> Damage:
-    """Read `babble:3` (severity 1 to 5) or `babble=5` (the kind's own unit: 5 dB).
+    """Read `babble:3` (severity 1 to 5), `babble=5` (the kind's own unit: 5 dB), `any` or `any:3`.
 
     Raises: ConfigError that says what would be right.
     """
     name, mark, value = text.replace("=", ":", 1).partition(":")
     name = name.strip()
+    if name == ANY and not mark:
+        return Damage(ANY, 0.0, extent, seed)
     try:
         number = float(value) if mark else math.nan
     except ValueError:
@@ -114,6 +139,8 @@ def parse_damage(text: str, *, extent: float = 1.0, seed: int = 0) -> Damage:
         raise ConfigError(
             f"{text!r} is no damage", fix="write KIND:SEVERITY, as in babble:3, or KIND=LEVEL, as in babble=5 (dB)"
         )
+    if name == ANY:
+        return Damage(ANY, number, extent, seed)
     if "=" not in text.partition(":")[0]:
         if name in KINDS and number not in SEVERITIES:
             raise ConfigError(

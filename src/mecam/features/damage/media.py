@@ -1,6 +1,5 @@
 """A recording that is damaged as it is read: to the extractors it is a recording like any other."""
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -8,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.corrupt import generator_for
 from mecam.errors import DataError
-from mecam.features.damage.kinds import HELD_KINDS, KINDS, Damage, Medium
+from mecam.features.damage.kinds import HELD_KINDS, KINDS, Damage, Medium, drawn
 from mecam.features.damage.pictures import View
 from mecam.features.damage.sounds import Samples, Scene, active_power, lost_runs
 from mecam.features.media import Frame, Media, Sound
@@ -50,9 +50,10 @@ class DamagedMedia(Media):
 
     def __init__(self, path: str | Path, damages: Sequence[Damage], *, name: str, others: Sequence[Path] = ()) -> None:
         super().__init__(path)
-        self.damages, self.name, self.others = tuple(damages), name, tuple(others)
+        self.name, self.others = name, tuple(others)
+        self.damages = drawn(damages, _generator(0, name, *(damage.seed for damage in damages)))
         self.touched: dict[str, list[tuple[float, float]]] = {}
-        if not others and any(damage.kind == "babble" for damage in damages):
+        if not others and any(damage.kind == "babble" for damage in self.damages):
             raise DataError("babble is made from other recordings, and there are none", where=str(path))
 
     def spans(self, medium: Medium) -> dict[str, Times]:
@@ -104,9 +105,7 @@ class DamagedMedia(Media):
         return [(number, damage) for number, damage in enumerate(self.damages) if damage.medium == medium]
 
     def _rng(self, number: int, damage: Damage, *what: object) -> np.random.Generator:
-        key = "\0".join(map(str, (self.name, number, damage.kind, *what)))
-        digest = np.frombuffer(hashlib.sha256(key.encode()).digest(), "<u4")
-        return np.random.Generator(np.random.PCG64([damage.seed, *digest.tolist()]))
+        return _generator(damage.seed, self.name, number, damage.kind, *what)
 
     def _stretch(self, number: int, damage: Damage, piece: int) -> tuple[float, float]:
         """Seconds of a piece that are touched."""
@@ -178,6 +177,10 @@ class DamagedMedia(Media):
 
     def _note_touched(self, kind: str, start: float, stop: float) -> None:
         self.touched.setdefault(kind, []).append((start, stop))
+
+
+def _generator(seed: int, *what: object) -> np.random.Generator:
+    return generator_for(seed, *map(str, what))
 
 
 def _part(begin: float, length: float, share: float, rng: np.random.Generator) -> tuple[float, float]:
