@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from mecam.cli.console import out
+from mecam.cli.console import err, out, progress
 from mecam.errors import ConfigError, ModelError
 
 __all__ = ["models"]
@@ -18,14 +18,21 @@ __all__ = ["models"]
 
 def models(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this model.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Try the model on tiny data: does it keep what every model promises?")
+    ] = False,
 ) -> None:
-    """List the models, or every option of one with its default.
+    """List the models, or every option of one with its default, or check one that you wrote.
 
     Example: mecam models mecam
+
+    Example: mecam models my_model --check
     """
     from mecam.config import DataConfig, TrainingConfig
     from mecam.models.registry import MODELS
 
+    if name is None and check:
+        raise ConfigError("which model?", where="--check", fix="name one, as in `mecam models my_model --check`")
     if name is None:
         table = Table("name", "what it is")
         for key in MODELS:
@@ -34,11 +41,48 @@ def models(
         return
     if name not in MODELS:
         raise ConfigError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+    if check:
+        _check(name)
+        return
     table = Table("--set", "default", "meaning")
     for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
         for key, default, meaning in _options(kind, group):
             table.add_row(key, escape(default), escape(meaning))
     out.print(table)
+
+
+def _check(name: str) -> None:
+    """Run the contract and show every promise, by task.
+
+    Raises: ModelError if one is broken.
+    """
+    import torch
+    import transformers
+
+    from mecam.models.registry import MODELS
+    from mecam.training.contract import check_model
+
+    assert MODELS[name]  # a plug-in that cannot be loaded says why
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
+    with progress(f"checking {name}") as callback:
+        verdicts = check_model(name, progress=callback)
+    tasks = {"regression": "scores", "classes": "classes", "multilabel": "labels"}
+    table = Table(f"what {name} promises", *tasks.values())
+    for said in dict.fromkeys(verdict.check for verdict in verdicts):
+        kept = {verdict.task: not verdict.error for verdict in verdicts if verdict.check == said}
+        marks = ["" if task not in kept else "[green]✓[/]" if kept[task] else "[bold red]✗[/]" for task in tasks]
+        table.add_row(said, *marks)
+    out.print(table)
+    broken = [verdict for verdict in verdicts if verdict.error]
+    for verdict in broken:
+        err.print(
+            f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", markup=False, style="red", soft_wrap=True
+        )
+    if broken:
+        what = f"{name} breaks {len(broken)} of {len(verdicts)} promises"
+        raise ModelError(what, fix="docs/your_own_model.md says what a model is given and what it owes")
+    out.print(f"{name} keeps all {len(verdicts)} promises")
 
 
 def _what_it_is(name: str) -> str:

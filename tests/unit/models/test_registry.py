@@ -13,6 +13,7 @@ from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.models import registry
 from mecam.models.registry import BUILT_IN, GROUP, MODELS
+from mecam.training import contract
 
 EXAMPLES = ROOT / "examples"
 Install = Callable[..., None]
@@ -59,6 +60,29 @@ def test_the_example_works_in_every_command(
     assert main(["train", "--data", str(store.path), "--model", "my_model", "--out", str(out), *options]) == 0
     assert main(["evaluate", str(out), "--data", str(store.path)]) == 0
     assert main(["predict", "a superb film", "--model", str(out)]) == 0
+
+
+def test_a_plug_in_is_checked_against_the_contract(
+    install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+) -> None:  # fmt: skip
+    """The example keeps every promise; the same with a mean that forgets the mask does not, and is told where."""
+    install("my-model", my_model="my_model:ENTRY", careless="careless:ENTRY")
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (EXAMPLES / "my_model.py").read_text(encoding="utf-8")
+    careless = text.replace("masked_mean(encoder(s.values, s.mask), s.mask)", "encoder(s.values, s.mask).mean(dim=1)")
+    assert careless != text
+    (tmp_path / "careless.py").write_text(careless, encoding="utf-8")
+    assert main(["models", "my_model", "--check"]) == 0
+    assert "keeps all 29 promises" in capsys.readouterr().out
+    monkeypatch.setattr(contract, "EVERY_TASK", contract.EVERY_TASK[:1])
+    monkeypatch.setattr(contract, "SCORES_ONLY", ())
+    assert main(["models", "careless", "--check"]) == 1
+    told = capsys.readouterr()
+    assert "✗" in told.out
+    assert "a prediction changes with 1 more padded rows" in told.err
+    assert "careless breaks 3 of 3 promises" in told.err
+    assert main(["models", "--check"]) == 1
 
 
 def test_the_example_is_short_and_the_page_about_it_true() -> None:
