@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, train, tune
+from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, robustness, train, tune
 from mecam.cli.console import err
 from mecam.errors import MecamError
 from mecam.version import __version__
@@ -30,6 +30,7 @@ app.command("evaluate")(train.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
 app.command("ablate")(compare.ablate)
+app.command("robustness")(robustness.robustness)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.command("explain")(explain.explain)

@@ -243,10 +243,14 @@ def _summaries(summaries: Sequence[Summary], values: Mapping[str, Mapping[str, V
 
 
 def _weighted(values: Sequence[Value], weights: Sequence[float]) -> Value:
-    per_seed = sum((w * value.per_seed for w, value in zip(weights, values, strict=True)), np.zeros(1))
+    per_seed = _sum([w * value.per_seed for w, value in zip(weights, values, strict=True)])
     draws = [value.drawn for value in values if value.drawn is not None]
     if len(draws) < len(values):
         return Value(per_seed, None)
     count = min(map(len, draws))
-    drawn = sum((w * draw[:count] for w, draw in zip(weights, draws, strict=True)), np.zeros(1))
-    return Value(per_seed, drawn)
+    return Value(per_seed, _sum([w * draw[:count] for w, draw in zip(weights, draws, strict=True)]))
+
+
+def _sum(parts: Sequence[Array]) -> Array:
+    """What should be zero and is not, by rounding, is zero."""
+    return np.asarray(np.round(np.sum(parts, axis=0), 12) + 0.0)
