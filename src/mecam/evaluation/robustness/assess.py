@@ -16,6 +16,7 @@ from mecam.evaluation.robustness.findings import Findings, find
 from mecam.evaluation.robustness.material import Material, material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
+from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.models.checkpoint import check_features, load_checkpoint
 from mecam.types import TEXT, Device, Modality
@@ -56,6 +57,9 @@ def assess(
     split: str = "test",
     seeds: int = len(SEEDS),
     only: Sequence[str] = (),
+    recordings: Sequence[Path] = (),
+    labels: Path | None = None,
+    processes: int | None = None,
     device: Device = "cpu",
     progress: Progress | None = None,
 ) -> Findings:
@@ -69,6 +73,9 @@ def assess(
         split: of the store.
         seeds: how many masks are drawn of every condition that is random.
         only: patterns of condition keys, as in `plan`.
+        recordings: what the store was extracted from, for the protocol `raw`; damaged stores go into `out/raw`.
+        labels: the label table that it was extracted with.
+        processes: that extract; by default as many as there are cores.
         device: where the models compute.
         progress: called with (cells done, all, what is being done).
 
@@ -78,6 +85,10 @@ def assess(
     found = store or find_store(folders)
     runs = [_read(name, folder, found) for name, folder in zip(row_names(folders), folders, strict=True)]
     material = material_of(found, split, raw_text=_raw_text(runs))
+    if recordings:
+        material.recordings = Recordings(
+            found, recordings, out / "raw", labels=labels, ids=material.ids, jobs=processes, progress=progress
+        )
     read = tuple(m for m in material.modalities if any(m in run.reads for run in runs))
     planned = plan(protocol, material, read, only=only)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))

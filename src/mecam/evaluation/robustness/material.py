@@ -7,20 +7,24 @@ two models that are compared meet the very same words and frames.
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.collate import encode_labels
 from mecam.data.corrupt import Sounds
-from mecam.data.corrupt.utterances import present
+from mecam.data.corrupt.utterances import present, spans_of
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.statistics import video_numbers
 from mecam.types import TEXT, Modality, Span, Utterance
 
-__all__ = ["OWN", "Material"]
+if TYPE_CHECKING:
+    from mecam.evaluation.robustness.raw import Recordings
+
+__all__ = ["OWN", "Material", "missing_spans"]
 
 OWN = "own"
 """Kind that the negative information goes by which the data brought along, to tell it from what is put in here."""
@@ -41,12 +45,14 @@ class Material:
         utterances: N, as they lie in the store; spans that they brought along are called `OWN`.
         truth: N scores, N class indices, or N × C presences.
         modalities: those that occur, text first.
+        recordings: what the store was extracted from, where that is known.
 
     Raises: DataError if the split is empty or not all of it is labelled.
     """
 
     def __init__(self, store: Store, split: str, *, raw_text: bool = True) -> None:
         self.store, self.split, self.raw_text = store, split, raw_text
+        self.recordings: Recordings | None = None
         self.utterances = [self._known(store[int(i)]) for i in store.split(split)]
         self._dataset = Dataset(self.utterances, task=store.task)
         self._dataset.require_labels(split)
@@ -127,7 +133,16 @@ class Material:
         streams = {m: rows for m, rows in utterance.streams.items() if not (m == TEXT and self.raw_text)}
         own = tuple(Span(span.modality, OWN, span.start, span.stop) for span in utterance.injected)
         text = utterance.text if self.raw_text else None
-        return replace(utterance, streams=streams, text=text, injected=own)
+        return replace(utterance, streams=streams, text=text, injected=(*own, *missing_spans(streams)))
+
+
+def missing_spans(streams: Mapping[Modality, NDArray[np.float32]]) -> list[Span]:
+    """Rows that are missing altogether (silence, no face): no model reads them, so no filter is asked about them."""
+    return [
+        span
+        for modality, rows in streams.items()
+        for span in spans_of(modality, OWN, np.asarray(np.isnan(rows).all(axis=1)))
+    ]
 
 
 def material_of(store: Store, split: str, *, raw_text: bool) -> Material:

@@ -22,6 +22,7 @@ from mecam.evaluation.robustness.conditions import (
     Remaining,
 )
 from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.raw import damage_conditions
 from mecam.types import TEXT, Modality
 
 __all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
@@ -133,10 +134,25 @@ def corruptions(material: Material, modalities: Sequence[Modality]) -> Plan:
     return Plan("corruptions", (CLEAN, *steps), (overall, *summaries))
 
 
+def raw(material: Material, modalities: Sequence[Modality]) -> Plan:
+    """Every damage to the recordings at five severities, and means over them."""
+    steps = damage_conditions(material, modalities)
+    summaries = []
+    for modality in dict.fromkeys(step.modality for step in steps):
+        mine = [step for step in steps if step.modality == modality]
+        for kind in dict.fromkeys(step.kind for step in mine):
+            keys = [step.key for step in mine if step.kind == kind]
+            summaries.append(_mean(f"{modality}.{kind}", f"{modality} {kind}: mean over the severities", keys))
+        summaries.append(_mean(modality, f"mean over all damage to {modality}", [step.key for step in mine]))
+    overall = _mean("mean", "mean over all damage and severities", [step.key for step in steps])
+    return Plan("raw", (CLEAN, *steps), (overall, *summaries))
+
+
 PROTOCOLS: dict[str, Callable[[Material, Sequence[Modality]], Plan]] = {
     "random-missing": random_missing,
     "missing-modality": missing_modality,
     "corruptions": corruptions,
+    "raw": raw,
 }
 """Name → what it measures on a material, of the modalities that the models read. A further protocol is an entry."""
 
