@@ -68,8 +68,8 @@ def write_explained_recording(
     for part, one in zip(watched.parts, explained, strict=True):
         start, stop = part.start or 0.0, part.stop or watched.duration
         button = f'<button type="button">▶ {start:.1f}–{stop:.1f} s</button>'
-        place = f'<div class="part" data-start="{start:.3f}" data-stop="{stop:.3f}"><p>{button}</p></div>'
-        sections.append(place + _utterance(one, f"{start:.1f} to {stop:.1f} s"))
+        place = f'<div class="part bare" data-start="{start:.3f}" data-stop="{stop:.3f}"><p>{button}</p></div>'
+        sections.append(place + _utterance(one, ""))
     page = shell(
         "mecam explain",
         watched.path.name,
@@ -177,7 +177,7 @@ def _sentence(one: Explanation, modality: Modality, stream: Mapping[str, Any], s
         f'title="change without it {_signed(-v)}">{escape(part.part.label or "")}</span>'
         for part, v, gone in zip(strand.parts, values[modality].tolist(), strand.removed, strict=True)
     ]
-    return f'{first}<p class="said words">{" ".join(cells)} <small class="kind">left out</small></p>'
+    return f'{first}<p class="said words">{" ".join(cells)} <small class="muted">left out</small></p>'
 
 
 def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: Array, span: Range) -> str:

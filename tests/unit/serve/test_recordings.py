@@ -210,3 +210,37 @@ def test_rendered_models_say_so(run: Path, clip: Path) -> None:
     watched: Any = Predictor(rendered, device="cpu").predict(clip)
     assert "rendered clips" in watched.notes[0]
     assert watched.to_json()["notes"] == list(watched.notes)
+
+
+def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = ("--json", str(tmp_path / "why.json"), "--html", str(tmp_path / "why.html"))
+    assert main(["explain", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
+    assert "superb." in capsys.readouterr().out
+    document = json.loads((tmp_path / "why.json").read_text("utf-8"))
+    assert [(u["start"], u["stop"]) for u in document["utterances"]] == [(0.5, 2.5), (3.5, 5.0)]
+    first = document["utterances"][0]["modalities"]
+    assert [part["label"] for part in first["text"]["parts"]] == ["The", "film", "was", "superb."]
+    assert first["audio"]["parts"][0]["seconds"][0] == pytest.approx(0.5, abs=0.02)
+    page = (tmp_path / "why.html").read_text("utf-8")
+    assert "data:audio/wav;base64," in page
+    assert page.count('class="part bare"') == 2
+
+
+def test_who_contradicts_is_said_everywhere(watched: Watched, tmp_path: Path) -> None:
+    """In the terminal, as JSON, as CSV and on the page; only the one that does so more probably than not."""
+    from rich.console import Console
+
+    from mecam.cli.prediction_tables import as_csv, predictions_view, watched_view
+
+    assert set(watched.parts[0].doubts) == {"text", "audio"}
+    assert watched.to_json()["utterances"][0]["doubts"] == watched.parts[0].doubts
+    part = replace(watched.parts[0], doubts={"text": 0.1, "audio": 0.8}, contradicts=("audio",))
+    doubted = replace(watched, parts=(part, *watched.parts[1:]))
+    console = Console(record=True, width=200)
+    console.print(watched_view(doubted, TASK), predictions_view([part]))
+    assert console.export_text().count("audio 80%") == 2
+    (row, *_) = csv.DictReader(as_csv([doubted], []).splitlines())
+    assert (row["doubt_audio"], row["contradicts"]) == ("0.8", "audio")
+    page = write_watched(tmp_path / "out.html", doubted, TASK).read_text("utf-8")
+    assert "audio contradicts the others: 80 % probable." in page
+    assert "text contradicts the others" not in page

@@ -30,7 +30,7 @@ class Quantity:
     column: int | None = None
 
     @classmethod
-    def of(cls, task: Task, prediction: Array) -> "Quantity":
+    def of(cls, task: Task, prediction: Array | float) -> "Quantity":
         """The score, or the probability of the class (of several labels: the one) that is given first."""
         if task.kind == "regression":
             return cls("score")

@@ -1,7 +1,8 @@
 """What removals cost: the metric without some rows against the metric with all of them, tested by recording."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,33 +16,30 @@ __all__ = ["ARMS", "Removals", "adjust", "cost_table", "leading_metric"]
 ARMS = ("marked", "random", "kept")
 """What is removed: what the filter kept least of, as much at random, what it kept most of."""
 
+PERMUTATIONS = 10_000
+
 LEADING = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}
 
 Array = NDArray[np.float64]
 
 
-class Removals(Protocol):
-    """One seed's answers without rows of one modality; see `deletion.Deletions`."""
+@dataclass(frozen=True)
+class Removals:
+    """One seed's answers without rows of one modality.
 
-    @property
-    def whole(self) -> Predictions:
-        """The answers as things are."""
+    Attributes:
+        whole: the answers as things are.
+        draws: random removals.
+        shares: S, that are removed.
+        predictions: (arm, draw, number of the share) → N × … predictions.
+        removed: S × N, share that was really removed.
+    """
 
-    @property
-    def draws(self) -> int:
-        """Random removals."""
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """Removed shares, S."""
-
-    @property
-    def predictions(self) -> Mapping[tuple[str, int, int], Array]:
-        """(arm, draw, number of the share) → N × … predictions."""
-
-    @property
-    def removed(self) -> Array:
-        """S × N, share that was really removed."""
+    whole: Predictions
+    draws: int
+    shares: tuple[float, ...]
+    predictions: Mapping[tuple[str, int, int], Array]
+    removed: Array
 
 
 def leading_metric(task: Task) -> Metric:
@@ -76,9 +74,9 @@ def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -
         keys = [(one, draw, s) for one in seeds for draw in range(first.draws) for s in which]
         return [_cut(one, one.predictions[name, draw if name == "random" else 0, s], chosen) for one, draw, s in keys]
 
-    def cost(worse: Sequence[Predictions], better: Sequence[Predictions]) -> Comparison:
+    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Comparison:
         pair = (better, worse) if metric.higher_is_better else (worse, better)
-        return paired_permutation_test(task, *pair, metric.name)
+        return paired_permutation_test(task, *pair, metric.name, permutations=permutations)
 
     whole = [_cut(one, one.whole.prediction, chosen) for one in seeds for _ in range(first.draws)]
     repeated = [one for one in whole for _ in every]
@@ -93,7 +91,9 @@ def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -
         "score": _mean([metric(p.prediction, p.truth) for p in whole if p.truth is not None]),
         "removed": first.removed[:, chosen].mean(axis=1).tolist(),
         "curves": curves,
-        "tests": {name: _test(cost(arm(name, every), random)) for name in ("marked", "kept")},
+        "tests": {
+            name: _test(cost(arm(name, every), random, permutations=PERMUTATIONS)) for name in ("marked", "kept")
+        },
     }
 
 

@@ -20,7 +20,7 @@ from mecam.data.corrupt import generator_for
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explain.asking import answers, unknown_token
-from mecam.evaluation.explain.costs import adjust, cost_table, leading_metric
+from mecam.evaluation.explain.costs import Removals, adjust, cost_table, leading_metric
 from mecam.evaluation.explain.parts import bare, observed, without
 from mecam.models.checkpoint import Trained
 from mecam.types import Modality, Predictions, Utterance
@@ -78,7 +78,9 @@ def deletion_test(
                     progress(done + done_here, total)
             done += count
             given.append(asked)
-        tables[modality] = {name: cost_table(task, given, rows) for name, rows in given[0].groups().items()}
+        tables[modality] = {
+            name: cost_table(task, [each.removals for each in given], rows) for name, rows in given[0].groups().items()
+        }
     adjust([table for groups in tables.values() for table in groups.values()])
     metric = leading_metric(task)
     return {
@@ -125,15 +127,11 @@ def _modalities(material: _Material) -> list[Modality]:
 
 
 class Deletions:
-    """One seed's answers without rows of one modality.
+    """Asks one seed's model for answers without rows of one modality.
 
     Attributes:
-        whole: the answers to the utterances as they are.
-        draws: random removals.
-        shares: that are removed.
         use: N, utterances that have rows to rank.
-        predictions: (arm, draw, number of the share) → N × … predictions.
-        removed: S × N, share that was really removed.
+        removals: the answers, as far as they are asked for.
     """
 
     def __init__(
@@ -146,12 +144,16 @@ class Deletions:
         seed: int,
     ) -> None:
         self._trained, self._utterances, self._modality, self._seed = trained, material.utterances, modality, seed
-        self.whole, self.shares, self.draws = material.whole, tuple(shares), draws
-        whole = material.whole.prediction
         self._arms = [("marked", 0), ("kept", 0), *(("random", draw) for draw in range(draws))]
-        self.predictions = {(*arm, s): whole.copy() for arm in self._arms for s in range(len(shares))}
         self.use = np.array([observed(u, modality).sum() >= FEWEST for u in material.utterances])
-        self.removed = np.zeros((len(shares), len(whole)))
+        whole = material.whole
+        self.removals = Removals(
+            whole=whole,
+            draws=draws,
+            shares=tuple(shares),
+            predictions={(*arm, s): whole.prediction.copy() for arm in self._arms for s in range(len(shares))},
+            removed=np.zeros((len(shares), len(whole))),
+        )
 
     def run(self) -> Iterator[int]:
         """Ask for everything; yields how many utterances are done."""
@@ -162,14 +164,14 @@ class Deletions:
             for (i, arm, shares, _), value in zip(asked, said, strict=True):
                 for s in shares:
                     key = (*arm, s)
-                    self.predictions[key][i] = value
+                    self.removals.predictions[key][i] = value
             yield start
         yield len(self.use)
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
         """`all` utterances with rows to rank; `injected`: those with something put into some of them only."""
         touched = np.zeros(len(self.use), bool)
-        for i, marks in enumerate(self.whole.injected):
+        for i, marks in enumerate(self.removals.whole.injected):
             rows = marks.get(self._modality)
             touched[i] = rows is not None and bool(rows.any()) and not bool(rows.all())
         groups = {"all": self.use, "injected": self.use & touched}
@@ -179,8 +181,8 @@ class Deletions:
         """Utterance, arm, numbers of the shares that remove as many rows, and the utterance without these."""
         utterance = bare(self._utterances[i])
         seen = np.flatnonzero(observed(utterance, self._modality))
-        counts = [int(share * len(seen) + 0.5) for share in self.shares]
-        self.removed[:, i] = np.array(counts) / len(seen)
+        counts = [int(share * len(seen) + 0.5) for share in self.removals.shares]
+        self.removals.removed[:, i] = np.array(counts) / len(seen)
         unk = unknown_token(self._trained)
         for arm in self._arms:
             order = seen[self._order(i, arm, seen)]
@@ -197,6 +199,6 @@ class Deletions:
         shuffled = rng.permutation(len(seen))
         if name == "random":
             return shuffled
-        kept = self.whole.gates[i][self._modality][seen][shuffled]
+        kept = self.removals.whole.gates[i][self._modality][seen][shuffled]
         order: Order = shuffled[np.argsort(kept if name == "marked" else -kept, kind="stable")]
         return order

@@ -212,7 +212,8 @@ def _repeated(batch: Batch, count: int, values: dict[Modality, Tensor]) -> Batch
         rows = stream.values.expand(count, *stream.values.shape[1:])
         if modality in values and stream.words is None:
             rows = values[modality]
-        streams[modality] = Stream(rows, stream.mask.expand(count, -1), stream.lengths.expand(count))
+        words = None if stream.words is None else stream.words.expand(count, -1)
+        streams[modality] = Stream(rows, stream.mask.expand(count, -1), stream.lengths.expand(count), words=words)
     index = torch.arange(count, device=batch.index.device)
     return Batch(ids=batch.ids * count, index=index, streams=streams)
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corrupt.streams import Dose
-from mecam.data.corrupt.utterances import OPERATORS, Means, with_choice
+from mecam.data.corrupt import Corruption, corrupt_utterance
+from mecam.data.corrupt.utterances import with_choice
 from mecam.types import TEXT, Modality, Utterance
 
 __all__ = [
@@ -131,8 +131,8 @@ def without(utterance: Utterance, modality: Modality, left_out: NDArray[np.bool_
 
 
 def without_modality(utterance: Utterance, modality: Modality) -> Utterance:
-    """The utterance without a whole modality."""
-    return OPERATORS["absent"](utterance, modality, Means(np.random.default_rng(0), Dose()))
+    """The utterance without a whole modality; the same where it lacks it."""
+    return corrupt_utterance(utterance, np.random.default_rng(0), plan=[Corruption(modality, "absent")])
 
 
 def _seconds(utterance: Utterance, modality: Modality, count: int) -> NDArray[np.float64] | None:
