@@ -20,7 +20,9 @@ __all__ = ["robustness"]
 
 def robustness(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders made by `mecam train`.")],
-    protocol: Annotated[str, typer.Option(help="random-missing, missing-modality or corruptions.")] = "random-missing",
+    protocol: Annotated[
+        str, typer.Option(help="random-missing, missing-modality, corruptions or raw.")
+    ] = "random-missing",
     split: Annotated[str, typer.Option(help="Of the store.")] = "test",
     seeds: Annotated[int, typer.Option(min=1, help="Masks drawn of every condition that is random.")] = 3,
     data: Annotated[
@@ -33,6 +35,12 @@ def robustness(
     only: Annotated[
         str | None, typer.Option(metavar="PATTERNS", help="Only these conditions, as in text.*,*.noise.*")
     ] = None,
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="For the protocol raw: what the store was extracted from; repeatable."),
+    ] = None,
+    labels: Annotated[Path | None, typer.Option(help="The label table that it was extracted with.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes that extract.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Measure runs under negative information: every seed, the same masks for all, with intervals and tests.
@@ -43,6 +51,8 @@ def robustness(
     Example: mecam robustness runs/mosi --protocol random-missing
 
     Example: mecam robustness runs/mosi runs/text --protocol corruptions --seeds 3 --out robustness/mosi
+
+    Example: mecam robustness runs/mine --protocol raw --recordings videos --only audio.babble.*
     """
     import torch
 
@@ -63,6 +73,9 @@ def robustness(
             split=split,
             seeds=seeds,
             only=patterns,
+            recordings=recordings or (),
+            labels=labels,
+            processes=jobs,
             device="cuda" if torch.cuda.is_available() else "cpu",
             progress=callback,
         )
