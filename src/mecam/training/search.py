@@ -34,6 +34,9 @@ class Between:
     def __contains__(self, value: Any) -> bool:
         return isinstance(value, int | float) and self.low <= value <= self.high
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}" + (", log" if self.log else "")
+
     @property
     def ends(self) -> tuple[Any, ...]:
         """What must be possible if anything between is."""
@@ -48,6 +51,9 @@ class Choice:
 
     def __contains__(self, value: Any) -> bool:
         return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
 
     @property
     def ends(self) -> tuple[Any, ...]:
@@ -126,6 +132,7 @@ class Tuned:
         best: the best; None where none is complete.
         defaults: the trial of the options that were given, where they lie inside the ranges.
         importance: option → share of what the score depends on; empty for too few trials.
+        space: option → where it was searched.
     """
 
     model: str
@@ -137,6 +144,7 @@ class Tuned:
     best: Trial | None
     defaults: Trial | None
     importance: Mapping[str, float]
+    space: Mapping[str, Range]
 
     def count(self, state: str) -> int:
         """How many trials ended like this."""

@@ -186,7 +186,7 @@ class _Search:
                 storage=storage,
                 load_if_exists=True,
                 direction="maximize",
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=2),
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=self._judged_from()),
             )
             known = study.user_attrs.get("setup")
         except Exception as error:  # SQLAlchemy's and SQLite's own errors, by way of Optuna
@@ -205,6 +205,10 @@ class _Search:
             storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return study
+
+    def _judged_from(self) -> int:
+        """The epoch from which a trial may be cut short: until then the rate has hardly begun to fall."""
+        return max(2, self.config.training.epochs // 2)
 
     def _setup(self) -> str:
         """What a search must share with the one it goes on with; where it is computed is nobody's business."""
@@ -273,6 +277,7 @@ class _Search:
             best=max(complete, key=lambda trial: self.sign * (trial.score or 0.0), default=None),
             defaults=next((trial for trial in trials if trial.options == self.defaults), None),
             importance={},
+            space=self.space,
         )
 
     def _importance(self, complete: list[Trial]) -> dict[str, float]:
@@ -280,7 +285,8 @@ class _Search:
         if len(complete) < STARTUP or len({trial.score for trial in complete}) < 2:
             return {}
         evaluator = self.optuna.importance.FanovaImportanceEvaluator(seed=0)
-        return dict(self.optuna.importance.get_param_importances(self.study, evaluator=evaluator))
+        found = self.optuna.importance.get_param_importances(self.study, evaluator=evaluator)
+        return {key: float(share) for key, share in found.items()}
 
 
 def _suggested(trial: Any, key: str, where: Range) -> Any:

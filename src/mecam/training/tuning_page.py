@@ -8,7 +8,7 @@ from mecam.evaluation.comparison.page import sortable_head
 from mecam.evaluation.report.figures import Figure, axis, compose
 from mecam.evaluation.report.markup import escape, figure, plain, table, titled
 from mecam.evaluation.report.page import document
-from mecam.training.search import Trial, Tuned
+from mecam.training.search import Between, Choice, Trial, Tuned
 
 __all__ = ["shown", "tuning_page"]
 
@@ -49,11 +49,11 @@ def _best(tuned: Tuned) -> str:
     told += ". The best of many is a little lucky: on test, expect less.</p>"
     before = {} if tuned.defaults is None else tuned.defaults.options
     rows = [
-        [escape(key), escape(shown(value)), escape(shown(before.get(key, "")))]
+        [escape(key), escape(str(tuned.space[key])), escape(shown(before.get(key, ""))), escape(shown(value))]
         for key, value in tuned.best.options.items()
     ]
     where = "<p>All of it is in <code>best.yaml</code>, for <code>mecam train --config</code>.</p>"
-    return titled("Best", told, table(["option", "best", "default"], rows, numbers=2), where)
+    return titled("Best", told, table(["option", "searched", "default", "best"], rows, numbers=3), where)
 
 
 def _search(tuned: Tuned) -> str:
@@ -115,23 +115,21 @@ def _options(tuned: Tuned) -> str:
 def _slice(tuned: Tuned, key: str) -> str:
     """The score over one option."""
     data: list[dict[str, Any]] = []
-    values: list[Any] = []
     for scored, marker in ((_scored(tuned), FULL), (_cut_short(tuned), HOLLOW)):
         given = [(t.options[key], score, f"trial {t.number}") for t, score in scored if key in t.options]
-        values += [value for value, *_ in given]
         words = [escape(value) if isinstance(value, str) else value for value, *_ in given]
         data.append(_dots(words, [score for _, score, _ in given], [name for *_, name in given], marker))
-    few = isinstance(values[0], str) or len(set(values)) <= 4 < len(values)
-    wide = not few and min(values) > 0 and max(values) / min(values) > 20
+    where = tuned.space[key]
+    few = isinstance(where, Choice)
+    wide = isinstance(where, Between) and where.log
     if few:
         data = [{**trace, "x": [str(x) for x in trace["x"]]} for trace in data]
-    order = sorted(set(values)) if few and not isinstance(values[0], str) else None
     x = axis(
         key,
         type="category" if few else "log" if wide else None,
         nticks=5,
-        categoryarray=None if order is None else [str(value) for value in order],
-        dtick=1 if wide else None,
+        categoryarray=[escape(str(value)) for value in where.values] if isinstance(where, Choice) else None,
+        exponentformat="power" if wide else None,
     )
     best = tuned.best.score if tuned.best is not None else None
     dashed = {"color": "var(--muted)", "width": 1, "dash": "dot"}
