@@ -17,9 +17,9 @@ SETTINGS: dict[str, Any] = {
 
 def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> None:
     """Render the clips and extract them, as far as that is not done."""
+    from mecam.features.clips import RENDERED
     from mecam.features.extract import extract
     from mecam.features.talking import render_set
-    from mecam.serve.recordings import RENDERED
 
     if (store / "manifest.json").exists() and not overwrite:
         return

@@ -101,7 +101,10 @@ def show_run(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     if facts["data"]["synthetic"]:
-        err.print("[yellow]Trained on the built-in synthetic corpus: not comparable with results on real data.[/]")
+        from mecam.features.clips import RENDERED
+
+        corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
+        err.print(f"[yellow]Trained on {corpus}: not comparable with results on real data.[/]")
     if started := list(facts.get("init", {}).values())[:1]:
         from mecam.evaluation.report.insides import started_from
 

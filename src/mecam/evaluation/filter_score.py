@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mecam.errors import DataError
 from mecam.evaluation.statistics import resample_videos, summarise
@@ -81,6 +80,8 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | N
 
     Returns: a value in [0, 1]; None unless both sides occur.
     """
+    from scipy.stats import rankdata  # takes half a second to import, which a prediction need not wait for
+
     above, below = int(positive.sum()), int((~positive).sum())
     if not above or not below:
         return None
@@ -170,6 +171,8 @@ def resampled_auroc(
         video: N, number of the video that each comes from.
         draws: R × V, how often each video is in each resample.
     """
+    from scipy.stats import rankdata
+
     rank = rankdata(score, "dense") - 1
     if rank.max(initial=0) >= STEPS:
         rank = (rankdata(score, "min") - 1) * STEPS // len(rank)

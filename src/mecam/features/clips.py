@@ -10,7 +10,10 @@ from mecam.data.sources.tables import read_labels
 from mecam.errors import DataError
 from mecam.features.transcript import transcript_beside
 
-__all__ = ["MEDIA_SUFFIXES", "Clip", "Clips", "find_clips"]
+__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "find_clips"]
+
+RENDERED = "rendered"
+"""Name of a data set whose clips `mecam.features.talking` rendered."""
 
 MEDIA_SUFFIXES = frozenset(
     [

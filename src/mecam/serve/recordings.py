@@ -15,6 +15,7 @@ import numpy as np
 from mecam.data.sources.base import make_id
 from mecam.errors import ModelError
 from mecam.evaluation.evaluate import in_words
+from mecam.features.clips import RENDERED
 from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.transcript import transcript_beside
@@ -24,10 +25,8 @@ from mecam.types import TEXT, Modality, Task, Utterance
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
 
-__all__ = ["RENDERED", "Watched", "notes_of", "recipe_of", "watch"]
+__all__ = ["Watched", "notes_of", "recipe_of", "watch"]
 
-RENDERED = "rendered"
-"""Name of a data set of rendered clips."""
 UNKNOWN = "[UNK]"
 MOST_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""

@@ -15,6 +15,7 @@ from mecam.evaluation.report.markup import (
     value,
 )
 from mecam.evaluation.report.record import RunRecord
+from mecam.features.clips import RENDERED
 
 __all__ = ["LEADING", "headline", "results"]
 
@@ -26,7 +27,8 @@ def headline(run: RunRecord) -> str:
     """What was trained on what, the badge of a synthetic corpus, and the leading numbers."""
     data, seeds = run.data, len(run.environment.get("seeds", [])) or 1
     counts = ", ".join(f"{count} {split}" for split, count in data.get("splits", {}).items() if count)
-    badge = '<p class="badge">Synthetic corpus: not comparable with real data</p>' if data.get("synthetic") else ""
+    corpus = "Rendered clips" if data.get("name") == RENDERED else "Synthetic corpus"
+    badge = f'<p class="badge">{corpus}: not comparable with real data</p>' if data.get("synthetic") else ""
     return (
         f'<p class="kicker">mecam report · {escape(str(run.environment.get("started", ""))[:10])}</p>'
         f"<h1>{escape(run.name)} on {escape(data.get('name', 'data'))}</h1>{badge}"
