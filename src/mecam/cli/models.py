@@ -112,7 +112,15 @@ def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:
 
 
 def _field_notes(kind: Any) -> dict[str, str]:
-    """The string below each field, which is where configurations keep their documentation."""
+    """The string below each field, which is where configurations keep their documentation; the inherited first."""
+    notes: dict[str, str] = {}
+    for parent in reversed(kind.__mro__):
+        if dataclasses.is_dataclass(parent):
+            notes |= _notes_in(parent)
+    return notes
+
+
+def _notes_in(kind: Any) -> dict[str, str]:
     body = ast.parse(textwrap.dedent(inspect.getsource(kind))).body[0]
     assert isinstance(body, ast.ClassDef)
     notes: dict[str, str] = {}

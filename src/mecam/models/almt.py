@@ -11,9 +11,7 @@ audio and vision, an absent one adds nothing.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -22,6 +20,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -30,7 +29,6 @@ from mecam.models.base import (
     read_rows,
 )
 from mecam.nn.hyper import HyperFusion, HyperModality
-from mecam.nn.text import EMBEDDED
 from mecam.nn.transformer import SummaryTokens
 from mecam.types import TEXT, Batch, Output
 
@@ -38,15 +36,9 @@ __all__ = ["Almt", "AlmtConfig"]
 
 
 @dataclass(frozen=True)
-class AlmtConfig:
-    """Options of ALMT; sizes of the authors' configuration for MOSI."""
+class AlmtConfig(TextOptions):
+    """Options of ALMT; sizes of the authors' configuration for MOSI. Text encoder of the paper: BERT-base."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     width: Count = 128
     """Of all tokens, and of the feed-forward parts."""
     heads: Count = 8

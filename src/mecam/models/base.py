@@ -3,15 +3,16 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, Any, ClassVar
 
 import torch
+from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.errors import ModelError
 from mecam.nn.encoders import ConvEncoder, Rows
-from mecam.nn.text import TextEncoder
+from mecam.nn.text import EMBEDDED, TextEncoder
 from mecam.types import TEXT, Batch, FeatureSpec, Modality, Output, Task
 
 __all__ = [
@@ -177,21 +178,16 @@ def build_encoder(
     return ConvEncoder(inputs.features[modality].width, width, layers=layers, dropout=dropout)
 
 
-@runtime_checkable
-class TextOptions(Protocol):
-    """The options that every model with a text encoder has."""
+@dataclass(frozen=True)
+class TextOptions:
+    """The options that every model with a text encoder has: the options of such a model begin with them."""
 
-    @property
-    def encoder(self) -> str:
-        """`minilm`, a hub name, or a folder."""
-
-    @property
-    def freeze_encoder(self) -> bool:
-        """Leave the text encoder as it is."""
-
-    @property
-    def freeze_layers(self) -> int:
-        """Leave its embeddings and this many of its first layers as they are."""
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
 
 
 def build_readers(

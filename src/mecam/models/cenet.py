@@ -25,6 +25,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -33,7 +34,7 @@ from mecam.models.base import (
 )
 from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Batch, Modality, Output
 
@@ -41,15 +42,9 @@ __all__ = ["Cenet", "CenetConfig", "Dictionary", "Enhancement"]
 
 
 @dataclass(frozen=True)
-class CenetConfig:
-    """Options of CENET; those without a source are ours."""
+class CenetConfig(TextOptions):
+    """Options of CENET; those without a source are ours. Text encoder of the paper: a sentiment-aware RoBERTa."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has a sentiment-aware RoBERTa."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     after: Annotated[int, Ge(0)] = 1
     """Layers of the text encoder before the shift; 0 shifts what the embeddings give."""
     words: Count = 64

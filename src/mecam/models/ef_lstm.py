@@ -8,10 +8,8 @@ not belong to words, every modality is divided evenly over the utterance's words
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -19,6 +17,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -28,22 +27,15 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import on_one_axis
 from mecam.nn.recurrent import Lstm
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["EfLstm", "EfLstmConfig"]
 
 
 @dataclass(frozen=True)
-class EfLstmConfig:
+class EfLstmConfig(TextOptions):
     """Options of EF-LSTM; the paper gives no sizes that fit other features than its own, these are ours."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     width: Count = 64
     """State of the LSTM in each direction, and the layer behind it."""
     layers: Count = 1

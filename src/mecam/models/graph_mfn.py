@@ -9,10 +9,8 @@ not belong to words, every modality is divided evenly over the utterance's words
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -21,6 +19,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -30,7 +29,6 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DynamicFusionGraph, GatedMemory, LstmSystem
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["GraphMfn", "GraphMfnConfig"]
@@ -40,15 +38,9 @@ MOST = 6
 
 
 @dataclass(frozen=True)
-class GraphMfnConfig:
+class GraphMfnConfig(TextOptions):
     """Options of Graph-MFN; sizes from the search space of the authors' code for MFN."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     text_width: Count = 128
     """Of the text's LSTM."""
     width: Count = 32

@@ -9,24 +9,27 @@ from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Weight
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head, presence
+from mecam.models.base import (
+    Inputs,
+    Model,
+    Phase,
+    TextOptions,
+    as_prediction,
+    build_encoder,
+    or_prior,
+    prediction_head,
+    presence,
+)
 from mecam.nn.masked import masked_mean, masked_softmax
-from mecam.nn.text import EMBEDDED
 from mecam.types import Batch, Output
 
 __all__ = ["LateFusion", "LateFusionConfig"]
 
 
 @dataclass(frozen=True)
-class LateFusionConfig:
+class LateFusionConfig(TextOptions):
     """Options of late fusion."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     lora: Annotated[int, Ge(0)] = 0
     """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
     width: Count = 64

@@ -9,10 +9,8 @@ read by a transformers encoder instead of GloVe vectors; an absent modality is a
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -20,6 +18,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -28,22 +27,15 @@ from mecam.models.base import (
     read_rows,
 )
 from mecam.nn.subnets import build_subnets
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["LfDnn", "LfDnnConfig"]
 
 
 @dataclass(frozen=True)
-class LfDnnConfig:
+class LfDnnConfig(TextOptions):
     """Options of LF-DNN; widths as in TFN (Zadeh et al., 2017)."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     text_width: Count = 128
     """Of the text's LSTM and vector."""
     width: Count = 32

@@ -8,9 +8,7 @@ never trains the weights of the ranks; here they are ordinary parameters.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -18,6 +16,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -27,22 +26,15 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["Lmf", "LmfConfig"]
 
 
 @dataclass(frozen=True)
-class LmfConfig:
+class LmfConfig(TextOptions):
     """Options of LMF; sizes from the authors' search space (their code's grid) unless said otherwise."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     text_width: Count = 128
     """Of the text's LSTM and vector."""
     width: Count = 16

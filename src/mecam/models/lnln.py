@@ -12,10 +12,8 @@ whole as well; completeness is the share of the language that a view left alone;
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -26,6 +24,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -35,7 +34,6 @@ from mecam.models.base import (
 )
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
-from mecam.nn.text import EMBEDDED
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
 from mecam.types import TEXT, Batch, Modality, Output, Stream
 
@@ -43,15 +41,12 @@ __all__ = ["Lnln", "LnlnConfig", "completeness", "corrected"]
 
 
 @dataclass(frozen=True)
-class LnlnConfig:
-    """Options of LNLN; sizes and weights of the authors' configuration for MOSI unless said otherwise."""
+class LnlnConfig(TextOptions):
+    """Options of LNLN; sizes and weights of the authors' configuration for MOSI unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base.
+    """
+
     width: Count = 128
     """Of all tokens, and of the feed-forward parts."""
     heads: Count = 8

@@ -18,26 +18,23 @@ from torch import Tensor, nn
 from mecam.config import Dropout, Positive
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, as_prediction, or_prior, prediction_head, presence
+from mecam.models.base import Inputs, Model, TextOptions, as_prediction, or_prior, prediction_head, presence
 from mecam.nn.adaptation import AdaptationGate
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Batch, Modality, Output
 
 __all__ = ["Mag", "MagConfig"]
 
 
 @dataclass(frozen=True)
-class MagConfig:
-    """Options of MAG-BERT; values of the authors' code unless said otherwise."""
+class MagConfig(TextOptions):
+    """Options of MAG-BERT; values of the authors' code unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base and XLNet."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base and XLNet.
+    """
+
     layer: Annotated[int, Ge(0)] = 0
     """Where the gate sits: 0 behind the embeddings, n behind the n-th layer."""
     shift: Positive = 1.0

@@ -25,10 +25,8 @@ training.encoder_learning_rate=5e-5`, each after a `--set` of its own.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -36,26 +34,23 @@ from mecam.config import Count, Dropout, Positive, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
 from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, as_prediction, or_prior, prediction_head
+from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, or_prior, prediction_head
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
 from mecam.nn.gaussian import GaussianHead
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Batch, Modality, Output
 
 __all__ = ["MecamPublished", "MecamPublishedConfig"]
 
 
 @dataclass(frozen=True)
-class MecamPublishedConfig:
-    """Options of the published MECAM; the defaults are the authors' for MOSI."""
+class MecamPublishedConfig(TextOptions):
+    """Options of the published MECAM; the defaults are the authors' for MOSI.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The authors': `bert-base-uncased`."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: `bert-base-uncased`.
+    """
+
     hidden: Count = 16
     """Size of an LSTM's state and of a modality's vector; text keeps the width of its encoder."""
     hidden_of: dict[Modality, Count] = field(default_factory=dict)

@@ -8,10 +8,8 @@ not belong to words, every modality is divided evenly over the utterance's words
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -19,6 +17,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -28,22 +27,15 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DeltaMemoryAttention, GatedMemory, LstmSystem
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["Mfn", "MfnConfig"]
 
 
 @dataclass(frozen=True)
-class MfnConfig:
+class MfnConfig(TextOptions):
     """Options of MFN; sizes from the search space of the authors' code."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     text_width: Count = 128
     """Of the text's LSTM."""
     width: Count = 32

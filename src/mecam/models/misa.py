@@ -9,10 +9,8 @@ utterances that have the modalities in question, and an absent modality is not a
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -24,6 +22,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -33,7 +32,7 @@ from mecam.models.base import (
 )
 from mecam.nn.masked import masked_mean
 from mecam.nn.recurrent import Lstm
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Transformer
 from mecam.types import TEXT, Batch, Output
 
@@ -41,15 +40,12 @@ __all__ = ["Misa", "MisaConfig"]
 
 
 @dataclass(frozen=True)
-class MisaConfig:
-    """Options of MISA; values of the authors' code for MOSI unless said otherwise."""
+class MisaConfig(TextOptions):
+    """Options of MISA; values of the authors' code for MOSI unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base.
+    """
+
     width: Count = 128
     """d_h, of all representations."""
     recurrent: Count = 64

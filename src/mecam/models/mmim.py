@@ -15,10 +15,8 @@ is treated like audio and vision; samples are grouped by sign of the score, by c
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -29,6 +27,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -38,22 +37,18 @@ from mecam.models.base import (
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Modality, Output
 
 __all__ = ["Mmim", "MmimConfig"]
 
 
 @dataclass(frozen=True)
-class MmimConfig:
-    """Options of MMIM; values of the authors' configuration for MOSI unless said otherwise."""
+class MmimConfig(TextOptions):
+    """Options of MMIM; values of the authors' configuration for MOSI unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base.
+    """
+
     recurrent: Count = 16
     """State and output of the LSTM of a feature stream."""
     joint: Count = 128

@@ -13,10 +13,8 @@ is neither query nor key.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -26,6 +24,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -33,7 +32,6 @@ from mecam.models.base import (
     presence,
     read_rows,
 )
-from mecam.nn.text import EMBEDDED
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Batch, Modality, Output
 
@@ -41,15 +39,9 @@ __all__ = ["Mult", "MultConfig"]
 
 
 @dataclass(frozen=True)
-class MultConfig:
+class MultConfig(TextOptions):
     """Options of MulT; values of the paper's Table 5 for CMU-MOSI unless said otherwise."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     width: Count = 40
     """d, of the transformers."""
     heads: Count = 10

@@ -9,10 +9,9 @@ that have the modality and a label of it; the loop's weight decay stands for the
 
 import math
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Weight
@@ -22,6 +21,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -31,7 +31,6 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product
-from mecam.nn.text import EMBEDDED
 from mecam.types import Batch, Modality, Output
 
 __all__ = ["MultiTask", "MultiTaskConfig"]
@@ -41,15 +40,12 @@ LARGEST = 2_000_000
 
 
 @dataclass(frozen=True)
-class MultiTaskConfig:
-    """Options of the multi-task family; sizes of the authors' configurations for SIMS unless said otherwise."""
+class MultiTaskConfig(TextOptions):
+    """Options of the multi-task family; sizes of the authors' configurations for SIMS unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base, frozen."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base, frozen.
+    """
+
     base: Literal["mtfn", "mlf_dnn", "mlmf"] = "mlf_dnn"
     """Outer product, concatenation, or low-rank factors."""
     text_width: Count = 64

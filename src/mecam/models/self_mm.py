@@ -11,10 +11,8 @@ made for classes and label sets too, each class against the rest; missing rows a
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,6 +23,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -33,22 +32,18 @@ from mecam.models.base import (
 )
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED
 from mecam.types import Batch, Modality, Output, Stream
 
 __all__ = ["SelfMm", "SelfMmConfig"]
 
 
 @dataclass(frozen=True)
-class SelfMmConfig:
-    """Options of Self-MM; sizes of the authors' own configuration for MOSI unless said otherwise."""
+class SelfMmConfig(TextOptions):
+    """Options of Self-MM; sizes of the authors' own configuration for MOSI unless said otherwise.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base.
+    """
+
     recurrent: Count = 32
     """State and output of the LSTM of a feature stream (theirs: audio 16, vision 32)."""
     joint: Count = 128

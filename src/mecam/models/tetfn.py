@@ -12,10 +12,8 @@ audio and vision.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -27,6 +25,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -35,7 +34,6 @@ from mecam.models.base import (
     read_rows,
 )
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Batch, Modality, Output
 
@@ -43,15 +41,12 @@ __all__ = ["Tetfn", "TetfnConfig", "TextEnhanced"]
 
 
 @dataclass(frozen=True)
-class TetfnConfig:
-    """Options of TETFN. The paper searched its sizes; those without a source are ours."""
+class TetfnConfig(TextOptions):
+    """Options of TETFN. The paper searched its sizes; those without a source are ours.
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
+    Text encoder of the paper: BERT-base.
+    """
+
     width: Count = 64
     """Size of the space that all modalities share."""
     heads: Count = 4

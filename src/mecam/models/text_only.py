@@ -7,24 +7,17 @@ from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
 from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.models.base import Inputs, Model, TextOptions, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["TextOnly", "TextOnlyConfig"]
 
 
 @dataclass(frozen=True)
-class TextOnlyConfig:
+class TextOnlyConfig(TextOptions):
     """Options of the text baseline."""
 
-    encoder: str = EMBEDDED
-    """`minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Train the head alone."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     lora: Annotated[int, Ge(0)] = 0
     """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.1

@@ -9,9 +9,7 @@ memory; an absent modality is [0, …, 0, 1], which leaves the products of the o
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
-from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout
@@ -20,6 +18,7 @@ from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
     Model,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -29,7 +28,6 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import tensor_product
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT, Batch, Output
 
 __all__ = ["Tfn", "TfnConfig"]
@@ -39,15 +37,9 @@ LARGEST = 2_000_000
 
 
 @dataclass(frozen=True)
-class TfnConfig:
+class TfnConfig(TextOptions):
     """Options of TFN; sizes and dropout of the paper."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     text_width: Count = 128
     """Of the text's LSTM and vector."""
     width: Count = 32

@@ -12,10 +12,8 @@ the gated convolution stands without a recurrent layer before it; any further mo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import torch
-from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -26,6 +24,7 @@ from mecam.models.base import (
     Inputs,
     Model,
     Phase,
+    TextOptions,
     as_prediction,
     build_readers,
     or_prior,
@@ -35,7 +34,6 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_max, masked_windows
-from mecam.nn.text import EMBEDDED
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Batch, Modality, Output, Stream
 
@@ -43,15 +41,9 @@ __all__ = ["ConvolutionGate", "TfrNet", "TfrNetConfig", "reconstruction_loss"]
 
 
 @dataclass(frozen=True)
-class TfrNetConfig:
-    """Options of TFR-Net; those without a source are ours."""
+class TfrNetConfig(TextOptions):
+    """Options of TFR-Net; those without a source are ours. Text encoder of the paper: BERT-base."""
 
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder. The paper has BERT-base."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
     width: Count = 32
     """Size of the space that all modalities share (theirs: 30)."""
     heads: Count = 4
