@@ -70,11 +70,11 @@ def explain(
     Of utterances or a recording: what the filter kept, what each modality weighs and which contradicts, and the answer
     without each modality, word and stretch. --agreement and --deletion check over a split what is shown.
 
-    Example: mecam explain runs/mosi --utterance c7UH_rxdZv4_4 --html why.html
+    Example: mecam explain runs/demo --utterance s004v0_3 --html why.html
 
     Example: mecam explain runs/mine clip.mp4 --transcript clip.srt --json why.json
 
-    Example: mecam explain runs/mosi --deletion --html deletion.html
+    Example: mecam explain runs/demo --deletion --html deletion.html
     """
     wanted = [bool(utterance), recording is not None, agreement, deletion]
     if sum(wanted) != 1:

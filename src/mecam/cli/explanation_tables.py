@@ -179,5 +179,8 @@ def _tested(test: dict[str, Any]) -> str:
     if test["value"] is None:
         return "–"
     ends = "" if test["ci95"] is None else f" ({test['ci95'][0]:+.3f} to {test['ci95'][1]:+.3f})"
-    p = test["p_holm"]
-    return f"{test['value']:+.3f}{ends}, p {'< .001' if p < 0.001 else f'= {p:.3f}'}"
+    return f"{test['value']:+.3f}{ends}\np {_small(test['p_value'])}, adjusted {_small(test['p_holm'])}"
+
+
+def _small(p: float) -> str:
+    return "< .001" if p < 0.001 else f"= {p:.3f}".replace("0.", ".")

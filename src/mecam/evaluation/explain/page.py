@@ -15,6 +15,7 @@ __all__ = ["write_agreement", "write_deletion"]
 
 NAMES = {"marked": "kept least", "random": "at random", "kept": "kept most"}
 COLOURS = {"marked": "var(--accent)", "random": "var(--muted)", "kept": "var(--mark)"}
+ALPHA = 0.05
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
 
 
@@ -60,25 +61,21 @@ def _head(what: str, found: Mapping[str, Any]) -> str:
 
 
 def _verdict(found: Mapping[str, Any]) -> str:
-    """One sentence a modality: what the test says of all utterances."""
+    """A line for each modality and group: the order that came out, and how sure it is."""
     lines = []
     for modality, groups in found["modalities"].items():
         for group, rows in groups.items():
-            less, more = rows["tests"]["marked"], rows["tests"]["kept"]
-            least, most = _says(less, "less"), _says(more, "more")
-            said = f"{least} when what was kept least goes, {most} when what was kept most goes"
-            lines.append(f"<p><b>{escape(modality)}</b>, {GROUPS[group]}: {said}.</p>")
-    return "".join(lines)
-
-
-def _says(test: Mapping[str, Any], wanted: str) -> str:
-    value, p = test["value"], test["p_holm"]
-    if value is None or p is None:
-        return "undefined"
-    hurts = "less" if value < 0 else "more"
-    if p >= 0.05:
-        return f"no clear difference from random removal ({p_value(p)})"
-    return f"hurts {hurts} than random removal ({p_value(p)}){'' if hurts == wanted else ', the wrong way round'}"
+            costs = [rows["curves"][arm]["mean"]["cost"] for arm in ARMS]
+            if None in costs:
+                said = "undefined"
+            else:
+                ordered = sorted(zip(costs, ARMS, strict=True))
+                said = " &lt; ".join(NAMES[arm] for _, arm in ordered)
+                said += ": in order" if costs == sorted(costs) else ": not in order"
+            sure = [NAMES[arm] for arm in ("marked", "kept") if (rows["tests"][arm]["p_holm"] or 0.0) < ALPHA]
+            told = f"; {' and '.join(sure)} differs from random beyond chance" if sure and None not in costs else ""
+            lines.append(f"<li><b>{escape(modality)}</b>, {GROUPS[group]}: {said}{told}</li>")
+    return f"<p>From the least cost to the most:</p><ul>{''.join(lines)}</ul>"
 
 
 def _tests(found: Mapping[str, Any]) -> str:
@@ -87,14 +84,14 @@ def _tests(found: Mapping[str, Any]) -> str:
         for group, given in groups.items():
             costs = [_cost(given["curves"][arm]["mean"]["cost"]) for arm in ARMS]
             tests = [_test(given["tests"][arm]) for arm in ("marked", "kept")]
-            rows.append([escape(modality), GROUPS[group], str(given["utterances"]), *costs, *tests])
+            rows.append([escape(modality), _group(group), str(given["utterances"]), *costs, *tests])
     head = ["modality", "utterances", "n", *(NAMES[arm] for arm in ARMS), "least − random", "most − random"]
     low, high = percent(min(found["shares"])), percent(max(found["shares"]))
     note = (
         f'<p class="note">Cost: how much worse {escape(found["metric"].upper())} gets, mean over removed shares of '
         f"{low} to {high}, {found['seeds']} seed{'s' if found['seeds'] > 1 else ''} and {found['draws']} random draws. "
-        "Differences with 95 % interval over other recordings; p by paired permutation of recordings, adjusted for all "
-        "tests of the table (Holm).</p>"
+        "Differences with 95 % interval over other recordings; p by paired permutation of recordings, also adjusted "
+        "for all tests of the table (Holm).</p>"
     )
     return note + table(head, rows, numbers=6)
 
@@ -103,9 +100,13 @@ def _cost(cost: float | None) -> str:
     return "—" if cost is None else f"{cost:+.3f}".replace("-", "−")
 
 
+def _group(name: str) -> str:
+    return f'<span class="nowrap">{"all" if name == "all" else "something put in"}</span>'
+
+
 def _test(test: Mapping[str, Any]) -> str:
     ends = "" if test["ci95"] is None else f" <small>{_cost(test['ci95'][0])} to {_cost(test['ci95'][1])}</small>"
-    return f"{_cost(test['value'])}{ends} <small>{p_value(test['p_holm'])}</small>"
+    return f"{_cost(test['value'])}{ends} <small>{p_value(test['p_value'])}, adjusted {p_value(test['p_holm'])}</small>"
 
 
 def _pair(parts: Sequence[str]) -> str:
@@ -183,7 +184,7 @@ def _reading(found: Mapping[str, Any]) -> str:
 def _removed(found: Mapping[str, Any]) -> str:
     """Rows are whole: a tenth of six words is one."""
     rows: list[list[str]] = [
-        [escape(modality), GROUPS[group], *(percent(share) for share in given["removed"])]
+        [escape(modality), _group(group), *(percent(share) for share in given["removed"])]
         for modality, groups in found["modalities"].items()
         for group, given in groups.items()
     ]
