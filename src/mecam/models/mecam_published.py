@@ -32,7 +32,8 @@ from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Positive, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
-from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
+from mecam.losses.entropy import EntropyMemory
+from mecam.losses.information import gaussian_log_likelihood
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, or_prior, prediction_head
 from mecam.nn.attention import Attention
@@ -105,7 +106,7 @@ class MecamPublished(Model):
         )
         self.head = prediction_head(inputs, config.fusion)
         self.information = nn.ModuleDict({f"{x}_{y}": GaussianHead(widths[x], widths[y]) for x, y in self.pairs})
-        self._memory: Mapping[Modality, tuple[Tensor, Tensor]] = {}
+        self._memory = EntropyMemory(inputs.task, self.others, shrinkage=config.shrinkage)
 
     def _encoder(self, modality: Modality, pretrained: bool) -> TextEncoder | RecurrentEncoder:
         config = self.config
@@ -121,7 +122,7 @@ class MecamPublished(Model):
 
     def train(self, mode: bool = True) -> "MecamPublished":
         """Forget the batch before: an epoch's first has none, whether or not the run was interrupted there."""
-        self._memory = {}
+        self._memory.forget()
         return super().train(mode)
 
     def forward(self, batch: Batch) -> Output:
@@ -162,28 +163,11 @@ class MecamPublished(Model):
             both = present[x] & present[y]
             bound = gaussian_log_likelihood(mean, log_variance, vectors[y], both, normalised=False)
             losses[f"information_{x}_{y}"] = -bound
-        remembered = self._samples(output, batch)
-        for m, (samples, groups) in remembered.items():
-            if m in self._memory:
-                before, groups_before = self._memory[m]
-                samples, groups = torch.cat([before, samples]), torch.cat([groups_before, groups])
-            entropy, skipped = group_entropy(samples, groups, shrinkage=self.config.shrinkage)
-            losses[f"entropy_{m}"] = -entropy
-            losses[f"skipped_{m}"] = entropy.new_tensor(skipped)
-        return losses
+        return losses | self._memory.losses(vectors, batch)
 
     def after_step(self, output: Output, batch: Batch) -> None:
         """Remember the batch for the entropy of the next."""
-        self._memory = {m: (samples.detach(), g) for m, (samples, g) in self._samples(output, batch).items()}
-
-    def _samples(
-        self, output: Output, batch: Batch
-    ) -> dict[Modality, tuple[Float[Tensor, "N D"], Bool[Tensor, "N K"]]]:
-        """Vectors of each y of a pair (x, y), with the groups that they belong to; without absent ones."""
-        assert batch.targets is not None
-        groups = label_groups(self.inputs.task, batch.targets.value)  # B K
-        present = {m: batch.streams[m].mask.any(dim=1) for m in self.others}
-        return {m: (output.embeddings[m][here].float(), groups[here]) for m, here in present.items()}
+        self._memory.keep(output.embeddings, batch)
 
     def _foretold(self, modality: Modality) -> int:
         """In how many pairs (x, y) this modality is y."""

@@ -13,15 +13,15 @@ too few samples is skipped and counted; the text vector is the mean of the token
 is treated like audio and vision; samples are grouped by sign of the score, by class or by label.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from mecam.config import Count, Dropout, Rate, Weight
-from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups, predictive_bound
+from mecam.losses.entropy import EntropyMemory
+from mecam.losses.information import gaussian_log_likelihood, predictive_bound
 from mecam.losses.regression import task_loss
 from mecam.models.base import (
     Inputs,
@@ -86,11 +86,11 @@ class Mmim(Model):
         self.foretell = nn.ModuleDict({m: nn.Linear(config.joint, width) for m, width in widths.items()})
         self.others = self.reads[1:]
         self.bounds = nn.ModuleDict({m: GaussianHead(widths[TEXT], widths[m]) for m in self.others})
-        self._memory: Mapping[Modality, tuple[Tensor, Tensor]] = {}
+        self._memory = EntropyMemory(inputs.task, self.others, shrinkage=config.shrinkage)
 
     def train(self, mode: bool = True) -> "Mmim":
         """Forget the batch before: an epoch's first has none, whether or not the run was interrupted there."""
-        self._memory = {}
+        self._memory.forget()
         return super().train(mode)
 
     def forward(self, batch: Batch) -> Output:
@@ -123,27 +123,11 @@ class Mmim(Model):
             losses[f"likelihood_{m}"] = -bound
         for m in self.reads:
             losses[f"prediction_{m}"] = predictive_bound(self.foretell[m](vectors["joint"]), vectors[m], present[m])
-        for m, (samples, groups) in self._samples(output, batch).items():
-            if m in self._memory:
-                before, groups_before = self._memory[m]
-                samples, groups = torch.cat([before, samples]), torch.cat([groups_before, groups])
-            entropy, skipped = group_entropy(samples, groups, shrinkage=self.config.shrinkage)
-            losses[f"entropy_{m}"] = -entropy
-            losses[f"skipped_{m}"] = entropy.new_tensor(skipped)
-        return losses
+        return losses | self._memory.losses(vectors, batch)
 
     def after_step(self, output: Output, batch: Batch) -> None:
         """Remember the batch for the entropy of the next."""
-        self._memory = {m: (samples.detach(), g) for m, (samples, g) in self._samples(output, batch).items()}
-
-    def _samples(
-        self, output: Output, batch: Batch
-    ) -> dict[Modality, tuple[Float[Tensor, "N D"], Bool[Tensor, "N K"]]]:
-        """Vectors of each modality that the text foretells, with the groups that they belong to."""
-        assert batch.targets is not None
-        groups = label_groups(self.inputs.task, batch.targets.value)  # B K
-        present = {m: batch.streams[m].mask.any(dim=1) for m in self.others}
-        return {m: (output.embeddings[m][here].float(), groups[here]) for m, here in present.items()}
+        self._memory.keep(output.embeddings, batch)
 
     def phases(self) -> tuple[Phase, ...]:
         """First the bounds alone are made tight, then everything else follows them. Source: §3.6."""
