@@ -83,7 +83,7 @@ def hyper_layer(
     hyper: Array, language: Array, sources: Mapping[str, Array], present: Mapping[str, Sequence[bool]],
     weights: Weights, heads: int,
 ) -> Array:  # fmt: skip
-    """ALMT, Eqs. 3 to 6."""
+    """ALMT, adaptive hyper-modality learning."""
     batch, tokens, width = language.shape
     size = width // heads
     result = hyper.copy()
@@ -150,7 +150,7 @@ def convolution_gate(steps: Array, mask: NDArray[np.bool_], weights: Weights) ->
 
 
 def reconstruction(rebuilt: Array, target: Array, missing: NDArray[np.bool_]) -> float:
-    """TFR-Net, Eq. 10: smooth L1, mean over features and missing places."""
+    """TFR-Net, the reconstruction loss: smooth L1, mean over features and missing places."""
     total, count = 0.0, 0
     for b, t in zip(*np.nonzero(missing), strict=True):
         gaps = [abs(x - y) for x, y in zip(rebuilt[b, t], target[b, t], strict=True)]
@@ -160,7 +160,7 @@ def reconstruction(rebuilt: Array, target: Array, missing: NDArray[np.bool_]) ->
 
 
 def predictive_bound(predicted: Array, target: Array, present: Sequence[bool]) -> float:
-    """MMIM, Eqs. 9 to 11."""
+    """MMIM, contrastive predictive coding."""
     rows = [i for i, p in enumerate(present) if p]
     if len(rows) < 2:
         return 0.0

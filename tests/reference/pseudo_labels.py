@@ -1,4 +1,4 @@
-"""Slow reading of Self-MM's label generation (arXiv 2102.04830, Eqs. 7 to 15): one modality, one column of labels."""
+"""Slow reading of Self-MM's label generation (arXiv 2102.04830): one modality, one column of labels."""
 
 import math
 from collections.abc import Sequence

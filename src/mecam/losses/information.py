@@ -139,7 +139,7 @@ def predictive_bound(
         present: utterances that have the modality; they alone are contrasted.
 
     Returns: 0 where fewer than two are present.
-    Source: MMIM, Eqs. 9 to 11; van den Oord et al., 2018 (arXiv 1807.03748).
+    Source: MMIM, information at the level of the fusion; van den Oord et al., 2018 (arXiv 1807.03748).
     """
     here, there = (torch.nn.functional.normalize(part[present], dim=-1) for part in (predicted, target))  # P D
     if len(here) < 2:

@@ -1,7 +1,7 @@
 """Labels for single modalities, made from where an utterance lies between the positive and the negative ones.
 
 Source: Yu, Xu, Yuan and Wu, "Learning Modality-Specific Representations with Self-Supervised Multi-Task Learning for
-Multimodal Sentiment Analysis" (Self-MM), AAAI 2021 (arXiv 2102.04830), §3.4 and §3.5.
+Multimodal Sentiment Analysis" (Self-MM), AAAI 2021 (arXiv 2102.04830), "Unimodal Label Generation Module" (ULGM).
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ def class_centres(
         labels: signed; an utterance at 0 belongs to neither.
         known: rows that count.
 
-    Source: Self-MM, Eqs. 7 and 8.
+    Source: Self-MM, ULGM: the class centres.
     """
     sides = []
     for side in (labels > 0, labels < 0):
@@ -60,7 +60,7 @@ def relative_distance(
 ) -> Float[Tensor, "B C"]:
     """How much nearer a representation is to the positive centre: α = (Dⁿ − Dᵖ) / (Dᵖ + ε), D = ‖F − C‖² / √d.
 
-    Source: Self-MM, Eqs. 9 to 11.
+    Source: Self-MM, ULGM: the relative distance.
     """
     scale = features.shape[1] ** 0.5
     near, far = ((features.unsqueeze(1) - centre).square().sum(dim=2) / scale for centre in (positive, negative))  # B C
@@ -78,7 +78,7 @@ def pseudo_label(
         joint: α_m, relative distance of the fused representation.
         own: α_s, that of the modality.
 
-    Source: Self-MM, Eq. 14. Differs: |α_m| is at least ε.
+    Source: Self-MM, ULGM: the shift from the multimodal label. Differs: |α_m| is at least ε.
     """
     safe = torch.where(joint.abs() < SMALL, torch.where(joint < 0, -SMALL, SMALL), joint)
     fresh: Tensor = label + (own - safe) / 2 * (label + safe) / safe
@@ -96,7 +96,7 @@ def supervised_loss(
 
     Regression: L1. Label sets: binary cross-entropy with soft targets. Classes: cross-entropy with soft targets.
 
-    Source: Self-MM, Eq. 17 (regression).
+    Source: Self-MM, optimisation objectives (regression).
     """
     if task.kind == "regression":
         gap = (prediction - label - (task.low + task.high) / 2).abs() * weight  # B 1
@@ -146,7 +146,7 @@ class PseudoLabels(nn.Module):
             own: outputs of each modality alone.
             least_weight: a loss counts at least so much.
 
-        Source: Self-MM, Eq. 17 with W_s = tanh(|y_s − y_m|), which is a `least_weight` of 0.
+        Source: Self-MM, optimisation objectives, with W_s = tanh(|y_s − y_m|), which is a `least_weight` of 0.
         """
         assert batch.targets is not None
         truth, result = signed_target(self.task, batch.targets.value), {}
@@ -160,7 +160,7 @@ class PseudoLabels(nn.Module):
     def update(self, batch: Batch, joint: Tensor, features: Mapping[Modality, Tensor]) -> None:
         """Remember the representations of a batch; from the second time on, move its labels first.
 
-        Source: Self-MM, Algorithm 1 and Eq. 15: y⁽ⁱ⁾ = (i−1)/(i+1) y⁽ⁱ⁻¹⁾ + 2/(i+1) yⁱ. Differs: i counts how often
+        Source: Self-MM, ULGM, momentum: y⁽ⁱ⁾ = (i−1)/(i+1) y⁽ⁱ⁻¹⁾ + 2/(i+1) yⁱ. Differs: i counts how often
         the utterance was met; labels stay within the range of the scores.
         """
         assert batch.targets is not None

@@ -4,7 +4,7 @@
     text: embeddings ─ first layers ─ + shift ─ further layers ─ mean → score
 
 Source: Wang, Liu, Wang, Tian, He and Gao, "Cross-modal Enhancement Network for Multimodal Sentiment Analysis", IEEE
-Transactions on Multimedia 25, 2023, §3.
+Transactions on Multimedia 25, 2023 (doi 10.1109/TMM.2022.3183830).
 Differs: the dictionary is learned with the model, and a row is a soft mixture of its words, where the paper runs
 k-means beforehand and takes the nearest word, through which nothing can be learned; any `transformers` encoder; the
 mean of the states instead of one token's; where a text is absent the shift alone is read.
@@ -66,7 +66,7 @@ class CenetConfig(TextOptions):
 class Dictionary(nn.Module):
     """Rows of a modality as mixtures of learned words: p_k ∝ exp(−s‖x − c_k‖²/F), Σ_k p_k e_k.
 
-    Source: CENET, §3.2, the feature transformation by k-means.
+    Source: CENET, the feature transformation by k-means.
 
     Args:
         features: F of the rows.
@@ -101,7 +101,7 @@ class Dictionary(nn.Module):
 class Enhancement(nn.Module):
     """The shift of the text's states: a linear map of what they gather from each of the other modalities.
 
-    Source: CENET, §3.3, Eqs. 3 to 7.
+    Source: CENET, the cross-modal enhancement module.
 
     Args:
         width: D of the states.

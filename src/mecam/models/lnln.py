@@ -132,13 +132,13 @@ class Lnln(Model):
         return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint}, extra=extra)
 
     def _completeness(self, language: Float[Tensor, "B S D"]) -> Float[Tensor, " B"]:
-        """The share w in (0, 1). Source: Eqs. 2 and 3."""
+        """The share w in (0, 1). Source: LNLN, completeness check."""
         reader, leave = self.check
         everything = torch.ones(language.shape[:2], dtype=torch.bool, device=language.device)
         return torch.sigmoid(leave(reader(language, everything)).flatten())
 
     def _proxy(self, sources: Mapping[Modality, Tensor], present: Mapping[Modality, Tensor]) -> Tensor:
-        """Stand-in for the language, from all other modalities. Source: Eq. 5."""
+        """Stand-in for the language, from all other modalities. Source: LNLN, proxy dominant feature."""
         steps = torch.cat(list(sources.values()), dim=1)  # B nS D
         mask = torch.cat([present[m].unsqueeze(1).expand(-1, sources[m].shape[1]) for m in sources], dim=1)
         proxy: Tensor = self.proxy(steps, mask)
@@ -162,7 +162,7 @@ class Lnln(Model):
         return losses
 
     def _adversary(self, output: Output, batch: Batch) -> Tensor:
-        """Proxy or language? The discriminator learns to tell, the generator learns the opposite. Source: Eq. 6."""
+        """Proxy or language? The discriminator learns to tell, the generator learns the opposite. Source: LNLN."""
         there = presence(batch, self.reads)  # B M
         both = there[:, 0] & there[:, 1:].any(dim=1)
         language = self.discriminator(output.extra[f"tokens_{TEXT}"].detach()[both]).flatten()
@@ -171,7 +171,7 @@ class Lnln(Model):
         return signs.sum() / max(1, len(signs))
 
     def _reconstruction(self, output: Output, batch: Batch, seen: Output, view: Batch) -> Tensor:
-        """Mean squared error of the tokens, over modalities that both have. Source: Eq. 15."""
+        """Mean squared error of the tokens, over modalities that both have. Source: LNLN, reconstructor."""
         total = output.prediction.new_zeros(())
         there = presence(batch, self.reads) & presence(view, self.reads)  # B M
         for i, m in enumerate(self.reads):
@@ -194,7 +194,7 @@ class Lnln(Model):
 def corrected(
     language: Float[Tensor, "B S D"], proxy: Float[Tensor, "B S D"], complete: Float[Tensor, " B"]
 ) -> Float[Tensor, "B S D"]:
-    """The dominant modality: w · language + (1 − w) · proxy. Source: LNLN, Eq. 7."""
+    """The dominant modality: w · language + (1 − w) · proxy. Source: LNLN, dominant modality correction."""
     share = complete[:, None, None]
     return share * language + (1 - share) * proxy
 

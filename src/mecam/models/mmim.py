@@ -111,7 +111,7 @@ class Mmim(Model):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Task, bound and entropy of each modality that the text foretells, CPC of each modality.
 
-        Source: Eqs. 3 to 8 (bound), 9 to 11 (CPC).
+        Source: MMIM, information at the level of the inputs (bound, entropy) and of the fusion (CPC).
         """
         assert batch.targets is not None
         losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
@@ -130,7 +130,7 @@ class Mmim(Model):
         self._memory.keep(output.embeddings, batch)
 
     def phases(self) -> tuple[Phase, ...]:
-        """First the bounds alone are made tight, then everything else follows them. Source: §3.6."""
+        """First the bounds alone are made tight, then everything else follows them. Source: MMIM, two stages."""
         config = self.config
         bounds = dict.fromkeys((f"likelihood_{m}" for m in self.others), config.information)
         weights = {"task": 1.0, **bounds}

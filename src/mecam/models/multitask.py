@@ -1,7 +1,7 @@
 """MTFN, MLF-DNN and MLMF: TFN, LF-DNN and LMF that learn the label of each modality beside that of the whole.
 
 Source: Yu, Xu, Meng, Zhu, Ma, Wu, Zou and Yang, "CH-SIMS: A Chinese Multimodal Sentiment Analysis Dataset with
-Fine-grained Annotations of Modality", ACL 2020, §4.
+Fine-grained Annotations of Modality", ACL 2020 (2020.acl-main.343): the multi-task framework.
 Differs: text is read by a transformers encoder, whose states an LSTM reads; unimodal losses are L1 over the utterances
 that have the modality and a label of it; the loop's weight decay stands for the paper's norms; see `tfn`, `lf_dnn` and
 `lmf`.
@@ -142,7 +142,7 @@ class MultiTask(Model):
         return torch.cat(list(vectors.values()), dim=1)
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss, and L1 of each labelled modality's own score. Source: Eq. 2."""
+        """The task's loss, and L1 of each labelled modality's own score. Source: CH-SIMS, optimisation objectives."""
         assert batch.targets is not None
         losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
         for m in self.labelled:

@@ -5,7 +5,7 @@
     each: concatenate, self-attention, mean → fused → score; own vector → own score ← pseudo-label
 
 Source: Wang, Guo, Tian, Liu, He and Luo, "TETFN: A text enhanced transformer fusion network for multimodal sentiment
-analysis", Pattern Recognition 136, 2023, §3; labels of single modalities from Self-MM (arXiv 2102.04830).
+analysis", Pattern Recognition 136, 2023; labels of single modalities from Self-MM (arXiv 2102.04830).
 Differs: features are given, not learned from pictures by a vision transformer; sequences are averaged, not read off at
 their last step, which padding would spoil; blocks normalise before attention; any further modality is treated like
 audio and vision.
@@ -80,7 +80,7 @@ class TextEnhanced(nn.Module):
 
     The source first gathers from the text; what came of it is what the target gathers from.
 
-    Source: TETFN, §3.3, the text-enhanced transformer.
+    Source: TETFN, the text-enhanced transformer.
     """
 
     def __init__(self, width: int, heads: int, layers: int, *, dropout: float) -> None:

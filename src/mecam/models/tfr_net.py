@@ -75,7 +75,7 @@ class TfrNetConfig(TextOptions):
 class ConvolutionGate(nn.Module):
     """One vector per sequence: the maximum over time of tanh(conv(H)) ∘ σ(conv(H)), over three steps each.
 
-    Source: TFR-Net, §3.4, the CNN gate encoder.
+    Source: TFR-Net, the CNN gate encoder.
     """
 
     def __init__(self, features: int, width: int) -> None:
@@ -143,7 +143,7 @@ class TfrNet(Model):
     def _known(
         self, modality: Modality, steps: Mapping[Modality, Tensor], masks: Mapping[Modality, Tensor]
     ) -> Float[Tensor, "B T D"]:
-        """What a modality's steps gather from itself and from every other, side by side. Source: §3.2."""
+        """What a modality's steps gather from itself and from every other, side by side. Source: TFR-Net."""
         parts = [self.attend[f"{modality}_to_{n}"](steps[modality], masks[n], steps[n]) for n in self.reads]
         return torch.cat(parts, dim=-1)
 
@@ -176,7 +176,7 @@ def reconstruction_loss(
 ) -> Float[Tensor, ""]:
     """Smooth L1 between what was rebuilt and what was there, at the missing places; 0 where nothing is missing.
 
-    Source: TFR-Net, Eq. 10.
+    Source: TFR-Net, the reconstruction loss: smooth L1 over what was missing.
     """
     gap = nn.functional.smooth_l1_loss(rebuilt, target, reduction="none").mean(dim=2)  # B N
     return (gap * missing).sum() / missing.sum().clamp(min=1)

@@ -17,7 +17,7 @@ class Attention(nn.Module):
     Per head J = Q Kᵀ/√d; the H maps of J are mixed by a learned H × H matrix before the softmax, and the
     H maps of weights by another after it.
 
-    Source: Vaswani et al., 2017; Shazeer, Lan, Cheng, Ding and Hou, 2020 (arXiv 2003.02436), §4.
+    Source: Vaswani et al., 2017; Shazeer, Lan, Cheng, Ding and Hou, 2020 (arXiv 2003.02436), talking-heads attention.
     Differs: both mixing matrices start as the identity, so that training starts from plain multi-head
     attention; queries without any key receive zeros.
 

@@ -17,7 +17,7 @@ class HyperLayer(nn.Module):
 
     H_hyper + W Σ_m softmax(Q_l K_mᵀ/√d) V_m, in several heads.
 
-    Source: Zhang et al., ALMT, EMNLP 2023 (arXiv 2310.05804), Eqs. 3 to 6.
+    Source: Zhang et al., ALMT, EMNLP 2023 (arXiv 2310.05804), adaptive hyper-modality learning.
 
     Args:
         width: D.
@@ -59,7 +59,7 @@ class HyperLayer(nn.Module):
 class HyperModality(nn.Module):
     """Rounds of `HyperLayer`, each with the language at a higher scale, starting from learned tokens.
 
-    Source: ALMT, §3.4: H_l¹ is given, H_l^(j+1) comes from H_l^j by a transformer layer.
+    Source: ALMT, adaptive hyper-modality learning: H_l¹ is given, H_l^(j+1) comes from H_l^j by a transformer layer.
 
     Args:
         width: D.
@@ -101,7 +101,7 @@ class HyperModality(nn.Module):
 class HyperFusion(nn.Module):
     """A learned token gathers from the hyper-modality and the language; it is what the prediction is made from.
 
-    Source: ALMT, Eqs. 7 and 8. Differs: the paper's queries (the language with a token before it) see the
+    Source: ALMT, the last fusion. Differs: the paper's queries (the language with a token before it) see the
     hyper-modality alone, so that the language reaches the token as attention weights only; here it is among the keys.
 
     Args:

@@ -15,8 +15,8 @@ __all__ = ["Projection", "SummaryTokens", "Transformer", "sinusoids"]
 def sinusoids(steps: Float[Tensor, "B T D"]) -> Float[Tensor, "T D"]:
     """Sine and cosine of the position at geometrically spaced rates, for sequences of this shape.
 
-    Source: Vaswani et al., 2017 (arXiv 1706.03762), §3.5. Differs: the sines fill the first half of the columns, the
-    cosines the second.
+    Source: Vaswani et al., 2017 (arXiv 1706.03762), positional encoding. Differs: the sines fill the first half
+    of the columns, the cosines the second.
     """
     _, count, width = steps.shape
     place = torch.arange(count, device=steps.device, dtype=torch.float32).unsqueeze(1)  # T 1
@@ -35,8 +35,8 @@ class Projection(nn.Module):
         kernel: rows that a step of the convolution sees; odd.
         window: rows that become one step; 1 keeps all.
 
-    Source: Tsai et al., MulT, ACL 2019 (arXiv 1906.00295), Eq. 1. Differs: the window, which keeps long streams
-    affordable; masked rows are zero.
+    Source: Tsai et al., MulT, ACL 2019 (arXiv 1906.00295), temporal convolutions. Differs: the window, which
+    keeps long streams affordable; masked rows are zero.
     """
 
     def __init__(self, features: int, width: int, *, kernel: int = 1, window: int = 1) -> None:
@@ -99,8 +99,9 @@ class SummaryTokens(nn.Module):
     They stand before the sequence, and all go through a transformer, of which only the tokens are kept. A sequence
     without observed steps leaves them to themselves.
 
-    Source: Zhang et al., ALMT, EMNLP 2023 (arXiv 2310.05804), Eq. 1; Zhang et al., LNLN, NeurIPS 2024 (arXiv
-    2409.20012), Eq. 1. Differs: sine and cosine positions instead of learned ones, so that any length can be read.
+    Source: Zhang et al., ALMT, EMNLP 2023 (arXiv 2310.05804), and Zhang et al., LNLN, NeurIPS 2024 (arXiv
+    2409.20012), the embedding of each modality. Differs: sine and cosine positions instead of learned ones, so that any
+    length can be read.
 
     Args:
         width: D.

@@ -71,7 +71,7 @@ def test_ranks_are_those_of_the_recordings() -> None:
 
 
 def test_demsars_own_example() -> None:
-    """Table 6 of Demšar (2006): his average ranks, and Friedman's χ² of 9.28 before ties are corrected for."""
+    """Demšar's worked example (2006): his average ranks, and Friedman's χ² of 9.28, before ties are corrected for."""
     table = """.763 .768 .771 .798 .599 .591 .590 .569 .954 .971 .968 .967 .628 .661 .654 .657 .882 .888 .886 .898
     .936 .931 .916 .931 .661 .668 .609 .685 .583 .583 .563 .625 .775 .838 .866 .875 1.000 1.000 1.000 1.000
     .940 .962 .965 .962 .619 .666 .614 .669 .972 .981 .9751 .975 .957 .978 .946 .970"""

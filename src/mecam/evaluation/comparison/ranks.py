@@ -132,7 +132,7 @@ def _errors(task: Task, predictions: Predictions) -> Array:
 
 
 def _friedman(errors: Array) -> float:
-    """Iman and Davenport's p-value; Demšar (section 3.2.2) finds Friedman's own statistic too careful."""
+    """Iman and Davenport's p-value; Demšar finds Friedman's own statistic too careful."""
     blocks, count = errors.shape
     with np.errstate(invalid="ignore", divide="ignore"):
         chi = float(stats.friedmanchisquare(*errors.T).statistic)
