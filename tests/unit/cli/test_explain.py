@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import tiny
 from mecam.cli import main
 from mecam.data.store import Store
 from mecam.evaluation.explain import gradients
-from mecam.types import TEXT
+from mecam.types import TEXT, Span
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -126,3 +127,19 @@ def test_deletion_and_agreement(call: Call, tmp_path: Path) -> None:
     assert results["agreement"]["utterances"] == 4
     assert results["agreement"]["completeness"]["steps"] == 2
     assert results["agreement"]["modalities"]
+
+
+def test_known_contradictions_are_scored(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`mecam evaluate` on a store in which a modality contradicts in places."""
+    task = tiny.TASKS["regression"]
+    content = [
+        replace(u, injected=(Span(TEXT, "contradiction", 0, 9),) if i % 3 == 0 and u.text else ())
+        for i, u in enumerate(tiny.utterances(task, 50))
+    ]
+    tiny.write_store(place / "stores" / "contradicted", task, content)
+    run, data = place / "runs" / "tiny", place / "stores" / "contradicted"
+    assert main(["evaluate", str(run), "--data", str(data), "--split", "test"]) == 0
+    assert "conflict AUROC" in capsys.readouterr().out
+    metrics = json.loads((run / "evaluations" / "contradicted.json").read_text("utf-8"))
+    assert set(metrics["conflict"]) == {TEXT, "any"}
+    assert 0 <= metrics["conflict"][TEXT]["mean"] <= 1

@@ -1,7 +1,9 @@
 """Conflict AUROC by hand, with absent modalities and intervals; doubts on their way from model to file."""
 
 import dataclasses
+import json
 
+import fake_run
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.conflict_score import conflict_auroc, conflict_table, contradicting
 from mecam.evaluation.evaluate import predict
+from mecam.evaluation.report import write_report
 from mecam.training.results import read_predictions, write_predictions
 from mecam.types import TEXT, Predictions, Span, Utterance
 
@@ -101,3 +104,16 @@ def test_models_that_do_not_ask_have_no_doubts(store: Store, encoder: str) -> No
     asks = tiny.build("mecam", store, encoder)
     alone = asks.dataset([Utterance(id="a", text="the film")])
     assert predict(asks.model, alone, asks.collator).doubts == {}, "one voice alone contradicts nobody"
+
+
+def test_the_report_shows_it_and_leaves_it_out_where_it_is_not_known(tmp_path) -> None:
+    run = fake_run.make_run(tmp_path / "run")
+    assert 'id="conflict"' not in write_report(run).read_text("utf-8")
+    metrics = json.loads((run / "metrics.json").read_text("utf-8"))
+    entry = {"mean": 0.754321, "std": 0.01, "ci95": [0.7, 0.8], "per_seed": [0.75]}
+    metrics["conflict"] = {"audio": entry, "any": {**entry, "mean": 0.9}}
+    (run / "metrics.json").write_text(json.dumps(metrics), "utf-8")
+    section = write_report(run).read_text("utf-8").partition('<section id="conflict">')[2].partition("</section>")[0]
+    assert "Is it noticed who contradicts?" in section
+    assert "audio" in section
+    assert "0.75" in section
