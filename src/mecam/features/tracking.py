@@ -67,7 +67,7 @@ class Tracker:
         self.look_s, self.look_again_s = look_s, look_again_s
         self.times: list[float] = []
         self.most_at_once = 0
-        self._looked = -np.inf
+        self._looked = self._looked_closer = -np.inf
         self._tracks: list[_Track] = []
         self._active: list[_Track] = []
 
@@ -98,7 +98,10 @@ class Tracker:
 
     def _look(self, frame: Frame) -> None:
         self._looked = frame.time
-        found = detect(frame.image)
+        closer = not self._active and frame.time - self._looked_closer >= self.look_s / 2
+        found = detect(frame.image, closer=closer)
+        if closer:
+            self._looked_closer = frame.time
         self.most_at_once = max(self.most_at_once, len(found))
         for box in sorted(found, key=lambda box: -box.side):
             if len(self._active) >= self.most:

@@ -36,7 +36,7 @@ class Expressions:
     gaze_hz: float = 5.0
 
     name = "mecam-vision"
-    version = "1"
+    version = "2"
     modality: Modality = VISION
 
     def __post_init__(self) -> None:

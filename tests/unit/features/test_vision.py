@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from clips import clip, need_data, need_faces, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.expression import NAMES
+from mecam.features.face_models import detect, mesh
 from mecam.features.media import Media
 from mecam.features.protocol import Features
 from mecam.features.render import ASTRONAUT, render, write_clip
@@ -114,6 +115,21 @@ def test_of_two_faces_the_one_that_moves_with_the_voice_is_chosen(tmp_path: Path
     assert max(shares) > 0.9
     burst = (features.intervals[:, 0] % 2.0) < 0.9
     assert column(features, "mouth_open")[burst].std() > 2 * column(features, "mouth_open")[~burst].std()
+
+
+@pytest.mark.parametrize(("x", "y"), [(40, 60), (560, 330), (1100, 20)])
+def test_a_small_face_is_found_when_looked_for_closer(x: int, y: int) -> None:
+    """A face of a fifteenth of the picture's height, anywhere in it."""
+    need_faces()
+    resize = pytest.importorskip("skimage.transform").resize
+    picture = np.full((720, 1280, 3), 120, np.uint8)
+    small = resize(portrait(), (240, 240), anti_aliasing=True, preserve_range=True)
+    picture[y : y + 240, x : min(x + 240, 1280)] = small[:, : 1280 - x].astype(np.uint8)
+    assert not detect(picture)
+    (box,) = detect(picture, closer=True)
+    assert abs(box.x - (x + 105)) < 20  # where the portrait has its face
+    assert abs(box.y - (y + 60)) < 20
+    assert mesh(picture, box)[1] > 0.9
 
 
 def test_no_face_gives_rows_of_nothing(tmp_path: Path) -> None:
