@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mecam.cli import main
 from mecam.config import apply_overrides, read_yaml
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
@@ -19,6 +20,7 @@ from mecam.training.loop import Fit
 from mecam.training.run import RunConfig
 from mecam.training.search import SPACES, Between, Choice, parsed_ranges, space_of
 from mecam.training.validation import validate_once
+from mecam.training.variants import tuned_variants
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 
@@ -251,3 +253,32 @@ def test_without_optuna_the_extra_is_named(
     with pytest.raises(MissingExtraError, match=r"mecam\[tune\]"):
         tuning.tune(config(encoder), store, tmp_path / "search", trials=1)
     assert not (tmp_path / "search").exists()
+
+
+def test_the_command_searches_several_models_and_says_what_came_of_it(
+    fake: Fake, store: Store, encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One that cannot be searched is named and stops no other; its folder is where `compare --tuned` looks."""
+
+    def error(config: RunConfig) -> float:
+        if config.model == "mult":
+            raise ModelError("mult needs vision")
+        return 1 + config.options.dropout
+
+    fake.of = error
+    data = ["--data", str(store.path), "--set", f"model.encoder={encoder}", "--set", "training.epochs=2"]
+    out = tmp_path / "searches"
+    command = ["tune", *data, "--models", "lf_dnn,mult,misa", "--trials", "2", "--out", str(out)]
+    assert main([*command, "--search", "training.average=0..0.99"]) == 0
+    told = capsys.readouterr()
+    assert "mult was not searched: mult needs vision" in told.err
+    assert "best of 2 trials" in told.out
+    assert [row.name for row in tuned_variants(out)] == ["lf_dnn", "misa"]
+    best = RunConfig.decode(read_yaml(out / "misa" / "best.yaml"))
+    assert (best.tuned, best.options.encoder) == ("2 trials", encoder)
+    assert main(["tune", *data, "--models", "mult", "--trials", "1", "--out", str(out)]) == 1
+    assert "mult needs vision" in capsys.readouterr().err
+    assert main(["tune", *data, "--models", "lf_dnn", "--out", str(out), "--search", "model.width=9"]) == 1
+    assert "is no range" in capsys.readouterr().err
+    assert main(["compare", "--tuned", str(out), "--out", str(tmp_path / "c")]) == 1
+    assert "--data belongs to" in capsys.readouterr().err
