@@ -249,8 +249,7 @@ def _epoch(
                 losses = step(_Box(batch, followed))
                 loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
                 assert isinstance(loss, Tensor)
-                if not torch.isfinite(loss):
-                    raise _not_finite(losses, [batch])
+                _require_finite(loss, losses, batch, fabric)
                 fabric.backward(loss / len(group))
             for name, value in losses.items():
                 totals[name] = totals.get(name, 0.0) + float(value.detach())
@@ -278,6 +277,21 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
             group = []
     if group:
         yield group
+
+
+def _require_finite(loss: Tensor, losses: dict[str, Tensor], batch: Batch, fabric: Fabric) -> None:
+    """Stop every process where one of them meets a bad number: the others would wait for its gradients for ever."""
+    good = torch.isfinite(loss.detach())
+    if not good:
+        error = _not_finite(losses, [batch])
+    elif fabric.world_size > 1:
+        error = TrainingError("another process met what is not finite", fix="its own message says in which batch")
+    if fabric.world_size > 1:
+        share = fabric.all_reduce(good.float(), reduce_op="mean")
+        assert isinstance(share, Tensor)
+        good = share == 1
+    if not good:
+        raise error
 
 
 def _not_finite(values: dict[str, Tensor], group: list[Batch]) -> TrainingError:

@@ -164,3 +164,33 @@ def test_the_command_speaks_once(encoder: str, tmp_path: Path) -> None:
     assert done.stdout.count("report: ") == 1
     assert done.stderr.count("epoch 1") == 1
     assert "Automatic Mixed Precision" not in done.stderr
+
+
+BROKEN = """
+import os
+from mecam.models.text_only import TextOnly
+whole = TextOnly.losses
+def losses(self, output, batch):
+    bad = float("nan") if os.environ.get("LOCAL_RANK") == "1" else 1.0
+    return {{name: loss * bad for name, loss in whole(self, output, batch).items()}}
+TextOnly.losses = losses
+"""
+
+
+def test_a_bad_loss_in_one_process_ends_them_all(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other would wait for its gradients for ever."""
+    monkeypatch.setitem(globals(), "SCRIPT", SCRIPT.replace("if __name__", BROKEN + "if __name__"))
+    task = tiny.TASKS["regression"]
+    tiny.write_store(tmp_path / "store", task, tiny.utterances(task, 24))
+    values = {
+        "model": {"name": "text_only", "encoder": encoder},
+        "data": {"batch_size": 6},
+        "accelerator": "cpu",
+        "devices": 2,
+        "strategy": "ddp",
+    }
+    done = train(tmp_path, tmp_path / "store", "out", values)
+    assert done.returncode != 0
+    assert "loss" in done.stderr
+    assert "another process met what is not finite" in done.stderr
+    assert not (tmp_path / "out" / "metrics.json").exists()
