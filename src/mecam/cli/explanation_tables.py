@@ -34,7 +34,9 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
     )
     parts: list[Any] = [Text.assemble((one.id, "bold"), f" · {what}{ends}{truth}")]
     parts += [_words(strand) for strand in one.strands.values() if strand.words]
-    parts += [_alternatives(one, doubtful), _strongest(one)]
+    if one.shares or one.without_modality or one.without_removed:
+        parts.append(_alternatives(one, doubtful))
+    parts.append(_strongest(one))
     if any(strand.agreement for strand in one.strands.values()):
         parts.append(_agreement(one))
     if one.gradients is not None:

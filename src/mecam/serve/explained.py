@@ -107,11 +107,11 @@ def _utterance(one: Explanation, name: str) -> str:
 
 def _answer(one: Explanation) -> str:
     ends_ = "" if one.low is None or one.high is None else f" ({_signed(one.low)} to {_signed(one.high)})"
-    number = (
-        f"{escape(one.quantity.name)} {plain(one.score, 2)}" if one.quantity.column is not None else _signed(one.score)
-    )
-    told = f"true {escape(in_short(one.truth))}" if one.truth is not None else ""
-    return f'<p class="score">{escape(one.label)} {number}{ends_}<small>{told}</small></p>'
+    scored = one.quantity.column is None
+    number = f"{_signed(one.score)}{ends_}" if scored else f"({_percent(one.score)})"
+    notes = [] if one.truth is None else [f"true {in_short(one.truth)}"]
+    notes += [] if scored else [f"what is explained is the {one.quantity.name}"]
+    return f'<p class="score">{escape(one.label)} {number}<small>{escape("; ".join(notes))}</small></p>'
 
 
 def _course(one: Explanation) -> str:
@@ -139,6 +139,8 @@ def _course(one: Explanation) -> str:
             strips.append(ends("first row", f"row {len(strand.observed)}"))
         elif m == [n for n in streams if edges_of(streams[n]) is not None][-1]:
             strips.append(axes)
+    if not lines and not strips:
+        return ""
     shown = legend(shades, any(any(s["injected"] or []) for s in streams.values())) if filtered else ""
     shown += f'<div class="legend">{COLOURS}</div>'
     return f"<h3>What was kept, and what it does</h3>{shown}{''.join(lines)}{''.join(strips)}"
@@ -242,13 +244,20 @@ def _nothing(one: Explanation) -> str:
 
 
 def _modalities(one: Explanation) -> str:
-    rows = []
-    for m, strand in one.strands.items():
-        kept = "—" if strand.kept is None else plain(float(np.mean(strand.kept[strand.observed])), 2)
-        removed = "—" if strand.kept is None else f"{int(strand.removed.sum())} of {int(strand.observed.sum())}"
-        rows.append([escape(m), _percent(one.shares.get(m)), _percent(one.doubts.get(m)), kept, removed])
-    head = ["modality", "share", "contradicts", "kept on average", "marked as removed"]
-    return f"<h3>Modalities</h3>{table(head, rows, numbers=4)}"
+    """Shares, doubts and gates, as far as the model has any."""
+    columns: list[tuple[str, dict[Modality, str]]] = [
+        ("share", {m: _percent(share) for m, share in one.shares.items()}),
+        ("contradicts", {m: _percent(doubt) for m, doubt in one.doubts.items()}),
+    ]
+    filtered = {m: strand for m, strand in one.strands.items() if strand.kept is not None}
+    kept = {m: plain(float(np.mean(s.kept[s.observed])), 2) for m, s in filtered.items() if s.kept is not None}
+    removed = {m: f"{int(s.removed.sum())} of {int(s.observed.sum())}" for m, s in filtered.items()}
+    columns += [("kept on average", kept), ("marked as removed", removed)]
+    known = [(name, cells) for name, cells in columns if cells]
+    if not known:
+        return ""
+    rows = [[escape(m), *(cells.get(m, "—") for _, cells in known)] for m in one.strands]
+    return f"<h3>Modalities</h3>{table(['modality', *(name for name, _ in known)], rows, numbers=len(known))}"
 
 
 def _strongest(one: Explanation) -> str:

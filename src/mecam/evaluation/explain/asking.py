@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from mecam.types import Predictions, Task, Utterance
 __all__ = ["Quantity", "answers", "unknown_token"]
 
 Array = NDArray[np.float64]
+_Values = TypeVar("_Values", Array, Tensor)
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,8 @@ class Quantity:
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)
 
-    def read(self, predictions: Array) -> Array:
+    def read(self, predictions: _Values) -> _Values:
         """N values from N scores or N × C probabilities."""
-        return predictions if self.column is None else predictions[:, self.column]
-
-    def read_tensor(self, predictions: Tensor) -> Tensor:
-        """The same of a tensor."""
         return predictions if self.column is None else predictions[:, self.column]
 
 

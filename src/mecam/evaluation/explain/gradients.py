@@ -98,7 +98,7 @@ def integrated_gradients(
     def ask(*inputs: Tensor) -> Tensor:
         with path.at(inputs):
             output = model(_repeated(batch, len(inputs[0]), dict(zip(path.names, inputs, strict=True))))
-        return quantity.read_tensor(probabilities(trained.checkpoint.inputs.task, output.prediction))
+        return quantity.read(probabilities(trained.checkpoint.inputs.task, output.prediction))
 
     with torch.no_grad():
         score, baseline = (float(ask(*ends)[0]) if ends else 0.0 for ends in (path.end, path.start))
