@@ -9,7 +9,8 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import predict
 from mecam.models.checkpoint import check_features, load_checkpoint
 from mecam.training.preparation import split_dataset
-from mecam.training.results import evaluation_tables, write_json
+from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
+from mecam.training.run import LEVEL
 from mecam.types import Predictions
 
 __all__ = ["evaluate_run"]
@@ -27,14 +28,14 @@ def evaluate_run(
         progress: called with (utterances done, all).
 
     Returns: the content of `metrics.json` for these splits, and the file it was written to,
-        `RUN/evaluations/STORE.json`.
+        `RUN/evaluations/STORE.json`; the predictions lie beside it, in `STORE.csv`.
     Raises: ModelError if the run is none or does not fit the store, DataError if nothing is labelled.
     """
     folders = sorted(path.parent for path in run.glob("seeds/*/checkpoint")) or [run]
     wanted = [name for name in ([split] if split else ["valid", "test"]) if len(store.split(name))]
     if not wanted:
         raise DataError(f"the store has no utterance in {split or 'valid or test'}", where=str(store.path))
-    per_seed: list[dict[str, Predictions]] = []
+    results: list[SeedResult] = []
     for number, folder in enumerate(folders):
         trained = load_checkpoint(folder)
         check_features(trained, store)
@@ -57,11 +58,15 @@ def evaluate_run(
 
             found[name] = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
             before += len(dataset)
-        per_seed.append(found)
+        width = trained.checkpoint.calibration.get(str(LEVEL))
+        seed = int(folder.name) if folder.name.isdigit() else 0
+        results.append(SeedResult(seed, float("nan"), [], found, width, {}))
+    per_seed = [result.predictions for result in results]
     if all(p.truth is None for p in per_seed[0].values()):
         raise DataError("the utterances have no labels", where=str(store.path), fix="use `mecam predict`")
     metrics = evaluation_tables(splits, per_seed, trained.checkpoint.inputs.prior)
     place = run / "evaluations" / f"{store.path.name}.json"
     place.parent.mkdir(exist_ok=True)
+    write_rows(place.with_suffix(".csv"), prediction_rows(splits, results))
     write_json(place, metrics)
     return metrics, place

@@ -26,7 +26,17 @@ from mecam.evaluation.filter_score import filter_table
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.types import TEXT, Predictions, Span, Task
 
-__all__ = ["SeedResult", "evaluation_tables", "read_predictions", "write_json", "write_predictions", "write_tables"]
+__all__ = [
+    "SeedResult",
+    "evaluation_tables",
+    "prediction_columns",
+    "prediction_rows",
+    "read_predictions",
+    "write_json",
+    "write_predictions",
+    "write_rows",
+    "write_tables",
+]
 
 MAPS = 12
 """Utterances whose filter map goes into the run folder."""
@@ -95,7 +105,7 @@ def write_tables(
     write_rows(out / "history.csv", ({"seed": r.seed, **row} for r in results for row in r.history))
     best = max(results, key=lambda result: result.score)
     shown = "test" if "test" in best.predictions else "valid"
-    write_rows(out / "predictions.csv", _prediction_rows(splits, results))
+    write_rows(out / "predictions.csv", prediction_rows(splits, results))
     write_json(out / "filter_maps.json", _filter_maps(splits[shown], best, shown))
     write_embeddings(out / "embeddings.npz", results[0].predictions[shown])
     return metrics
@@ -147,7 +157,8 @@ def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
     return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
 
 
-def _prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]) -> Iterable[dict[str, Any]]:
+def prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]) -> Iterable[dict[str, Any]]:
+    """Rows of `predictions.csv`: one per split, seed and utterance."""
     texts = {split: dataset.texts for split, dataset in splits.items()}
     for result in results:
         for split, p in result.predictions.items():

@@ -333,6 +333,12 @@ def test_evaluating_on_the_own_store_gives_the_same_numbers(out: Path, store: St
     for split in ("valid", "test"):
         assert metrics[split]["mae"]["per_seed"] == pytest.approx(ours[split]["mae"]["per_seed"], rel=1e-5)
     assert read(place) == json.loads(json.dumps(metrics))
+    again, first = rows(place.with_suffix(".csv")), rows(out / "predictions.csv")
+    assert [(r["split"], r["seed"], r["id"], r["truth"]) for r in again] == [
+        (r["split"], r["seed"], r["id"], r["truth"]) for r in first
+    ]
+    for column in ("prediction", "low", "high"):
+        assert [float(r[column]) for r in again] == pytest.approx([float(r[column]) for r in first], rel=1e-4)
     assert calls[-1] == (2 * 20, 2 * 20)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
     only, _ = evaluate_run(out, store, split="valid")
