@@ -39,12 +39,13 @@ def ranks_section(ranks: Ranks | None) -> str:
 def _ladder(ranks: Ranks) -> Figure:
     names = [escape(name) for name in ranks.names]
     step = max(0.35, 0.05 * len(names))
+    worst, every = max(ranks.means), 1 if len(names) < 8 else 2 if len(names) < 14 else 5
     joined = [group for group in ranks.groups if len(group) > 1]
     data: list[dict[str, Any]] = [
         {
             "type": "scatter",
             "mode": "lines",
-            "x": [max(ranks.means) + step * (place + 1)] * len(group),
+            "x": [worst + step * (place + 1)] * len(group),
             "y": [escape(name) for name in group],
             "line": {"color": "var(--ink)", "width": 4},
             "hovertemplate": f"cannot be told apart: {escape(', '.join(group))}<extra></extra>",
@@ -63,7 +64,12 @@ def _ladder(ranks: Ranks) -> Figure:
     )
     return compose(
         data,
-        axis("average rank (1 is best)", nticks=6, zeroline=False),
+        axis(
+            "average rank (1 is best)",
+            range=[min(1.0, min(ranks.means)) - step / 2, worst + step * (len(joined) + 1)],
+            tickvals=[1, *range(max(2, every), int(worst) + 1, every)],
+            zeroline=False,
+        ),
         axis("", type="category", autorange="reversed", categoryorder="array", categoryarray=names, showgrid=False),
         height=90 + 28 * len(names),
     )

@@ -102,5 +102,5 @@ def interval(ends: Sequence[float] | None, metric: Metric | None) -> str:
     if not ends:
         return UNDEFINED
     if metric is not None and metric.fraction:
-        return f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+        return f"{plain(100 * ends[0], 1)} to {plain(100 * ends[1], 1)} %"
     return f"{plain(ends[0])} to {plain(ends[1])}"
