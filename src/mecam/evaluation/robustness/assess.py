@@ -82,8 +82,10 @@ def assess(
     Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
         unknown protocol.
     """
+    places = [_checkpoints(folder) for folder in folders]
+    names = row_names(folders)
     found = store or find_store(folders)
-    runs = [_read(name, folder, found) for name, folder in zip(row_names(folders), folders, strict=True)]
+    runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
     material = material_of(found, split, raw_text=_raw_text(runs))
     if recordings:
         material.recordings = Recordings(
@@ -134,12 +136,25 @@ def find_store(folders: Sequence[Path]) -> Store:
     )
 
 
-def _read(name: str, folder: Path, store: Store) -> _Run:
+def _checkpoints(folder: Path) -> tuple[Path, ...]:
+    """The checkpoint of every seed, or the only one that there is.
+
+    Raises: ModelError if there is none.
+    """
+    found = tuple(sorted(folder.glob("seeds/*/checkpoint"))) or (folder / "checkpoint",)
+    for place in found:
+        if not (place / "config.json").is_file():
+            raise ModelError(
+                "there is no checkpoint here", where=str(place), fix="name a run folder made by `mecam train`"
+            )
+    return found
+
+
+def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) -> _Run:
     """What a run folder holds.
 
-    Raises: ModelError if it holds no checkpoint, or one that does not fit the store.
+    Raises: ModelError if a checkpoint cannot be read, or does not fit the store.
     """
-    checkpoints = tuple(sorted(folder.glob("seeds/*/checkpoint"))) or (folder / "checkpoint",)
     trained = load_checkpoint(checkpoints[0])
     check_features(trained, store)
     inputs = trained.checkpoint.inputs

@@ -39,7 +39,7 @@ SHUFFLES = (0.2, 0.4, 0.6, 0.8, 1.0)
 ERROR_RATES = (0.05, 0.1, 0.2, 0.3, 0.5)
 CUTS = (0.1, 0.25, 0.5, 0.75, 0.9)
 SHIFTS = (0.05, 0.1, 0.2, 0.3, 0.5)
-SNR_DB = (20, 10, 5, 0, -5)
+SNR_DB = (20.0, 10.0, 5.0, 0.0, -5.0)
 SPIKE = 4.0
 """Height of an impulse, and size of a burst of noise, in standard deviations."""
 
@@ -149,7 +149,7 @@ class Remaining(Condition):
     @classmethod
     def of(cls, left: Sequence[Modality]) -> "Remaining":
         """The condition in which these modalities stay."""
-        return cls(f"present.{'+'.join(left)}", "present", level=len(left), left=tuple(left))
+        return cls(f"present.{'+'.join(left)}", "present", level=float(len(left)), left=tuple(left))
 
     def spoil(self, material: Material, place: int, seed: int) -> Utterance:
         """Take the other modalities away."""
@@ -192,7 +192,7 @@ class Corrupted(Condition):
             dose = {"strength": noise_strength(amount)}
         elif kind in OF_UTTERANCES:
             dose = {"share": float(amount)}
-        return cls(f"{modality}.{kind}.{severity}", kind, modality, severity, amount=float(amount), **dose)
+        return cls(f"{modality}.{kind}.{severity}", kind, modality, float(severity), amount=float(amount), **dose)
 
     def spoil(self, material: Material, place: int, seed: int) -> Utterance:
         """Corrupt the modality where the utterance has it, it is among those befallen, and there is a partner."""

@@ -17,6 +17,9 @@ __all__ = ["Recent", "remembering_encoders"]
 MEMORY_BYTES = 512 * 2**20
 """Encoded rows that are kept of one encoder; what was not asked for longest goes first."""
 
+SIMILAR = 0.8
+"""Rows are encoded side by side where the shortest is at least this part of the longest."""
+
 _Value = TypeVar("_Value")
 
 
@@ -82,12 +85,12 @@ class _Remembering:
         keys = [rows[i, :n].tobytes() + marks[i, :n].tobytes() for i, n in enumerate(lengths)]
         found = {key: value for key in dict.fromkeys(keys) if (value := self._known.get(key)) is not None}
         new = {key: i for i, key in enumerate(keys) if key not in found}
-        if new:
-            chosen = torch.tensor(list(new.values()), device=values.device)
-            longest = max(lengths[i] for i in new.values())
+        for group in _alike(new, lengths):
+            chosen = torch.tensor([new[key] for key in group], device=values.device)
+            longest = lengths[new[group[0]]]
             encoded = self._encode(values[chosen, :longest], mask[chosen, :longest])
-            for row, (key, i) in zip(encoded, new.items(), strict=True):
-                found[key] = (row[: lengths[i]] if row.ndim > 1 else row).clone()
+            for row, key in zip(encoded, group, strict=True):
+                found[key] = (row[: lengths[new[key]]] if row.ndim > 1 else row).clone()
                 self._known.put(key, found[key], found[key].nbytes + len(key))
         parts = [found[key] for key in keys]
         if parts[0].ndim == 1:
@@ -96,3 +99,14 @@ class _Remembering:
         for i, part in enumerate(parts):
             whole[i, : len(part)] = part
         return whole
+
+
+def _alike(new: dict[bytes, int], lengths: list[int]) -> list[list[bytes]]:
+    """Keys in groups of similar length, the longest first: a few long texts would fill a whole batch with padding."""
+    groups: list[list[bytes]] = []
+    for key in sorted(new, key=lambda key: -lengths[new[key]]):
+        if groups and lengths[new[key]] >= SIMILAR * lengths[new[groups[-1][0]]]:
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return groups

@@ -1,6 +1,7 @@
 """Findings as one HTML page: curves, heat maps, tables, and how it was made."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
 from mecam.evaluation.robustness.figures import curves, heat_map
 from mecam.evaluation.robustness.findings import Findings, best_of
 from mecam.evaluation.robustness.scores import Scored
-from mecam.evaluation.robustness.tables import Cell, Table, arrow, graded, overview, per_run, tests_table
+from mecam.evaluation.robustness.tables import Cell, Table, arrow, capital, graded, overview, per_run, tests_table
 
 __all__ = ["robustness_page"]
 
@@ -73,7 +74,7 @@ def _headline(findings: Findings) -> str:
         return f"{escape(metric.name)} is undefined."
     run = findings.runs[best]
     clean = _shown_value(run, metric, None)
-    text = f"{escape(summary.title)}: <b>{escape(run.name)}</b> has {escape(metric.name)} "
+    text = f"{escape(capital(summary.title))}: <b>{escape(run.name)}</b> has {escape(metric.name)} "
     return text + f"{_shown_value(run, metric, summary.name)}, on clean data {clean}."
 
 
@@ -84,7 +85,9 @@ def _shown_value(run: Scored, metric: Metric, summary: str | None) -> str:
 
 def _summaries(findings: Findings) -> str:
     shown = [s for s in findings.plan.summaries if "." not in s.name]
-    return titled("Summary", *(_html(overview(findings, summary), level=3) for summary in shown)) if shown else ""
+    made = [overview(findings, summary) for summary in shown]
+    note = f'<p class="note">{escape(made[0].note)}</p>' if made else ""
+    return titled("Summary", note, *(_html(replace(one, note=""), level=3) for one in made)) if made else ""
 
 
 def _curves(findings: Findings) -> str:

@@ -13,7 +13,7 @@ from mecam.evaluation.robustness.findings import Findings, best_of
 from mecam.evaluation.robustness.protocols import Summary
 from mecam.evaluation.robustness.scores import Scored, Value
 
-__all__ = ["Cell", "Table", "amount_of", "arrow", "graded", "overview", "per_run", "tables", "tests_table"]
+__all__ = ["Cell", "Table", "amount_of", "arrow", "capital", "graded", "overview", "per_run", "tables", "tests_table"]
 
 EXPLANATION = (
     "Mean over seeds and masks; ± is the standard deviation over the run's seeds; below it the 95 % interval over "
@@ -70,6 +70,7 @@ def tables(findings: Findings) -> list[Table]:
 def overview(findings: Findings, summary: Summary) -> Table:
     """The runs in one summary: the leading metrics, and what else was measured."""
     extra = [m for m in _others(findings) if any(m in row.summaries[summary.name] for row in findings.runs)]
+    extra = [] if summary.loss else extra
     head = ["", *(f"{m.name} {_direction(m, loss=summary.loss)}" for m in findings.leading), *map(_named, extra)]
     best = {m.name: best_of(findings.runs, summary, m) for m in findings.leading}
     rows = []
@@ -85,7 +86,7 @@ def overview(findings: Findings, summary: Summary) -> Table:
             for m in findings.leading
         ]
         rows.append((row.name, (*cells, *(_plain(found.get(name), name) for name in extra))))
-    return Table(_capital(summary.title), EXPLANATION, tuple(head), tuple(rows))
+    return Table(capital(summary.title), EXPLANATION, tuple(head), tuple(rows))
 
 
 def per_run(findings: Findings, run: Scored) -> Table:
@@ -268,5 +269,6 @@ def _width_note(run: Scored) -> str:
     )
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """A text that begins a line."""
     return text[:1].upper() + text[1:]

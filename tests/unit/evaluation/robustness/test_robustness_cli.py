@@ -1,0 +1,182 @@
+"""The command as a user meets it, on untrained runs: files, figures that agree with each other, clear errors."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+import tiny
+from mecam.cli.main import main
+from mecam.evaluation.evaluate import predict
+from mecam.evaluation.metrics import metrics_for
+from mecam.evaluation.robustness.findings import best_of
+from mecam.evaluation.robustness.protocols import Summary
+from mecam.evaluation.robustness.scores import Resample, Scored, Value
+from mecam.evaluation.statistics import metrics_table
+from mecam.models.checkpoint import load_checkpoint
+from trained_runs import make_run
+
+
+@pytest.fixture(scope="module")
+def run(store, encoder, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "filtered", "mecam", store, encoder, seeds=2)
+
+
+@pytest.fixture(scope="module")
+def text(store, encoder, tmp_path_factory):
+    return make_run(tmp_path_factory.mktemp("runs") / "words", "text_only", store, encoder)
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("out")
+
+
+@pytest.fixture(scope="module")
+def measured(run, text, store, out):
+    """The results' folder of random missing data; the whole is measured once."""
+    assert command(run, text, "--data", store.path, "--out", out, "--seeds", 2) == 0
+    return out / "random-missing"
+
+
+def command(*arguments) -> int:
+    return main(["robustness", *map(str, arguments)])
+
+
+def found(out, protocol: str) -> dict:
+    return json.loads((out / protocol / "robustness.json").read_text(encoding="utf-8"))
+
+
+def test_random_missing_end_to_end(measured, run, text, store, out, capsys):
+    result = found(out, "random-missing")
+    assert result["mask_seeds"] == [1111, 1112]
+    assert set(result["runs"]) == {"filtered", "words", "constant"}
+    assert result["runs"]["filtered"]["seeds"] == [1, 2]
+    for row in result["runs"].values():
+        rates = [row["conditions"][key]["mae"]["mean"] for key in result["conditions"]]
+        assert row["summaries"]["mean"]["mae"]["mean"] == pytest.approx(np.mean(rates[:-1]))
+        area = 0.1 * (sum(rates) - (rates[0] + rates[-1]) / 2)
+        assert row["summaries"]["auilc"]["mae"]["mean"] == pytest.approx(area)
+        assert row["summaries"]["effective"]["mae"]["mean"] == pytest.approx(rates[0] - area)
+        low, high = row["summaries"]["mean"]["mae"]["ci95"]
+        assert low < row["summaries"]["mean"]["mae"]["mean"] < high
+    assert len(set(rates)) == 1  # the constant predictor
+    varied = result["runs"]["filtered"]["conditions"]
+    assert len({entry["mae"]["mean"] for entry in varied.values()}) > 5
+    assert varied["random-missing.0.5"]["filter_text"]["mean"] is not None
+    assert "coverage" in varied["clean"]
+    assert result["runs"]["filtered"]["interval_width"] == pytest.approx(2 * 1.15)
+    tested = result["tests"]["mean"]["mae"]
+    assert {tested["best"], *tested["against"]} == {"filtered", "words"}
+
+    cells = {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    assert len(cells) == 2 * 21 + 21
+    capsys.readouterr()
+    assert command(run, text, "--data", store.path, "--out", out, "--seeds", 2, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == result
+    assert {path.name: path.stat().st_mtime_ns for path in (out / "cells").iterdir()} == cells
+
+
+def test_clean_figures_are_those_of_an_evaluation(measured, run, store, out):
+    seeds = []
+    for seed in (1, 2):
+        trained = load_checkpoint(run / "seeds" / str(seed))
+        seeds.append(predict(trained.model, trained.dataset(store, store.split("test")), trained.collator))
+    table = metrics_table(store.task, seeds, resample_seeds=True)
+    for name, entry in table.items():
+        ours = found(out, "random-missing")["runs"]["filtered"]["conditions"]["clean"][name]
+        assert ours["per_seed"] == pytest.approx(entry["per_seed"], abs=1e-5)
+        assert ours["mean"] == pytest.approx(entry["mean"], abs=1e-5)
+
+
+def test_every_kind_of_file_tells_the_same(measured, out):
+    result = found(out, "random-missing")
+    folder = measured
+    mean = result["runs"]["words"]["summaries"]["mean"]["mae"]["mean"]
+    rows = list(csv.DictReader((folder / "robustness.csv").read_text(encoding="utf-8").splitlines()))
+    line = next(r for r in rows if (r["run"], r["summary"], r["measure"]) == ("words", "mean", "mae"))
+    assert float(line["mean"]) == mean
+    shown = f"{mean:.3f}"
+    for suffix in ("md", "tex", "html"):
+        assert shown in (folder / f"robustness.{suffix}").read_text(encoding="utf-8")
+    page = (folder / "robustness.html").read_text(encoding="utf-8")
+    body = page.split('id="plotly"')[0]
+    assert not re.search(r'(src|href)="(?!#)', body)
+    assert body.count('class="spec"') >= 5
+    assert r"\bottomrule" in (folder / "robustness.tex").read_text(encoding="utf-8")
+
+
+def test_corruptions_and_missing_modalities_end_to_end(run, text, store, out, capsys):
+    place = ("--data", store.path, "--out", out, "--seeds", 1)
+    assert command(run, "--protocol", "missing-modality", *place) == 0
+    assert capsys.readouterr().out.strip().splitlines()[-1].endswith("missing-modality/robustness.html")
+    assert len(found(out, "missing-modality")["conditions"]) == 15  # of four modalities, and clean is the whole
+    patterns = "text.misheard.*,audio.noise.*,vision.contradiction.*"
+    assert command(run, text, "--protocol", "corruptions", "--only", patterns, *place) == 0
+    result = found(out, "corruptions")
+    assert set(result["summaries"]) == {"text.misheard", "audio.noise", "vision.contradiction"}
+    words = result["runs"]["words"]["conditions"]
+    assert {entry["mae"]["mean"] for key, entry in words.items() if not key.startswith("text")} == {
+        words["clean"]["mae"]["mean"]
+    }
+    ours = result["runs"]["filtered"]["conditions"]
+    assert ours["vision.contradiction.5"]["conflict_vision"]["mean"] is not None
+    assert "filter_audio" in ours["audio.noise.3"]
+    assert "words does not read audio" in capsys.readouterr().err
+    page = (out / "corruptions" / "robustness.html").read_text(encoding="utf-8")
+    assert "Heat maps" in page
+
+
+def test_classes_have_a_calibration_error_and_a_single_run_its_own_folder(encoder, tmp_path, capsys):
+    task = tiny.TASKS["classes"]
+    store = tiny.write_store(tmp_path / "store", task, tiny.utterances(task, modalities=("audio", "vision")))
+    run = make_run(tmp_path / "run", "late_fusion", store, encoder)
+    assert command(run, "--data", store.path, "--protocol", "missing-modality") == 0
+    entry = found(run / "robustness", "missing-modality")["runs"]["run"]["conditions"]["present.audio"]
+    assert 0 <= entry["ece"]["mean"] <= 1
+    assert command(run, "--data", store.path, "--protocol", "corruptions", "--only", "text.*") == 1
+    assert "text.*" in capsys.readouterr().err
+
+
+def test_what_cannot_be_measured_is_said(run, text, store, tmp_path, capsys):
+    for arguments, says in (
+        ((run, text), "--out"),
+        ((tmp_path,), "no checkpoint"),
+        ((run, "--data", store.path, "--protocol", "sabotage"), "sabotage"),
+        ((run, "--data", store.path, "--split", "dev"), "dev"),
+        ((run,), "--data"),
+        ((run, "--data", tmp_path), str(tmp_path)),
+        ((run, run, "--data", store.path, "--out", tmp_path / "x"), "twice"),
+    ):
+        assert command(*arguments) == 1, arguments
+        error = capsys.readouterr().err
+        assert says in error
+        assert "Traceback" not in error
+    assert not (tmp_path / "x").exists()
+    assert not (run / "robustness").exists()
+
+
+def test_the_best_of_a_loss_is_the_smallest():
+    metric = metrics_for(tiny.TASKS["classes"])["accuracy"]
+
+    def scored(name: str, number: float) -> Scored:
+        value = Value(np.array([number]), None)
+        return Scored(name, name, "", (1,), (), None, {}, {"s": {metric.name: value}}, {})
+
+    runs = [scored("a", 0.2), scored("b", 0.5), scored("c", np.nan)]
+    assert best_of(runs, Summary("s", "", {}), metric) == 1
+    assert best_of(runs, Summary("s", "", {}, loss=True), metric) == 0
+    assert best_of(runs[2:], Summary("s", "", {}), metric) is None
+
+
+def test_the_resampled_mean_by_hand():
+    resample = Resample(videos=3, resamples=4000)
+    values = np.array([[1.0, 2.0], [5.0, 6.0]])  # two seeds, two masks
+    drawn = np.repeat(values[:, :, None], 4000, axis=2)
+    together = resample.mean(values, drawn)
+    assert together.per_seed.tolist() == [1.5, 5.5]
+    assert together.drawn.mean() == pytest.approx(3.5, abs=0.1)
+    # Two seeds drawn with replacement: both of one kind in half of the draws. The masks' own part is far smaller.
+    assert together.drawn.std() == pytest.approx(np.sqrt(4 / 2 + 0.25 / 2), rel=0.05)
