@@ -4,7 +4,6 @@ What a prediction rests on is found by asking the model again: with one modality
 with one word unknown, which tells what the word contributes. Both hold for any model.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -226,12 +225,14 @@ def _contributions(
     """How much each word carries: the answer less the answer with the word unknown."""
 
     def answer(said: "Prediction", label: str) -> float:
-        return said.score if said.score is not None else said.probabilities.get(label, math.nan)
+        return said.score if said.score is not None else said.probabilities[label]
 
     rows = []
     for utterance, whole in zip(utterances, parts, strict=True):
         words = (utterance.text or "").split()[:MOST_WORDS]
+        odds = whole.probabilities
+        first = max(odds, key=lambda name: odds[name], default="")  # of several labels, of which none may be given, too
         without = [replace(utterance, text=" ".join([*words[:i], UNKNOWN, *words[i + 1 :]])) for i in range(len(words))]
         said = predictor.predict_utterances(without)
-        rows.append(tuple(answer(whole, whole.label) - answer(p, whole.label) for p in said))
+        rows.append(tuple(answer(whole, first) - answer(p, first) for p in said))
     return tuple(rows)

@@ -22,7 +22,7 @@ from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.serve.page import write_watched
 from mecam.serve.predictor import Prediction, Predictor
 from mecam.serve.recordings import Watched, overall_of, recipe_of
-from mecam.types import FeatureSpec, Task
+from mecam.types import FeatureSpec, Task, Utterance
 
 TASK = Task("regression")
 
@@ -244,3 +244,20 @@ def test_who_contradicts_is_said_everywhere(watched: Watched, tmp_path: Path) ->
     page = write_watched(tmp_path / "out.html", doubted, TASK).read_text("utf-8")
     assert "audio contradicts the others: 80 % probable." in page
     assert "text contradicts the others" not in page
+
+
+def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_path: Path) -> None:
+    """No label may reach one half: then the most probable one is what the words speak for."""
+    from mecam.serve.recordings import _contributions
+
+    task = tiny.TASKS["multilabel"]
+    store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
+    several = Predictor(tiny.build("text_only", store, encoder, used=True), device="cpu")
+    said = several.predict(["the film was superb"])
+    for labels in ("none", "happy, sad"):
+        (row,) = _contributions(
+            several, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
+        )
+        assert len(row) == 4
+        assert np.isfinite(row).all()
+        assert max(map(abs, row)) > 1e-4
