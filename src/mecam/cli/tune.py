@@ -1,5 +1,6 @@
 """`mecam tune`."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -58,6 +59,8 @@ def tune(
     from mecam.training.tuning import tune as search_options
     from mecam.training.variants import members_of, model_variants
 
+    # Fabric sets its own level when it is imported, which is only now.
+    logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     ranges, store = parsed_ranges(search or []), Store(data)
     members, missing = members_of(model_variants(models.split(",")), shared_options(config, set_, seeds))
     found: list[Tuned] = []
