@@ -116,11 +116,10 @@ def timeline(watched: Watched, task: Task) -> str:
         for name, content, css in rows
     )
     ends = f'<div class="axis"><span>0:00</span><span>{_clock(watched.duration)}</span></div>'
-    scale = (
-        f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top); the band is the interval."
-        if task.kind == "regression"
-        else ""
-    )
+    scale = ""
+    if task.kind == "regression":
+        band = "; the band is the interval" if any(part.low is not None for part in watched.parts) else ""
+        scale = f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top){band}."
     note = f'<p class="note">The darker a strip, the more of that moment was kept by the filter.{scale}</p>'
     return f'<h2>Timeline</h2>{note}<div class="time">{strips}{ends}</div>' if rows else ""
 
@@ -241,15 +240,15 @@ def _modalities(watched: Watched, task: Task) -> str:
     if not present:
         return ""
     doubted = any(part.doubts for part in watched.parts)
-    of_each = ("share", "alone", *(["contradicts"] if doubted else []))
-    head = ["utterance", *(f"{m} {name}" for m in present for name in of_each)]
+    head = ["utterance", "modality", "share", "alone", *(["contradicts"] if doubted else [])]
     rows = []
     for part in watched.parts:
-        cells = [f"{_clock(part.start or 0.0)}"]
         for modality in present:
             alone = part.alone.get(modality)
-            said = plain(alone, 2) if isinstance(alone, float) else escape(alone or "—")
-            cells += [
+            said = _signed(alone) if isinstance(alone, float) else escape(alone or "—")
+            cells = [
+                _clock(part.start or 0.0) if modality == present[0] else "",
+                escape(modality),
                 f"{100 * part.shares.get(modality, 0.0):.0f} %",
                 f'<span class="warn">{said}</span>' if modality in part.disagrees else said,
             ]
@@ -257,13 +256,13 @@ def _modalities(watched: Watched, task: Task) -> str:
                 doubt = part.doubts.get(modality)
                 told = "—" if doubt is None else f"{100 * doubt:.0f} %"
                 cells.append(f'<span class="warn">{told}</span>' if modality in part.contradicts else told)
-        rows.append(cells)
+            rows.append(cells)
     note = "Alone, in colour: the modality by itself would say the opposite of all together."
     if doubted:
         note += " Contradicts: how probable the model finds it that this modality contradicts the others."
     note = f'<p class="note">{note}</p>'
     missing = "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
-    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=len(head) - 1)}{missing}"
+    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=len(head) - 2)}{missing}"
 
 
 def _faces(watched: Watched) -> str:
