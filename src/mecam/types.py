@@ -110,7 +110,7 @@ class Span:
         modality: the stream it sits in.
         kind: the corruption, a name in `mecam.data.corrupt.OPERATORS` (`burst`, `frozen`, `shuffled` …).
         start: first row (for text: first word) touched.
-        stop: one past the last.
+        stop: one past the last. Equal to `start` where words are gone: a gap before the word at `start`.
     """
 
     modality: Modality

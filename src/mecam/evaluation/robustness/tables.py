@@ -60,7 +60,7 @@ def tables(findings: Findings) -> list[Table]:
     """Every table of a protocol: summaries first, then each run, then the tests."""
     found = [overview(findings, summary) for summary in _shown(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
-    if findings.plan.protocol == "corruptions" and len(findings.runs) > 1:
+    if graded(findings) and len(findings.runs) > 1:
         found.append(_kinds(findings))
     found += [per_run(findings, run) for run in findings.runs]
     tested = tests_table(findings)
