@@ -32,7 +32,9 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Train again what i
 
 
 def compare(
-    runs: Annotated[list[Path] | None, typer.Argument(metavar="[RUN]...", help="Run folders.")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[[NAME=]RUN]...", help="Run folders, and what to call them.")
+    ] = None,
     data: Annotated[Path | None, typer.Option("--data", metavar="STORE", help="Train --models on this store.")] = None,
     models: Annotated[str | None, typer.Option(help="Models to train, as in a,b,c; or all.")] = None,
     tuned: Annotated[
@@ -56,13 +58,16 @@ def compare(
     Give finished runs, or a store and the models to train on it, or both. Training goes on where it stopped when the
     same command is given again; a model that fails is shown with the reason.
 
-    Example: mecam compare runs/mosi runs/text --out comparisons/mosi
+    Example: mecam compare MECAM=runs/mosi text=runs/mosi-text --out comparisons/mosi
 
     Example: mecam compare --data stores/mosi --models mecam,text_only --seeds 3 --out comparisons/mosi
 
     Example: mecam compare --data stores/mosi --tuned searches/mosi --seeds 5 --out comparisons/tuned
     """
-    given = list(runs or [])
+    named = dict(_named(text) for text in runs or [])
+    given = list(named)
+    if len(given) < len(runs or []):
+        raise ConfigError("a run is given twice", where="mecam compare", fix="name each run once")
     if (data is None) != (models is None and tuned is None):
         raise ConfigError(
             "--data belongs to --models or --tuned", where="mecam compare", fix="name a store and models, or only runs"
@@ -71,7 +76,7 @@ def compare(
         raise ConfigError("there is nothing to compare", fix="name two or more runs, or --data STORE --models a,b")
     if data is None and (stray := _stray(seeds=seeds, config=config, set=set_, overwrite=overwrite or None)):
         raise ConfigError(f"--{stray} is for training", fix="add --data STORE and --models")
-    folders, names = given, None
+    folders, names = given, _names(named)
     missing: dict[str, str] = {}
     notes: dict[str, str] = {}
     if data is not None:
@@ -82,7 +87,7 @@ def compare(
         variants = model_variants(wanted or []) if tuned is None else tuned_variants(tuned, wanted)
         shared = shared_options(config, set_, seeds)
         trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, memory=memory, overwrite=overwrite)
-        folders, names = [*given, *trained.values()], None if given else list(trained)
+        folders, names = [*given, *trained.values()], _names(named | {place: name for name, place in trained.items()})
     _show(folders, names, missing, notes, split=split, baseline=baseline, place=out_, as_json=as_json)
 
 
@@ -228,6 +233,25 @@ def _chosen(variants: "list[Variant]", only: str | None) -> "list[Variant]":
     if unknown := [name for name in wanted if name not in known]:
         raise ConfigError(f"no row is called {unknown[0]!r}", where="--only", fix=f"choose from {', '.join(known)}")
     return [variant for variant in variants if variant.name in wanted or variant is variants[0]]
+
+
+def _named(text: str) -> tuple[Path, str]:
+    """`text=runs/a` as folder and name; a folder may have an equals sign in its name."""
+    name, separator, place = text.partition("=")
+    return (Path(place), name) if separator and not Path(text).exists() else (Path(text), "")
+
+
+def _names(named: Mapping[Path, str]) -> list[str] | None:
+    """What to call the runs; None, where nobody said, for what tells their paths apart."""
+    from mecam.evaluation.comparison.contenders import row_names
+
+    if not any(named.values()):
+        return None
+    told = dict(zip(named, row_names(list(named)), strict=True))
+    names = [name or told[place] for place, name in named.items()]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"two runs are called {twice[0]!r}", where="mecam compare", fix="name them: NAME=RUN")
+    return names
 
 
 def _required(place: Path | None) -> Path:

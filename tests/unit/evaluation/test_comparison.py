@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mecam.cli import main
 from mecam.errors import DataError, TrainingError
 from mecam.evaluation.comparison import Contender, Standings, compare, read_contenders, write_comparison
 from mecam.evaluation.comparison.files import as_csv, as_latex, as_markdown
@@ -225,6 +226,22 @@ def test_names_tell_folders_apart(tmp_path: Path) -> None:
     assert [c.name for c in read_contenders(folders)[2]] == ["a/run", "b/run", "constant"]
     with pytest.raises(DataError, match="given twice"):
         read_contenders([folders[0], folders[0]])
+
+
+def test_runs_are_called_what_the_command_calls_them(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert main(["compare", f"ours={runs['sharp']}", str(runs["blunt"]), "--baseline", "ours", "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "ours" in told
+    content = json.loads((out / "comparison.json").read_text(encoding="utf-8"))
+    assert [r["name"] for r in content["rows"]] == ["ours", "blunt", "constant"]
+    assert main(["compare", f"a={runs['sharp']}", f"a={runs['blunt']}"]) == 1
+    assert main(["compare", str(runs["sharp"]), f"a={runs['sharp']}"]) == 1
+    told = capsys.readouterr().err
+    assert "two runs are called 'a'" in told
+    assert "given twice" in told
 
 
 def test_classes_and_labels(tmp_path: Path) -> None:
