@@ -178,8 +178,10 @@ def _gaze(face: Frontal, irises: NDArray[np.float32]) -> dict[str, NDArray[np.fl
     for eye, (outer, inner) in enumerate(_EYES):
         corners = face.points[:, [outer, inner]]
         origin = corners.mean(axis=1)
+        # An eyeball bulges: the iris lies as far forward as the lids that rest on it, not as the corners behind them.
+        origin[:, 2] = face.points[:, np.ravel(_LIDS[eye]), 2].mean(axis=1)
         width = np.maximum(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=1), 1e-6)
-        # Back into the picture: the iris is known there only, and lies about as deep as the corners.
+        # Back into the picture: the iris is known there only.
         flat = np.einsum("nj,njk->nk", origin, face.axes)[:, :2]
         seen = (middle[:, eye] - face.centre) / face.size[:, None] - flat
         along = np.stack([(seen * face.axes[:, axis, :2]).sum(axis=1) for axis in (0, 1)], axis=1)

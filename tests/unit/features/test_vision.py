@@ -68,6 +68,15 @@ def test_a_measure_follows_its_movement(moved: Features, name: str, move: str) -
     assert np.corrcoef(column(moved, name), done)[0, 1] >= 0.8
 
 
+@pytest.mark.parametrize(("gaze", "angle"), [("gaze_x", "yaw"), ("gaze_y", "pitch")])
+def test_eyes_that_go_with_the_head_do_not_seem_to_look_aside(moved: Features, gaze: str, angle: str) -> None:
+    """A look to the side moves an iris by a tenth of the eye's width and more, a head turned by 10° by a hundredth."""
+    seen = column(moved, gaze)
+    known = np.isfinite(seen) & (column(moved, "blink") < 0.5)
+    turned = MOVES[angle](moved.intervals[:, 0])[known]
+    assert abs(np.polyfit(turned, seen[known], 1)[0]) < 0.0015
+
+
 def test_angles_are_degrees(moved: Features) -> None:
     for name, move in (("head_yaw", "yaw"), ("head_pitch", "pitch"), ("head_roll", "roll")):
         slope = np.polyfit(MOVES[move](moved.intervals[:, 0]), column(moved, name), 1)[0]
