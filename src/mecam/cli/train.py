@@ -11,7 +11,6 @@ import typer
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.result_tables import conflict_view, filter_view, metrics_view
 from mecam.errors import ConfigError
-from mecam.types import SPLITS
 
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
@@ -136,6 +135,7 @@ def evaluate(
     """
     from mecam.data.store import Store
     from mecam.training.evaluation import evaluate_run
+    from mecam.types import SPLITS
 
     store = Store(data)
     with progress("evaluating") as callback:
