@@ -49,6 +49,8 @@ class DataConfig:
     """Normalised features are limited to ± this many robust standard deviations."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""
+    damaged: tuple[str, ...] = ()
+    """Stores of the same utterances from damaged recordings (`mecam extract --damage any`), for the corrupted views."""
 
 
 @dataclass(frozen=True)

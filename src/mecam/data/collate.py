@@ -19,6 +19,8 @@ from mecam.types import TEXT, Batch, Modality, Stream, Targets, Task, Utterance
 
 __all__ = ["Collator", "ViewOptions", "batches"]
 
+DAMAGED = 0.8
+"""Part of the views that come from damaged recordings, where there are any."""
 BUCKET_BATCHES = 8
 """Batches that are sorted by length together; more pads less but mixes less."""
 
@@ -103,6 +105,7 @@ def batches(
     shuffle_seed: int | None = None,
     views: ViewOptions | None = None,
     augmentation: AugmentationConfig | None = None,
+    twins: Sequence[Mapping[str, Utterance]] = (),
     part: tuple[int, int] = (0, 1),
 ) -> Iterator[Batch]:
     """Go through a data set once, in batches of utterances of similar length.
@@ -114,6 +117,7 @@ def batches(
         shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
         views: give each batch a corrupted view.
         augmentation: spoil the utterances themselves.
+        twins: id → the utterance as its damaged recording gives it, normalised; most views then take its streams.
         part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
             same number of batches; the last ones repeat where it does not come out even.
     """
@@ -150,7 +154,20 @@ def batches(
             yield collator(utterances, index=index)
             continue
         draw = partial(corrupted_view, rate=views.rate, missing=views.missing)
-        yield collator.with_view(utterances, spoil(index, np.random.default_rng(seed), draw), index=index)
+        rng = np.random.default_rng(seed)
+        seen = [_damaged(view, twins, rng) for view in spoil(index, rng, draw)]
+        yield collator.with_view(utterances, seen, index=index)
+
+
+def _damaged(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
+    """The view, mostly with the streams that its damaged recording gives in place of its own."""
+    if not twins or rng.random() >= DAMAGED:
+        return view
+    twin = twins[int(rng.integers(len(twins)))].get(view.id)
+    if twin is None:
+        return view
+    own = tuple(span for span in view.injected if span.modality not in twin.streams)
+    return replace(view, streams={**view.streams, **twin.streams}, injected=(*own, *twin.injected))
 
 
 def _limited(utterance: Utterance, clip: float) -> Utterance:

@@ -22,7 +22,7 @@ from mecam.models.constant import constant_prediction
 from mecam.training.loop import choose_precision
 from mecam.training.tensorboard import require_tensorboard
 from mecam.training.transfer import Loaded, initialise
-from mecam.types import TEXT, Task
+from mecam.types import TEXT, Task, Utterance
 
 if TYPE_CHECKING:
     from mecam.training.run import RunConfig
@@ -113,6 +113,7 @@ class SplitData:
         self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
         self._part = (fabric.global_rank, fabric.world_size)
         self._seed = seed
+        self._twins = tuple(_twins(Path(place), train) for place in config.data.damaged) if views else ()
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
@@ -127,6 +128,7 @@ class SplitData:
             shuffle_seed=self._seed * 10_000 + epoch,
             views=self._views,
             augmentation=self._config.training.augmentation,
+            twins=self._twins,
             part=self._part,
         )
 
@@ -137,6 +139,29 @@ class SplitData:
         scores = score(self._valid.task, predictions.prediction, predictions.truth)
         value = scores[self.metric]
         return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
+
+
+def _twins(place: Path, train: "Dataset | Mixture") -> dict[str, Utterance]:
+    """Id → the utterance of the train split as its damaged recording gives it, normalised likewise.
+
+    Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.
+    """
+    if not isinstance(train, Dataset) or train.normaliser is None:
+        raise ConfigError("damaged recordings can be given for one store only", where="data.damaged")
+    store, known = Store(place), set(train.ids)
+    strange = [m for m, spec in store.specs.items() if m in train.normaliser.centre and _width(train, m) != spec.width]
+    found = {
+        name: train.normaliser(store[i]) for i, name in enumerate(store.column("id")) if name in known and not strange
+    }
+    if not found:
+        what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
+        raise DataError(f"this is no damaged version of the store: {what}", where=str(place), fix="see data.damaged")
+    return found
+
+
+def _width(train: Dataset, modality: str) -> int:
+    assert train.normaliser is not None
+    return len(train.normaliser.centre[modality])
 
 
 def selection_metric(task: Task, select: str) -> Metric:
