@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Generic, TypeVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mecam.models.base import Model
 from mecam.nn.encoders import Rows
+from mecam.nn.text import TextEncoder
 
 __all__ = ["Recent", "remembering_encoders"]
 
@@ -58,13 +59,29 @@ def remembering_encoders(model: Model, limit: int = MEMORY_BYTES) -> Iterator[No
     """
     encoders = getattr(model, "encoders", None)
     wrapped = [] if encoders is None else [e for e in encoders.values() if not isinstance(e, Rows)]
-    for encoder in wrapped:
-        encoder.forward = _Remembering(encoder, limit)
+    with ExitStack() as stack:
+        for encoder in wrapped:
+            if isinstance(encoder, TextEncoder):
+                stack.enter_context(_fused_attention(encoder))
+            encoder.forward = _Remembering(encoder, limit)
+            stack.callback(delattr, encoder, "forward")  # the class's own is in force again
+        yield
+
+
+@contextmanager
+def _fused_attention(encoder: TextEncoder) -> Iterator[None]:
+    """Let a text encoder use PyTorch's fused attention, whose backward pass is slow and is not needed here."""
+    network = encoder.network
+    before = getattr(network.config, "_attn_implementation", None)
+    if before is None or not hasattr(network, "set_attn_implementation"):
+        yield  # an older `transformers`, which settles it when the network is built
+        return
+    with suppress(ValueError, ImportError):  # an architecture that has none
+        network.set_attn_implementation("sdpa")
     try:
         yield
     finally:
-        for encoder in wrapped:
-            del encoder.forward  # the class's own is in force again
+        network.set_attn_implementation(before)
 
 
 class _Remembering:

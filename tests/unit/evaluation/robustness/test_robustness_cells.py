@@ -152,8 +152,12 @@ def test_recent_forgets_what_was_not_asked_for_longest():
 
 def test_remembering_ends_with_its_block_even_after_an_error(store, encoder):
     model = tiny.build("mecam", store, encoder).model
+    before = model.encoders["text"].network.config._attn_implementation
+    with remembering_encoders(model):
+        assert all("forward" in vars(one) for one in model.encoders.values())
     with pytest.raises(ZeroDivisionError), remembering_encoders(model):
         raise ZeroDivisionError
+    assert model.encoders["text"].network.config._attn_implementation == before
     assert all("forward" not in vars(one) for one in model.encoders.values())
 
 
