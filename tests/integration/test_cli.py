@@ -238,7 +238,18 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "a run against itself": (1, ["compare", "{run}", "{run}"], "given twice"),
     "no such baseline": (1, ["compare", "{run}", "--baseline", "x"], "no run is called 'x'"),
     "no such split to compare on": (1, ["compare", "{run}", "--split", "tset"], "no labelled predictions of tset"),
-    "models without data": (1, ["compare", "--models", "mecam"], "belong together"),
+    "models without data": (1, ["compare", "--models", "mecam"], "--data belongs to --models"),
+    "one name for two runs": (1, ["compare", "a={run}", "a={store}"], "two runs are called 'a'"),
+    "no search to compare": (
+        *(1, ["compare", "--data", "{store}", "--tuned", "{empty}", "--out", "{new}"]),
+        "no finished search",
+    ),
+    "no range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is no range"),
+    "nothing to tune": (
+        *(1, ["tune", "--data", "{store}", "--out", "{new}", "--models", "constant"]),
+        "nothing to tune",
+    ),
+    "no model to check": (1, ["models", "--check"], "which model?"),
     "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "--seeds is for training"),
     "a grid without a place": (1, ["compare", "--data", "{store}", "--models", "mecam"], "--out"),
     "no such model in a grid": (
