@@ -115,8 +115,8 @@ def _by_severity(findings: Findings, run: Scored) -> Table:
     clean = run.values[metric.name][CLEAN.key]
     rows = []
     for (modality, kind), levels in groups.items():
-        values = [run.values[metric.name].get(c.key) for c in levels]
-        cells = [_cell(one, metric, brief=True) for one in values]
+        measured = {int(c.level): run.values[metric.name].get(c.key) for c in levels}  # of `only` some, not all five
+        cells = [_cell(measured.get(severity), metric, brief=True) for severity in SEVERITIES]
         cells.append(_cell(run.summaries.get(f"{modality}.{kind}", {}).get(metric.name), metric))
         for name in ("coverage", "ece", f"filter_{modality}", f"conflict_{modality}"):
             if name in ("coverage", "ece") and name not in run.values:
