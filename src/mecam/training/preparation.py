@@ -1,6 +1,6 @@
 """What a training needs before its first step: the model of a seed, the splits as it reads them, the devices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +113,7 @@ class SplitData:
         self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
         self._part = (fabric.global_rank, fabric.world_size)
         self._seed = seed
-        self._twins = tuple(_twins(Path(place), train) for place in config.data.damaged) if views else ()
+        self._twins = tuple(_Twins(Path(place), train) for place in config.data.damaged) if views else ()
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
@@ -141,27 +141,33 @@ class SplitData:
         return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
 
 
-def _twins(place: Path, train: "Dataset | Mixture") -> dict[str, Utterance]:
-    """Id → the utterance of the train split as its damaged recording gives it, normalised likewise.
+class _Twins(Mapping[str, Utterance]):
+    """Id → the utterance of the train split as its damaged recording gives it, normalised likewise; read on demand.
 
     Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.
     """
-    if not isinstance(train, Dataset) or train.normaliser is None:
-        raise ConfigError("damaged recordings can be given for one store only", where="data.damaged")
-    store, known = Store(place), set(train.ids)
-    strange = [m for m, spec in store.specs.items() if m in train.normaliser.centre and _width(train, m) != spec.width]
-    found = {
-        name: train.normaliser(store[i]) for i, name in enumerate(store.column("id")) if name in known and not strange
-    }
-    if not found:
-        what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
-        raise DataError(f"this is no damaged version of the store: {what}", where=str(place), fix="see data.damaged")
-    return found
 
+    def __init__(self, place: Path, train: "Dataset | Mixture") -> None:
+        if not isinstance(train, Dataset) or train.normaliser is None:
+            raise ConfigError("damaged recordings can be given for one store only", where="data.damaged")
+        self._store, self._normaliser, known = Store(place), train.normaliser, set(train.ids)
+        self._places = {name: i for i, name in enumerate(self._store.column("id")) if name in known}
+        shared = self._normaliser.centre.keys() & self._store.specs.keys()
+        strange = [m for m in shared if len(self._normaliser.centre[m]) != self._store.specs[m].width]
+        if strange or not self._places:
+            what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
+            raise DataError(
+                f"this is no damaged version of the store: {what}", where=str(place), fix="see data.damaged"
+            )
 
-def _width(train: Dataset, modality: str) -> int:
-    assert train.normaliser is not None
-    return len(train.normaliser.centre[modality])
+    def __getitem__(self, name: str) -> Utterance:
+        return self._normaliser(self._store[self._places[name]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def selection_metric(task: Task, select: str) -> Metric:

@@ -15,7 +15,7 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Source
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError
-from mecam.training.preparation import _twins
+from mecam.training.preparation import _Twins
 from mecam.training.run import RunConfig, train
 from mecam.types import FeatureSpec, Span, Utterance
 
@@ -92,4 +92,4 @@ def test_features_of_another_kind_are_refused(tmp_path: Path) -> None:
         for utterance in wide:
             writer.add(utterance)
     with pytest.raises(DataError, match="audio features are others"):
-        _twins(tmp_path / "wide", tiny.dataset(trained, store))
+        _Twins(tmp_path / "wide", tiny.dataset(trained, store))
