@@ -7,7 +7,8 @@ The data is random numbers of MOSEI's widths (audio 74, vision 35; text 50 token
 so the figures say nothing about quality. A step is forward, losses, backward, clipping and AdamW, through all phases of
 the model. `peak_mb` is the highest resident size of the process, `step_mb` how much of it came on top of the libraries,
 the model and the data; `cpu_seconds_per_step` counts all threads and, unlike the wall time, hardly depends on what else
-the machine does; with CUDA, `cuda_peak_mb` is the largest allocation.
+the machine does; `times_text_only` is its ratio to that of `text_only`, where that one is measured too, and means more
+than seconds of one machine; with CUDA, `cuda_peak_mb` is the largest allocation.
 """
 
 import argparse
@@ -108,6 +109,18 @@ def peak_mb() -> int:
     return next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM"))
 
 
+def with_ratios(models: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Each model's time for a step over that of the text encoder alone."""
+    key = "cpu_seconds_per_step"
+    unit = models.get("text_only", {}).get(key)
+    if not unit:
+        return models
+    return {
+        name: row | ({"times_text_only": round(row[key] / unit, 1)} if key in row else {})
+        for name, row in models.items()
+    }
+
+
 def in_a_process(name: str, arguments: list[str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--one", name, *arguments, "--out", "-"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -145,7 +158,7 @@ def main() -> None:
             "batch": options.batch,
             "lengths": lengths,
             "text": options.text,
-            "models": {name: in_a_process(name, shared) for name in options.models},
+            "models": with_ratios({name: in_a_process(name, shared) for name in options.models}),
         }
     text = json.dumps(result, indent=2) + "\n"
     if options.out == "-":
