@@ -45,7 +45,7 @@ def tune(
     equal budget. Trials that lag behind are cut short. An interrupted search goes on when the same command is given
     again, or with more trials. Models may be searched side by side by several commands with the same --out.
 
-    Needs the extra `tune`: pip install "mecam[tune]"
+    Needs the extra `tune` (Optuna).
 
     Example: mecam tune --data stores/mosi --models mult,misa --trials 30 --out searches/mosi
 
