@@ -47,6 +47,8 @@ class DataConfig:
     """Sub-words of a text that are read; the rest is cut off at a word's end."""
     clip: Positive = 5.0
     """Normalised features are limited to ± this many robust standard deviations."""
+    zero_rows_missing: bool = False
+    """Take a row of nothing but zeros, which is how feature files write a frame that was lost, as missing."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""
     damaged: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,7 +133,7 @@ def merged(normalisers: Sequence[Normaliser]) -> Normaliser:
     for one in reversed(normalisers):
         centre |= one.centre
         scale |= one.scale
-    return Normaliser(centre, scale, normalisers[0].clip)
+    return replace(normalisers[0], centre=centre, scale=scale)
 
 
 def _count(utterances: int, weight: float) -> int:

@@ -1,7 +1,7 @@
 """Train-only feature normalisation, robust to outliers."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,26 +24,34 @@ class Normaliser:
         centre: modality → D medians.
         scale: modality → D scales; 1 where a column is constant.
         clip: limit on the result, in robust standard deviations.
+        zero_rows_missing: a raw row of nothing but zeros is a missing row.
     """
 
     centre: Mapping[Modality, NDArray[np.float32]]
     scale: Mapping[Modality, NDArray[np.float32]]
     clip: float
+    zero_rows_missing: bool = False
 
     @classmethod
-    def fit(cls, store: Store, indices: Sequence[int] | NDArray[np.int64], *, clip: float) -> "Normaliser":
+    def fit(
+        cls, store: Store, indices: Sequence[int] | NDArray[np.int64], *, clip: float, zero_rows_missing: bool = False
+    ) -> "Normaliser":
         """Learn from the given utterances: those of the train split, never others."""
         centre, scale = {}, {}
         for modality, spec in store.specs.items():
             rows = _sample(store, modality, np.asarray(indices))
-            centre[modality], scale[modality] = _robust(rows, spec.width)
-        return cls(centre, scale, clip)
+            centre[modality], scale[modality] = _robust(
+                _without_zero_rows(rows) if zero_rows_missing else rows, spec.width
+            )
+        return cls(centre, scale, clip, zero_rows_missing)
 
     def __call__(self, utterance: Utterance) -> Utterance:
         """Return the utterance with normalised streams, those it knows; rows that are missing altogether stay NaN."""
         streams = {}
         for modality in self.centre.keys() & utterance.streams.keys():
             values = utterance.streams[modality]
+            if self.zero_rows_missing:
+                values = _without_zero_rows(values)
             normal = (values - self.centre[modality]) / self.scale[modality]
             np.clip(normal, -self.clip, self.clip, out=normal)
             missing = np.isnan(normal)
@@ -55,17 +63,20 @@ class Normaliser:
     def only(self, modalities: Collection[Modality]) -> "Normaliser":
         """Return the part that concerns these modalities; it leaves all others out of an utterance."""
         known = [modality for modality in modalities if modality in self.centre]
-        return Normaliser({m: self.centre[m] for m in known}, {m: self.scale[m] for m in known}, self.clip)
+        return replace(self, centre={m: self.centre[m] for m in known}, scale={m: self.scale[m] for m in known})
 
     @property
     def zero(self) -> dict[Modality, NDArray[np.float32]]:
         """What a raw row of zeros, which is how a dropped frame is written, becomes: modality → D."""
+        if self.zero_rows_missing:
+            return {m: np.full_like(centre, np.nan) for m, centre in self.centre.items()}
         return {m: np.clip(-self.centre[m] / self.scale[m], -self.clip, self.clip) for m in self.centre}
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
         return {
             "clip": self.clip,
+            "zero_rows_missing": self.zero_rows_missing,
             "streams": {m: {"centre": self.centre[m].tolist(), "scale": self.scale[m].tolist()} for m in self.centre},
         }
 
@@ -77,7 +88,18 @@ class Normaliser:
             {m: np.array(s["centre"], np.float32) for m, s in streams.items()},
             {m: np.array(s["scale"], np.float32) for m, s in streams.items()},
             values["clip"],
+            values.get("zero_rows_missing", False),
         )
+
+
+def _without_zero_rows(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows, NaN where one holds nothing but zeros."""
+    lost = (rows == 0).all(axis=1)
+    if not lost.any():
+        return rows
+    result: NDArray[np.float32] = rows.copy()
+    result[lost] = np.nan
+    return result
 
 
 def _sample(store: Store, modality: Modality, indices: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -45,7 +45,12 @@ class Material:
         return cls(
             sources=sources,
             inputs=_inputs(sources, config.data.without),
-            normalisers=[Normaliser.fit(s.store, s.store.split("train"), clip=clip) for s in sources],
+            normalisers=[
+                Normaliser.fit(
+                    s.store, s.store.split("train"), clip=clip, zero_rows_missing=config.data.zero_rows_missing
+                )
+                for s in sources
+            ],
         )
 
 

@@ -88,3 +88,19 @@ def test_json_round_trip(store: Store) -> None:
     for utterance in store:
         for modality, rows in normaliser(utterance).streams.items():
             np.testing.assert_array_equal(back(utterance).streams[modality], rows)
+
+
+def test_rows_of_zeros_may_be_missing_rows(tmp_path: Path) -> None:
+    rows = [[1, 2, 3, 4], [0, 0, 0, 0], [0, 2, 0, 4], [3, 2, 5, 0]]
+    store = tiny.write_store(tmp_path / "s", TASK, [with_audio(rows, "train", "a")])
+    taken = Normaliser.fit(store, store.split("train"), clip=5.0, zero_rows_missing=True)
+    result = taken(store[0]).streams["audio"]
+    assert np.isnan(result).all(axis=1).tolist() == [False, True, False, False]
+    assert np.isnan(taken.zero["audio"]).all(), "a row that is dropped in training is missing too"
+    np.testing.assert_allclose(taken.centre["audio"], np.median(np.array(rows)[[0, 2, 3]], axis=0))
+    back = Normaliser.from_json(json.loads(json.dumps(taken.to_json())))
+    assert back.zero_rows_missing
+    assert back.only(["audio"]).zero_rows_missing
+    plain = Normaliser.fit(store, store.split("train"), clip=5.0)
+    assert np.isfinite(plain(store[0]).streams["audio"]).all()
+    assert (store[0].streams["audio"][1] == 0).all()

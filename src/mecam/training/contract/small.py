@@ -207,7 +207,7 @@ def build(name: str, store: Store, encoder: str, *, seed: int = 1, used: bool = 
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.1 * torch.randn_like(parameter))
-    normaliser = Normaliser.fit(store, store.split("train"), clip=data.clip)
+    normaliser = Normaliser.fit(store, store.split("train"), clip=data.clip, zero_rows_missing=data.zero_rows_missing)
     checkpoint = Checkpoint(name, options, inputs, data, normaliser.only(model.reads), calibration={})
     return Trained(model.eval(), checkpoint, tokenizer)
 
