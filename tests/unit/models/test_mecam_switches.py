@@ -7,8 +7,11 @@ import tiny
 from mecam.data.store import Store
 
 
-def losses_of(store: Store, encoder: str, **changes: object) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
+def losses_of(
+    store: Store, encoder: str, *, training: bool = False, **changes: object
+) -> tuple[torch.nn.Module, dict[str, torch.Tensor]]:
     trained = tiny.build("mecam", store, encoder, used=True, **changes)
+    trained.model.train(training)
     batch = tiny.collate(trained, [u for u in store if u.label is not None][:8])
     return trained.model, trained.model.losses(trained.model(batch), batch)
 
@@ -43,10 +46,10 @@ def test_the_information_heads_fit_what_stands_still_and_the_rest_follows_held_h
 def test_what_is_switched_off_has_no_parameters_and_no_loss(
     any_store: Store, encoder: str, option: str, part: str
 ) -> None:
-    model, losses = losses_of(any_store, encoder, **{option: 0.0})
+    model, losses = losses_of(any_store, encoder, training=True, **{option: 0.0})
     assert part not in losses
     assert not [name for name, _ in model.named_parameters() if name.startswith(f"{part}.")]
-    whole, known = losses_of(any_store, encoder)
+    whole, known = losses_of(any_store, encoder, training=True)
     assert part in known
     assert [name for name, _ in whole.named_parameters() if name.startswith(f"{part}.")]
 
