@@ -300,7 +300,7 @@ def _notes(contenders: Sequence[Contender], shared: Sequence[str]) -> list[str]:
             "a single one against each of the other's."
         )
     if any(c.learned_from.get("synthetic") for c in runs):
-        notes.append("Synthetic corpus: not comparable with results on real data.")
+        notes.append("Synthetic data: not comparable with results on real data.")
     if len({str(sorted((c.learned_from.get("sha256") or {}).items())) for c in runs}) > 1:
         notes.append("The runs learned from different stores; they answered the same utterances.")
     return notes

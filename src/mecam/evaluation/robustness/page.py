@@ -51,7 +51,7 @@ def robustness_page(findings: Findings) -> str:
 
 def _header(findings: Findings) -> str:
     runs = f"{len(findings.runs)} run{'s' if len(findings.runs) > 1 else ''}"
-    badge = '<p class="badge">Synthetic corpus: not comparable with real data</p>' if findings.synthetic else ""
+    badge = '<p class="badge">Synthetic data: not comparable with real data</p>' if findings.synthetic else ""
     notes = [note for note in findings.notes if not note.startswith("Synthetic")]
     return (
         f'{sortable_head()}<p class="kicker">mecam robustness</p>'
@@ -67,7 +67,7 @@ def _header(findings: Findings) -> str:
 def _headline(findings: Findings) -> str:
     """One sentence: the first summary in the first metric."""
     if not findings.plan.summaries:
-        return "Clean data only."
+        return "These conditions have no summary: see every condition below."
     summary, metric = findings.plan.summaries[0], findings.leading[0]
     best = best_of(findings.runs, summary, metric)
     if best is None:
