@@ -47,7 +47,7 @@ class DataConfig:
     """Sub-words of a text that are read; the rest is cut off at a word's end."""
     clip: Positive = 5.0
     """Normalised features are limited to ± this many robust standard deviations."""
-    zero_rows_missing: bool = False
+    zero_rows_missing: bool = True
     """Take a row of nothing but zeros, which is how feature files write a frame that was lost, as missing."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""

@@ -258,7 +258,7 @@ class Predictions:
         videos: N groups for the bootstrap.
         prediction: N scores, or N × C probabilities.
         truth: N scores or class indices, N × C for multilabel; None when unlabelled.
-        gates: per utterance, modality → T in [0, 1]; empty when not asked for.
+        gates: per utterance, modality → T in [0, 1], NaN where the row is missing; empty when not asked for.
         injected: per utterance, modality → T bool; only modalities with known negative information.
         shares: modality → N in [0, 1].
         embeddings: name → N × D.

@@ -142,7 +142,8 @@ def _maps(output: Output, batch: Batch) -> list[Maps]:
             length = int(stream.lengths[i])
             if not length:
                 continue
-            row = gate[i, :length].float().cpu().numpy()
+            seen = stream.mask[i, :length]
+            row = gate[i, :length].float().masked_fill(~seen, torch.nan).cpu().numpy()  # no filter saw what is missing
             assert stream.injected is not None
             marked = stream.injected[i, :length].cpu().numpy()
             if modality == TEXT and stream.words is not None:

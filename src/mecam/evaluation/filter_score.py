@@ -30,7 +30,9 @@ def filter_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> d
     """Return how well the gate finds each kind of negative information in each modality.
 
     For a kind, the positives are the rows that its spans touch. The negatives are always the same: every row
-    of the split that nothing was injected into, in corrupted and in clean utterances alike.
+    of the split that nothing was injected into, in corrupted and in clean utterances alike. A row that is missing,
+    because the data has none there or because `data.zero_rows_missing` takes it so, never reaches the filter: it is
+    neither.
 
     Args:
         predictions: with `gates` and `injected`, predicted with details.
@@ -139,13 +141,15 @@ def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality
         if modality not in gates or modality not in masks:
             continue
         _require_equal_length(predictions.ids[i], modality, gates, masks)
-        removed.append(1 - gates[modality].astype(np.float64))
-        touched.append(masks[modality])
+        seen = ~np.isnan(gates[modality])
+        removed.append(1 - gates[modality][seen].astype(np.float64))
+        touched.append(masks[modality][seen])
         video.append(np.full(len(removed[-1]), numbers[predictions.videos[i]]))
+        place = seen.cumsum() - 1 + offset  # of each seen row among all
         for span in spans[i]:
             if span.modality == modality:
-                inside = np.arange(span.start, min(span.stop, len(removed[-1])))
-                places.setdefault(span.kind, []).append(inside + offset)
+                inside = slice(span.start, span.stop)
+                places.setdefault(span.kind, []).append(place[inside][seen[inside]])
         offset += len(removed[-1])
     if not removed:
         return None

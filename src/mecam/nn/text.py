@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mecam.errors import MissingExtraError, ModelError
+from mecam.nn.dropout import with_cheap_dropout
 
 __all__ = ["EMBEDDED", "TextEncoder", "resolve_text_encoder"]
 
@@ -78,6 +79,7 @@ class TextEncoder(nn.Module):
                 f"no text encoder {name!r} can be loaded: {str(error).splitlines()[0]}",
                 fix="name a folder with a transformers model, a hub model (needs network once), or `minilm`",
             ) from error
+        with_cheap_dropout(self.network)
         self.frozen = frozen
         self._recomputing = False
         self.network.requires_grad_(not frozen)

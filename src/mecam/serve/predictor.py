@@ -36,7 +36,7 @@ class Prediction:
             the most probable class; the labels above one half.
         probabilities: name → probability, for classes and labels.
         shares: modality → its part in the prediction; sums to 1 over those present.
-        kept: modality → how much of each row (for text: of each word) was kept, in (0, 1).
+        kept: modality → how much of each row (for text: of each word) was kept, in [0, 1]; 0 where it is missing.
         start: when it begins in its recording, in seconds; None where there is no recording.
         stop: when it ends.
         alone: modality → the score (or the label) that it would be given alone; of recordings.
@@ -146,6 +146,7 @@ class Predictor:
         score = float(p.prediction[i]) if self.task.kind == "regression" else None
         known = score is not None and half is not None
         doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
+        gates = p.gates[i] if p.gates else {}
         doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
         return Prediction(
             id=p.ids[i],
@@ -156,7 +157,9 @@ class Predictor:
             label=in_words(self.task, p.prediction[i]),
             probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},
-            kept={m: kept.astype(float).round(4).tolist() for m, kept in (p.gates[i] if p.gates else {}).items()},
+            kept={
+                m: np.nan_to_num(k.astype(float)).round(4).tolist() for m, k in (p.gates[i] if p.gates else {}).items()
+            },
             doubts=doubts,
             contradicts=contradicting(doubts),
         )

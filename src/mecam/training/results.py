@@ -221,7 +221,7 @@ def _filter_maps(dataset: Dataset, result: SeedResult, split: str) -> list[dict[
 
 def _contrast(gates: Mapping[str, NDArray[np.float32]]) -> float:
     """How much the gates of an utterance differ from row to row: the largest standard deviation of a modality."""
-    return max((float(gate.std()) for gate in gates.values() if len(gate) > 1), default=0.0)
+    return max((float(gate[~np.isnan(gate)].std()) for gate in gates.values() if not np.isnan(gate).all()), default=0.0)
 
 
 def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
         if modality == TEXT and len(utterance.words) == len(kept):
             seconds, stop = [word.start for word in utterance.words], utterance.words[-1].stop
         modalities[modality] = {
-            "kept": np.round(kept.astype(float), 4).tolist(),
+            "kept": np.round(np.nan_to_num(kept.astype(float)), 4).tolist(),
             "labels": labels,
             "seconds": None if seconds is None or not np.isfinite(seconds).all() else seconds,
             "stop": stop if stop is not None and np.isfinite(stop) else None,

@@ -54,6 +54,15 @@ def test_spans_beyond_what_the_model_read_are_left_out():
     assert got == {"text": {"missing": 1.0, "all": 1.0}}
 
 
+def test_missing_rows_are_neither_found_nor_spared():
+    """Masked before the filter, they are not its merit, and not its mistake; the places of the others stay right."""
+    nan = float("nan")
+    gates = [{"audio": [nan, 0.9, nan, 0.1, 0.8]}, {"audio": [nan, nan]}]
+    injected = [{"audio": [0, 0, 1, 1, 0]}, {"audio": [1, 1]}]
+    spans = [[Span("audio", "missing", 2, 3), Span("audio", "burst", 3, 4)], [Span("audio", "missing", 0, 2)]]
+    assert filter_auroc(predictions(gates, injected), spans) == {"audio": {"burst": 1.0, "all": 1.0}}
+
+
 def test_nothing_untouched_is_undefined_and_nothing_injected_is_left_out():
     touched = filter_auroc(predictions([{"text": [0.1]}], [{"text": [1]}]), [[Span("text", "missing", 0, 1)]])
     assert touched == {"text": {"missing": None, "all": None}}

@@ -63,7 +63,8 @@ def gate_scores(
     """How much of each row was removed, against whether something was put into it.
 
     The positives are the rows that the condition touched; the negatives all rows that nothing was put into, in the
-    spoilt utterances and in the clean ones. Rows that the data itself brought along spoilt take no part.
+    spoilt utterances and in the clean ones. Rows that the data itself brought along spoilt take no part, nor do rows
+    that are missing.
 
     Returns: 1 − gate, whether touched, and the recording of each row; None if the model has no gate here.
     """
@@ -77,7 +78,7 @@ def gate_scores(
             for span in known[i]:
                 if span.modality == modality:
                     mark[span.start : span.stop] |= 2 if span.kind == OWN else 1
-            part = mark < 2
+            part = (mark < 2) & ~np.isnan(gate)
             removed.append(1 - gate[part].astype(np.float64))
             touched.append(mark[part] == 1)
             video.append(np.full(int(part.sum()), videos[i]))
