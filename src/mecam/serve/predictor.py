@@ -146,7 +146,7 @@ class Predictor:
         score = float(p.prediction[i]) if self.task.kind == "regression" else None
         known = score is not None and half is not None
         doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
-        gates = p.gates[i] if p.gates else {}
+        gates: Mapping[Modality, Any] = p.gates[i] if p.gates else {}
         doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
         return Prediction(
             id=p.ids[i],
@@ -157,9 +157,7 @@ class Predictor:
             label=in_words(self.task, p.prediction[i]),
             probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},
-            kept={
-                m: np.nan_to_num(k.astype(float)).round(4).tolist() for m, k in (p.gates[i] if p.gates else {}).items()
-            },
+            kept={m: np.nan_to_num(kept.astype(float)).round(4).tolist() for m, kept in gates.items()},
             doubts=doubts,
             contradicts=contradicting(doubts),
         )
