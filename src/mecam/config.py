@@ -106,6 +106,8 @@ class TrainingConfig:
     """Share of the views that instead lose rows and words at random, at a rate of their own between 0 and 1."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """Spoilt utterances to learn from, for every model."""
+    recording_context: bool = False
+    """Let the other utterances of a recording make up for what one of them has lost (scores only)."""
     tensorboard: bool = False
     """Also write the history into `RUN/tensorboard`, epoch by epoch (extra `tensorboard`)."""
 

@@ -264,6 +264,8 @@ class Predictions:
         embeddings: name → N × D.
         doubts: modality → N in [0, 1], how probable it is that this modality contradicts the others; NaN where it is
             absent; empty for models that do not ask.
+        lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing, 1 where it is
+            absent; only modalities that the model reads.
     """
 
     ids: tuple[str, ...]
@@ -275,6 +277,7 @@ class Predictions:
     shares: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     doubts: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
+    lost: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)

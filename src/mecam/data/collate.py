@@ -17,7 +17,7 @@ from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
 from mecam.types import TEXT, Batch, Modality, Stream, Targets, Task, Utterance
 
-__all__ = ["Collator", "ViewOptions", "batches"]
+__all__ = ["Collator", "ViewOptions", "as_read", "batches"]
 
 DAMAGED = 0.8
 """Part of the views that come from damaged recordings, where there are any."""
@@ -132,7 +132,7 @@ def batches(
     def spoil(index: Sequence[int], rng: np.random.Generator, how: Callable[..., Utterance]) -> list[Utterance]:
         result = [
             how(
-                _as_read(dataset[i]),
+                as_read(dataset[i]),
                 rng,
                 partner=_partner(dataset, partners[i], rng),
                 unk=unk,
@@ -192,10 +192,10 @@ def _plan(dataset: Dataset | Mixture, size: int, seed: int | None) -> list[list[
 
 
 def _partner(dataset: Dataset | Mixture, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
-    return _as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
+    return as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
 
 
-def _as_read(utterance: Utterance) -> Utterance:
+def as_read(utterance: Utterance) -> Utterance:
     """Without the transcript, of which a model reads the tokens only: of a long text, fewer words than it has."""
     return replace(utterance, text=None, words=())
 

@@ -1,6 +1,7 @@
 """Model × batches → Predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from torch import Tensor
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.models.base import Model, presence
+from mecam.models.checkpoint import Trained
+from mecam.models.recording import Said
 from mecam.types import TEXT, Batch, Modality, Output, Predictions, Task
 
-__all__ = ["constant_predictions", "in_words", "predict", "probabilities"]
+__all__ = ["constant_predictions", "in_recordings", "in_words", "predict", "probabilities", "said"]
 
 
 @torch.inference_mode()
@@ -46,6 +49,7 @@ def predict(
         values = probabilities(collator.task, output.prediction).cpu().numpy()
         shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
         doubts = _doubts(model, output, batch)
+        lost = _lost(model, collator, batch)
         embeddings = {k: e.float().cpu().numpy() for k, e in output.embeddings.items()} if details else {}
         maps = _maps(output, batch) if details else [({}, {})] * len(batch)
         for i, position in enumerate(batch.index.tolist()):
@@ -53,6 +57,7 @@ def predict(
                 "prediction": values[i],
                 "shares": {m: share[i] for m, share in shares.items()},
                 "doubts": {m: doubt[i] for m, doubt in doubts.items()},
+                "lost": {m: share[i] for m, share in lost.items()},
                 "embeddings": {k: e[i] for k, e in embeddings.items()},
                 "maps": maps[i],
             }
@@ -60,6 +65,22 @@ def predict(
             progress(len(rows), len(dataset))
     model.train(was_training)
     return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+
+
+def in_recordings(trained: Trained, predictions: Predictions) -> Predictions:
+    """The predictions, each with what the rest of its recording says, where the model has learned to ask for it.
+
+    Args:
+        trained: the model.
+        predictions: its own, of whole recordings as far as they are known.
+    """
+    context = trained.checkpoint.recording
+    return predictions if context is None else replace(predictions, prediction=context(said(predictions)))
+
+
+def said(predictions: Predictions) -> Said:
+    """What the rest of a recording is asked for."""
+    return Said(predictions.prediction, predictions.videos, predictions.lost)
 
 
 def probabilities(task: Task, prediction: Tensor) -> Tensor:
@@ -84,7 +105,7 @@ def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) 
 
 
 def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
-    def columns(name: str) -> dict[str, NDArray[np.float32]]:
+    def columns(name: str) -> dict[str, NDArray[Any]]:
         first = rows[0][name] if rows else {}
         return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
 
@@ -102,6 +123,7 @@ def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
         shares=columns("shares"),
         embeddings=columns("embeddings"),
         doubts=doubts if asked else {},
+        lost=columns("lost"),
     )
 
 
@@ -127,6 +149,24 @@ def _doubts(model: Model, output: Output, batch: Batch) -> dict[Modality, NDArra
     present = presence(batch, model.reads)
     values = doubt.float().masked_fill(~present, float("nan")).cpu().numpy()
     return {modality: values[:, i] for i, modality in enumerate(model.reads)}
+
+
+def _lost(model: Model, collator: Collator, batch: Batch) -> dict[Modality, NDArray[np.float64]]:
+    """Modality → B, the share of rows that are masked; of tokens, those that are unknown words."""
+    shares = {}
+    for modality in model.reads:
+        if (stream := batch.streams.get(modality)) is None:
+            shares[modality] = np.ones(len(batch))
+            continue
+        seen = stream.mask
+        if modality == TEXT and collator.tokenizer is not None:
+            assert stream.words is not None
+            real = stream.words >= 0  # special tokens belong to no word
+            seen, rows = real & (stream.values != collator.tokenizer.unk), real.sum(dim=1)
+        else:
+            rows = stream.lengths
+        shares[modality] = (1 - seen.sum(dim=1).double() / rows.clamp(min=1)).cpu().numpy()
+    return shares
 
 
 Maps = tuple[Mapping[Modality, NDArray[np.float32]], Mapping[Modality, NDArray[np.bool_]]]

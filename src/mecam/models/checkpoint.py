@@ -27,6 +27,7 @@ from mecam.data.store import Store, replace_folder
 from mecam.data.tokens import Tokenizer
 from mecam.errors import MecamError, MissingExtraError, ModelError
 from mecam.models.base import Inputs, Model
+from mecam.models.recording import RecordingContext
 from mecam.models.registry import MODELS
 from mecam.types import TEXT, Utterance
 from mecam.version import __version__
@@ -49,6 +50,7 @@ class Checkpoint:
         data: batching.
         normaliser: of the features.
         calibration: level → half width of the interval around a score; empty before calibration.
+        recording: what it makes of the rest of a recording; None where each utterance stands for itself.
         data_name: the data set it learned from.
         synthetic: True if that was the built-in corpus.
     """
@@ -59,6 +61,7 @@ class Checkpoint:
     data: DataConfig
     normaliser: Normaliser
     calibration: dict[str, float]
+    recording: RecordingContext | None = None
     data_name: str = ""
     synthetic: bool = False
 
@@ -106,6 +109,7 @@ def save_checkpoint(folder: Path, trained: Trained) -> None:
             "data": asdict(checkpoint.data),
             "normaliser": checkpoint.normaliser.to_json(),
             "calibration": checkpoint.calibration,
+            "recording": None if checkpoint.recording is None else checkpoint.recording.to_json(),
             "vocabulary": None if trained.tokenizer is None else len(trained.tokenizer),
             "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
         }
@@ -165,6 +169,7 @@ def _read(folder: Path) -> Trained:
         data=decode(DataConfig, content["data"], where="data"),
         normaliser=Normaliser.from_json(content["normaliser"]),
         calibration={level: float(width) for level, width in content["calibration"].items()},
+        recording=RecordingContext.from_json(content["recording"]) if content.get("recording") else None,
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],
     )

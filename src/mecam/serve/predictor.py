@@ -12,7 +12,7 @@ from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.conflict_score import contradicting
-from mecam.evaluation.evaluate import in_words, predict
+from mecam.evaluation.evaluate import in_recordings, in_words, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import Modality, Predictions, Task, Utterance
 
@@ -114,9 +114,15 @@ class Predictor:
             )
         return self.predict_utterances([Utterance(id=str(i + 1), text=text) for i, text in enumerate(texts)])
 
-    def predict_utterances(self, utterances: Sequence[Utterance]) -> list[Prediction]:
-        """Predict utterances in memory."""
-        return self._predict(self.trained.dataset(utterances), [u.text for u in utterances], None)
+    def predict_utterances(self, utterances: Sequence[Utterance], *, together: bool = False) -> list[Prediction]:
+        """Predict utterances in memory.
+
+        Args:
+            utterances: of one recording or several.
+            together: they are all that was said there, so that a model that has learned to may look at the rest of a
+                recording; otherwise each stands for itself.
+        """
+        return self._predict(self.trained.dataset(utterances), [u.text for u in utterances], None, together=together)
 
     def predict_store(
         self, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
@@ -133,12 +139,20 @@ class Predictor:
         check_features(self.trained, store)
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
-        return self._predict(self.trained.dataset(store, indices), [column[int(i)] for i in indices], progress)
+        texts = [column[int(i)] for i in indices]
+        return self._predict(self.trained.dataset(store, indices), texts, progress, together=True)
 
     def _predict(
-        self, dataset: Dataset, texts: Sequence[str | None], progress: Callable[[int, int], None] | None
+        self,
+        dataset: Dataset,
+        texts: Sequence[str | None],
+        progress: Callable[[int, int], None] | None,
+        *,
+        together: bool,
     ) -> list[Prediction]:
         predictions = predict(self.trained.model, dataset, self.trained.collator, details=True, progress=progress)
+        if together:
+            predictions = in_recordings(self.trained, predictions)
         half = next(iter(self.trained.checkpoint.calibration.values()), None)
         return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
 

@@ -106,8 +106,8 @@ def watch(
     path = Path(path)
     recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
     reads = predictor.trained.model.reads
-    said = Path(transcript) if transcript is not None else transcript_beside(path)
-    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=said)
+    words_of = Path(transcript) if transcript is not None else transcript_beside(path)
+    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=words_of)
     absent = {m: why for m, why in recording.absent.items() if m in reads}
     if reads and not any(set(u.streams) & set(reads) or (u.text and TEXT in reads) for u in recording.utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
@@ -116,10 +116,8 @@ def watch(
             where=str(path),
             fix="give a transcript with --transcript, or --asr" if reads == (TEXT,) else "choose another model",
         )
-    parts = [
-        replace(part, start=start, stop=stop)
-        for part, (start, stop) in zip(predictor.predict_utterances(recording.utterances), recording.spans, strict=True)
-    ]
+    said = predictor.predict_utterances(recording.utterances, together=True)
+    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
     alone = _alone(predictor, recording.utterances)
     parts = [
         replace(p, alone=a, disagrees=_disagreeing(predictor.task, p, a)) for p, a in zip(parts, alone, strict=True)
@@ -222,7 +220,9 @@ def _disagreeing(task: Task, whole: "Prediction", alone: Mapping[Modality, float
 def _contributions(
     predictor: "Predictor", utterances: Sequence[Utterance], parts: Sequence["Prediction"]
 ) -> tuple[tuple[float, ...], ...]:
-    """How much each word carries: the answer less the answer with the word unknown."""
+    """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""
+    if predictor.trained.checkpoint.recording is not None:
+        parts = predictor.predict_utterances(utterances)
 
     def answer(said: "Prediction", label: str) -> float:
         return said.score if said.score is not None else said.probabilities[label]

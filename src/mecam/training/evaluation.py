@@ -6,7 +6,7 @@ from typing import Any
 
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.evaluate import in_recordings, predict
 from mecam.models.checkpoint import check_features, load_checkpoint
 from mecam.training.preparation import split_dataset
 from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
@@ -56,7 +56,8 @@ def evaluate_run(
                 if progress:
                     progress(start + done, whole)
 
-            found[name] = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
+            said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
+            found[name] = in_recordings(trained, said)
             before += len(dataset)
         width = trained.checkpoint.calibration.get(str(LEVEL))
         seed = int(folder.name) if folder.name.isdigit() else 0

@@ -28,11 +28,12 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.evaluate import in_recordings, predict
 from mecam.evaluation.report import write_report
 from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
+from mecam.training.context import check_recording_context, recording_context
 from mecam.training.costs import costs
 from mecam.training.environment import environment
 from mecam.training.folder import RECORDED, claim, copy_folder
@@ -153,6 +154,10 @@ def train(
     first = config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
     trained, splits, loaded = prepare(config, material, first)
+    if config.training.recording_context:
+        valid = splits["valid"]
+        assert isinstance(valid, Dataset)  # only train splits are mixed
+        check_recording_context(valid)
     fabric = make_fabric(config, trained.model)
     fabric.launch()
     if fabric.is_global_zero:
@@ -226,6 +231,10 @@ def _train_seed(
     predictions = {
         name: predict(model, split, trained.collator, details=True) for name, split in held_out.items() if len(split)
     }
+    if config.training.recording_context:
+        context = recording_context(trained, held_out["valid"], predictions["valid"], seed)
+        trained = replace(trained, checkpoint=replace(checkpoint, recording=context))
+        predictions = {name: in_recordings(trained, alone) for name, alone in predictions.items()}
     half_width = _half_width(checkpoint.inputs.task, predictions["valid"])
     calibration = {} if half_width is None else {str(LEVEL): half_width}
     result = SeedResult(
@@ -243,7 +252,7 @@ def _train_seed(
     )
     if fabric.is_global_zero:
         save_checkpoint(
-            folder / "checkpoint", replace(trained, checkpoint=replace(checkpoint, calibration=calibration))
+            folder / "checkpoint", replace(trained, checkpoint=replace(trained.checkpoint, calibration=calibration))
         )
         result.write(folder)
     fabric.barrier()

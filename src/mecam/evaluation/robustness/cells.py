@@ -35,11 +35,13 @@ class Answer:
         prediction: a score, or C probabilities.
         doubts: modality → probability that it contradicts the others; empty for models that do not ask.
         gates: modality → T in [0, 1].
+        lost: modality → the share of its rows that are missing.
     """
 
     prediction: NDArray[np.float64]
     doubts: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
+    lost: Mapping[Modality, float]
 
 
 def checkpoint_identity(folder: Path) -> str:

@@ -3,19 +3,19 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mecam.errors import DataError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.evaluate import in_recordings, predict
 from mecam.evaluation.robustness.cells import Answer, cell_name, checkpoint_identity, write_cell
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.memory import Recent, remembering_encoders
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
-from mecam.types import TEXT, Device, Modality, Utterance
+from mecam.types import TEXT, Device, Modality, Predictions, Utterance
 
 __all__ = ["Job", "Measured", "jobs_of", "measure", "measure_all"]
 
@@ -89,9 +89,29 @@ class Measured:
         dataset = self._trained.dataset(utterances)
         said = predict(self._trained.model, dataset, self._trained.collator, details=True)
         return [
-            Answer(np.asarray(said.prediction[i]), {m: float(d[i]) for m, d in said.doubts.items()}, said.gates[i])
+            Answer(
+                np.asarray(said.prediction[i]),
+                {m: float(d[i]) for m, d in said.doubts.items()},
+                said.gates[i],
+                {m: float(lost[i]) for m, lost in said.lost.items()},
+            )
             for i in range(len(said))
         ]
+
+
+def _in_recordings(trained: Trained, material: Material, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers with what the rest of their recordings says, spoilt as it is, where the model asks for it."""
+    if trained.checkpoint.recording is None:
+        return list(answers)
+    together = Predictions(
+        material.ids,
+        material.videos,
+        np.array([answer.prediction for answer in answers]),
+        None,
+        lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
+    )
+    scores = in_recordings(trained, together).prediction
+    return [replace(answer, prediction=np.asarray(score)) for answer, score in zip(answers, scores, strict=True)]
 
 
 def measure(
@@ -116,7 +136,8 @@ def measure(
         for job in jobs:
             spoilt = [job.condition.spoil(material, place, job.seed) for place in range(len(material))]
             kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else material.modalities
-            write_cell(job.path, measured.answers(spoilt), [utterance.injected for utterance in spoilt], kept)
+            answers = _in_recordings(trained, material, measured.answers(spoilt))
+            write_cell(job.path, answers, [utterance.injected for utterance in spoilt], kept)
             if progress:
                 progress()
 

@@ -1,0 +1,132 @@
+"""The rest of a recording: learned after training, kept in the checkpoint, used wherever a recording is whole."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny
+from mecam.data.store import Store
+from mecam.errors import ConfigError, DataError
+from mecam.evaluation.evaluate import predict, said
+from mecam.evaluation.robustness.cells import read_cell
+from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
+from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.measure import jobs_of, measure
+from mecam.models.checkpoint import load_checkpoint
+from mecam.models.recording import RecordingContext
+from mecam.serve.predictor import Predictor
+from mecam.training.evaluation import evaluate_run
+from mecam.training.preparation import split_dataset
+from mecam.training.results import SeedResult
+from mecam.training.run import RunConfig, train
+
+
+def config(encoder: str, **training) -> RunConfig:
+    options = {"name": "mecam", "encoder": encoder, "width": 16, "layers": 1}
+    training = {"epochs": 1, "precision": "32", "recording_context": True, **training}
+    return RunConfig.decode({"model": options, "training": training, "accelerator": "cpu"})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """Five recordings of two utterances each to validate on."""
+    task = tiny.TASKS["regression"]
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / "fifty", task, tiny.utterances(task, 50))
+
+
+@pytest.fixture(scope="module")
+def run(store, encoder, tmp_path_factory) -> Path:
+    return train(config(encoder), store, tmp_path_factory.mktemp("runs") / "together")
+
+
+@pytest.fixture(scope="module")
+def trained(run):
+    """With a context that moves whole utterances too, so that its absence would show."""
+    found = load_checkpoint(run)
+    assert found.checkpoint.recording is not None
+    return replace(found, checkpoint=replace(found.checkpoint, recording=replace(found.checkpoint.recording, pull=0.4)))
+
+
+def alone(trained, store, split="test"):
+    return predict(trained.model, split_dataset(store, split, trained), trained.collator)
+
+
+def test_a_run_keeps_what_it_learned_and_predicts_with_it(run, store):
+    trained = load_checkpoint(run)
+    context = trained.checkpoint.recording
+    assert isinstance(context, RecordingContext)
+    for split in ("valid", "test"):
+        kept = SeedResult.read(run / "seeds" / "1111").predictions[split].prediction
+        np.testing.assert_allclose(kept, context(said(alone(trained, store, split))), atol=1e-6)
+    metrics, _ = evaluate_run(run, store, split="test")
+    kept = SeedResult.read(run / "seeds" / "1111").predictions["test"]
+    assert metrics["test"]["mae"]["mean"] == pytest.approx(np.abs(kept.prediction - kept.truth).mean(), abs=1e-5)
+
+
+def test_the_weights_of_the_model_are_the_same_without(run, store, encoder, tmp_path):
+    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
+    model = Path("checkpoint") / "model.safetensors"
+    assert (plain / model).read_bytes() == (run / model).read_bytes()
+    assert load_checkpoint(plain).checkpoint.recording is None
+
+
+def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
+    predictor = Predictor(trained, device="cpu")
+    plain = alone(trained, store)
+    together = [p.score for p in predictor.predict_store(store, split="test")]
+    np.testing.assert_allclose(together, trained.checkpoint.recording(said(plain)), atol=1e-6)
+    assert not np.allclose(together, plain.prediction)
+    test = [store[int(i)] for i in store.split("test")]
+    lone = [p.score for p in predictor.predict_utterances(test)]
+    np.testing.assert_allclose(lone, plain.prediction, atol=1e-5)
+    np.testing.assert_allclose(
+        [p.score for p in predictor.predict_utterances(test, together=True)], together, atol=1e-5
+    )
+
+
+def test_robustness_spoils_the_rest_of_the_recording_as_well(trained, run, store, tmp_path):
+    material = Material(store, "test")
+    jobs = jobs_of(run / "checkpoint", material, (CLEAN, RandomMissing.at(0.6)), (1,), tmp_path)
+    measure(trained, material, jobs)
+    for job in jobs:
+        spoilt = [job.condition.spoil(material, place, 1) for place in range(len(material))]
+        plain = predict(trained.model, trained.dataset(spoilt), trained.collator)
+        found, _ = read_cell(job.path, material)
+        np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(said(plain)), atol=2e-5)
+    assert min(lost.max() for lost in plain.lost.values()) > 0
+
+
+def test_what_is_lost(trained, store):
+    plain = alone(trained, store)
+    test = [store[int(i)] for i in store.split("test")]
+    for modality, lost in plain.lost.items():
+        for utterance, share in zip(test, lost, strict=True):
+            rows = utterance.streams.get(modality)
+            if modality == "text":
+                tokens = sum(trained.tokenizer([utterance.text])[0], ()) if utterance.text else ()
+                assert share == pytest.approx(np.mean(np.array(tokens) == trained.tokenizer.unk) if tokens else 1)
+            else:
+                gone = 1.0 if rows is None else np.isnan(rows).all(axis=1).mean()
+                assert share == pytest.approx(gone)
+
+
+def test_classes_and_lone_utterances_are_refused_before_training(encoder, tmp_path):
+    task = tiny.TASKS["classes"]
+    classes = tiny.write_store(tmp_path / "classes", task, tiny.utterances(task, 50))
+    with pytest.raises(ConfigError, match="scores only"):
+        train(config(encoder), classes, tmp_path / "run")
+    task = tiny.TASKS["regression"]
+    lone = [replace(utterance, video=utterance.id) for utterance in tiny.utterances(task, 50)]
+    with pytest.raises(DataError, match="0 recordings"):
+        train(config(encoder), tiny.write_store(tmp_path / "lone", task, lone), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_learns_it_without_a_further_epoch(run, store, encoder, tmp_path):
+    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
+    again = replace(config(encoder, epochs=0), init=str(plain))
+    found = load_checkpoint(train(again, store, tmp_path / "again"))
+    assert found.checkpoint.recording == load_checkpoint(run).checkpoint.recording
+    assert found.checkpoint.calibration == load_checkpoint(run).checkpoint.calibration
