@@ -138,15 +138,21 @@ def watch(
 
 
 def notes_of(predictor: "Predictor") -> tuple[str, ...]:
-    """What must be said beside every result of a model that learned from nothing real."""
+    """What must be said beside every result of this model."""
     checkpoint = predictor.trained.checkpoint
-    if not checkpoint.synthetic:
-        return ()
-    if checkpoint.data_name == RENDERED:
-        return (
-            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices.",
+    notes = []
+    if checkpoint.synthetic and checkpoint.data_name == RENDERED:
+        notes.append(
+            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."
         )
-    return ("This model learned from the built-in synthetic corpus: it is for trying the tool.",)
+    elif checkpoint.synthetic:
+        notes.append("This model learned from the built-in synthetic corpus: it is for trying the tool.")
+    if checkpoint.recording is not None:
+        notes.append(
+            "Scores of a recording's utterances lean on its other utterances where words or rows are missing; "
+            "explanations leave that out."
+        )
+    return tuple(notes)
 
 
 def recipe_of(predictor: "Predictor") -> Recipe:

@@ -9,7 +9,9 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
+from mecam.evaluation.comparison import compare, read_contenders
 from mecam.evaluation.evaluate import predict, said
+from mecam.evaluation.robustness import assess
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import Material
@@ -17,6 +19,7 @@ from mecam.evaluation.robustness.measure import jobs_of, measure
 from mecam.models.checkpoint import load_checkpoint
 from mecam.models.recording import RecordingContext
 from mecam.serve.predictor import Predictor
+from mecam.serve.recordings import notes_of
 from mecam.training.evaluation import evaluate_run
 from mecam.training.preparation import split_dataset
 from mecam.training.results import SeedResult
@@ -130,3 +133,14 @@ def test_a_finished_run_learns_it_without_a_further_epoch(run, store, encoder, t
     found = load_checkpoint(train(again, store, tmp_path / "again"))
     assert found.checkpoint.recording == load_checkpoint(run).checkpoint.recording
     assert found.checkpoint.calibration == load_checkpoint(run).checkpoint.calibration
+
+
+def test_tables_say_who_looks_at_the_rest_of_a_recording(run, store, encoder, tmp_path):
+    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
+    findings = assess([run, plain], "random-missing", tmp_path / "found", store=store, seeds=1, only=["clean"])
+    assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
+    task, split, contenders = read_contenders([run, plain])
+    notes = compare(contenders, task, split, permutations=50).notes
+    assert any(run.name in note and "rest of each recording" in note for note in notes)
+    assert "lean on" in notes_of(Predictor(load_checkpoint(run), device="cpu"))[-1]
+    assert notes_of(Predictor(load_checkpoint(plain), device="cpu")) == ()

@@ -301,6 +301,9 @@ def _notes(contenders: Sequence[Contender], shared: Sequence[str]) -> list[str]:
         )
     if any(c.learned_from.get("synthetic") for c in runs):
         notes.append("Synthetic data: not comparable with results on real data.")
+    together = [c.name for c in runs if "training.recording_context=True" in c.settings]
+    if together and len(together) < len(runs):
+        notes.append(f"{', '.join(together)}: with the rest of each recording; the others judge every utterance alone.")
     if len({str(sorted((c.learned_from.get("sha256") or {}).items())) for c in runs}) > 1:
         notes.append("The runs learned from different stores; they answered the same utterances.")
     return notes

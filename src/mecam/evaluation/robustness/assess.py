@@ -40,6 +40,7 @@ class _Run:
     reads: tuple[Modality, ...]
     raw_text: bool
     prior: tuple[float, ...]
+    in_recordings: bool
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -172,6 +173,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
         trained.model.reads,
         trained.tokenizer is not None,
         inputs.prior,
+        trained.checkpoint.recording is not None,
     )
 
 
@@ -244,6 +246,11 @@ def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]
     unread = [m for m in material.modalities if not any(m in run.reads for run in runs)]
     if unread:
         notes.append(f"No run reads {', '.join(unread)}: nothing is done to it.")
+    if together := [run.name for run in runs if run.in_recordings]:
+        notes.append(
+            f"{', '.join(together)}: what an utterance has lost is made up for by the rest of its recording, which is "
+            "spoilt alike; models that judge each utterance alone do not compare."
+        )
     if len({_store_of(run) for run in runs}) > 1:
         notes.append("The runs learned from different data.")
     return notes
