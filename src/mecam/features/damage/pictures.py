@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
-import scipy.ndimage
+import scipy  # its parts are imported when they are first asked for: most extractions damage nothing
 from numpy.typing import NDArray
 
 __all__ = ["View", "blur", "compression", "low_light", "low_resolution", "occlusion"]

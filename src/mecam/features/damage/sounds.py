@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import scipy.signal
+import scipy  # its parts are imported when they are first asked for: most extractions damage nothing
 from numpy.typing import NDArray
 
 __all__ = [
