@@ -16,8 +16,8 @@ Array = NDArray[np.float64]
 
 FEWEST = 5
 """Recordings of several utterances that weights are learned from; fewer say nothing about others."""
-LEAST = 0.05
-"""Weight, among the others of its recording, of an utterance that has lost everything; of a whole one, 1 + LEAST."""
+SILENT = 1.0
+"""Weight of one more utterance that says nothing: few others, or others of whom little is left, count for less."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Said:
 class RecordingContext:
     """A score and the scores of the other utterances of its recording → a better score.
 
-    With p the model's score, r the mean score of the recording's other utterances, weighted by what is left of each,
-    both measured from `centre`, and m in [0, 1] what the utterance has lost:
+    With p the model's score measured from `centre`, m in [0, 1] what the utterance has lost, and r what the other
+    utterances j of its recording say, by what is left of each:
 
+        r = Σ (1 − m_j) p_j / (1 + Σ (1 − m_j))
         ŷ = p + pull · (r − p) + m · (own · p + rest · r)
 
     So an utterance that is whole is moved by `pull` alone, towards its recording, and one that has lost everything
@@ -80,7 +81,7 @@ class RecordingContext:
             raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
         own = said.scores - self.centre
         loss = np.array([self.weight[m] for m in self.usual]) @ _beyond(said.lost, self.usual)
-        rest, alone = _rest(own, said.recordings, 1 + LEAST - loss)
+        rest, alone = _rest(own, said.recordings, 1 - loss)
         moved = own + self.pull * (rest - own) + loss * (self.own * own + self.rest * rest)
         result: Array = np.clip(np.where(alone, own, moved) + self.centre, self.low, self.high)
         return np.where(alone, said.scores, result)
@@ -116,7 +117,7 @@ class RecordingContext:
             columns, left = [], []
             for said in spoilt:
                 own, lost = said.scores - centre, _beyond(said.lost, usual)
-                rest, alone = _rest(own, said.recordings, 1 + LEAST - weight @ lost)
+                rest, alone = _rest(own, said.recordings, 1 - weight @ lost)
                 terms = np.stack([part * loss for loss in mix @ lost for part in (own, rest)], axis=1)  # N 2K
                 columns.append(terms[~alone])
                 left.append((target - own - pull * (rest - own))[~alone])
@@ -164,12 +165,12 @@ def _beyond(lost: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> 
 
 
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """Weighted mean of the other utterances of each one's recording, and where there is no other."""
+    """What the other utterances of each one's recording say, and where there is no other."""
     _, number = np.unique(np.asarray(recordings), return_inverse=True)
-    total = np.bincount(number, weights)[number] - weights
+    total = np.bincount(number, weights)[number] - weights + SILENT
     summed = np.bincount(number, weights * values)[number] - weights * values
     alone = np.bincount(number)[number] == 1
-    return np.where(alone, 0.0, summed / np.where(alone, 1.0, total)), alone
+    return np.where(alone, 0.0, summed / total), alone
 
 
 def _least_absolute(columns: Array, target: Array) -> Array:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import DataError
-from mecam.models.recording import FEWEST, LEAST, RecordingContext, Said, _least_absolute
+from mecam.models.recording import FEWEST, RecordingContext, Said, _least_absolute
 
 WHOLE = RecordingContext(0.2, -3.0, 3.0, 0.0, -0.3, 1.5, {"text": 0.0, "audio": 0.1}, {"text": 0.75, "audio": 0.25})
 
@@ -24,8 +24,8 @@ def test_by_the_formula_in_a_loop():
     loss = [0.75 * given_.lost["text"][i] + 0.25 * max(0.0, (given_.lost["audio"][i] - 0.1) / 0.9) for i in range(40)]
     for i, value in enumerate(context(given_)):
         others = [j for j in range(40) if recordings[j] == recordings[i] and j != i]
-        weights = [1 + LEAST - loss[j] for j in others]
-        rest = sum(w * (given_.scores[j] - 0.2) for w, j in zip(weights, others, strict=True)) / sum(weights)
+        weights = [1 - loss[j] for j in others]
+        rest = sum(w * (given_.scores[j] - 0.2) for w, j in zip(weights, others, strict=True)) / (1 + sum(weights))
         own = given_.scores[i] - 0.2
         expected = own + 0.15 * (rest - own) + loss[i] * (-0.3 * own + 1.5 * rest) + 0.2
         assert value == pytest.approx(min(max(expected, -3), 3))
@@ -46,8 +46,14 @@ def test_alone_in_a_recording_nothing_changes():
     assert found.tolist() == [1.0, -5.0, 0.3]
 
 
+def test_a_recording_that_has_lost_everything_says_nothing():
+    """Then nothing but its own score is left, faded as whole losses are."""
+    found = WHOLE(said([1.2, -0.8, 2.2], ["a", "a", "a"], [1, 1, 1], [1, 1, 1]))
+    np.testing.assert_allclose(found, 0.2 + 0.7 * (np.array([1.2, -0.8, 2.2]) - 0.2))
+
+
 def test_the_result_stays_in_the_range():
-    found = WHOLE(said([3.0, 3.0, 3.0], ["a", "a", "a"], [1, 1, 1], [1, 1, 1]))
+    found = WHOLE(said([3.0, 3.0, 3.0], ["a", "a", "a"], [1, 0, 0], [1, 0, 0]))
     assert found.max() == 3
 
 
