@@ -231,7 +231,7 @@ def _train_seed(
     predictions = {
         name: predict(model, split, trained.collator, details=True) for name, split in held_out.items() if len(split)
     }
-    if config.training.recording_context:
+    if config.training.recording_context and model.reads:  # who reads nothing says the same of every recording
         context = recording_context(trained, held_out["valid"], predictions["valid"], seed)
         trained = replace(trained, checkpoint=replace(checkpoint, recording=context))
         predictions = {name: in_recordings(trained, alone) for name, alone in predictions.items()}

@@ -115,6 +115,11 @@ def test_what_is_lost(trained, store):
                 assert share == pytest.approx(gone)
 
 
+def test_a_model_that_reads_nothing_has_no_use_for_it(store, tmp_path):
+    values = {"model": {"name": "constant"}, "training": {"recording_context": True}, "accelerator": "cpu"}
+    assert load_checkpoint(train(RunConfig.decode(values), store, tmp_path / "run")).checkpoint.recording is None
+
+
 def test_classes_and_lone_utterances_are_refused_before_training(encoder, tmp_path):
     task = tiny.TASKS["classes"]
     classes = tiny.write_store(tmp_path / "classes", task, tiny.utterances(task, 50))
