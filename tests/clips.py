@@ -1,6 +1,6 @@
 """Small video and sound files made on the spot, for the tests of everything that reads media."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import av
@@ -53,6 +53,14 @@ def numbered(count: int, width: int = 64, height: int = 48) -> Iterator[NDArray[
 
 def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> NDArray[np.float32]:
     return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def moving_face(path: Path, moves: Mapping[str, Callable[[float], float]], *, seconds: float, rate: float) -> Path:
+    """A clip of the portrait; each movement follows its curve. Skips where faces cannot be looked at."""
+    need_faces()
+    image, times = portrait(), np.arange(0, seconds, 1 / rate)
+    pictures = (render(image, ASTRONAUT, {name: float(curve(time)) for name, curve in moves.items()}) for time in times)
+    return write_clip(path, pictures, rate=rate)
 
 
 def clip(path: Path, count: int = 25, **options: object) -> Path:

@@ -83,8 +83,7 @@ class RecordingContext:
         loss = np.array([self.weight[m] for m in self.usual]) @ _beyond(said.lost, self.usual)
         rest, alone = _rest(own, said.recordings, 1 - loss)
         moved = own + self.pull * (rest - own) + loss * (self.own * own + self.rest * rest)
-        result: Array = np.clip(np.where(alone, own, moved) + self.centre, self.low, self.high)
-        return np.where(alone, said.scores, result)
+        return np.where(alone, said.scores, np.clip(moved + self.centre, self.low, self.high))
 
     @classmethod
     def learn(

@@ -12,8 +12,8 @@ LEVELS = 1 << 16
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout`, drawn sixteen bits per number instead of a Bernoulli variable each.
 
-    Drawing was an eighth of a training step of MiniLM on a CPU; this halves it. Elsewhere than on a CPU it is
-    `torch.nn.Dropout`. It draws from PyTorch's generator, so that a seed makes a run repeatable as before.
+    Elsewhere than on a CPU it is `torch.nn.Dropout`. It draws from PyTorch's generator, so that a seed makes a run
+    repeatable as before.
 
     Source: Srivastava et al., JMLR 15, 2014. Differs: the rate is rounded to 1/65536, and what is kept is scaled by the
     rounded rate, so that means stay right.

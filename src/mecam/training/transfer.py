@@ -63,8 +63,6 @@ def initialise(trained: Trained, run: Path, seed: int) -> Loaded:
         run: a run folder, or a checkpoint folder.
         seed: its checkpoint of this seed is taken where there is one, else that of its first seed.
 
-    The same model on the same data is taken with its buffers too: without a further epoch it is the run that it was.
-
     Raises: ModelError if there is no checkpoint, or nothing of it fits.
     """
     place = _checkpoint_of(run, seed)
@@ -91,9 +89,6 @@ def initialise(trained: Trained, run: Path, seed: int) -> Loaded:
         for name, parameter in trained.model.named_parameters():
             if name in taken:
                 parameter.copy_(taken[name])
-        if not left_out and len(taken) == len(theirs) and source.checkpoint.data_name == trained.checkpoint.data_name:
-            # The same model on the same data: what it keeps beside parameters (running means, memories) belongs to it.
-            trained.model.load_state_dict(source.model.state_dict())
     return Loaded(
         run=str(run),
         checkpoint=str(place.relative_to(run)),

@@ -16,14 +16,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clips import clip, need_faces, portrait
+from clips import clip, moving_face
 from mecam.errors import ConfigError, DataError, MecamError
 from mecam.features import assets, blendshapes, face_models, registry, tracking, vision
 from mecam.features.expression import NAMES as MEASURES
 from mecam.features.face_models import Box
 from mecam.features.media import Frame, Media
 from mecam.features.protocol import Features
-from mecam.features.render import ASTRONAUT, render, write_clip
 from mecam.features.tracking import Tracker
 from mecam.features.vision import Blendshapes, Expressions
 
@@ -281,11 +280,7 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Features:
     """The real networks on a rendered face: mouth, its corners and brows move, each with its own rhythm."""
     if assets.find(assets.LANDMARKER) is None:
         pytest.skip(f"no {assets.LANDMARKER.name} on this machine; `mecam assets` says where it is looked for")
-    need_faces()
-    image = portrait()
-    times = np.arange(0, 6.0, 1 / RATE)
-    pictures = (render(image, ASTRONAUT, {name: float(curve(time)) for name, curve in MOVES.items()}) for time in times)
-    path = write_clip(tmp_path_factory.mktemp("clips") / "moved.mp4", pictures, rate=RATE)
+    path = moving_face(tmp_path_factory.mktemp("clips") / "moved.mp4", MOVES, seconds=6.0, rate=RATE)
     return Blendshapes()(Media(path))
 
 

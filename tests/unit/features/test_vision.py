@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clips import clip, need_data, need_faces, portrait, talking
+from clips import clip, moving_face, need_data, need_faces, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.expression import NAMES
 from mecam.features.face_models import detect, mesh
@@ -41,11 +41,7 @@ def without_face(features: Features) -> NDArray[np.bool_]:
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Features:
     """Everything moves at once, each movement with its own rhythm."""
-    need_faces()
-    image = portrait()
-    times = np.arange(0, SECONDS, 1 / RATE)
-    pictures = (render(image, ASTRONAUT, {name: float(curve(time)) for name, curve in MOVES.items()}) for time in times)
-    path = write_clip(tmp_path_factory.mktemp("clips") / "moved.mp4", pictures, rate=RATE)
+    path = moving_face(tmp_path_factory.mktemp("clips") / "moved.mp4", MOVES, seconds=SECONDS, rate=RATE)
     return Expressions()(Media(path))
 
 
