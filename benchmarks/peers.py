@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from mecam.batch import Batch, Stream, Targets
 from mecam.config import DataConfig, TrainingConfig
 from mecam.errors import MecamError
 from mecam.models.base import Inputs
@@ -31,7 +32,7 @@ from mecam.models.checkpoint import build_model
 from mecam.models.registry import MODELS
 from mecam.training.loop import moving_only
 from mecam.training.optimizers import phase_optimizer
-from mecam.types import AUDIO, TEXT, VISION, Batch, FeatureSpec, Stream, Targets, Task
+from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Task
 
 WIDTHS = {TEXT: 768, AUDIO: 74, VISION: 35}
 

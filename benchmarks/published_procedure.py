@@ -26,13 +26,14 @@ from typing import Any
 import torch
 from transformers import BertConfig, BertModel
 
+from mecam.batch import Batch
 from mecam.config import apply_overrides
 from mecam.data.store import Store
 from mecam.models.base import Phase
 from mecam.nn.text import resolve_text_encoder
 from mecam.training import loop, preparation, run
 from mecam.training.optimizers import phase_optimizer
-from mecam.types import TEXT, Batch
+from mecam.types import TEXT
 
 PUBLISHED_TOKENS = 50
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, as_prediction, build_encoder, or_prior, prediction_head, presence
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import EMBEDDED
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 
+from mecam.batch import Batch, Output
 from mecam.config import DataConfig
 from mecam.data.normalise import Normaliser
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained
 from mecam.nn.masked import masked_mean
-from mecam.types import Batch, FeatureSpec, Output, Span, Task, Utterance
+from mecam.types import FeatureSpec, Span, Task, Utterance
 
 TASK = Task("regression")
 

@@ -10,10 +10,11 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 import tiny
+from mecam.batch import Batch, Output
 from mecam.data.collate import Collator
 from mecam.models.base import Inputs, Model, Phase
 from mecam.training.loop import Fit, fit
-from mecam.types import Batch, FeatureSpec, Output, Task, Utterance
+from mecam.types import FeatureSpec, Task, Utterance
 
 TASK = Task("regression")
 INPUTS = Inputs(task=TASK, features={"audio": FeatureSpec(2)})

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
+from mecam.batch import Batch, Stream
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.losses.subspaces import central_moment_discrepancy, orthogonality
@@ -24,7 +25,7 @@ from mecam.nn.recurrent import Lstm
 from mecam.nn.system import DeltaMemoryAttention, DynamicFusionGraph, GatedMemory, LstmSystem
 from mecam.nn.tensors import LowRankFusion, tensor_product
 from mecam.nn.transformer import Transformer, sinusoids
-from mecam.types import TEXT, Batch, FeatureSpec, Stream, Task
+from mecam.types import TEXT, FeatureSpec, Task
 from reference import adaptation, crossmodal, memory_fusion, subspaces, tensor_fusion, time_axis
 from reference.memory_fusion import as_weights
 

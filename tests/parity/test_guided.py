@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import tiny
+from mecam.batch import Stream
 from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.losses.information import predictive_bound
@@ -15,7 +16,6 @@ from mecam.models.tfr_net import ConvolutionGate, reconstruction_loss
 from mecam.nn.attention import CrossBlock
 from mecam.nn.hyper import HyperLayer
 from mecam.nn.transformer import SummaryTokens, Transformer, sinusoids
-from mecam.types import Stream
 from reference import guided
 
 

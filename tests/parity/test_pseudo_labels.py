@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from mecam.batch import Batch, Stream, Targets
 from mecam.losses.pseudo_labels import (
     PseudoLabels,
     class_centres,
@@ -12,7 +13,7 @@ from mecam.losses.pseudo_labels import (
     signed_target,
     supervised_loss,
 )
-from mecam.types import Batch, Stream, Targets, Task
+from mecam.types import Task
 from reference import pseudo_labels as slow
 
 SCORES = Task("regression")

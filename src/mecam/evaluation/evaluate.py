@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mecam.batch import Batch, Output
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.models.base import Model, presence
 from mecam.models.checkpoint import Trained
 from mecam.models.recording import Said
-from mecam.types import TEXT, Batch, Modality, Output, Predictions, Task
+from mecam.types import TEXT, Modality, Predictions, Task
 
 __all__ = ["constant_predictions", "in_recordings", "in_words", "predict", "probabilities", "said"]
 

@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from mecam.batch import Batch
 from mecam.losses.information import group_entropy, label_groups
-from mecam.types import Batch, Modality, Task
+from mecam.types import Modality, Task
 
 __all__ = ["EntropyMemory"]
 

@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch
 from mecam.nn.memory import Memory, gathered
-from mecam.types import Batch, Modality, Task
+from mecam.types import Modality, Task
 
 __all__ = ["PseudoLabels", "class_centres", "pseudo_label", "relative_distance", "signed_target", "supervised_loss"]
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
@@ -30,7 +31,7 @@ from mecam.models.base import (
 )
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import SummaryTokens
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["Almt", "AlmtConfig"]
 

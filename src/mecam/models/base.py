@@ -10,10 +10,11 @@ from annotated_types import Ge
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.errors import ModelError
 from mecam.nn.encoders import ConvEncoder, Rows
 from mecam.nn.text import EMBEDDED, TextEncoder
-from mecam.types import TEXT, Batch, FeatureSpec, Modality, Output, Task
+from mecam.types import TEXT, FeatureSpec, Modality, Task
 
 __all__ = [
     "Inputs",

@@ -18,6 +18,7 @@ from annotated_types import Ge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
@@ -36,7 +37,7 @@ from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Projection, Transformer, sinusoids
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["Cenet", "CenetConfig", "Dictionary", "Enhancement"]
 

@@ -7,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mecam.batch import Batch, Output
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model
-from mecam.types import Batch, Output, Task
+from mecam.types import Task
 
 __all__ = ["Constant", "ConstantConfig", "constant_prediction"]
 

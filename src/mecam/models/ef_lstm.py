@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.losses.regression import task_loss
 from mecam.models.base import (
@@ -27,7 +28,7 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import on_one_axis
 from mecam.nn.recurrent import Lstm
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["EfLstm", "EfLstmConfig"]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
@@ -29,7 +30,7 @@ from mecam.models.base import (
 )
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DynamicFusionGraph, GatedMemory, LstmSystem
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["GraphMfn", "GraphMfnConfig"]
 

@@ -7,6 +7,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.losses.regression import task_loss
 from mecam.models.base import (
@@ -21,7 +22,6 @@ from mecam.models.base import (
     presence,
 )
 from mecam.nn.masked import masked_mean, masked_softmax
-from mecam.types import Batch, Output
 
 __all__ = ["LateFusion", "LateFusionConfig"]
 

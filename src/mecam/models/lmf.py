@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.losses.regression import task_loss
 from mecam.models.base import (
@@ -26,7 +27,7 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["Lmf", "LmfConfig"]
 

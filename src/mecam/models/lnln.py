@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
@@ -35,7 +36,7 @@ from mecam.models.base import (
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
-from mecam.types import TEXT, Batch, Modality, Output, Stream
+from mecam.types import TEXT, Modality
 
 __all__ = ["Lnln", "LnlnConfig", "completeness", "corrected"]
 

@@ -15,6 +15,7 @@ import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Dropout, Positive
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
@@ -23,7 +24,7 @@ from mecam.nn.adaptation import AdaptationGate
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["Mag", "MagConfig"]
 

@@ -20,6 +20,7 @@ from annotated_types import Ge, Gt, Le, Lt
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
@@ -33,7 +34,7 @@ from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.order import WordOrder
 from mecam.nn.text import EMBEDDED, TextEncoder
-from mecam.types import TEXT, Batch, Modality, Output, Stream, Task
+from mecam.types import TEXT, Modality, Task
 
 SHRINKAGE = 0.1
 """Of the covariances in the entropy of the information term."""

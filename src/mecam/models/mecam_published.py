@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Positive, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
 from mecam.losses.entropy import EntropyMemory
@@ -40,7 +41,7 @@ from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["MecamPublished", "MecamPublishedConfig"]
 

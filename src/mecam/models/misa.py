@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
@@ -34,7 +35,7 @@ from mecam.nn.masked import masked_mean
 from mecam.nn.recurrent import Lstm
 from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Transformer
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["Misa", "MisaConfig"]
 

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.entropy import EntropyMemory
 from mecam.losses.information import gaussian_log_likelihood, predictive_bound
@@ -37,7 +38,7 @@ from mecam.models.base import (
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["Mmim", "MmimConfig"]
 

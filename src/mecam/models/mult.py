@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
@@ -33,7 +34,7 @@ from mecam.models.base import (
     read_rows,
 )
 from mecam.nn.transformer import Projection, Transformer, sinusoids
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["Mult", "MultConfig"]
 

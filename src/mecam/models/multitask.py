@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
@@ -31,7 +32,7 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product
-from mecam.types import Batch, Modality, Output
+from mecam.types import Modality
 
 __all__ = ["MultiTask", "MultiTaskConfig"]
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.pseudo_labels import PseudoLabels
 from mecam.losses.regression import task_loss
@@ -32,7 +33,7 @@ from mecam.models.base import (
 )
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean
-from mecam.types import Batch, Modality, Output, Stream
+from mecam.types import Modality
 
 __all__ = ["SelfMm", "SelfMmConfig"]
 

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.errors import ConfigError
 from mecam.losses.pseudo_labels import PseudoLabels
@@ -35,7 +36,7 @@ from mecam.models.base import (
 )
 from mecam.nn.masked import masked_mean
 from mecam.nn.transformer import Projection, Transformer, sinusoids
-from mecam.types import TEXT, Batch, Modality, Output
+from mecam.types import TEXT, Modality
 
 __all__ = ["Tetfn", "TetfnConfig", "TextEnhanced"]
 

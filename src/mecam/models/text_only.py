@@ -6,10 +6,11 @@ from typing import Annotated
 from annotated_types import Ge, Lt
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, TextOptions, as_prediction, build_encoder, or_prior, prediction_head
 from mecam.nn.masked import masked_mean
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["TextOnly", "TextOnlyConfig"]
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
@@ -28,7 +29,7 @@ from mecam.models.base import (
 )
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import tensor_product
-from mecam.types import TEXT, Batch, Output
+from mecam.types import TEXT
 
 __all__ = ["Tfn", "TfnConfig"]
 

@@ -11,7 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mecam.types import Modality, Stream
+from mecam.batch import Stream
+from mecam.types import Modality
 
 __all__ = ["on_one_axis", "resampled", "word_counts"]
 

@@ -13,13 +13,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Output
 from mecam.config import TrainingConfig
 from mecam.errors import TrainingError
 from mecam.models.base import Model, Phase
 from mecam.training.memory import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
-from mecam.types import Batch, Output
 
 __all__ = ["Fit", "TrainingData", "choose_precision", "fit", "moving_only"]
 

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 import tiny
+from mecam.batch import Batch, Stream
 from mecam.config import AugmentationConfig
 from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
-from mecam.types import TEXT, Batch, Span, Stream, Task, Utterance
+from mecam.types import TEXT, Span, Task, Utterance
 
 TASK = tiny.TASKS["regression"]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import tiny
+from mecam.batch import Output
 from mecam.config import DataConfig
 from mecam.data.collate import batches
 from mecam.data.store import Store
@@ -13,7 +14,7 @@ from mecam.models.base import Inputs
 from mecam.models.checkpoint import build_model
 from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
 from mecam.training.loop import moving_only
-from mecam.types import FeatureSpec, Output, Task
+from mecam.types import FeatureSpec, Task
 
 
 def linear(inputs: int, outputs: int) -> int:

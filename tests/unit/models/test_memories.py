@@ -8,13 +8,13 @@ import torch
 from lightning_fabric import Fabric
 
 import tiny
+from mecam.batch import Batch
 from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.models.base import Model
 from mecam.models.checkpoint import Trained
 from mecam.nn.memory import Memory
 from mecam.training import loop
-from mecam.types import Batch
 
 
 class KilledError(Exception):

@@ -7,11 +7,11 @@ import torch
 from lightning_fabric import Fabric
 
 import tiny
+from mecam.batch import Batch
 from mecam.errors import TrainingError
 from mecam.models.base import Phase
 from mecam.training import loop
 from mecam.training.loop import choose_precision, fit
-from mecam.types import Batch
 from probe import Probe, ProbeData, assert_same, run, weights
 
 

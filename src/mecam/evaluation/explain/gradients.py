@@ -19,13 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from mecam.batch import Batch, Stream
 from mecam.errors import MissingExtraError, ModelError
 from mecam.evaluation.evaluate import probabilities
 from mecam.evaluation.explain.asking import Quantity
 from mecam.evaluation.explain.parts import bare
 from mecam.models.checkpoint import Trained
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, Batch, Modality, Stream, Utterance
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["STEPS", "Gradients", "has_captum", "integrated_gradients", "require_captum"]
 

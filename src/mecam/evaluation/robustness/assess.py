@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mecam.batch import Device
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
@@ -19,7 +20,7 @@ from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
 from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.models.checkpoint import check_features, load_checkpoint
-from mecam.types import TEXT, Device, Modality
+from mecam.types import TEXT, Modality
 
 __all__ = ["assess", "find_store"]
 

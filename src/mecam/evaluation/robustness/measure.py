@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mecam.batch import Device
 from mecam.errors import DataError
 from mecam.evaluation.evaluate import in_recordings, predict
 from mecam.evaluation.robustness.cells import Answer, cell_name, checkpoint_identity, write_cell
@@ -15,7 +16,7 @@ from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.memory import Recent, remembering_encoders
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
-from mecam.types import TEXT, Device, Modality, Predictions, Utterance
+from mecam.types import TEXT, Modality, Predictions, Utterance
 
 __all__ = ["Job", "Measured", "jobs_of", "measure", "measure_all"]
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
+from mecam.batch import Batch, Output, Stream
 from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.errors import ModelError
@@ -24,7 +25,7 @@ from mecam.models.base import Model
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.training.contract import small
 from mecam.training.loop import fit, moving_only
-from mecam.types import TEXT, Batch, Output, Stream, Utterance
+from mecam.types import TEXT, Utterance
 
 __all__ = ["EVERY_TASK", "SCORES_ONLY", "Case", "Check", "one_step", "read"]
 
