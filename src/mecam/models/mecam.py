@@ -122,7 +122,7 @@ class MecamConfig:
     """Train on a corrupted view of every batch beside the clean one."""
     view: Weight = 0.5
     """Task loss on the corrupted view."""
-    unimodal: Weight = 1.0
+    unimodal: Weight = 0.2
     """Task loss of each modality's own score."""
     information: Weight = 0.0
     """Mutual information between what is kept of each two modalities, as in the published method; 0 is off."""
