@@ -8,7 +8,6 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import in_recordings, predict
 from mecam.models.checkpoint import check_features, load_checkpoint
-from mecam.training.preparation import split_dataset
 from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
 from mecam.training.run import LEVEL
 from mecam.types import Predictions
@@ -45,7 +44,7 @@ def evaluate_run(
                 where=str(store.path),
                 fix="train on this store",
             )
-        splits = {name: split_dataset(store, name, trained) for name in wanted}
+        splits = {name: trained.dataset(store, store.split(name)) for name in wanted}
         total = sum(len(dataset) for dataset in splits.values())
         before = 0
         found: dict[str, Predictions] = {}

@@ -27,7 +27,7 @@ from mecam.types import TEXT, Task, Utterance
 if TYPE_CHECKING:
     from mecam.training.run import RunConfig
 
-__all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric", "split_dataset"]
+__all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def prepare(
     loaded = initialise(trained, Path(config.init), seed) if config.init else None
     splits: dict[str, Dataset | Mixture] = {}
     for name in ("train", *held_out):
-        splits[name] = split = split_dataset(store, name, trained)
+        splits[name] = split = trained.dataset(store, store.split(name))
         if name != "test":
             split.require_labels(name)
     if len(sources) > 1:
         parts = []
         for source, normaliser in zip(sources, material.normalisers, strict=True):
             own = replace(trained, checkpoint=replace(checkpoint, normaliser=normaliser.only(model.reads)))
-            parts.append(split_dataset(source.store, "train", own))
+            parts.append(own.dataset(source.store, source.store.split("train")))
             parts[-1].require_labels(f"train of {source.store.path.name}")
         splits["train"] = Mixture(parts, [source.weight for source in sources])
     return trained, splits, loaded
@@ -211,17 +211,6 @@ def _rests(model: Model) -> bool:
     """True if there may be steps in which a trainable parameter gets no gradient."""
     phases = model.phases()
     return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
-
-
-def split_dataset(store: Store, split: str, trained: Trained) -> Dataset:
-    """One split of a store as the model reads it."""
-    return Dataset(
-        store,
-        store.split(split),
-        task=trained.checkpoint.inputs.task,
-        normaliser=trained.checkpoint.normaliser,
-        tokenizer=trained.tokenizer,
-    )
 
 
 def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:

@@ -38,7 +38,7 @@ from mecam.training.costs import costs
 from mecam.training.environment import environment
 from mecam.training.folder import RECORDED, claim, copy_folder
 from mecam.training.loop import Progress, fit
-from mecam.training.preparation import Material, SplitData, make_fabric, prepare, split_dataset
+from mecam.training.preparation import Material, SplitData, make_fabric, prepare
 from mecam.training.results import SeedResult, write_json, write_tables
 from mecam.training.tensorboard import tensorboard
 from mecam.training.transfer import Loaded
@@ -272,7 +272,7 @@ def _write_run(
     store = sources[0].store
     copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
     trained = load_checkpoint(out)
-    splits = {name: split_dataset(store, name, trained) for name in results[0].predictions}
+    splits = {name: trained.dataset(store, store.split(name)) for name in results[0].predictions}
     write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
     write_json(out / "environment.json", environment(config, sources, results, started=started, command=command))
     write_report(out)

@@ -21,7 +21,6 @@ from mecam.models.recording import RecordingContext
 from mecam.serve.predictor import Predictor
 from mecam.serve.recordings import notes_of
 from mecam.training.evaluation import evaluate_run
-from mecam.training.preparation import split_dataset
 from mecam.training.results import SeedResult
 from mecam.training.run import RunConfig, train
 
@@ -53,7 +52,7 @@ def trained(run):
 
 
 def alone(trained, store, split="test"):
-    return predict(trained.model, split_dataset(store, split, trained), trained.collator)
+    return predict(trained.model, trained.dataset(store, store.split(split)), trained.collator)
 
 
 def test_a_run_keeps_what_it_learned_and_predicts_with_it(run, store):
