@@ -165,6 +165,7 @@ class Predictions:
             absent; empty for models that do not ask.
         lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing, 1 where it is
             absent; only modalities that the model reads.
+        wider: N factors, at least 1, on the half width of the interval around a score; None where all are 1.
     """
 
     ids: tuple[str, ...]
@@ -177,6 +178,11 @@ class Predictions:
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     doubts: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     lost: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
+    wider: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def half_widths(self, width: float) -> NDArray[np.float64]:
+        """N half widths of the interval around a score, where that of an undamaged utterance is `width`."""
+        return np.full(len(self), width) if self.wider is None else width * self.wider

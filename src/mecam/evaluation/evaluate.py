@@ -17,7 +17,16 @@ from mecam.models.checkpoint import Trained
 from mecam.models.recording import Said
 from mecam.types import TEXT, Modality, Predictions, Task
 
-__all__ = ["constant_predictions", "in_recordings", "in_words", "predict", "probabilities", "said"]
+__all__ = [
+    "constant_predictions",
+    "finished",
+    "in_recordings",
+    "in_words",
+    "predict",
+    "probabilities",
+    "said",
+    "with_widths",
+]
 
 
 @torch.inference_mode()
@@ -66,6 +75,23 @@ def predict(
             progress(len(rows), len(dataset))
     model.train(was_training)
     return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+
+
+def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
+    """The predictions with all that a checkpoint adds to what its network says.
+
+    Args:
+        trained: the model.
+        predictions: its own.
+        together: the utterances are those of whole recordings, as far as these are known (`in_recordings`).
+    """
+    return with_widths(trained, in_recordings(trained, predictions) if together else predictions)
+
+
+def with_widths(trained: Trained, predictions: Predictions) -> Predictions:
+    """The predictions, with how much wider the interval around each is for what its utterance lacks."""
+    widening = trained.checkpoint.widening
+    return predictions if widening is None else replace(predictions, wider=widening(predictions.lost))
 
 
 def in_recordings(trained: Trained, predictions: Predictions) -> Predictions:

@@ -29,6 +29,7 @@ from mecam.errors import MecamError, MissingExtraError, ModelError
 from mecam.models.base import Inputs, Model
 from mecam.models.recording import RecordingContext
 from mecam.models.registry import MODELS
+from mecam.models.widening import Widening
 from mecam.types import TEXT, Utterance
 from mecam.version import __version__
 
@@ -50,6 +51,7 @@ class Checkpoint:
         data: batching.
         normaliser: of the features.
         calibration: level → half width of the interval around a score; empty before calibration.
+        widening: how the interval grows with what is missing; None where it does not.
         recording: what it makes of the rest of a recording; None where each utterance stands for itself.
         data_name: the data set it learned from.
         synthetic: True if that was the built-in corpus.
@@ -61,6 +63,7 @@ class Checkpoint:
     data: DataConfig
     normaliser: Normaliser
     calibration: dict[str, float]
+    widening: Widening | None = None
     recording: RecordingContext | None = None
     data_name: str = ""
     synthetic: bool = False
@@ -109,6 +112,7 @@ def save_checkpoint(folder: Path, trained: Trained) -> None:
             "data": asdict(checkpoint.data),
             "normaliser": checkpoint.normaliser.to_json(),
             "calibration": checkpoint.calibration,
+            "widening": None if checkpoint.widening is None else checkpoint.widening.to_json(),
             "recording": None if checkpoint.recording is None else checkpoint.recording.to_json(),
             "vocabulary": None if trained.tokenizer is None else len(trained.tokenizer),
             "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
@@ -169,6 +173,7 @@ def _read(folder: Path) -> Trained:
         data=decode(DataConfig, content["data"], where="data"),
         normaliser=Normaliser.from_json(content["normaliser"]),
         calibration={level: float(width) for level, width in content["calibration"].items()},
+        widening=Widening.from_json(content["widening"]) if content.get("widening") else None,
         recording=RecordingContext.from_json(content["recording"]) if content.get("recording") else None,
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],

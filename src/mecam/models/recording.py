@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError
+from mecam.models.missing import beyond_usual, usually_missing
 from mecam.types import Modality
 
 __all__ = ["FEWEST", "RecordingContext", "Said", "require_recordings"]
@@ -80,7 +81,7 @@ class RecordingContext:
         if unknown := sorted(set(self.weight) - set(said.lost)):
             raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
         own = said.scores - self.centre
-        loss = np.array([self.weight[m] for m in self.usual]) @ _beyond(said.lost, self.usual)
+        loss = np.array([self.weight[m] for m in self.usual]) @ beyond_usual(said.lost, self.usual)
         rest, alone = _rest(own, said.recordings, 1 - loss)
         moved = own + self.pull * (rest - own) + loss * (self.own * own + self.rest * rest)
         return np.where(alone, said.scores, np.clip(moved + self.centre, self.low, self.high))
@@ -105,7 +106,7 @@ class RecordingContext:
         Raises: DataError if there are fewer than `FEWEST` recordings of several utterances.
         """
         require_recordings(whole.recordings)
-        usual = {m: float(np.median(lost)) for m, lost in whole.lost.items()}
+        usual = usually_missing(whole.lost)
         target = truth - centre
         own = whole.scores - centre
         rest, alone = _rest(own, whole.recordings, np.ones(len(own)))
@@ -115,7 +116,7 @@ class RecordingContext:
             """K × 2, on own and rest, of K losses; `mix` is K × M, `weight` says what is left of an utterance."""
             columns, left = [], []
             for said in spoilt:
-                own, lost = said.scores - centre, _beyond(said.lost, usual)
+                own, lost = said.scores - centre, beyond_usual(said.lost, usual)
                 rest, alone = _rest(own, said.recordings, 1 - weight @ lost)
                 terms = np.stack([part * loss for loss in mix @ lost for part in (own, rest)], axis=1)  # N 2K
                 columns.append(terms[~alone])
@@ -154,13 +155,6 @@ def require_recordings(names: Sequence[str]) -> None:
             "what recordings have in common",
             fix="leave `training.recording_context` off, or name the recording of each utterance in the store",
         )
-
-
-def _beyond(lost: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
-    """M × N: how much more is missing than usual, in [0, 1]."""
-    rows = [(lost[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
-    result: Array = np.clip(np.array(rows), 0, 1)
-    return result
 
 
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.conflict_score import contradicting
-from mecam.evaluation.evaluate import in_recordings, in_words, predict
+from mecam.evaluation.evaluate import finished, in_words, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import Modality, Predictions, Task, Utterance
 
@@ -151,14 +151,13 @@ class Predictor:
         together: bool,
     ) -> list[Prediction]:
         predictions = predict(self.trained.model, dataset, self.trained.collator, details=True, progress=progress)
-        if together:
-            predictions = in_recordings(self.trained, predictions)
+        predictions = finished(self.trained, predictions, together=together)
         half = next(iter(self.trained.checkpoint.calibration.values()), None)
         return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
 
     def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
         score = float(p.prediction[i]) if self.task.kind == "regression" else None
-        known = score is not None and half is not None
+        half = None if half is None or score is None else float(p.half_widths(half)[i])
         doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
         gates: Mapping[Modality, Any] = p.gates[i] if p.gates else {}
         doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
@@ -166,8 +165,8 @@ class Predictor:
             id=p.ids[i],
             text=text,
             score=score,
-            low=score - half if known else None,  # type: ignore[operator]
-            high=score + half if known else None,  # type: ignore[operator]
+            low=None if half is None or score is None else score - half,
+            high=None if half is None or score is None else score + half,
             label=in_words(self.task, p.prediction[i]),
             probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},

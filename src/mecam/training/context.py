@@ -2,20 +2,15 @@
 
 import numpy as np
 
-from mecam.data.collate import as_read
-from mecam.data.corrupt import random_missing
-from mecam.data.corrupt.utterances import generator_for
 from mecam.data.datasets import Dataset
 from mecam.errors import ConfigError
 from mecam.evaluation.evaluate import predict, said
 from mecam.models.checkpoint import Trained
 from mecam.models.recording import RecordingContext, require_recordings
-from mecam.types import Predictions, Utterance
+from mecam.training.missing import RATES, with_missing
+from mecam.types import Predictions
 
-__all__ = ["RATES", "check_recording_context", "recording_context"]
-
-RATES = (0.2, 0.4, 0.6, 0.8)
-"""Of the words and rows that the validation split loses while the weights are learned."""
+__all__ = ["check_recording_context", "recording_context"]
 
 
 def check_recording_context(valid: Dataset) -> None:
@@ -43,20 +38,13 @@ def recording_context(trained: Trained, valid: Dataset, whole: Predictions, seed
 
     Raises: DataError if there are too few recordings.
     """
-    task, inputs = trained.checkpoint.inputs.task, trained.checkpoint.inputs
+    inputs = trained.checkpoint.inputs
     assert whole.truth is not None
-    unk = None if trained.tokenizer is None else trained.tokenizer.unk
-
-    def lossy(position: int, rate: float) -> Utterance:
-        utterance = as_read(valid[position])
-        draws = generator_for(seed, "recording context", utterance.id, str(rate))
-        return random_missing(utterance, draws, rate, unk, fill=valid.dropped_row(position))
-
     spoilt = []
     for rate in RATES:
-        dataset = Dataset([lossy(position, rate) for position in range(len(valid))], task=task)
+        dataset = with_missing(trained, valid, lambda _, rate=rate: rate, seed, "recording context")  # type: ignore[misc]
         spoilt.append(said(predict(trained.model, dataset, trained.collator)))
     (centre,) = inputs.prior
     return RecordingContext.learn(
-        said(whole), spoilt, np.asarray(whole.truth), centre=centre, low=task.low, high=task.high
+        said(whole), spoilt, np.asarray(whole.truth), centre=centre, low=inputs.task.low, high=inputs.task.high
     )

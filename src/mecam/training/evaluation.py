@@ -6,10 +6,10 @@ from typing import Any
 
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.evaluate import in_recordings, predict
+from mecam.evaluation.evaluate import finished, predict
 from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.training.intervals import LEVEL
 from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
-from mecam.training.run import LEVEL
 from mecam.types import Predictions
 
 __all__ = ["evaluate_run"]
@@ -56,7 +56,7 @@ def evaluate_run(
                     progress(start + done, whole)
 
             said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
-            found[name] = in_recordings(trained, said)
+            found[name] = finished(trained, said)
             before += len(dataset)
         width = trained.checkpoint.calibration.get(str(LEVEL))
         seed = int(folder.name) if folder.name.isdigit() else 0

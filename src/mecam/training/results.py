@@ -51,7 +51,7 @@ class SeedResult:
         score: of the best epoch on validation, larger is better.
         history: rows of `history.csv`.
         predictions: split → predictions.
-        half_width: of the interval around a score at `level`; None where there is none.
+        half_width: of the interval around the score of an undamaged utterance; None where there is none.
         facts: precision, seconds, and what `costs` measures.
     """
 
@@ -153,7 +153,8 @@ def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
         p, width = result.predictions[split], result.half_width
         if p.truth is None or width is None:
             return None
-        values.append(coverage(p.truth, p.prediction - width, p.prediction + width))
+        widths = p.half_widths(width)
+        values.append(coverage(p.truth, p.prediction - widths, p.prediction + widths))
     return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
 
 
@@ -177,7 +178,8 @@ def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | N
     truth = None if p.truth is None else p.truth[i]
     if task.kind == "regression":
         value = float(p.prediction[i])
-        ends = (None, None) if half_width is None else (value - half_width, value + half_width)
+        half = None if half_width is None else float(p.half_widths(half_width)[i])
+        ends = (None, None) if half is None else (value - half, value + half)
         known = None if truth is None else round(float(truth), 6)  # float32 labels read as people wrote them
         return {"truth": known, "prediction": value, "low": ends[0], "high": ends[1]}
     odds = {f"prob_{name}": float(p.prediction[i, c]) for c, name in enumerate(task.names)}
@@ -261,6 +263,8 @@ def write_predictions(path: Path, p: Predictions) -> None:
     }
     if p.truth is not None:
         arrays["truth"] = p.truth
+    if p.wider is not None:
+        arrays["wider"] = p.wider
     arrays |= {f"share {m}": share for m, share in p.shares.items()}
     arrays |= {f"doubt {m}": doubt for m, doubt in p.doubts.items()}
     arrays |= {f"embedding {name}": e for name, e in p.embeddings.items()}
@@ -298,6 +302,7 @@ def read_predictions(path: Path) -> Predictions:
         shares=named("share "),
         embeddings=named("embedding "),
         doubts=named("doubt "),
+        wider=arrays.get("wider"),
     )
 
 

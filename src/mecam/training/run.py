@@ -19,7 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 from lightning_fabric import Fabric
 
@@ -28,28 +27,24 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.evaluation.evaluate import in_recordings, predict
+from mecam.evaluation.evaluate import in_recordings, predict, with_widths
 from mecam.evaluation.report import write_report
-from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
 from mecam.training.context import check_recording_context, recording_context
 from mecam.training.costs import costs
 from mecam.training.environment import environment
 from mecam.training.folder import RECORDED, claim, copy_folder
+from mecam.training.intervals import LEVEL, half_width, widening
 from mecam.training.loop import Progress, fit
 from mecam.training.preparation import Material, SplitData, make_fabric, prepare
 from mecam.training.results import SeedResult, write_json, write_tables
 from mecam.training.tensorboard import tensorboard
 from mecam.training.transfer import Loaded
-from mecam.types import Predictions, Task
 
 __all__ = ["RunConfig", "record_of", "train"]
 
 log = logging.getLogger(__name__)
-
-LEVEL = 0.9
-"""Probability that the interval around a score is made to cover."""
 
 
 @dataclass(frozen=True)
@@ -235,14 +230,18 @@ def _train_seed(
         context = recording_context(trained, held_out["valid"], predictions["valid"], seed)
         trained = replace(trained, checkpoint=replace(checkpoint, recording=context))
         predictions = {name: in_recordings(trained, alone) for name, alone in predictions.items()}
-    half_width = _half_width(checkpoint.inputs.task, predictions["valid"])
-    calibration = {} if half_width is None else {str(LEVEL): half_width}
+    width = half_width(checkpoint.inputs.task, predictions["valid"])
+    if width is not None:
+        found = widening(trained, held_out["valid"], predictions["valid"], width, seed) if model.reads else None
+        known = replace(trained.checkpoint, calibration={str(LEVEL): width}, widening=found)
+        trained = replace(trained, checkpoint=known)
+        predictions = {name: with_widths(trained, said) for name, said in predictions.items()}
     result = SeedResult(
         seed=seed,
         score=fitted.best_score,
         history=fitted.history,
         predictions=predictions,
-        half_width=half_width,
+        half_width=width,
         facts={
             "seconds": seconds,
             "precision": str(fabric._precision.precision),
@@ -251,9 +250,7 @@ def _train_seed(
         },
     )
     if fabric.is_global_zero:
-        save_checkpoint(
-            folder / "checkpoint", replace(trained, checkpoint=replace(trained.checkpoint, calibration=calibration))
-        )
+        save_checkpoint(folder / "checkpoint", trained)
         result.write(folder)
     fabric.barrier()
 
@@ -291,10 +288,3 @@ def _labelled(progress: Progress | None, label: str) -> Progress:
 def _refuse_itself(out: Path, config: RunConfig) -> None:
     if config.init and out.resolve() == Path(config.init).resolve():
         raise ConfigError("a run cannot start from itself", where="init", fix="choose another --out")
-
-
-def _half_width(task: Task, valid: Predictions) -> float | None:
-    """Half width of the interval around a score, from the validation errors (split conformal)."""
-    if task.kind != "regression" or valid.truth is None:
-        return None
-    return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)

@@ -1,7 +1,7 @@
 """What training and the robustness protocol do to whole utterances: views, random missing data, augmentation."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from typing import TypeAlias
@@ -105,7 +105,13 @@ def augmented(
 
 
 def random_missing(
-    utterance: Utterance, rng: np.random.Generator, rate: float, unk: int | None, *, fill: Fill | None = None
+    utterance: Utterance,
+    rng: np.random.Generator,
+    rate: float,
+    unk: int | None,
+    *,
+    fill: Fill | None = None,
+    only: Collection[Modality] | None = None,
 ) -> Utterance:
     """Lose every row and every word independently with probability `rate`; the places join `injected`.
 
@@ -116,6 +122,7 @@ def random_missing(
         rate: probability in [0, 1]; 1 leaves nothing but zero rows and missing words.
         unk: id of the unknown token; needed where `tokens` are set.
         fill: modality → D values of a lost row, where the features' zero was shifted.
+        only: modalities that lose anything; None takes all.
 
     Source: Zhang et al., LNLN, NeurIPS 2024, random missing data. Differs: whole words are lost, not
         sub-word tokens, so that text and tokens agree and no word is guessed from what is left of it.
@@ -124,6 +131,8 @@ def random_missing(
     if not 0 <= rate <= 1:
         raise ConfigError(f"a missing rate is in [0, 1], got {rate}")
     for modality in present(utterance):
+        if only is not None and modality not in only:
+            continue
         if modality not in utterance.streams:
             lost = rng.random(word_count(utterance)) < rate
             choice = [-1 if gone else place for place, gone in enumerate(lost.tolist())]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.store import Store
-from mecam.evaluation.evaluate import in_words
+from mecam.evaluation.evaluate import in_words, with_widths
 from mecam.evaluation.explain.agreement import agreements
 from mecam.evaluation.explain.asking import Quantity, answers, unknown_token
 from mecam.evaluation.explain.explanation import ALL, MARKED, Effect, Explanation, PartEffect, Strand
@@ -106,7 +106,8 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     task = trained.checkpoint.inputs.task
     quantity = Quantity.of(task, whole.prediction[i])
     score = float(quantity.read(whole.prediction[i : i + 1])[0])
-    half = next(iter(trained.checkpoint.calibration.values()), None) if task.kind == "regression" else None
+    known = next(iter(trained.checkpoint.calibration.values()), None) if task.kind == "regression" else None
+    half = None if known is None else float(with_widths(trained, whole).half_widths(known)[i])
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
     asked = _questions(utterance, read, gates, unknown_token(trained))
     said = quantity.read(answers(trained, [q.variant for q in asked]).prediction) if asked else np.empty(0)

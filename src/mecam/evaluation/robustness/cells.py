@@ -23,7 +23,7 @@ from mecam.types import Modality, Predictions, Span
 
 __all__ = ["Answer", "cell_name", "checkpoint_identity", "read_cell", "write_cell"]
 
-VERSION = 1
+VERSION = 2
 """Counts up when what a cell holds, or what a condition does under the same name, changes."""
 
 
@@ -36,12 +36,14 @@ class Answer:
         doubts: modality → probability that it contradicts the others; empty for models that do not ask.
         gates: modality → T in [0, 1].
         lost: modality → the share of its rows that are missing.
+        wider: factor on the half width of its interval.
     """
 
     prediction: NDArray[np.float64]
     doubts: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
     lost: Mapping[Modality, float]
+    wider: float = 1.0
 
 
 def checkpoint_identity(folder: Path) -> str:
@@ -81,6 +83,7 @@ def write_cell(
         modalities: whose gates and spans are kept.
     """
     arrays: dict[str, NDArray[Any]] = {"prediction": np.stack([answer.prediction for answer in answers])}
+    arrays["wider"] = np.array([answer.wider for answer in answers])
     for modality in sorted({m for answer in answers for m in answer.doubts}):
         arrays[f"doubt {modality}"] = np.array([a.doubts.get(modality, np.nan) for a in answers], np.float32)
     for modality in modalities:
@@ -130,6 +133,7 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
         truth=material.truth,
         gates=gates,
         injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
+        wider=arrays["wider"],
         doubts={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
     )
     return predictions, spans

@@ -10,7 +10,7 @@ import numpy as np
 
 from mecam.batch import Device
 from mecam.errors import DataError
-from mecam.evaluation.evaluate import in_recordings, predict
+from mecam.evaluation.evaluate import finished, predict
 from mecam.evaluation.robustness.cells import Answer, cell_name, checkpoint_identity, write_cell
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material
@@ -100,10 +100,8 @@ class Measured:
         ]
 
 
-def _in_recordings(trained: Trained, material: Material, answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with what the rest of their recordings says, spoilt as it is, where the model asks for it."""
-    if trained.checkpoint.recording is None:
-        return list(answers)
+def _finished(trained: Trained, material: Material, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers with what the checkpoint adds: the rest of their recordings, spoilt as it is, and how sure it is."""
     together = Predictions(
         material.ids,
         material.videos,
@@ -111,8 +109,11 @@ def _in_recordings(trained: Trained, material: Material, answers: Sequence[Answe
         None,
         lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
     )
-    scores = in_recordings(trained, together).prediction
-    return [replace(answer, prediction=np.asarray(score)) for answer, score in zip(answers, scores, strict=True)]
+    said = finished(trained, together)
+    wider = said.half_widths(1.0).tolist()
+    return [
+        replace(answer, prediction=np.asarray(said.prediction[i]), wider=wider[i]) for i, answer in enumerate(answers)
+    ]
 
 
 def measure(
@@ -137,7 +138,7 @@ def measure(
         for job in jobs:
             spoilt = [job.condition.spoil(material, place, job.seed) for place in range(len(material))]
             kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else material.modalities
-            answers = _in_recordings(trained, material, measured.answers(spoilt))
+            answers = _finished(trained, material, measured.answers(spoilt))
             write_cell(job.path, answers, [utterance.injected for utterance in spoilt], kept)
             if progress:
                 progress()

@@ -1,6 +1,7 @@
 """What is measured under a condition beside the task's metrics: calibration, the filter, and the notice of conflict."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +11,7 @@ from mecam.evaluation.robustness.material import OWN
 from mecam.evaluation.sums import Array, binned_gaps, gap, ratio, with_count
 from mecam.types import Modality, Predictions, Span, Task
 
-__all__ = ["ANSWER_KINDS", "calibration_metrics", "conflict_scores", "gate_scores", "measures_for"]
-
-ANSWER_KINDS = ("coverage", "ece")
-"""Metrics of how far answers keep what they promise; the others say how good they are."""
+__all__ = ["calibration_metrics", "conflict_scores", "gate_scores", "measures_for", "seen_by"]
 
 
 def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
@@ -21,15 +19,15 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
 
     Args:
         task: what the data set asks for.
-        half_width: of the interval around a score, as the checkpoint was calibrated; None where there is none.
+        half_width: of the interval around the score of an undamaged utterance; None where there is none.
     """
     return metrics_for(task) | {metric.name: metric for metric in calibration_metrics(task, half_width)}
 
 
 def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
-    """Coverage of the interval around a score; expected calibration error of probabilities."""
+    """Coverage and width of the interval around a score; expected calibration error of probabilities."""
     if task.kind == "regression":
-        return [] if half_width is None else [_coverage(half_width)]
+        return [] if half_width is None else [_coverage(half_width), _width(half_width)]
     if task.kind == "classes":
         words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
         return [Metric("ece", words, _of_classes, gap, higher_is_better=False)]
@@ -42,6 +40,28 @@ def _coverage(half_width: float) -> Metric:
         return with_count(np.abs(p - t) <= half_width)
 
     return Metric("coverage", "share of true scores inside the calibrated interval", inside, ratio)
+
+
+def _width(half_width: float) -> Metric:
+    def widths(p: Array, t: Array) -> Array:
+        return with_count(2 * half_width * p)
+
+    return Metric("width", "mean width of the calibrated interval", widths, ratio, higher_is_better=False)
+
+
+def seen_by(name: str, predictions: Predictions) -> Predictions:
+    """What a measure reads in place of scores and truth, where the interval differs from utterance to utterance.
+
+    Coverage compares the error with one half width: both are divided by the factor of each. The width reads the factors
+    alone.
+    """
+    if name not in ("coverage", "width"):
+        return predictions
+    wider = predictions.half_widths(1.0)
+    if name == "width":
+        return replace(predictions, prediction=wider)
+    assert predictions.truth is not None
+    return replace(predictions, prediction=predictions.prediction / wider, truth=predictions.truth / wider)
 
 
 def _of_classes(p: Array, t: Array) -> Array:

@@ -22,6 +22,7 @@ FIRST_SHOWN = 4
 
 MEANINGS = {
     "coverage": "share of true scores inside the calibrated interval: validation promised 90 %",
+    "width": "mean width of that interval: it grows with what is missing",
     "ece": "expected calibration error: ten bins of probabilities, |what is said − how often it comes true|",
     "filter": (
         "filter AUROC: chance that a row that was touched is kept less than one that nothing was put into, in the "

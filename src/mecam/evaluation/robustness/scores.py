@@ -19,7 +19,7 @@ from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.measure import Job
-from mecam.evaluation.robustness.measures import conflict_scores, gate_scores, measures_for
+from mecam.evaluation.robustness.measures import conflict_scores, gate_scores, measures_for, seen_by
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.statistics import resample_videos, summarise, video_sums
 from mecam.evaluation.sums import Array
@@ -85,7 +85,7 @@ class Scored:
         folder: the run folder; empty for the constant predictor.
         seeds: of the trainings.
         reads: modalities that it reads.
-        width: mean width of its interval; None where there is none.
+        width: mean width of its interval around undamaged utterances; None where there is none.
         values: measure → condition → value.
         summaries: summary → measure → value.
         sums: metric → condition → S × K × V × T sums per recording, for the tests.
@@ -145,7 +145,7 @@ def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample)
             metric = [by_name[name] for by_name in measures]
             found = np.stack(
                 [
-                    video_sums(m, [predictions for predictions, _ in row], material.video_numbers)
+                    video_sums(m, [seen_by(name, predictions) for predictions, _ in row], material.video_numbers)
                     for m, row in zip(metric, cells, strict=True)
                 ]
             )

@@ -112,18 +112,16 @@ def _by_severity(findings: Findings, run: Scored) -> Table:
     """A row per corruption: the first metric at each severity, and means of the rest."""
     metric = findings.leading[0]
     groups = graded(findings)
+    calibration = [name for name in ("coverage", "width", "ece") if name in run.values]
     clean = run.values[metric.name][CLEAN.key]
     rows = []
     for (modality, kind), levels in groups.items():
         measured = {int(c.level): run.values[metric.name].get(c.key) for c in levels}  # of `only` some, not all five
         cells = [_cell(measured.get(severity), metric, brief=True) for severity in SEVERITIES]
         cells.append(_cell(run.summaries.get(f"{modality}.{kind}", {}).get(metric.name), metric))
-        for name in ("coverage", "ece", f"filter_{modality}", f"conflict_{modality}"):
-            if name in ("coverage", "ece") and name not in run.values:
-                continue
+        for name in (*calibration, f"filter_{modality}", f"conflict_{modality}"):
             cells.append(_plain(_average(run, levels, name), name))
         rows.append((f"{modality} {kind}", tuple(cells)))
-    calibration = [name for name in ("coverage", "ece") if name in run.values]
     head = ("", *map(str, SEVERITIES), "mean", *calibration, "filter AUROC", "conflict AUROC")
     note = (
         f"{metric.name} {_direction(metric)} at severities 1 to 5 (clean: {value(_mean(clean), metric)}) and its mean "
@@ -265,7 +263,8 @@ def _width_note(run: Scored) -> str:
     if run.width is None:
         return ""
     return (
-        f"The calibrated interval is {plain(run.width, 2)} wide, whatever the input; coverage says how often it holds."
+        f"Around whole utterances the calibrated interval is {plain(run.width, 2)} wide; width is its mean here, as it "
+        "grows with what is missing, and coverage says how often it holds."
     )
 
 

@@ -201,7 +201,8 @@ def test_the_doubts_by_hand():
 
 
 def test_calibration_by_hand():
-    (coverage,) = calibration_metrics(tiny.TASKS["regression"], 0.5)
+    coverage, width = calibration_metrics(tiny.TASKS["regression"], 0.5)
+    assert width([1.0, 1.5, 2.0], [0.0, 0.0, 0.0]) == pytest.approx(1.5)
     assert coverage([0.0, 1.0, 2.0, 3.0], [0.5, 1.6, 2.0, 9.0]) == 0.5
     assert calibration_metrics(tiny.TASKS["regression"], None) == []
     (classes,) = calibration_metrics(tiny.TASKS["classes"], None)
