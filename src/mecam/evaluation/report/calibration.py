@@ -53,7 +53,8 @@ def _intervals(run: RunRecord) -> str:
     text = (
         f"<p>The interval is the score ± {plain(found['half_width'], 2)}. It is meant to hold the truth for "
         f"{100 * found['level']:.0f} % of new utterances, and holds it for {covered}. Its width comes from the "
-        "validation errors (split conformal prediction), so the rate on validation is true by construction.</p>"
+        "validation errors (split conformal prediction), so the rate on validation is true by construction. Where "
+        "more of an utterance is missing than usual it is wider.</p>"
     )
     valid, test = run.answers.get("valid"), run.answers.get("test")
     if valid is None or test is None or valid.truth is None or test.truth is None:
