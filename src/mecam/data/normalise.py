@@ -36,13 +36,17 @@ class Normaliser:
     def fit(
         cls, store: Store, indices: Sequence[int] | NDArray[np.int64], *, clip: float, zero_rows_missing: bool = False
     ) -> "Normaliser":
-        """Learn from the given utterances: those of the train split, never others."""
+        """Learn from the given utterances: those of the train split, never others.
+
+        A modality of which they hold nothing is unknown, and left out of every utterance: a model that has never met it
+        would read it with weights that never learned.
+        """
         centre, scale = {}, {}
         for modality, spec in store.specs.items():
             rows = _sample(store, modality, np.asarray(indices))
-            centre[modality], scale[modality] = _robust(
-                _without_zero_rows(rows) if zero_rows_missing else rows, spec.width
-            )
+            rows = _without_zero_rows(rows) if zero_rows_missing else rows
+            if np.isfinite(rows).any():
+                centre[modality], scale[modality] = _robust(rows, spec.width)
         return cls(centre, scale, clip, zero_rows_missing)
 
     def __call__(self, utterance: Utterance) -> Utterance:

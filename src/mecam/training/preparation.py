@@ -1,5 +1,6 @@
 """What a training needs before its first step: the model of a seed, the splits as it reads them, the devices."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Material:
@@ -41,17 +44,13 @@ class Material:
     @classmethod
     def of(cls, config: "RunConfig", sources: Sequence[Source]) -> "Material":
         """Look at the sources once, for all seeds."""
-        clip = config.data.clip
-        return cls(
-            sources=sources,
-            inputs=_inputs(sources, config.data.without),
-            normalisers=[
-                Normaliser.fit(
-                    s.store, s.store.split("train"), clip=clip, zero_rows_missing=config.data.zero_rows_missing
-                )
-                for s in sources
-            ],
-        )
+        clip, zeros = config.data.clip, config.data.zero_rows_missing
+        fitted = [Normaliser.fit(s.store, s.store.split("train"), clip=clip, zero_rows_missing=zeros) for s in sources]
+        inputs = _inputs(sources, config.data.without)
+        for modality in inputs.features:
+            if not any(modality in one.centre for one in fitted):
+                log.warning("no utterance of the train split has %s: it is left out of every split", modality)
+        return cls(sources, inputs, fitted)
 
 
 def prepare(
@@ -79,6 +78,8 @@ def prepare(
         data_name=store.name,
         synthetic=any(_is_synthetic(source.store) for source in sources),
     )
+    if model.reads and tokenizer is None and not checkpoint.normaliser.centre:
+        raise DataError(f"the train split holds nothing that {config.model} reads", where=str(store.path))
     trained = Trained(model, checkpoint, tokenizer)
     selection_metric(inputs.task, config.training.select)
     if config.training.tensorboard:
