@@ -68,8 +68,6 @@ class AugmentationConfig:
     """How likely each modality is corrupted, in one of the ways of a corrupted view."""
     absent: Rate = 0.0
     """How likely each modality is taken away altogether, but never the last (modality dropout)."""
-    speaker: Rate = 0.0
-    """How likely each modality is moved from its speaker's mean to that of another, as if that one had spoken."""
 
 
 @dataclass(frozen=True)

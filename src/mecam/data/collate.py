@@ -13,7 +13,6 @@ from mecam.batch import Batch, Stream, Targets
 from mecam.config import AugmentationConfig
 from mecam.data.corrupt import augmented, corrupted_view
 from mecam.data.datasets import Dataset
-from mecam.data.habits import Shifts, moved
 from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
@@ -131,10 +130,6 @@ def batches(
     unk = None if collator.tokenizer is None else collator.tokenizer.unk
     partners = dataset.partners() if views is not None or augmentation is not None else []
 
-    def within_limits(utterances: list[Utterance]) -> list[Utterance]:
-        """As what is met in a store, which has gone through the normaliser's limit."""
-        return utterances if dataset.clip is None else [_limited(one, dataset.clip) for one in utterances]
-
     def spoil(
         index: Sequence[int], given: Sequence[Utterance], rng: np.random.Generator, how: Callable[..., Utterance]
     ) -> list[Utterance]:
@@ -142,18 +137,14 @@ def batches(
             how(as_read(one), rng, partner=_partner(dataset, partners[i], rng), unk=unk, fill=dataset.dropped_row(i))
             for i, one in zip(index, given, strict=True)
         ]
-        return within_limits(result)
+        # Corruption met in a store has gone through the normaliser's limit too.
+        return result if dataset.clip is None else [_limited(one, dataset.clip) for one in result]
 
     for number in range(which, len(plan), count):
         index = plan[number]
         seed = (shuffle_seed or 0, number)
         utterances = given = [dataset[i] for i in index]
-        shifts: list[Shifts] = [{}] * len(index)
-        if augmentation is not None:  # from generators of its own: switching it on leaves the views as they are
-            if augmentation.speaker:
-                rng = np.random.default_rng((*seed, 2))
-                shifts = [dataset.shifts(i, augmentation.speaker, rng) for i in index]
-                given = within_limits([moved(one, by) for one, by in zip(given, shifts, strict=True)])
+        if augmentation is not None:  # from a generator of its own: switching it on leaves the views as they are
             rng = np.random.default_rng((*seed, 1))
             utterances = spoil(index, given, rng, partial(augmented, options=augmentation))
         if views is None:
@@ -161,14 +152,11 @@ def batches(
             continue
         draw = partial(corrupted_view, rate=views.rate, missing=views.missing)
         rng = np.random.default_rng(seed)
-        views_of = zip(spoil(index, given, rng, draw), shifts, strict=True)
-        seen = within_limits([_damaged(view, twins, by, rng) for view, by in views_of])
+        seen = [_damaged(view, twins, rng) for view in spoil(index, given, rng, draw)]
         yield collator.with_view(utterances, seen, index=index)
 
 
-def _damaged(
-    view: Utterance, twins: Sequence[Mapping[str, Utterance]], shifts: Shifts, rng: np.random.Generator
-) -> Utterance:
+def _damaged(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
     """The view, mostly with the streams that its damaged recording gives in place of its own."""
     if not twins or rng.random() >= DAMAGED:
         return view
@@ -176,7 +164,7 @@ def _damaged(
     if twin is None:
         return view
     own = tuple(span for span in view.injected if span.modality not in twin.streams)
-    return replace(view, streams={**view.streams, **moved(twin, shifts).streams}, injected=(*own, *twin.injected))
+    return replace(view, streams={**view.streams, **twin.streams}, injected=(*own, *twin.injected))
 
 
 def _limited(utterance: Utterance, clip: float) -> Utterance:

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.habits import Habits, Shifts
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
@@ -102,21 +100,6 @@ class Dataset:
     def dropped_row(self, position: int) -> dict[Modality, NDArray[np.float32]] | None:
         """What a row of raw zeros, which is how a dropped frame is written, becomes there: modality → D."""
         return self._zero
-
-    def shifts(self, position: int, rate: float, rng: np.random.Generator) -> Shifts:
-        """What takes an utterance to other speakers of the data set, as `Habits.shifts`."""
-        return self._habits.shifts(position, rate, rng)
-
-    @cached_property
-    def _habits(self) -> Habits:
-        speakers = [name or video for name, video in zip(self._column("speaker"), self._column("video"), strict=True)]
-        if not all(speakers):
-            raise DataError(
-                f"{sum(not name for name in speakers)} of {len(self)} utterances name no speaker and no recording",
-                where=self.ids[next(i for i, name in enumerate(speakers) if not name)],
-                fix="leave training.augmentation.speaker at 0",
-            )
-        return Habits(speakers, (utterance.streams for utterance in self))
 
     def sizes(self) -> NDArray[np.int64]:
         """A length per utterance to sort by: its tokens, or its longest stream where there is no text."""

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from mecam.data.combine import common_specs, common_task
 from mecam.data.datasets import Dataset
-from mecam.data.habits import Shifts
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
@@ -93,11 +92,6 @@ class Mixture:
         """As `Dataset.dropped_row`."""
         part, place = self._place(position)
         return part.dropped_row(place)
-
-    def shifts(self, position: int, rate: float, rng: np.random.Generator) -> Shifts:
-        """As `Dataset.shifts`, to other speakers of the same part."""
-        part, place = self._place(position)
-        return part.shifts(place, rate, rng)
 
     def _place(self, position: int) -> tuple[Dataset, int]:
         which = int(np.searchsorted(self._starts, position, side="right")) - 1
