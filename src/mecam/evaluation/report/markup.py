@@ -82,7 +82,7 @@ def plain(number: float | None, digits: int = 3) -> str:
 
 def percent(share: float | None) -> str:
     """A share as a percentage with one digit; a dash where it is undefined."""
-    return plain(share) if share is None else f"{100 * share:.1f} %"
+    return UNDEFINED if share is None or not math.isfinite(share) else f"{plain(100 * share, 1)} %"
 
 
 def value(number: float | None, metric: Metric | None) -> str:
