@@ -8,7 +8,7 @@ from mecam.evaluation.report.markup import percent, plain
 
 
 @pytest.mark.parametrize(
-    ("share", "written"), [(0.5, "50.0 %"), (-0.023, "−2.3 %"), (1, "100.0 %"), (None, "–"), (math.nan, "–")]
+    ("share", "written"), [(0.5, "50.0 %"), (-0.023, "−2.3 %"), (1.0, "100.0 %"), (None, "–"), (math.nan, "–")]
 )
 def test_shares(share: float | None, written: str) -> None:
     assert percent(share) == written.replace("–", plain(None))
