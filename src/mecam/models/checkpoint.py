@@ -68,6 +68,11 @@ class Checkpoint:
     data_name: str = ""
     synthetic: bool = False
 
+    @property
+    def half_width(self) -> float | None:
+        """Of the interval around the score of an undamaged utterance; None without one."""
+        return next(iter(self.calibration.values()), None)
+
 
 @dataclass(frozen=True)
 class Trained:

@@ -152,7 +152,7 @@ class Predictor:
     ) -> list[Prediction]:
         predictions = predict(self.trained.model, dataset, self.trained.collator, details=True, progress=progress)
         predictions = finished(self.trained, predictions, together=together)
-        half = next(iter(self.trained.checkpoint.calibration.values()), None)
+        half = self.trained.checkpoint.half_width
         return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
 
     def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:

@@ -8,7 +8,6 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import finished, predict
 from mecam.models.checkpoint import check_features, load_checkpoint
-from mecam.training.intervals import LEVEL
 from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
 from mecam.types import Predictions
 
@@ -58,7 +57,7 @@ def evaluate_run(
             said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
             found[name] = finished(trained, said)
             before += len(dataset)
-        width = trained.checkpoint.calibration.get(str(LEVEL))
+        width = trained.checkpoint.half_width
         seed = int(folder.name) if folder.name.isdigit() else 0
         results.append(SeedResult(seed, float("nan"), [], found, width, {}))
     per_seed = [result.predictions for result in results]

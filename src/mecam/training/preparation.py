@@ -47,8 +47,10 @@ class Material:
         clip, zeros = config.data.clip, config.data.zero_rows_missing
         fitted = [Normaliser.fit(s.store, s.store.split("train"), clip=clip, zero_rows_missing=zeros) for s in sources]
         inputs = _inputs(sources, config.data.without)
-        for modality in inputs.features:
-            if not any(modality in one.centre for one in fitted):
+        met = {modality for one in fitted for modality in one.centre} | ({TEXT} if inputs.raw_text else set())
+        has_text = any(source.store.has_text for source in sources) and TEXT not in config.data.without
+        for modality in sorted({*inputs.features, *([TEXT] if has_text else [])}):
+            if modality not in met:
                 log.warning("no utterance of the train split has %s: it is left out of every split", modality)
         return cls(sources, inputs, fitted)
 
@@ -220,8 +222,7 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
     Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.
     """
     task, specs = check_sources(sources)
-    raw_text = any(source.store.has_text for source in sources)
-    known = {*specs, *([TEXT] if raw_text else [])}
+    known = {*specs, *([TEXT] if any(source.store.has_text for source in sources) else [])}
     if unknown := [modality for modality in without if modality not in known]:
         raise ConfigError(
             f"no modality is called {unknown[0]!r}",
@@ -237,10 +238,15 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
     return Inputs(
         task=task,
         features={modality: spec for modality, spec in specs.items() if modality not in without},
-        raw_text=raw_text and TEXT not in without,
+        raw_text=TEXT not in without and any(_train_has_text(source.store) for source in sources),
         prior=constant_prediction(task, encode_labels(task, known_labels)),
         unimodal=tuple(sorted({m for i in train for m in scores[i] or () if m not in without})),
     )
+
+
+def _train_has_text(store: Store) -> bool:
+    texts = store.column(TEXT) if store.has_text else []
+    return bool(texts) and any(texts[i] for i in store.split("train"))
 
 
 def _is_synthetic(store: Store) -> bool:

@@ -49,6 +49,17 @@ def test_what_only_the_other_splits_have_changes_nothing(
     np.testing.assert_array_equal([p.score for p in seen], [p.score for p in unseen])
 
 
+def test_transcripts_that_only_the_other_splits_have_are_not_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    utterances = [replace(u, text=None, words=()) if u.split == "train" else u for u in tiny.utterances(TASK, 30)]
+    run = train(config("late_fusion"), tiny.write_store(tmp_path / "store", TASK, utterances), tmp_path / "run")
+    trained = load_checkpoint(run)
+    assert "no utterance of the train split has text" in caplog.text
+    assert trained.tokenizer is None
+    assert "text" not in trained.model.reads
+
+
 def test_a_model_that_has_nothing_to_learn_from_says_so(tmp_path: Path) -> None:
     utterances = [without(u, "vision") if u.split == "train" else u for u in tiny.utterances(TASK, 30)]
     chosen = RunConfig.decode({"model": {"name": "late_fusion"}, "data": {"without": ["audio", "physio"]}})

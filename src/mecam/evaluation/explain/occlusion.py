@@ -106,7 +106,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     task = trained.checkpoint.inputs.task
     quantity = Quantity.of(task, whole.prediction[i])
     score = float(quantity.read(whole.prediction[i : i + 1])[0])
-    known = next(iter(trained.checkpoint.calibration.values()), None) if task.kind == "regression" else None
+    known = trained.checkpoint.half_width
     half = None if known is None else float(with_widths(trained, whole).half_widths(known)[i])
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
     asked = _questions(utterance, read, gates, unknown_token(trained))
