@@ -4,6 +4,7 @@ import csv
 import importlib.metadata
 import json
 import logging
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -238,6 +239,8 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "a run against itself": (1, ["compare", "{run}", "{run}"], "given twice"),
     "no such baseline": (1, ["compare", "{run}", "--baseline", "x"], "no run is called 'x'"),
     "no such split to compare on": (1, ["compare", "{run}", "--split", "tset"], "no labelled predictions of tset"),
+    "nothing there to compare on": (1, ["compare", "{run}", "--on", "{empty}"], "no store"),
+    "no such split there": (1, ["compare", "{run}", "--on", "{store}", "--split", "tset"], "no utterance in tset"),
     "models without data": (1, ["compare", "--models", "mecam"], "--data belongs to --models"),
     "one name for two runs": (1, ["compare", "a={run}", "a={store}"], "two runs are called 'a'"),
     "no search to compare": (
@@ -305,6 +308,22 @@ def test_a_run_is_compared(call: Call, trained: Path, tmp_path: Path) -> None:
     assert code == 0
     mae = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["test"]["mae"]["mean"]
     assert json.loads(out)["rows"][0]["scores"]["mae"]["mean"] == pytest.approx(mae, rel=1e-5)
+
+
+def test_runs_are_compared_on_another_store(call: Call, trained: Path, corpus: Store, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(corpus.path, other)
+    files = sorted(trained.rglob("*"))
+    code, out, err = call("compare", trained, "--on", other, "--split", "train", "--json")
+    assert code == 0, err
+    told = json.loads(out)
+    assert told["data"] == "other"
+    assert told["utterances"] == len(corpus.split("train"))
+    assert any(note.startswith("Answered: other") for note in told["notes"])
+    assert sorted(trained.rglob("*")) == files
+    kept = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["test"]["mae"]["per_seed"]
+    _, out, _ = call("compare", trained, "--on", other, "--json")
+    assert json.loads(out)["rows"][0]["scores"]["mae"]["per_seed"] == pytest.approx(kept, rel=1e-5)
 
 
 def test_the_rows_of_an_ablation_are_listed(call: Call, corpus: Store, tmp_path: Path) -> None:

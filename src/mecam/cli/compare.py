@@ -13,6 +13,7 @@ from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
+    from mecam.evaluation.comparison import Predicts
     from mecam.training.variants import Variant
 
 __all__ = ["ablate", "compare", "shared_options"]
@@ -45,6 +46,9 @@ def compare(
         Path | None, typer.Option("--out", metavar="DIR", help="Write the comparison there, and what is trained.")
     ] = None,
     baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Test every run against this one too.")] = None,
+    on: Annotated[
+        Path | None, typer.Option(metavar="STORE", help="Compare on this labelled store, not on the runs' own.")
+    ] = None,
     split: Split = None,
     jobs: Jobs = 1,
     memory: Memory = None,
@@ -63,6 +67,8 @@ def compare(
     Example: mecam compare --data stores/mosi --models mecam,text_only --seeds 3 --out comparisons/mosi
 
     Example: mecam compare --data stores/mosi --tuned searches/mosi --seeds 5 --out comparisons/tuned
+
+    Example: mecam compare runs/mecam runs/mult --on stores/mosei --split valid
     """
     named = dict(_named(text) for text in runs or [])
     given = list(named)
@@ -88,7 +94,7 @@ def compare(
         shared = shared_options(config, set_, seeds)
         trained, missing, notes = _train(variants, shared, data, place, jobs=jobs, memory=memory, overwrite=overwrite)
         folders, names = [*given, *trained.values()], _names(named | {place: name for name, place in trained.items()})
-    _show(folders, names, missing, notes, split=split, baseline=baseline, place=out_, as_json=as_json)
+    _show(folders, names, missing, notes, on=on, split=split, baseline=baseline, place=out_, as_json=as_json)
 
 
 def ablate(
@@ -177,6 +183,7 @@ def _show(
     missing: Mapping[str, str],
     notes: Mapping[str, str],
     *,
+    on: Path | None = None,
     split: str | None,
     baseline: str | None,
     place: Path | None,
@@ -187,12 +194,15 @@ def _show(
     from mecam.evaluation.comparison import read_contenders, write_comparison
     from mecam.evaluation.comparison.words import alike
 
-    with progress("reading the runs") as callback:
-        task, chosen, contenders = read_contenders(folders, names=names, split=split, progress=callback)
+    predicts, data = _predicts(on)
+    with progress("reading the runs" if on is None else "evaluating") as callback:
+        task, chosen, contenders = read_contenders(
+            folders, names=names, split=split, predicts=predicts, progress=callback
+        )
     tidy = {name: " ".join(reason.split()) for name, reason in missing.items()}
     with progress("testing") as callback:
         standings = compare_runs(
-            contenders, task, chosen, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
+            contenders, task, chosen, data=data, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
         )
     places = write_comparison(standings, place) if place is not None else []
     if as_json:
@@ -212,6 +222,17 @@ def _show(
         print_place("comparison", places[-1])
     else:
         err.print("All metrics, intervals as a figure, LaTeX and CSV: add --out DIR.")
+
+
+def _predicts(on: Path | None) -> "tuple[Predicts | None, str | None]":
+    """Who predicts another store, and the store's name; nobody where what the runs kept is compared."""
+    if on is None:
+        return None, None
+    from mecam.data.store import Store
+    from mecam.training.evaluation import answers
+
+    store = Store(on)
+    return lambda run, split: answers(run, store, split), store.path.name + " (synthetic)" * store.synthetic
 
 
 def shared_options(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:

@@ -133,6 +133,11 @@ class Store:
         """True when at least one utterance has a transcript."""
         return any(_field(record, "text") is not None for record in self._records)
 
+    @property
+    def synthetic(self) -> bool:
+        """True when nobody ever said any of it."""
+        return bool(self.manifest["provenance"].get("synthetic", False))
+
     def split(self, name: str) -> NDArray[np.int64]:
         """Positions of the utterances of one split, in store order."""
         return np.array([i for i, split in enumerate(self.column("split")) if split == name], np.int64)

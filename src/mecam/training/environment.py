@@ -50,14 +50,14 @@ def environment(
             "path_name": store.path.name,
             "count": len(store),
             "sha256": store.manifest["sha256"],
-            "synthetic": bool(store.manifest["provenance"].get("synthetic", False)),
+            "synthetic": store.synthetic,
             "task": store.manifest["task"],
             "splits": {name: len(store.split(name)) for name in ("train", "valid", "test")},
         },
     }
     if len(sources) > 1:
         found["data"]["weight"] = sources[0].weight
-        found["data"]["synthetic"] |= any(s.store.manifest["provenance"].get("synthetic") for s in sources)
+        found["data"]["synthetic"] |= any(s.store.synthetic for s in sources)
         found["mixed_with"] = [_mixed(source) for source in sources[1:]]
     started_from = {str(result.seed): result.facts["init"] for result in results if "init" in result.facts}
     return found | ({"init": started_from} if started_from else {})

@@ -78,7 +78,7 @@ def prepare(
         normaliser=merged(material.normalisers).only(model.reads),
         calibration={},
         data_name=store.name,
-        synthetic=any(_is_synthetic(source.store) for source in sources),
+        synthetic=any(source.store.synthetic for source in sources),
     )
     if model.reads and tokenizer is None and not checkpoint.normaliser.centre:
         raise DataError(f"the train split holds nothing that {config.model} reads", where=str(store.path))
@@ -247,7 +247,3 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
 def _train_has_text(store: Store) -> bool:
     texts = store.column(TEXT) if store.has_text else []
     return bool(texts) and any(texts[i] for i in store.split("train"))
-
-
-def _is_synthetic(store: Store) -> bool:
-    return bool(store.manifest["provenance"].get("synthetic", False))

@@ -1,6 +1,6 @@
 """Runs side by side: one table with intervals and paired tests, and the files it is written to."""
 
-from mecam.evaluation.comparison.contenders import Contender, read_contenders
+from mecam.evaluation.comparison.contenders import Contender, Predicts, read_contenders
 from mecam.evaluation.comparison.files import write_comparison
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
@@ -10,6 +10,7 @@ __all__ = [
     "Contender",
     "Difference",
     "Overlap",
+    "Predicts",
     "Ranks",
     "Score",
     "Standing",

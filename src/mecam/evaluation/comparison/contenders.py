@@ -21,7 +21,7 @@ from mecam.evaluation.report.record import Answers, RunRecord
 from mecam.models.registry import MODELS
 from mecam.types import Predictions, Task
 
-__all__ = ["CONSTANT", "Contender", "read_contenders", "row_names"]
+__all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
 
 CONSTANT = "constant"
 """Name of the row of the constant predictor."""
@@ -31,6 +31,9 @@ MEASURED = ("parameters", "parameters_beside_text", "utterances_per_second", "pe
 
 OF_NO_MATTER = ("training.seed", "training.precision", "training.tensorboard")
 """Options that say nothing about how much a configuration was chosen."""
+
+Predicts = Callable[[Path, str], tuple[Predictions, ...]]
+"""Run folder, split → what every seed says."""
 
 UNKNOWN = object()
 """Stands for an option that a run of another version did not have."""
@@ -69,6 +72,7 @@ def read_contenders(
     *,
     names: Sequence[str] | None = None,
     split: str | None = None,
+    predicts: Predicts | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Task, str, list[Contender]]:
     """Read run folders and put the constant predictor below them.
@@ -77,6 +81,7 @@ def read_contenders(
         folders: finished runs.
         names: one per folder; by default as much of each path's end as tells them apart.
         split: to compare on; None takes test, or valid where a run has no labelled test split.
+        predicts: asked for predictions, where they are not those that the runs have kept.
         progress: called with (runs read, all).
 
     Returns: the task, the split, and one contender per folder and the constant predictor, unless a run is one.
@@ -86,7 +91,7 @@ def read_contenders(
     labels = row_names(folders) if names is None else list(names)
     records = []
     for done, folder in enumerate(folders, 1):
-        records.append(_Record.read(folder, split))
+        records.append(_Record.read(folder, split, predicts))
         if progress:
             progress(done, len(folders))
     _check_tasks(records)
@@ -117,10 +122,13 @@ class _Record:
     prior: tuple[float, ...] | None
 
     @classmethod
-    def read(cls, folder: Path, split: str | None) -> "_Record":
+    def read(cls, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
         run = RunRecord.read(folder)
-        wanted = [split] if split else ["test", "valid"]
-        found = {name: _predictions(run, name) for name in wanted if name in run.answers}
+        if predicts is not None:
+            found = {(split or "test"): predicts(folder, split or "test")}
+        else:
+            wanted = [split] if split else ["test", "valid"]
+            found = {name: _predictions(run, name) for name in wanted if name in run.answers}
         environment, data, config = run.environment, run.data, _config(run)
         return cls(
             folder=folder,

@@ -142,6 +142,7 @@ def compare(
     task: Task,
     split: str,
     *,
+    data: str | None = None,
     baseline: str | None = None,
     notes: dict[str, str] | None = None,
     missing: dict[str, str] | None = None,
@@ -157,6 +158,7 @@ def compare(
         contenders: from `read_contenders`.
         task: what the data asks for.
         split: that their predictions are of.
+        data: name of the store that they answered, where it is not the one that the first learned from.
         baseline: a contender's name.
         notes: name → note of its row.
         missing: what was meant to take part, name → why it does not.
@@ -193,13 +195,13 @@ def compare(
     return Standings(
         task=task,
         split=split,
-        data=str(contenders[0].learned_from.get("name") or "data"),
+        data=data or str(contenders[0].learned_from.get("name") or "data"),
         utterances=len(first),
         videos=len(set(first.videos)),
         rows=tuple(standing),
         baseline=baseline,
         missing=dict(missing or {}),
-        notes=tuple(_notes(contenders, shared)),
+        notes=tuple(_notes(contenders, shared, data)),
         ranks=rank(contenders, task, alpha=ALPHA),
         overlap=overlap(contenders, task),
     )
@@ -284,10 +286,13 @@ def _standing(contender: Contender, scores: dict[str, Score], note: str, shared:
     )
 
 
-def _notes(contenders: Sequence[Contender], shared: Sequence[str]) -> list[str]:
+def _notes(contenders: Sequence[Contender], shared: Sequence[str], data: str | None) -> list[str]:
     """What makes the rows less than comparable, and what was set for all of them."""
     runs = [c for c in contenders if c.folder is not None]
     notes = []
+    if data is not None:
+        learned = ", ".join(sorted({str(c.learned_from.get("name") or "other data") for c in runs}))
+        notes.append(f"Answered: {data}. Learned from: {learned}.")
     if shared:
         notes.append(f"Set for all runs: {', '.join(shared)}.")
     if len(budgets := {c.tuned for c in runs if c.model != CONSTANT}) > 1:

@@ -233,7 +233,7 @@ def _half_width(checkpoint: Path) -> float | None:
 def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]:
     """What makes the rows less than comparable."""
     notes = []
-    if material.store.manifest["provenance"].get("synthetic"):
+    if material.store.synthetic:
         notes.append("Synthetic data: not comparable with results on real data.")
     for run in runs:
         blind = [m for m in material.modalities if m not in run.reads]

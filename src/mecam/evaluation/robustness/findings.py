@@ -149,7 +149,7 @@ def find(
         split=material.split,
         utterances=len(material),
         videos=len(set(material.videos)),
-        synthetic=bool(store.manifest["provenance"].get("synthetic", False)),
+        synthetic=store.synthetic,
         seeds=tuple(seeds),
         runs=tuple(runs),
         constant=constant,
