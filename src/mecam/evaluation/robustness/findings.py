@@ -1,7 +1,7 @@
 """What a protocol found: every run under every condition and in every summary, and which runs can be told apart."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.robustness.ranks import MeanRank, mean_ranks
 from mecam.evaluation.robustness.scores import Scored
 from mecam.evaluation.statistics import holm, paired_sums_test
 from mecam.evaluation.sums import Array
@@ -54,6 +55,7 @@ class Findings:
         constant: the constant predictor; None where it is unknown.
         tests: summary → metric → test; empty for a single run.
         notes: what a reader should know.
+        ranks: `mean_ranks` of the runs by the first of the leading metrics.
     """
 
     plan: Plan
@@ -69,6 +71,7 @@ class Findings:
     constant: Scored | None
     tests: Mapping[str, Mapping[str, Test]]
     notes: tuple[str, ...] = ()
+    ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -104,6 +107,9 @@ class Findings:
             "tests": {
                 summary: {metric: asdict(test) for metric, test in found.items()}
                 for summary, found in self.tests.items()
+            },
+            "ranks": {
+                group: {name: asdict(rank) for name, rank in found.items()} for group, found in self.ranks.items()
             },
             "notes": list(self.notes),
         }
@@ -155,6 +161,7 @@ def find(
         constant=constant,
         tests=tests,
         notes=tuple(notes),
+        ranks=mean_ranks(runs, plan, leading(store.task)[0]),
     )
 
 

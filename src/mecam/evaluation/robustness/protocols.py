@@ -4,7 +4,7 @@ A summary is a weighted sum of one metric over conditions, which is all that a m
 effective robustness are; so one bootstrap and one test serve them all.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
@@ -40,12 +40,14 @@ class Summary:
         title: what it is, in words.
         weights: key of a condition → weight.
         loss: True where it says how much of the metric is lost, so that less of it is better.
+        divisible: True for a mean that can be taken over some of its conditions; what a protocol defines cannot.
     """
 
     name: str
     title: str
     weights: Mapping[str, float]
     loss: bool = False
+    divisible: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, o
         protocol: a key of `PROTOCOLS`.
         material: what is spoilt.
         modalities: those that any of the models reads and the material has.
-        only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured.
+        only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured. Means
+            are then over what is measured, and say so.
 
     Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
     """
@@ -88,8 +91,8 @@ def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, o
                 fix=f"conditions are called {known}, …",
             )
     kept = [c for c in whole.conditions if c is CLEAN or any(fnmatchcase(c.key, pattern) for pattern in only)]
-    keys = {condition.key for condition in kept}
-    return Plan(protocol, tuple(kept), tuple(s for s in whole.summaries if s.weights.keys() <= keys))
+    reduced = (_reduced(summary, {condition.key for condition in kept}) for summary in whole.summaries)
+    return Plan(protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
 
 
 def random_missing(material: Material, modalities: Sequence[Modality]) -> Plan:
@@ -127,10 +130,11 @@ def corruptions(material: Material, modalities: Sequence[Modality]) -> Plan:
             levels = [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
             steps += levels
             title = f"{modality} {kind}: mean over the severities"
-            summaries.append(_mean(f"{modality}.{kind}", title, [level.key for level in levels]))
+            summaries.append(_mean(f"{modality}.{kind}", title, [level.key for level in levels], divisible=True))
         of_modality = [step.key for step in steps if step.modality == modality]
-        summaries.append(_mean(modality, f"mean over all corruptions of {modality}", of_modality))
-    overall = _mean("mean", "mean over all corruptions and severities", [step.key for step in steps])
+        summaries.append(_mean(modality, f"mean over all corruptions of {modality}", of_modality, divisible=True))
+    every = [step.key for step in steps]
+    overall = _mean("mean", "mean over all corruptions and severities", every, divisible=True)
     return Plan("corruptions", (CLEAN, *steps), (overall, *summaries))
 
 
@@ -142,9 +146,11 @@ def raw(material: Material, modalities: Sequence[Modality]) -> Plan:
         mine = [step for step in steps if step.modality == modality]
         for kind in dict.fromkeys(step.kind for step in mine):
             keys = [step.key for step in mine if step.kind == kind]
-            summaries.append(_mean(f"{modality}.{kind}", f"{modality} {kind}: mean over the severities", keys))
-        summaries.append(_mean(modality, f"mean over all damage to {modality}", [step.key for step in mine]))
-    overall = _mean("mean", "mean over all damage and severities", [step.key for step in steps])
+            title = f"{modality} {kind}: mean over the severities"
+            summaries.append(_mean(f"{modality}.{kind}", title, keys, divisible=True))
+        keys = [step.key for step in mine]
+        summaries.append(_mean(modality, f"mean over all damage to {modality}", keys, divisible=True))
+    overall = _mean("mean", "mean over all damage and severities", [step.key for step in steps], divisible=True)
     return Plan("raw", (CLEAN, *steps), (overall, *summaries))
 
 
@@ -157,5 +163,16 @@ PROTOCOLS: dict[str, Callable[[Material, Sequence[Modality]], Plan]] = {
 """Name → what it measures on a material, of the modalities that the models read. A further protocol is an entry."""
 
 
-def _mean(name: str, title: str, keys: Sequence[str]) -> Summary:
-    return Summary(name, title, {key: 1 / len(keys) for key in keys})
+def _reduced(summary: Summary, keys: Set[str]) -> Summary | None:
+    """What is left of a summary when only these conditions are measured."""
+    left = [key for key in summary.weights if key in keys]
+    if len(left) == len(summary.weights):
+        return summary
+    if not left or not summary.divisible:
+        return None
+    title = f"{summary.title}, of those measured ({len(left)} of {len(summary.weights)})"
+    return _mean(summary.name, title, left, divisible=True)
+
+
+def _mean(name: str, title: str, keys: Sequence[str], *, divisible: bool = False) -> Summary:
+    return Summary(name, title, {key: 1 / len(keys) for key in keys}, divisible=divisible)

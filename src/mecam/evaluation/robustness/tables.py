@@ -11,6 +11,7 @@ from mecam.evaluation.report.markup import UNDEFINED, interval, percent, plain, 
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, Corrupted
 from mecam.evaluation.robustness.findings import Findings, best_of
 from mecam.evaluation.robustness.protocols import Summary
+from mecam.evaluation.robustness.ranks import ALL
 from mecam.evaluation.robustness.scores import Scored, Value
 
 __all__ = ["Cell", "Table", "amount_of", "arrow", "capital", "graded", "overview", "per_run", "tables", "tests_table"]
@@ -60,6 +61,8 @@ def tables(findings: Findings) -> list[Table]:
     """Every table of a protocol: summaries first, then each run, then the tests."""
     found = [overview(findings, summary) for summary in _shown(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
+    if findings.ranks:
+        found.append(_ranks(findings))
     if graded(findings) and len(findings.runs) > 1:
         found.append(_kinds(findings))
     found += [per_run(findings, run) for run in findings.runs]
@@ -148,6 +151,30 @@ def _kinds(findings: Findings) -> Table:
         rows.append((summary.name.replace(".", " "), cells))
     head = ("", *(row.name for row in findings.rows))
     return Table(f"{metric.name} {_direction(metric)} per corruption", EXPLANATION, head, tuple(rows))
+
+
+def _ranks(findings: Findings) -> Table:
+    """A row per run, the first in front; columns: all corruptions, those of each modality."""
+    order = sorted(findings.ranks[ALL], key=lambda name: findings.ranks[ALL][name].mean)
+    best = {group: min(rank.mean for rank in found.values()) for group, found in findings.ranks.items()}
+    rows = []
+    for name in order:
+        places = {group: found[name] for group, found in findings.ranks.items()}
+        cells = [
+            Cell(
+                plain(place.mean, 1),
+                "" if place.ci95 is None else f"{plain(place.ci95[0], 1)} to {plain(place.ci95[1], 1)}",
+                place.mean == best[group],
+                place.mean,
+            )
+            for group, place in places.items()
+        ]
+        rows.append((name, tuple(cells)))
+    note = (
+        f"In every corruption the runs are ranked by {findings.leading[0].name}, mean over its severities; the mean of "
+        "these ranks (1 is best), with its 95 % interval over other recordings, seeds and masks."
+    )
+    return Table("Mean rank over the corruptions", note, ("", *findings.ranks), tuple(rows))
 
 
 def tests_table(findings: Findings) -> Table | None:

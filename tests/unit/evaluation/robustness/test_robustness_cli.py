@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from mecam.cli.main import main
 from mecam.evaluation.evaluate import predict
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.robustness.findings import best_of
-from mecam.evaluation.robustness.protocols import Summary
+from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.robustness.ranks import mean_ranks
 from mecam.evaluation.robustness.scores import Resample, Scored, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint
@@ -116,7 +118,13 @@ def test_corruptions_and_missing_modalities_end_to_end(run, text, store, out, ca
     patterns = "text.misheard.*,audio.noise.*,vision.contradiction.*"
     assert command(run, text, "--protocol", "corruptions", "--only", patterns, *place) == 0
     result = found(out, "corruptions")
-    assert set(result["summaries"]) == {"text.misheard", "audio.noise", "vision.contradiction"}
+    kinds = {"text.misheard", "audio.noise", "vision.contradiction"}
+    assert set(result["summaries"]) == {"mean", "text", "audio", "vision", *kinds}
+    assert set(result["ranks"]) == {"all", "text", "audio", "vision"}
+    for places in result["ranks"].values():
+        assert sum(place["mean"] for place in places.values()) == pytest.approx(3)  # the ranks of two
+        assert all(place["ci95"][0] <= place["mean"] <= place["ci95"][1] for place in places.values())
+    assert "Mean rank over the corruptions" in (out / "corruptions" / "robustness.md").read_text(encoding="utf-8")
     words = result["runs"]["words"]["conditions"]
     assert {entry["mae"]["mean"] for key, entry in words.items() if not key.startswith("text")} == {
         words["clean"]["mae"]["mean"]
@@ -169,6 +177,29 @@ def test_the_best_of_a_loss_is_the_smallest():
     assert best_of(runs, Summary("s", "", {}), metric) == 1
     assert best_of(runs, Summary("s", "", {}, loss=True), metric) == 0
     assert best_of(runs[2:], Summary("s", "", {}), metric) is None
+
+
+def test_mean_ranks_by_hand():
+    def scored(name: str, *numbers: float, drawn: bool = True) -> Scored:
+        values = [Value(np.array([n, n + 0.1]), np.array([n, -n], float) if drawn else None) for n in numbers]
+        kinds = dict(zip(("text.a", "audio.b", "audio.c"), ({"mae": value} for value in values), strict=True))
+        return Scored(name, name, "", (1, 2), (), None, {}, {"mean": {"mae": values[0]}, **kinds}, {})
+
+    plan = Plan("corruptions", (), tuple(Summary(name, "", {}) for name in ("mean", "text.a", "audio.b", "audio.c")))
+    mae = metrics_for(tiny.TASKS["regression"])["mae"]
+    runs = [scored("x", 1, 1, 2), scored("y", 2, 3, 2), scored("z", 3, 2, 5)]
+    ranks = mean_ranks(runs, plan, mae)
+    means = {group: {name: place.mean for name, place in places.items()} for group, places in ranks.items()}
+    assert means["text"] == {"x": 1, "y": 2, "z": 3}
+    assert means["audio"] == {"x": 1.25, "y": 2.25, "z": 2.5}
+    assert means["all"] == pytest.approx({"x": 3.5 / 3, "y": 6.5 / 3, "z": 8 / 3})
+    low, high = ranks["text"]["x"].ci95  # first in one draw, last in the other
+    assert (low, high) == pytest.approx((1.05, 2.95))
+    assert mean_ranks([scored("x", 1, 1, 2, drawn=False), runs[1]], plan, mae)["all"]["x"].ci95 is None
+    higher = mean_ranks(runs, plan, replace(mae, higher_is_better=True))
+    assert higher["text"]["z"].mean == 1
+    assert mean_ranks(runs[:1], plan, mae) == {}
+    assert mean_ranks(runs, Plan("random-missing", (), plan.summaries[:1]), mae) == {}
 
 
 def test_the_resampled_mean_by_hand():

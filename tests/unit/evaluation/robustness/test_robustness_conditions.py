@@ -230,10 +230,16 @@ def test_summaries_by_hand(material):
     assert named["mean"] == named["text"] | named["audio"]
 
 
-def test_patterns_choose_conditions_and_the_summaries_that_they_complete(material):
+def test_patterns_choose_conditions_and_what_can_be_summed_up_of_them(material):
     grid = plan("corruptions", material, ("text", "audio"), only=["*.noise.*", "text.missing.3"])
     assert [c.key for c in grid.conditions] == ["clean", "text.missing.3", *(f"audio.noise.{s}" for s in SEVERITIES)]
-    assert [summary.name for summary in grid.summaries] == ["audio.noise"]
+    assert [summary.name for summary in grid.summaries] == ["mean", "text.missing", "text", "audio.noise", "audio"]
+    told = {summary.name: summary for summary in grid.summaries}
+    assert told["audio.noise"].title == "audio noise: mean over the severities"
+    assert told["text.missing"].title.endswith("of those measured (1 of 5)")
+    assert told["mean"].weights == {c.key: pytest.approx(1 / 6) for c in grid.conditions[1:]}
+    rates = plan("random-missing", material, ("text", "audio"), only=["random-missing.0.[1-5]"])
+    assert not rates.summaries
     with pytest.raises(ConfigError, match="sabotage"):
         plan("corruptions", material, ("text",), only=["text.sabotage.*"])
     with pytest.raises(ConfigError, match="nonsense"):
