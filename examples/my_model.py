@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, as_prediction, build_encoder, or_prior, prediction_head, presence
+from mecam.models.base import Inputs, Model, build_encoder, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import EMBEDDED
@@ -48,12 +47,7 @@ class MyModel(Model):
         streams = [(self.encoders[m], batch.streams[m]) for m in self.reads]
         pooled = [masked_mean(encoder(s.values, s.mask), s.mask) for encoder, s in streams]  # each B D
         joint = torch.relu(self.joint(self.dropout(torch.cat(pooled, dim=1))))  # B W
-        values = or_prior(self.inputs, self.head(self.dropout(joint)), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values))
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Named losses; `phases` says how much each counts."""
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(self.dropout(joint)), batch))
 
 
 ENTRY = Entry(MyModel, MyConfig)

@@ -12,23 +12,12 @@ audio and vision, an absent one adds nothing.
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import SummaryTokens
 from mecam.types import TEXT
@@ -58,16 +47,15 @@ class AlmtConfig(TextOptions):
             raise ConfigError(f"model.heads: {self.heads} does not divide the width {self.width}")
 
 
-class Almt(Model):
+class Almt(RowModel[AlmtConfig]):
     """Language-guided learning of a hyper-modality."""
 
+    needs_text = True
+
     def __init__(self, config: AlmtConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
-        self.text_encoder = config.encoder if inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         width, heads, dropout = config.width, config.heads, config.dropout
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
-        self.enter = nn.ModuleDict({m: nn.Linear(readers[m].width, width) for m in self.reads})
+        self.enter = nn.ModuleDict({m: nn.Linear(self.widths[m], width) for m in self.reads})
         self.summary = nn.ModuleDict(
             {m: SummaryTokens(width, heads, 1, config.tokens, dropout=dropout, hidden=width) for m in self.reads}
         )
@@ -80,17 +68,10 @@ class Almt(Model):
     def forward(self, batch: Batch) -> Output:
         """Summarise, gather, predict."""
         tokens = {
-            m: self.summary[m](self.enter[m](rows), batch.streams[m].mask)
-            for m, rows in read_rows(self.encoders, batch).items()
+            m: self.summary[m](self.enter[m](rows), batch.streams[m].mask) for m, rows in self.rows(batch).items()
         }  # each B S D
         there = presence(batch, self.reads)  # B M
         present = {m: there[:, i] for i, m in enumerate(self.reads)}
         hyper, language = self.hyper(tokens[TEXT], {m: tokens[m] for m in self.reads[1:]}, present)
         joint = self.fusion(language, hyper)  # B D
-        values = or_prior(self.inputs, self.head(joint), there.any(dim=1))  # B outputs
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={"joint": joint})

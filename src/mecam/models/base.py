@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 import torch
 from annotated_types import Ge
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.errors import ModelError
+from mecam.losses.regression import task_loss
 from mecam.nn.encoders import ConvEncoder, Rows
 from mecam.nn.text import EMBEDDED, TextEncoder
 from mecam.types import TEXT, FeatureSpec, Modality, Task
@@ -20,14 +21,13 @@ __all__ = [
     "Inputs",
     "Model",
     "Phase",
+    "RowModel",
     "TextOptions",
     "as_prediction",
     "build_encoder",
-    "build_readers",
     "or_prior",
     "prediction_head",
     "presence",
-    "read_rows",
 ]
 
 
@@ -124,9 +124,15 @@ class Model(nn.Module, ABC):
     def forward(self, batch: Batch) -> Output:
         """Predict for every utterance of the batch."""
 
-    @abstractmethod
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Named, unweighted losses; `batch.targets` is set."""
+        """Named, unweighted losses, here that of the task alone; `batch.targets` is set."""
+        assert batch.targets is not None
+        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+
+    def predicted(self, values: Float[Tensor, "B O"], batch: Batch) -> Tensor:
+        """Outputs as `Output.prediction`; the best constant one where an utterance has nothing that the model reads."""
+        there = presence(batch, self.reads).any(dim=1)
+        return as_prediction(self.inputs.task, or_prior(self.inputs, values, there))
 
     def phases(self) -> Sequence[Phase]:
         """How the loop goes through the data; nearly always one phase."""
@@ -134,6 +140,60 @@ class Model(nn.Module, ABC):
 
     def after_step(self, output: Output, batch: Batch) -> None:
         """Update memories or pseudo-labels after an optimiser step."""
+
+
+@dataclass(frozen=True)
+class TextOptions:
+    """The options that every model with a text encoder has: the options of such a model begin with them."""
+
+    encoder: str = EMBEDDED
+    """Text encoder: `minilm`, a hub name, or a folder."""
+    freeze_encoder: bool = False
+    """Leave the text encoder as it is."""
+    freeze_layers: Annotated[int, Ge(0)] = 0
+    """Leave its embeddings and this many of its first layers as they are."""
+
+
+Options = TypeVar("Options", bound=TextOptions)
+
+
+class RowModel(Model, Generic[Options]):
+    """A model with sequence encoders of its own, which is handed the rows of every modality.
+
+    Transcripts come through a pretrained encoder, rows of numbers (among them text features) as they are.
+
+    Attributes:
+        config: its options.
+        encoders: what hands it the rows of each modality.
+        widths: modality → width of these rows.
+    """
+
+    needs_text: ClassVar[bool] = False
+    """True for a method that is built around the text, which then comes first."""
+
+    def __init__(self, config: Options, inputs: Inputs, *, pretrained: bool = True) -> None:
+        first = (TEXT,) if self.needs_text else ()
+        super().__init__(inputs, reads=tuple(dict.fromkeys((*first, *inputs.modalities))))
+        self.config = config
+        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        readers = {modality: self._reader(modality, pretrained=pretrained) for modality in self.reads}
+        self.encoders = nn.ModuleDict(readers)
+        self.widths = {modality: reader.width for modality, reader in readers.items()}
+
+    def _reader(self, modality: Modality, *, pretrained: bool) -> TextEncoder | Rows:
+        if modality != TEXT or self.text_encoder is None:
+            return Rows(self.inputs.features[modality].width)
+        return TextEncoder(
+            self.text_encoder,
+            pretrained=pretrained,
+            frozen=self.config.freeze_encoder,
+            frozen_layers=self.config.freeze_layers,
+        )
+
+    def rows(self, batch: Batch) -> dict[Modality, Float[Tensor, "B T D"]]:
+        """The rows of every modality, of its width in `widths`; missing ones are zero or, of a text, of no meaning."""
+        streams = batch.streams
+        return {m: reader(streams[m].values, streams[m].mask) for m, reader in self.encoders.items()}
 
 
 def prediction_head(inputs: Inputs, width: int) -> nn.Linear:
@@ -177,46 +237,6 @@ def build_encoder(
     if modality == TEXT and inputs.raw_text:
         return TextEncoder(text_encoder, pretrained=pretrained, frozen=freeze, frozen_layers=freeze_layers, lora=lora)
     return ConvEncoder(inputs.features[modality].width, width, layers=layers, dropout=dropout)
-
-
-@dataclass(frozen=True)
-class TextOptions:
-    """The options that every model with a text encoder has: the options of such a model begin with them."""
-
-    encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
-    freeze_encoder: bool = False
-    """Leave the text encoder as it is."""
-    freeze_layers: Annotated[int, Ge(0)] = 0
-    """Leave its embeddings and this many of its first layers as they are."""
-
-
-def build_readers(
-    options: TextOptions, inputs: Inputs, reads: Sequence[Modality], *, pretrained: bool
-) -> dict[Modality, TextEncoder | Rows]:
-    """What hands a model the rows of each modality, for models that bring sequence encoders of their own.
-
-    Transcripts come through a pretrained encoder, rows of numbers as they are.
-
-    Returns: modality → (values, mask) → B × T × `reader.width`.
-    """
-    readers: dict[Modality, TextEncoder | Rows] = {}
-    for modality in reads:
-        if modality == TEXT and inputs.raw_text:
-            readers[TEXT] = TextEncoder(
-                options.encoder,
-                pretrained=pretrained,
-                frozen=options.freeze_encoder,
-                frozen_layers=options.freeze_layers,
-            )
-        else:
-            readers[modality] = Rows(inputs.features[modality].width)
-    return readers
-
-
-def read_rows(readers: nn.ModuleDict, batch: Batch) -> dict[Modality, Float[Tensor, "B T D"]]:
-    """The rows of every modality that `readers` knows."""
-    return {m: reader(batch.streams[m].values, batch.streams[m].mask) for m, reader in readers.items()}
 
 
 def presence(batch: Batch, reads: Sequence[Modality]) -> Bool[Tensor, "B M"]:

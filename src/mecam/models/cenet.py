@@ -22,17 +22,7 @@ from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
@@ -129,25 +119,23 @@ class Enhancement(nn.Module):
         return states + self.dropout(self.shift(torch.cat(gathered, dim=-1)))  # type: ignore[no-any-return]
 
 
-class Cenet(Model):
+class Cenet(RowModel[CenetConfig]):
     """A language model that hears and sees."""
 
+    needs_text = True
+
     def __init__(self, config: CenetConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
-        width = readers[TEXT].width if inputs.raw_text else config.width
+        super().__init__(config, inputs, pretrained=pretrained)
+        width = self.widths[TEXT] if inputs.raw_text else config.width
         if width % config.heads:
             raise ConfigError(f"model.heads: {config.heads} does not divide the width {width} of the text's states")
         others = self.reads[1:]
         self.dictionaries = nn.ModuleDict(
-            {m: Dictionary(readers[m].width, config.words, width, sharpness=config.sharpness) for m in others}
+            {m: Dictionary(self.widths[m], config.words, width, sharpness=config.sharpness) for m in others}
         )
         self.enhance = Enhancement(width, config.heads, others, dropout=config.dropout) if others else None
         if not inputs.raw_text:
-            self.enter = Projection(readers[TEXT].width, width)
+            self.enter = Projection(self.widths[TEXT], width)
             self.transformer = Transformer(width, config.heads, config.layers, dropout=config.dropout)
         self.dropout = nn.Dropout(config.dropout)
         self.head = prediction_head(inputs, width)
@@ -176,8 +164,8 @@ class Cenet(Model):
             states, _ = self.enter(reader(stream.values, stream.mask), stream.mask)
             states = self.transformer(enhanced(states + sinusoids(states)), mask)
         pooled = masked_mean(states, mask)  # B D
-        values = or_prior(self.inputs, self.head(self.dropout(pooled)), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": pooled}, extra=extra)
+        prediction = self.predicted(self.head(self.dropout(pooled)), batch)
+        return Output(prediction=prediction, embeddings={"joint": pooled}, extra=extra)
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and how far rows are from the words of their dictionary."""

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mecam.batch import Batch, Output
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model
 from mecam.types import Task
 
@@ -35,11 +33,6 @@ class Constant(Model):
         if self.inputs.task.kind == "regression":
             return Output(prediction=prior.expand(len(batch)))
         return Output(prediction=prior.expand(len(batch), -1))
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss, for the log."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
 
 
 def constant_prediction(task: Task, encoded: NDArray[np.float32] | NDArray[np.int64]) -> tuple[float, ...]:

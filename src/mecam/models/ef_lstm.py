@@ -10,25 +10,13 @@ not belong to words, every modality is divided evenly over the utterance's words
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
 from mecam.nn.axis import on_one_axis
 from mecam.nn.recurrent import Lstm
-from mecam.types import TEXT
 
 __all__ = ["EfLstm", "EfLstmConfig"]
 
@@ -47,18 +35,14 @@ class EfLstmConfig(TextOptions):
     """Steps at most, the field's length of word-aligned data; longer utterances share steps evenly."""
 
 
-class EfLstm(Model):
+class EfLstm(RowModel[EfLstmConfig]):
     """Early fusion."""
 
     def __init__(self, config: EfLstmConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         self.lstm = Lstm(
-            sum(reader.width for reader in readers.values()),
+            sum(self.widths.values()),
             config.width,
             layers=config.layers,
             bidirectional=True,
@@ -71,15 +55,9 @@ class EfLstm(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Concatenate, read, predict."""
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         steps, masks = on_one_axis(hidden, batch.streams, self.aligned, limit=self.config.steps)
         together = torch.cat([steps[m] for m in self.reads], dim=2)  # B N sum(D)
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         vector = self.leave(self.lstm(together, some).last)  # B D
-        values = or_prior(self.inputs, self.head(vector), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": vector})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(vector), batch), embeddings={"joint": vector})

@@ -11,23 +11,12 @@ not belong to words, every modality is divided evenly over the utterance's words
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ModelError
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DynamicFusionGraph, GatedMemory, LstmSystem
 from mecam.types import TEXT
@@ -58,23 +47,19 @@ class GraphMfnConfig(TextOptions):
     """Steps at most, the field's length of word-aligned data; longer utterances share steps evenly."""
 
 
-class GraphMfn(Model):
+class GraphMfn(RowModel[GraphMfnConfig]):
     """Memory fusion through a graph."""
 
     def __init__(self, config: GraphMfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
+        super().__init__(config, inputs, pretrained=pretrained)
         if len(self.reads) > MOST:
             raise ModelError(
                 f"a graph over {len(self.reads)} modalities has {2 ** len(self.reads) - 1} vertices",
                 fix=f"use at most {MOST} modalities, or choose `mfn`",
             )
-        self.config = config
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
         self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         sizes = {m: config.text_width if m == TEXT else config.width for m in self.reads}
-        self.system = LstmSystem({m: (readers[m].width, sizes[m]) for m in self.reads})
+        self.system = LstmSystem({m: (self.widths[m], sizes[m]) for m in self.reads})
         self.graph = DynamicFusionGraph(
             {m: 2 * size for m, size in sizes.items()},
             width=config.vertex,
@@ -90,17 +75,11 @@ class GraphMfn(Model):
     def forward(self, batch: Batch) -> Output:
         """Step through all modalities together, then predict from their last states and the memory."""
         present = presence(batch, self.reads)  # B M
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         steps, masks = on_one_axis(hidden, batch.streams, self.aligned, limit=self.config.steps)
         last, memories = self.system(steps, masks)
         changes = [torch.cat([memories[m][:, :-1], memories[m][:, 1:]], dim=2) for m in self.reads]  # each B N 2H
         fused, _ = self.graph(changes, present)  # B N V
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         joint = self.leave(torch.cat([*last.values(), self.memory(fused, some)], dim=1))  # B H
-        values = or_prior(self.inputs, self.head(joint), present.any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**last, "joint": joint})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**last, "joint": joint})

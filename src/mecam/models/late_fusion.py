@@ -10,17 +10,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_encoder,
-    or_prior,
-    prediction_head,
-    presence,
-)
+from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, build_encoder, prediction_head, presence
 from mecam.nn.masked import masked_mean, masked_softmax
 
 __all__ = ["LateFusion", "LateFusionConfig"]
@@ -77,10 +67,9 @@ class LateFusion(Model):
         present = presence(batch, self.reads)  # B M
         shares = masked_softmax(self.trust.expand(len(batch), -1), present)  # B M
         average = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
-        values = or_prior(self.inputs, average, present.any(dim=1))
         task = self.inputs.task
         return Output(
-            prediction=as_prediction(task, values),
+            prediction=self.predicted(average, batch),
             shares={m: shares[:, i] for i, m in enumerate(self.reads)},
             embeddings=pooled,
             extra={f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)},

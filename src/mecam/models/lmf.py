@@ -9,25 +9,13 @@ never trains the weights of the ranks; here they are ordinary parameters.
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion
-from mecam.types import TEXT
 
 __all__ = ["Lmf", "LmfConfig"]
 
@@ -48,16 +36,13 @@ class LmfConfig(TextOptions):
     """In the fully connected layers and on the fused vector."""
 
 
-class Lmf(Model):
+class Lmf(RowModel[LmfConfig]):
     """Low-rank fusion."""
 
     def __init__(self, config: LmfConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
+        super().__init__(config, inputs, pretrained=pretrained)
         subnets = build_subnets(
-            {m: reader.width for m, reader in readers.items()},
+            self.widths,
             text_width=config.text_width,
             width=config.width,
             dropout=config.dropout,
@@ -69,13 +54,8 @@ class Lmf(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Encode each modality, fuse, predict."""
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         vectors = {m: self.subnets[m](hidden[m], batch.streams[m].mask) for m in self.reads}  # each B D
         joint = self.fuse(vectors)  # B H
-        values = or_prior(self.inputs, self.head(self.dropout(joint)), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**vectors, "joint": joint})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        prediction = self.predicted(self.head(self.dropout(joint)), batch)
+        return Output(prediction=prediction, embeddings={**vectors, "joint": joint})

@@ -21,18 +21,7 @@ from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
@@ -76,25 +65,23 @@ class LnlnConfig(TextOptions):
             raise ConfigError(f"model.heads: {self.heads} does not divide the width {self.width}")
 
 
-class Lnln(Model):
+class Lnln(RowModel[LnlnConfig]):
     """Language-dominated, noise-resistant learning."""
 
     views = True
 
+    needs_text = True
+
     def __init__(self, config: LnlnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         width, heads, layers, tokens, dropout = config.width, config.heads, config.layers, config.tokens, config.dropout
         others = self.reads[1:]
 
         def summary(count: int) -> SummaryTokens:
             return SummaryTokens(width, heads, layers, count, dropout=dropout, hidden=width)
 
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         self.enter = nn.ModuleDict(
-            {m: Projection(readers[m].width, width, window=1 if m == TEXT else config.window) for m in self.reads}
+            {m: Projection(self.widths[m], width, window=1 if m == TEXT else config.window) for m in self.reads}
         )
         self.summary = nn.ModuleDict({m: summary(tokens) for m in self.reads})
         if others:
@@ -115,7 +102,7 @@ class Lnln(Model):
 
     def _read(self, batch: Batch) -> Output:
         tokens = {}
-        for m, rows in read_rows(self.encoders, batch).items():
+        for m, rows in self.rows(batch).items():
             tokens[m] = self.summary[m](*self.enter[m](rows, batch.streams[m].mask))  # B S D
         there = presence(batch, self.reads)  # B M
         present = {m: there[:, i] for i, m in enumerate(self.reads)}
@@ -129,8 +116,7 @@ class Lnln(Model):
             extra |= {"complete": complete, "proxy": proxy}
         hyper, language = self.hyper(dominant, sources, present)
         joint = self.fusion(language, hyper)  # B D
-        values = or_prior(self.inputs, self.head(joint), there.any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint}, extra=extra)
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={"joint": joint}, extra=extra)
 
     def _completeness(self, language: Float[Tensor, "B S D"]) -> Float[Tensor, " B"]:
         """The share w in (0, 1). Source: LNLN, completeness check."""

@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Dropout, Positive
 from mecam.errors import ModelError
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, TextOptions, as_prediction, or_prior, prediction_head, presence
+from mecam.models.base import Inputs, Model, TextOptions, prediction_head
 from mecam.nn.adaptation import AdaptationGate
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
@@ -86,8 +85,7 @@ class Mag(Model):
             gate, rows = self.gate, self._rows_of_tokens(batch)
             hidden = encoder.adapted(ids, mask, lambda states: gate(states, *rows), after=self.config.layer)
         pooled = masked_mean(hidden, mask)  # B D
-        values = or_prior(self.inputs, self.head(self.dropout(pooled)), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": pooled})
+        return Output(prediction=self.predicted(self.head(self.dropout(pooled)), batch), embeddings={"joint": pooled})
 
     def _rows_of_tokens(self, batch: Batch) -> tuple[dict[Modality, Tensor], dict[Modality, Tensor]]:
         """For every token the mean row of each other modality during its word, and whether there is one."""
@@ -106,8 +104,3 @@ class Mag(Model):
             rows[m] = values.take_along_dim(index.unsqueeze(2), dim=1)  # B T F
             there[m] = known.take_along_dim(index, dim=1) & inside
         return rows, there
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

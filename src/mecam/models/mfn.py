@@ -10,22 +10,11 @@ not belong to words, every modality is divided evenly over the utterance's words
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DeltaMemoryAttention, GatedMemory, LstmSystem
 from mecam.types import TEXT
@@ -51,18 +40,14 @@ class MfnConfig(TextOptions):
     """Steps at most, the field's length of word-aligned data; longer utterances share steps evenly."""
 
 
-class Mfn(Model):
+class Mfn(RowModel[MfnConfig]):
     """Memory fusion."""
 
     def __init__(self, config: MfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         sizes = {m: config.text_width if m == TEXT else config.width for m in self.reads}
-        self.system = LstmSystem({m: (readers[m].width, sizes[m]) for m in self.reads})
+        self.system = LstmSystem({m: (self.widths[m], sizes[m]) for m in self.reads})
         self.attention = DeltaMemoryAttention(sizes, hidden=config.hidden, dropout=config.dropout)
         self.memory = GatedMemory(self.attention.width, config.memory, hidden=config.hidden, dropout=config.dropout)
         self.leave = nn.Sequential(
@@ -73,16 +58,10 @@ class Mfn(Model):
     def forward(self, batch: Batch) -> Output:
         """Step through all modalities together, then predict from their last states and the memory."""
         present = presence(batch, self.reads)  # B M
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         steps, masks = on_one_axis(hidden, batch.streams, self.aligned, limit=self.config.steps)
         last, memories = self.system(steps, masks)
         attended = self.attention([memories[m] for m in self.reads], present)  # B N C
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         joint = self.leave(torch.cat([*last.values(), self.memory(attended, some)], dim=1))  # B H
-        values = or_prior(self.inputs, self.head(joint), present.any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**last, "joint": joint})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**last, "joint": joint})

@@ -19,23 +19,11 @@ from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
 from mecam.losses.subspaces import central_moment_discrepancy, orthogonality
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.masked import masked_mean
 from mecam.nn.recurrent import Lstm
 from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Transformer
-from mecam.types import TEXT
 
 __all__ = ["Misa", "MisaConfig"]
 
@@ -69,22 +57,18 @@ class MisaConfig(TextOptions):
             raise ConfigError(f"model.heads: {self.heads} does not divide the width {self.width}")
 
 
-class Misa(Model):
+class Misa(RowModel[MisaConfig]):
     """Invariant and specific representations."""
 
     def __init__(self, config: MisaConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
+        super().__init__(config, inputs, pretrained=pretrained)
         self.recurrent = nn.ModuleDict()
         sizes = {}
-        for m, reader in readers.items():
-            if isinstance(reader, TextEncoder):
-                sizes[m] = reader.width
+        for m, width in self.widths.items():
+            if isinstance(self.encoders[m], TextEncoder):
+                sizes[m] = width
             else:
-                self.recurrent[m] = _StackedLstm(reader.width, config.recurrent)
+                self.recurrent[m] = _StackedLstm(width, config.recurrent)
                 sizes[m] = 4 * config.recurrent
         width = config.width
         self.project = nn.ModuleDict(
@@ -101,7 +85,7 @@ class Misa(Model):
     def forward(self, batch: Batch) -> Output:
         """Represent every modality twice, let the representations attend to each other, predict."""
         present = presence(batch, self.reads)  # B M
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         vectors = {m: self.project[m](self._utterance(m, hidden[m], batch.streams[m].mask)) for m in self.reads}
         shared = {m: self.shared(vectors[m]) for m in self.reads}  # each B D
         private = {m: self.private[m](vectors[m]) for m in self.reads}
@@ -109,12 +93,11 @@ class Misa(Model):
         seen = present.repeat(1, 2)
         tokens = self.attention(tokens, seen).masked_fill(~seen.unsqueeze(2), 0.0)
         joint = self.fuse(tokens.flatten(1))
-        values = or_prior(self.inputs, self.head(joint), present.any(dim=1))
         embeddings = {f"shared_{m}": shared[m] for m in self.reads}
         embeddings |= {f"private_{m}": private[m] for m in self.reads}
         extra = {f"vector_{m}": vectors[m] for m in self.reads}
         extra |= {f"rebuilt_{m}": self.rebuild[m](shared[m] + private[m]) for m in self.reads}
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings=embeddings, extra=extra)
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings=embeddings, extra=extra)
 
     def _utterance(
         self, modality: str, rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]

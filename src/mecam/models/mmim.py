@@ -24,17 +24,7 @@ from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.entropy import EntropyMemory
 from mecam.losses.information import gaussian_log_likelihood, predictive_bound
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean
@@ -64,21 +54,19 @@ class MmimConfig(TextOptions):
     """Of the covariances in the entropy (ours); 0 skips those of fewer samples than dimensions."""
 
 
-class Mmim(Model):
+class Mmim(RowModel[MmimConfig]):
     """Mutual information, maximised at the input and at the fusion."""
 
+    needs_text = True
+
     def __init__(self, config: MmimConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         size, dropout = config.recurrent, config.dropout
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
-        streams = [m for m in self.reads if isinstance(readers[m], Rows)]
+        streams = [m for m in self.reads if isinstance(self.encoders[m], Rows)]
         self.recurrent = nn.ModuleDict(
-            {m: RecurrentEncoder(readers[m].width, size, size, dropout=dropout) for m in streams}
+            {m: RecurrentEncoder(self.widths[m], size, size, dropout=dropout) for m in streams}
         )
-        widths = {m: size if m in streams else readers[m].width for m in self.reads}
+        widths = {m: size if m in streams else self.widths[m] for m in self.reads}
         self.dropout = nn.Dropout(dropout)
         self.fuse = nn.Sequential(
             nn.Linear(sum(widths.values()), config.joint), nn.Tanh(), nn.Linear(config.joint, config.joint), nn.Tanh()
@@ -98,8 +86,7 @@ class Mmim(Model):
         """One vector per modality, fused."""
         vectors = {m: self._vector(m, batch) for m in self.reads}  # each B D_m
         joint = self.fuse(self.dropout(torch.cat(list(vectors.values()), dim=1)))  # B J
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**vectors, "joint": joint})
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**vectors, "joint": joint})
 
     def _vector(self, modality: Modality, batch: Batch) -> Float[Tensor, "B D"]:
         stream = batch.streams[modality]

@@ -21,18 +21,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
@@ -70,19 +59,15 @@ class MultConfig(TextOptions):
                 raise ConfigError(f"model.{name}: must be odd, got {getattr(self, name)}")
 
 
-class Mult(Model):
+class Mult(RowModel[MultConfig]):
     """Multimodal transformer."""
 
     def __init__(self, config: MultConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
+        super().__init__(config, inputs, pretrained=pretrained)
         self.enter = nn.ModuleDict()
         for m in self.reads:
             kernel, window = (config.text_kernel, 1) if m == TEXT else (config.kernel, config.window)
-            self.enter[m] = Projection(readers[m].width, config.width, kernel=kernel, window=window)
+            self.enter[m] = Projection(self.widths[m], config.width, kernel=kernel, window=window)
         self.crossmodal = nn.ModuleDict()
         for m in self.reads:
             others = [other for other in self.reads if other != m]
@@ -103,15 +88,14 @@ class Mult(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Attend across, attend within, predict from the last step of each modality."""
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         steps, masks = {}, {}
         for m in self.reads:
             steps[m], masks[m] = self._entered(m, hidden[m], batch.streams[m].mask)  # B T D
         last = {m: self._target(m, steps, masks) for m in self.reads}  # each B D'
         joint = torch.cat(list(last.values()), dim=1)
         joint = joint + self.residual(joint)
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**last, "joint": joint})
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**last, "joint": joint})
 
     def _entered(
         self, modality: Modality, rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]
@@ -136,8 +120,3 @@ class Mult(Model):
         place = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(dim=1)  # B
         last: Tensor = whole[torch.arange(len(whole), device=mask.device), place]  # B D'
         return last.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}

@@ -18,18 +18,7 @@ from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ModelError
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product
 from mecam.types import Modality
@@ -67,12 +56,11 @@ class MultiTaskConfig(TextOptions):
     """The same for single modalities (theirs for `mlf_dnn`: text 0.2, audio 0.8, vision 0.8, the whole 0.6)."""
 
 
-class MultiTask(Model):
+class MultiTask(RowModel[MultiTaskConfig]):
     """One task for the whole, one for each labelled modality."""
 
     def __init__(self, config: MultiTaskConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
+        super().__init__(config, inputs, pretrained=pretrained)
         self.labelled = tuple(m for m in self.reads if m in inputs.unimodal)
         if not self.labelled:
             raise ModelError(
@@ -80,11 +68,8 @@ class MultiTask(Model):
                 where=f"the data has {', '.join(self.reads)}; labelled: {', '.join(inputs.unimodal) or 'none'}",
                 fix="use data that labels its modalities, as CH-SIMS does, or choose `tfn`, `lf_dnn` or `lmf`",
             )
-        self.text_encoder = config.encoder if inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         subnets = build_subnets(
-            {m: reader.width for m, reader in readers.items()},
+            self.widths,
             text_width=config.text_width,
             width=config.width,
             dropout=config.dropout,
@@ -124,12 +109,11 @@ class MultiTask(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Encode each modality, score it, fuse, predict."""
-        rows = read_rows(self.encoders, batch)
+        rows = self.rows(batch)
         vectors = {m: self.subnets[m](rows[m], batch.streams[m].mask) for m in self.reads}  # each B D
         joint = self.fuse(self._joined(vectors))  # B H
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
         return Output(
-            prediction=as_prediction(self.inputs.task, values),
+            prediction=self.predicted(self.head(joint), batch),
             embeddings={**vectors, "joint": joint},
             extra={f"own_{m}": self.own[m](vectors[m]).squeeze(1) for m in self.labelled},
         )

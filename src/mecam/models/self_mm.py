@@ -20,17 +20,7 @@ from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.pseudo_labels import PseudoLabels
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean
 from mecam.types import Modality
@@ -59,20 +49,16 @@ class SelfMmConfig(TextOptions):
     """A unimodal loss counts at least so much; the paper's tanh|y_s − y_m| is 0 until labels have moved."""
 
 
-class SelfMm(Model):
+class SelfMm(RowModel[SelfMmConfig]):
     """Multi-task learning with unimodal labels that nobody had to give."""
 
     def __init__(self, config: SelfMmConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
-        streams = [m for m in self.reads if isinstance(readers[m], Rows)]
+        super().__init__(config, inputs, pretrained=pretrained)
+        streams = [m for m in self.reads if isinstance(self.encoders[m], Rows)]
         self.recurrent = nn.ModuleDict(
-            {m: RecurrentEncoder(readers[m].width, config.recurrent, config.recurrent) for m in streams}
+            {m: RecurrentEncoder(self.widths[m], config.recurrent, config.recurrent) for m in streams}
         )
-        widths = {m: config.recurrent if m in streams else readers[m].width for m in self.reads}
+        widths = {m: config.recurrent if m in streams else self.widths[m] for m in self.reads}
         self.dropout = nn.Dropout(config.dropout)
         self.fuse = nn.Linear(sum(widths.values()), config.joint)
         self.head = prediction_head(inputs, config.joint)
@@ -84,10 +70,9 @@ class SelfMm(Model):
         """Predict from all modalities and from each alone."""
         vectors = {m: self.dropout(self._vector(m, batch.streams[m])) for m in self.reads}  # each B D
         joint = torch.relu(self.fuse(torch.cat(list(vectors.values()), dim=1)))  # B F
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))  # B outputs
         own = {m: torch.relu(self.project[m](vectors[m])) for m in self.reads}  # each B U
         return Output(
-            prediction=as_prediction(self.inputs.task, values),
+            prediction=self.predicted(self.head(joint), batch),
             embeddings={"joint": joint, **own},
             extra={f"own_{m}": self.heads[m](own[m]) for m in self.reads},
         )

@@ -22,18 +22,7 @@ from mecam.config import Count, Dropout, Rate, Weight
 from mecam.errors import ConfigError
 from mecam.losses.pseudo_labels import PseudoLabels
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.masked import masked_mean
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
@@ -102,19 +91,17 @@ class TextEnhanced(nn.Module):
         return self.upper(target, source_mask, enhanced)  # type: ignore[no-any-return]
 
 
-class Tetfn(Model):
+class Tetfn(RowModel[TetfnConfig]):
     """Pairwise transformers around the text, with generated unimodal labels."""
 
+    needs_text = True
+
     def __init__(self, config: TetfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=tuple(dict.fromkeys((TEXT, *inputs.modalities))))
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         width, heads, layers, dropout = config.width, config.heads, config.layers, config.dropout
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         self.project = nn.ModuleDict(
             {
-                m: Projection(readers[m].width, width, kernel=1 if m == TEXT else config.kernel, window=self._window(m))
+                m: Projection(self.widths[m], width, kernel=1 if m == TEXT else config.kernel, window=self._window(m))
                 for m in self.reads
             }
         )
@@ -142,15 +129,14 @@ class Tetfn(Model):
     def forward(self, batch: Batch) -> Output:
         """Predict from all modalities and from each alone."""
         steps, masks = {}, {}
-        for m, rows in read_rows(self.encoders, batch).items():
+        for m, rows in self.rows(batch).items():
             steps[m], masks[m] = self.project[m](rows, batch.streams[m].mask)  # B T D
         placed = {m: value + sinusoids(value) for m, value in steps.items()}
         pooled = [self._fused_steps(m, placed, masks) for m in self.reads]  # each B D
         joint = torch.relu(self.fuse(self.dropout(torch.cat(pooled, dim=1))))  # B J
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))  # B outputs
         own = {m: torch.relu(self.own[m](self.dropout(masked_mean(steps[m], masks[m])))) for m in self.reads}
         return Output(
-            prediction=as_prediction(self.inputs.task, values),
+            prediction=self.predicted(self.head(joint), batch),
             embeddings={"joint": joint, **own},
             extra={f"own_{m}": self.own_heads[m](own[m]) for m in self.reads},
         )

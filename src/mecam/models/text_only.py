@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from annotated_types import Ge, Lt
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, TextOptions, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.models.base import Inputs, Model, TextOptions, build_encoder, prediction_head
 from mecam.nn.masked import masked_mean
 from mecam.types import TEXT
 
@@ -56,10 +55,4 @@ class TextOnly(Model):
         stream = batch.streams[TEXT]
         hidden = self.encoders[TEXT](stream.values, stream.mask)  # B T D
         pooled = masked_mean(hidden, stream.mask)  # B D
-        values = or_prior(self.inputs, self.head(self.dropout(pooled)), stream.mask.any(dim=1))  # B outputs
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={TEXT: pooled})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(self.dropout(pooled)), batch), embeddings={TEXT: pooled})

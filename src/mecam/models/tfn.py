@@ -10,23 +10,12 @@ memory; an absent modality is [0, …, 0, 1], which leaves the products of the o
 import math
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
 from mecam.errors import ModelError
-from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import tensor_product
 from mecam.types import TEXT
@@ -51,11 +40,11 @@ class TfnConfig(TextOptions):
     """In all fully connected layers."""
 
 
-class Tfn(Model):
+class Tfn(RowModel[TfnConfig]):
     """Tensor fusion."""
 
     def __init__(self, config: TfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
+        super().__init__(config, inputs, pretrained=pretrained)
         widths = {m: config.text_width if m == TEXT else config.width for m in self.reads}
         size = math.prod(width + 1 for width in widths.values())
         if size > LARGEST:
@@ -64,12 +53,8 @@ class Tfn(Model):
                 where="model.width, model.text_width",
                 fix="lower them, use fewer modalities, or choose `lmf`, which never builds the tensor",
             )
-        self.text_encoder = config.encoder if TEXT in self.reads and inputs.raw_text else None
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
-        features = {m: reader.width for m, reader in readers.items()}
         self.subnets = nn.ModuleDict(
-            build_subnets(features, text_width=config.text_width, width=config.width, dropout=config.dropout)
+            build_subnets(self.widths, text_width=config.text_width, width=config.width, dropout=config.dropout)
         )
         self.fuse = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -82,13 +67,7 @@ class Tfn(Model):
 
     def forward(self, batch: Batch) -> Output:
         """Encode each modality, multiply, predict."""
-        hidden = read_rows(self.encoders, batch)
+        hidden = self.rows(batch)
         vectors = {m: self.subnets[m](hidden[m], batch.streams[m].mask) for m in self.reads}  # each B D
         joint = self.fuse(tensor_product(list(vectors.values())))  # B H
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={**vectors, "joint": joint})
-
-    def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
-        assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**vectors, "joint": joint})

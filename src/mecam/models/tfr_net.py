@@ -21,18 +21,7 @@ from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
-from mecam.models.base import (
-    Inputs,
-    Model,
-    Phase,
-    TextOptions,
-    as_prediction,
-    build_readers,
-    or_prior,
-    prediction_head,
-    presence,
-    read_rows,
-)
+from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_max, masked_windows
 from mecam.nn.transformer import Projection, Transformer, sinusoids
@@ -91,22 +80,18 @@ class ConvolutionGate(nn.Module):
         return masked_max(gated.transpose(1, 2), mask)
 
 
-class TfrNet(Model):
+class TfrNet(RowModel[TfrNetConfig]):
     """Intra- and inter-modal transformers that learn to rebuild."""
 
     views = True
 
     def __init__(self, config: TfrNetConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
-        super().__init__(inputs, reads=inputs.modalities)
-        self.config = config
-        self.text_encoder = config.encoder if inputs.raw_text else None
+        super().__init__(config, inputs, pretrained=pretrained)
         width, heads, dropout = config.width, config.heads, config.dropout
-        readers = build_readers(config, inputs, self.reads, pretrained=pretrained)
-        self.encoders = nn.ModuleDict(readers)
         self.windows = {m: 1 if m == TEXT else config.window for m in self.reads}
         kernels = {m: 1 if m == TEXT else config.kernel for m in self.reads}
         self.enter = nn.ModuleDict(
-            {m: Projection(readers[m].width, width, kernel=kernels[m], window=self.windows[m]) for m in self.reads}
+            {m: Projection(self.widths[m], width, kernel=kernels[m], window=self.windows[m]) for m in self.reads}
         )
         self.attend = nn.ModuleDict(
             {
@@ -116,7 +101,7 @@ class TfrNet(Model):
             }
         )
         everything = width * len(self.reads)
-        self.rebuild = nn.ModuleDict({m: nn.Linear(everything, readers[m].width) for m in self.reads})
+        self.rebuild = nn.ModuleDict({m: nn.Linear(everything, self.widths[m]) for m in self.reads})
         self.gates = nn.ModuleDict({m: ConvolutionGate(everything, config.gated) for m in self.reads})
         self.fuse = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(config.gated * len(self.reads), config.joint), nn.ReLU()
@@ -129,7 +114,7 @@ class TfrNet(Model):
         return whole if batch.view is None else replace(whole, view=self._read(batch.view))
 
     def _read(self, batch: Batch) -> Output:
-        rows = read_rows(self.encoders, batch)
+        rows = self.rows(batch)
         steps, masks = {}, {}
         for m in self.reads:
             value, masks[m] = self.enter[m](rows[m], batch.streams[m].mask)
@@ -137,9 +122,8 @@ class TfrNet(Model):
         known = {m: self._known(m, steps, masks) for m in self.reads}  # each B T M·D
         vectors = [self.gates[m](known[m], masks[m]) for m in self.reads]
         joint = self.fuse(torch.cat(vectors, dim=1))  # B J
-        values = or_prior(self.inputs, self.head(joint), presence(batch, self.reads).any(dim=1))
         extra = {f"rows_{m}": rows[m] for m in self.reads} | {f"known_{m}": known[m] for m in self.reads}
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings={"joint": joint}, extra=extra)
+        return Output(prediction=self.predicted(self.head(joint), batch), embeddings={"joint": joint}, extra=extra)
 
     def _known(
         self, modality: Modality, steps: Mapping[Modality, Tensor], masks: Mapping[Modality, Tensor]
