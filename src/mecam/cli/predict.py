@@ -12,6 +12,7 @@ from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.prediction_tables import as_csv, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import DataError, MecamError, ModelError
+from mecam.files import write_whole, writing
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
@@ -89,7 +90,7 @@ def predict(
     if output is None:
         _print(watched, others, predictor.task, format_)
     else:
-        _write(output, as_csv(watched, others) if output.suffix == ".csv" else as_jsonl(watched, others))
+        write_whole(output, as_csv(watched, others) if output.suffix == ".csv" else as_jsonl(watched, others))
         print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
     if html is not None:
         pages = _write_pages(html, watched, predictor.task, several=len(found.recordings) > 1)
@@ -171,10 +172,8 @@ def _write_pages(place: Path, watched: Sequence["Watched"], task: "Task", *, sev
 
     if not several:
         return [write_watched(place, watched[0], task)]
-    try:
+    with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(place)) from error
     return [write_watched(place / f"{each.path.name}.html", each, task) for each in watched]
 
 
@@ -220,12 +219,3 @@ def _newest_run() -> Path:
     if not runs:
         raise ModelError("there is no trained model in runs/", fix="name one with --model RUN, or train: `mecam demo`")
     return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)
-
-
-def _write(path: Path, content: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error

@@ -6,8 +6,6 @@ What a format cannot hold is counted in the report. Files appear under their nam
 import csv
 import os
 import pickle
-import shutil
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,8 +17,9 @@ from numpy.typing import NDArray
 
 from mecam.data.cells import safe_cell
 from mecam.data.derive import Progress
-from mecam.data.store import Store, replace_folder
+from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
+from mecam.files import whole_file, whole_folder, writing
 from mecam.types import AUDIO, SPLITS, TEXT, VISION, Modality
 
 __all__ = ["ExportReport", "Tokenize", "bert_tokenizer", "export_csv", "export_mmsa", "export_npz"]
@@ -310,30 +309,18 @@ def _write_csv(path: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]
 def _new_file(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary name that becomes `path` when the block succeeds."""
     _free(path, overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 @contextmanager
 def _new_folder(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block succeeds."""
     _free(path, overwrite=overwrite)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        partial.mkdir(parents=True)
+    with whole_folder(path) as partial:
         yield partial
-        replace_folder(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _free(path: Path, *, overwrite: bool) -> None:

@@ -20,7 +20,6 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -32,10 +31,11 @@ from pydantic import TypeAdapter, ValidationError
 from mecam.data.lines import Lines, to_line, to_record, utterance_fields, words_of
 from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
+from mecam.files import replace_folder, writing
 from mecam.types import FeatureSpec, Modality, Task, Utterance
 from mecam.version import __version__
 
-__all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "replace_folder", "sha256_of"]
+__all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "sha256_of"]
 
 FORMAT = "mecam-store"
 VERSION = 1
@@ -218,7 +218,7 @@ class StoreWriter:
             check_modality_name(modality)
 
     def __enter__(self) -> "StoreWriter":
-        with _writing(self.path):
+        with writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._folder = self.path.parent / f".{self.path.name}.{uuid.uuid4().hex[:8]}.partial"
             self._folder.mkdir()
@@ -228,7 +228,7 @@ class StoreWriter:
 
     def __exit__(self, kind: object, *_: object) -> None:
         try:
-            with _writing(self.path):
+            with writing(self.path):
                 self._records.close()
                 if self._words is not None:
                     self._words.close()
@@ -260,7 +260,7 @@ class StoreWriter:
                 rows[modality] = checked_rows(values, times, spec.width)
         except DataError as error:
             raise DataError(error.what, where=where, fix=error.fix) from None
-        with _writing(self.path):
+        with writing(self.path):
             self._records.write(record)
             self._write_words(words)
             for modality, table in self._tables.items():
@@ -307,23 +307,6 @@ class StoreWriter:
         replace_folder(self._folder, self.path)
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """Put the finished folder `new` at `target`; what lies there is kept until the new one stands.
-
-    Raises: DataError if the file system refuses.
-    """
-    old = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.old")
-    try:
-        if target.exists():
-            target.rename(old)
-        new.rename(target)
-    except OSError as error:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        raise DataError(f"cannot write here: {error.strerror}", where=str(target)) from error
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex.
 
@@ -353,15 +336,6 @@ def check_modality_name(modality: Modality) -> None:
 
 def _table_path(folder: Path, modality: Modality) -> Path:
     return folder / f"{modality}.safetensors"
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn a refusal of the file system into a DataError."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
 
 
 def label_fits(label: object, task: Task) -> bool:

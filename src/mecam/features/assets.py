@@ -12,7 +12,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import uuid
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from mecam.errors import DataError
+from mecam.files import whole_file, writing
 
 __all__ = ["ASSETS", "DETECTOR", "GIVEN", "IRIS", "LANDMARKER", "MESH", "Asset"]
 __all__ += ["content", "ensure", "fetch", "find", "folders"]
@@ -258,16 +258,11 @@ def _download(folder: Path) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
+    fix = "set MECAM_ASSETS, or give --folder"
+    with writing(path, fix=fix):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, fix=fix) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise DataError(
-            f"cannot write here: {error.strerror}", where=str(path), fix="set MECAM_ASSETS, or give --folder"
-        ) from error
 
 
 def _whole(path: Path, asset: Asset) -> bool:

@@ -22,6 +22,7 @@ from mecam.features.damage.kinds import ANY
 from mecam.features.parts import Part, key_of, read_part, write_part
 from mecam.features.registry import prepare
 from mecam.features.utterances import Recipe, read_recording
+from mecam.files import writing
 from mecam.types import Modality, Task, Utterance
 
 __all__ = ["ExtractReport", "Failure", "extract"]
@@ -129,10 +130,8 @@ def extract(
     )  # says now, not after an hour, that there is a store already
     prepare(recipe.extractors)
     parts = store.parent / f".{store.name}.parts"
-    try:
+    with writing(store):
         parts.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(store)) from error
     places = {clip.id: parts / f"{key_of(clip, recipe)}.safetensors" for clip in found.clips}
     todo = [clip for clip in found.clips if read_part(places[clip.id]) is None]
     done = len(found.clips) - len(todo)

@@ -6,7 +6,6 @@ its content depends on; it is written under another name and renamed.
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from mecam.data.lines import to_record, utterance_fields, words_of
 from mecam.errors import DataError
 from mecam.features.clips import Clip
 from mecam.features.utterances import Recipe, Recording
+from mecam.files import whole_file
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
@@ -68,14 +68,11 @@ def write_part(path: Path, part: Part) -> None:
             arrays[f"{number}/{modality}/intervals"] = np.ascontiguousarray(utterance.intervals[modality])
         records.append([to_record(utterance), words_of(utterance)])
     header = json.dumps({"records": records, "absent": part.absent, "findings": part.findings}, allow_nan=False)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(arrays, partial, metadata={"part": header})
-        os.replace(partial, path)
-    except (OSError, SafetensorError) as error:
-        partial.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"cannot write here: {reason}", where=str(path.parent)) from error
+        with whole_file(path) as partial:
+            save_file(arrays, partial, metadata={"part": header})
+    except SafetensorError as error:
+        raise DataError(f"cannot write here: {error}", where=str(path.parent)) from error
 
 
 def read_part(path: Path) -> Part | None:

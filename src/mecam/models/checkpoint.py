@@ -7,8 +7,6 @@ text_encoder/       the text encoder's architecture and tokenizer, where one is 
 """
 
 import json
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,9 +21,10 @@ from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
-from mecam.data.store import Store, replace_folder
+from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
 from mecam.errors import MecamError, MissingExtraError, ModelError
+from mecam.files import whole_folder
 from mecam.models.base import Inputs, Model
 from mecam.models.recording import RecordingContext
 from mecam.models.registry import MODELS
@@ -104,31 +103,26 @@ def build_model(name: str, options: Any, inputs: Inputs, data: DataConfig) -> tu
 def save_checkpoint(folder: Path, trained: Trained) -> None:
     """Write `folder`, whole or not at all."""
     checkpoint, model = trained.checkpoint, trained.model
-    partial = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.partial")
-    partial.mkdir(parents=True)
-    try:
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "mecam": __version__,
+        "model": {"name": checkpoint.name, "options": asdict(checkpoint.options)},
+        "inputs": checkpoint.inputs.to_json(),
+        "data": asdict(checkpoint.data),
+        "normaliser": checkpoint.normaliser.to_json(),
+        "calibration": checkpoint.calibration,
+        "widening": None if checkpoint.widening is None else checkpoint.widening.to_json(),
+        "recording": None if checkpoint.recording is None else checkpoint.recording.to_json(),
+        "vocabulary": None if trained.tokenizer is None else len(trained.tokenizer),
+        "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
+    }
+    with whole_folder(folder) as partial:
         save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / "model.safetensors")
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "mecam": __version__,
-            "model": {"name": checkpoint.name, "options": asdict(checkpoint.options)},
-            "inputs": checkpoint.inputs.to_json(),
-            "data": asdict(checkpoint.data),
-            "normaliser": checkpoint.normaliser.to_json(),
-            "calibration": checkpoint.calibration,
-            "widening": None if checkpoint.widening is None else checkpoint.widening.to_json(),
-            "recording": None if checkpoint.recording is None else checkpoint.recording.to_json(),
-            "vocabulary": None if trained.tokenizer is None else len(trained.tokenizer),
-            "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
-        }
         (partial / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
         if trained.tokenizer is not None:
             model.encoders.text.network.config.save_pretrained(partial / TEXT_ENCODER)  # type: ignore[union-attr, operator]
             trained.tokenizer.save(partial / TEXT_ENCODER)
-        replace_folder(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def load_checkpoint(folder: str | Path) -> Trained:

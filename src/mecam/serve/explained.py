@@ -13,9 +13,10 @@ from mecam.evaluation.explain.explanation import ALL, in_short
 from mecam.evaluation.report.maps import Range, edges_of, ends, kept_strip, kept_words, legend, shades_of, time_span
 from mecam.evaluation.report.markup import details, escape, plain, table
 from mecam.evaluation.sums import Array
+from mecam.files import write_whole
 from mecam.serve.page import player, timeline
 from mecam.serve.recordings import Watched
-from mecam.serve.shell import shell, write
+from mecam.serve.shell import shell
 from mecam.types import Modality, Task
 
 __all__ = ["write_explained", "write_explained_recording"]
@@ -45,7 +46,9 @@ def write_explained(
     title = explained[0].id if len(explained) == 1 else f"{len(explained)} utterances of {about['data']}"
     head = f'<p class="note">{escape(about["model"])} of {escape(about["run"])}, on {escape(about["data"])}</p>'
     sections = [_utterance(one, one.id if len(explained) > 1 else "") for one in explained]
-    return write(path, shell("mecam explain", title, head + _how(), sections, notes=notes, styles=("explained.css",)))
+    return write_whole(
+        path, shell("mecam explain", title, head + _how(), sections, notes=notes, styles=("explained.css",))
+    )
 
 
 def write_explained_recording(
@@ -79,7 +82,7 @@ def write_explained_recording(
         duration=watched.duration,
         styles=("explained.css",),
     )
-    return write(path, page)
+    return write_whole(path, page)
 
 
 def _how() -> str:

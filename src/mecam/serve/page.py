@@ -14,9 +14,10 @@ import numpy as np
 
 from mecam.evaluation.report.markup import escape, plain, table
 from mecam.features.segmentation import SENTENCE_END
+from mecam.files import write_whole
 from mecam.serve.predictor import Prediction
 from mecam.serve.recordings import Watched
-from mecam.serve.shell import shell, write
+from mecam.serve.shell import shell
 from mecam.types import TEXT, VISION, Modality, Task
 
 __all__ = ["player", "says", "timeline", "write_watched"]
@@ -40,7 +41,7 @@ def write_watched(path: Path, watched: Watched, task: Task) -> Path:
 
     Raises: DataError if it cannot be written.
     """
-    return write(path, _page(path, watched, task))
+    return write_whole(path, _page(path, watched, task))
 
 
 def _page(path: Path, watched: Watched, task: Task) -> str:

@@ -1,14 +1,11 @@
 """The frame of the pages about recordings and utterances: style, policy, head, sections; it loads nothing."""
 
-import os
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
 
-from mecam.errors import DataError
 from mecam.evaluation.report.markup import escape
 
-__all__ = ["shell", "write"]
+__all__ = ["shell"]
 
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; "
@@ -63,20 +60,6 @@ def shell(
 </body>
 </html>
 """
-
-
-def write(path: Path, page: str) -> Path:
-    """Write a page, whole or not at all; return its path.
-
-    Raises: DataError if it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
-    return path
 
 
 def _asset(package: str, name: str) -> str:

@@ -11,6 +11,7 @@ import yaml
 
 from mecam.config import dump_yaml
 from mecam.errors import MecamError, TrainingError
+from mecam.files import write_whole, writing
 
 if TYPE_CHECKING:
     from mecam.training.run import RunConfig
@@ -30,7 +31,7 @@ def claim(out: Path, config: "RunConfig", read: Mapping[str, Any], *, overwrite:
         read: what the run reads, under the keys of `RECORDED`.
         overwrite: begin anew if the folder holds a run.
 
-    Raises: TrainingError if it holds another run or something else, or cannot be written to.
+    Raises: TrainingError if it holds another run or something else, DataError if it cannot be written to.
     """
     path = out / "config.yaml"
     if overwrite and path.exists():
@@ -43,13 +44,9 @@ def claim(out: Path, config: "RunConfig", read: Mapping[str, Any], *, overwrite:
         )
     if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainingError("this place is taken and holds no run", where=str(out), fix="choose another --out")
-    try:
+    with writing(out):
         out.mkdir(parents=True, exist_ok=True)
-        partial = out / ".config.yaml.partial"
-        partial.write_text(config.to_yaml() + dump_yaml(read), encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise TrainingError(f"cannot write here: {error.strerror}", where=str(out)) from error
+    write_whole(path, config.to_yaml() + dump_yaml(read))
 
 
 def is_finished(out: Path, config: "RunConfig", read: Mapping[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import TrainingConfig
 from mecam.errors import TrainingError
+from mecam.files import whole_file
 from mecam.models.base import Model, Phase
 from mecam.training.memory import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
@@ -379,9 +380,8 @@ def _save(path: Path, parts: dict[str, Any], result: Fit, epoch: int) -> None:
         for name, part in parts.items()
     }
     state |= {"fit": vars(result), "epoch": epoch}
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.rename(path)
+    with whole_file(path) as partial:
+        torch.save(state, partial)
 
 
 def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> int:

@@ -9,7 +9,6 @@ import csv
 import itertools
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from mecam.evaluation.conflict_score import conflict_table
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_table
 from mecam.evaluation.statistics import coverage, metrics_table
+from mecam.files import whole_file, write_whole
 from mecam.types import TEXT, Predictions, Span, Task
 
 __all__ = [
@@ -308,25 +308,19 @@ def read_predictions(path: Path) -> Predictions:
 
 def write_json(path: Path, content: Any) -> None:
     """Write JSON, whole or not at all; a NaN is an error, not a value."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write CSV with the union of the rows' columns, whole or not at all."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    partial = path.with_name(f".{path.stem}.partial.npz")
-    with partial.open("wb") as file:
+    with whole_file(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **dict(arrays))
-    os.replace(partial, path)

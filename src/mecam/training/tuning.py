@@ -15,7 +15,6 @@ import io
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ import yaml
 from mecam.config import apply_overrides
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
-from mecam.evaluation.report.page import write_page
+from mecam.files import write_whole
 from mecam.training.preparation import selection_metric
 from mecam.training.run import RunConfig
 from mecam.training.search import Choice, Range, Trial, Tuned, space_of
@@ -160,7 +159,7 @@ class _Search:
         """All files but the database, from what the database holds."""
         tuned = self.keep()
         tuned = replace(tuned, importance=self._importance([t for t in tuned.trials if t.score is not None]))
-        write_page(self.out / "tune.html", tuning_page(tuned))
+        write_whole(self.out / "tune.html", tuning_page(tuned))
         return tuned
 
     def keep(self) -> Tuned:
@@ -168,8 +167,8 @@ class _Search:
         tuned = self._tuned()
         if tuned.best is not None:
             best = self._config_with(tuned.best.options, tuned=tuned.budget)
-            _replace(self.out / "best.yaml", best.to_yaml())
-        _replace(self.out / "trials.csv", _csv(tuned))
+            write_whole(self.out / "best.yaml", best.to_yaml())
+        write_whole(self.out / "trials.csv", _csv(tuned))
         return tuned
 
     def _open(self) -> Any:
@@ -326,9 +325,3 @@ def _csv(tuned: Tuned) -> str:
         score = "" if trial.score is None else trial.score
         writer.writerow([trial.number, trial.state, score, len(trial.epochs), *cells, " ".join(trial.error.split())])
     return text.getvalue()
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_run import EMOTIONS, FEELINGS, SCORES, make_run
 
-from mecam.errors import MissingExtraError, TrainingError
+from mecam.errors import DataError, MissingExtraError, TrainingError
 from mecam.evaluation.report import figures as records
 from mecam.evaluation.report import planes, write_report
 from mecam.evaluation.report.export import figures_of, write_figures
@@ -131,7 +131,7 @@ def test_without_matplotlib_the_extra_is_named(tmp_path, monkeypatch):
 def test_a_place_that_cannot_be_written_and_a_page_that_is_missing_are_named(tmp_path):
     path = one_figure_page(tmp_path, records.histogram(np.arange(20.0), "x"))
     (tmp_path / "taken").write_text("")
-    with pytest.raises(TrainingError, match="cannot be written") as caught:
+    with pytest.raises(DataError, match="cannot write here") as caught:
         write_figures(path, tmp_path / "taken")
     assert "taken" in str(caught.value)
     with pytest.raises(TrainingError, match="cannot be read"):

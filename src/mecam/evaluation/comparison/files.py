@@ -3,11 +3,9 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from mecam.errors import DataError
 from mecam.evaluation.comparison.page import comparison_page
 from mecam.evaluation.comparison.standings import Difference, Score, Standings
 from mecam.evaluation.comparison.words import (
@@ -24,6 +22,7 @@ from mecam.evaluation.comparison.words import (
 )
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.report.markup import UNDEFINED, interval, spread, value
+from mecam.files import write_whole, writing
 
 __all__ = [
     "as_csv",
@@ -61,18 +60,9 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     Returns: their paths, in the order given.
     Raises: DataError if the folder cannot be written to.
     """
-    places = []
-    for name, text in texts.items():
-        place = folder / name
-        partial = place.with_name(f".{place.name}.partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(text, encoding="utf-8", newline="")
-            os.replace(partial, place)
-        except OSError as error:
-            raise DataError(f"cannot write here: {error.strerror}", where=str(place)) from error
-        places.append(place)
-    return places
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return [write_whole(folder / name, text) for name, text in texts.items()]
 
 
 def as_markdown(standings: Standings) -> str:

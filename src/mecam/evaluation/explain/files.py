@@ -1,13 +1,12 @@
 """Explanations as one JSON document whose keys do not change; docs/explain.md describes them."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mecam.errors import DataError
 from mecam.evaluation.explain.explanation import MARKED, Explanation
+from mecam.files import write_whole
 
 __all__ = ["REMOVAL", "explanation_document", "result_document", "write_document"]
 
@@ -59,11 +58,4 @@ def write_document(path: Path, document: Mapping[str, Any]) -> Path:
 
     Raises: DataError if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
-    return path
+    return write_whole(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

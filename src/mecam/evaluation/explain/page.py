@@ -9,7 +9,8 @@ from mecam.evaluation.explain.agreement import between
 from mecam.evaluation.explain.costs import ARMS
 from mecam.evaluation.report.figures import Figure, axis, compose, forest
 from mecam.evaluation.report.markup import details, escape, figure, percent, plain, table, titled
-from mecam.evaluation.report.page import document, write_page
+from mecam.evaluation.report.page import document
+from mecam.files import write_whole
 
 __all__ = ["write_agreement", "write_deletion"]
 
@@ -26,14 +27,14 @@ def write_deletion(path: Path, found: Mapping[str, Any]) -> Path:
         path: of the page.
         found: what `deletion_test` returns, with `run`, `model`, `data` and `split`.
 
-    Raises: TrainingError if it cannot be written.
+    Raises: DataError if it cannot be written.
     """
     sections = [("result", "Result", titled("Does it come out in the right order?", _verdict(found), _tests(found)))]
     for modality, groups in found["modalities"].items():
         parts = [_curves(found, group, rows) for group, rows in groups.items()]
         sections.append((modality, modality.capitalize(), titled(modality.capitalize(), _pair(parts))))
     sections.append(("reading", "How to read this", titled("How to read this", _reading(found))))
-    return write_page(path, document(f"Deletion test: {found['run']}", _head("Deletion test", found), sections))
+    return write_whole(path, document(f"Deletion test: {found['run']}", _head("Deletion test", found), sections))
 
 
 def write_agreement(path: Path, found: Mapping[str, Any]) -> Path:
@@ -43,7 +44,7 @@ def write_agreement(path: Path, found: Mapping[str, Any]) -> Path:
         path: of the page.
         found: what `survey` returns, with `run`, `model`, `data` and `split`.
 
-    Raises: TrainingError if it cannot be written.
+    Raises: DataError if it cannot be written.
     """
     sections = [
         (name, title, titled(title, _forest(found, name), _agreements(found, name)))
@@ -51,7 +52,7 @@ def write_agreement(path: Path, found: Mapping[str, Any]) -> Path:
     ]
     if found["completeness"] is not None:
         sections.append(("gradients", "Gradients", titled("Are the gradients complete?", _completeness(found))))
-    return write_page(path, document(f"Agreement: {found['run']}", _head("Agreement", found), sections))
+    return write_whole(path, document(f"Agreement: {found['run']}", _head("Agreement", found), sections))
 
 
 def _head(what: str, found: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ as publishers want them (TrueType); the same page gives the same bytes.
 
 import itertools
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from mecam.errors import MissingExtraError, TrainingError
 from mecam.evaluation.report.figures import Figure
+from mecam.files import whole_file, writing
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -54,7 +54,8 @@ def write_figures(
         progress: called with (figures done, all).
 
     Returns: the files, in the order of the page.
-    Raises: MissingExtraError without Matplotlib; TrainingError if the page cannot be read or a file not written.
+    Raises: MissingExtraError without Matplotlib; TrainingError if the page cannot be read; DataError if a file cannot
+        be written.
     """
     try:
         import matplotlib
@@ -123,11 +124,8 @@ def _light() -> dict[str, str]:
 
 
 def _write(figure: "matplotlib.figure.Figure", path: Path, kind: Format) -> Path:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as partial:
         figure.savefig(partial, format=kind, metadata=dict(METADATA[kind]))
-        os.replace(partial, path)
-    except OSError as error:
-        raise TrainingError(f"the figure cannot be written: {error.strerror}", where=str(path)) from error
     return path

@@ -2,7 +2,6 @@
 
 import base64
 import gzip
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -12,13 +11,13 @@ from typing import Any, Literal
 
 from plotly.offline import get_plotlyjs
 
-from mecam.errors import TrainingError
 from mecam.evaluation.report import answers, beside, calibration, cases, insides, maps, scores
 from mecam.evaluation.report.markup import escape
 from mecam.evaluation.report.record import RunRecord
+from mecam.files import write_whole
 from mecam.version import __version__
 
-__all__ = ["document", "write_page", "write_report"]
+__all__ = ["document", "write_report"]
 
 SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
     ("results", "Results", scores.results),
@@ -54,14 +53,14 @@ def write_report(
         projection: how embeddings are drawn: `pca`, or `tsne` as papers do (seconds for each thousand utterances).
 
     Returns: the path of `report.html`, about 2 MB, nearly all of it Plotly's script.
-    Raises: TrainingError if a file is missing or damaged, or the folder cannot be written to.
+    Raises: TrainingError if a file is missing or damaged, DataError if the folder cannot be written to.
     """
     record = replace(RunRecord.read(run), projection=projection)
     if comparison is not None:
         record = replace(record, comparison=comparison)
     written = [(key, name, write(record)) for key, name, write in SECTIONS]
     title = f"{record.name} on {record.data.get('name', 'data')}"
-    return write_page(run / "report.html", document(title, scores.headline(record), written))
+    return write_whole(run / "report.html", document(title, scores.headline(record), written))
 
 
 def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) -> str:
@@ -99,20 +98,6 @@ def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) 
 </body>
 </html>
 """
-
-
-def write_page(path: Path, page: str) -> Path:
-    """Write a page, whole or not at all; return its path.
-
-    Raises: TrainingError if it cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(page, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        raise TrainingError(f"the report cannot be written: {error.strerror}", where=str(path)) from error
-    return path
 
 
 def _imprint() -> str:

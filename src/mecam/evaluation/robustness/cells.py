@@ -6,7 +6,6 @@ and one of other weights or other data is never taken for it.
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from mecam.data.store import sha256_of
 from mecam.errors import DataError
 from mecam.evaluation.robustness.material import Material
+from mecam.files import whole_file
 from mecam.types import Modality, Predictions, Span
 
 __all__ = ["Answer", "cell_name", "checkpoint_identity", "read_cell", "write_cell"]
@@ -94,13 +94,8 @@ def write_cell(
     kept = [(i, span) for i, row in enumerate(spans) for span in row if span.modality in modalities]
     arrays["span places"] = np.array([(i, span.start, span.stop) for i, span in kept], np.int32).reshape(-1, 3)
     arrays["span names"] = np.array([f"{span.modality} {span.kind}" for _, span in kept], np.str_)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-        os.replace(partial, path)
-    except OSError as error:
-        raise DataError(f"cannot write here: {error.strerror}", where=str(path)) from error
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Span]]]:

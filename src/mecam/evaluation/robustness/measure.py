@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from mecam.batch import Device
-from mecam.errors import DataError
 from mecam.evaluation.evaluate import finished, predict
 from mecam.evaluation.robustness.cells import Answer, cell_name, checkpoint_identity, write_cell
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.memory import Recent, remembering_encoders
+from mecam.files import writing
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.types import TEXT, Modality, Predictions, Utterance
 
@@ -165,10 +165,9 @@ def measure_all(
         trained = load_checkpoint(checkpoint)
         check_features(trained, material.store)
         trained.model.to(device)
-        try:
-            missing[0].path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot write here: {error.strerror}", where=str(missing[0].path.parent)) from error
+        place = missing[0].path.parent
+        with writing(place):
+            place.mkdir(parents=True, exist_ok=True)
         measure(trained, material, missing, progress=progress)
     return len(missing)
 
