@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["robustness"]
 
+WIDEST = 12
+"""Columns of a table that a terminal can show; the page holds all."""
+
 
 def robustness(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders made by `mecam train`.")],
@@ -94,7 +97,11 @@ def _print(findings: "Findings") -> None:
     shown = [table for table in tables(findings) if len(findings.runs) == 1 or " under every " not in table.title]
     tested = tests_table(findings)
     for table in shown:
-        if tested is None or table.title != tested.title:
+        if tested is not None and table.title == tested.title:
+            continue
+        if len(table.head) > WIDEST:
+            err.print(f"{table.title}: too wide for a terminal, see the page", markup=False)
+        else:
             out.print(_view(table))
     for note in findings.notes:
         err.print(note, markup=False, style="yellow")

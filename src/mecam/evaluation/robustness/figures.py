@@ -75,23 +75,32 @@ def curves(lines: Sequence[Line], metric: Metric, across: str, *, percent: bool 
 
 
 def heat_map(
-    harm: Array, shown: Sequence[Sequence[float | None]], rows: Sequence[str], metric: Metric, worst: float
+    harm: Array,
+    shown: Sequence[Sequence[float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    metric: Metric,
+    worst: float,
+    *,
+    across: str = "severity",
 ) -> Figure:
-    """A run under every corruption: shaded by what is lost against clean data, the metric's value written in.
+    """Every corruption at every severity, or of every run: shaded by what is lost against clean data.
 
     Args:
-        harm: C × 5, what is lost; NaN where unknown.
-        shown: C × 5 values of the metric.
+        harm: C × K, what is lost; NaN where unknown.
+        shown: C × K values of the metric, which are written in.
         rows: C names of corruptions.
+        columns: K names.
         metric: what is drawn.
-        worst: loss that is shaded fully, the same for all runs that are compared.
+        worst: loss that is shaded fully, the same for all maps that are compared.
+        across: what the columns are.
     """
     text = [["" if one is None else value(one, metric).removesuffix(" %") for one in row] for row in shown]
     data = [
         {
             "type": "heatmap",
             "z": [[None if np.isnan(one) else round(float(max(one, 0.0)), 5) for one in row] for row in harm],
-            "x": [str(level + 1) for level in range(harm.shape[1])],
+            "x": [html.escape(name) for name in columns],
             "y": [html.escape(name) for name in rows],
             "text": text,
             "texttemplate": "%{text}",
@@ -101,9 +110,9 @@ def heat_map(
             "showscale": False,
             "xgap": 2,
             "ygap": 2,
-            "hovertemplate": "%{y}, severity %{x}: %{text}<extra></extra>",
+            "hovertemplate": f"%{{y}}, {across} %{{x}}: %{{text}}<extra></extra>",
         }
     ]
-    x = axis("severity", type="category", showgrid=False)
+    x = axis(across, type="category", showgrid=False)
     y = axis("", type="category", showgrid=False, autorange="reversed")
     return compose(data, x, y, height=80 + 26 * len(rows))

@@ -12,8 +12,19 @@ from mecam.evaluation.report.page import document
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
 from mecam.evaluation.robustness.figures import curves, heat_map
 from mecam.evaluation.robustness.findings import Findings, best_of
-from mecam.evaluation.robustness.scores import Scored
-from mecam.evaluation.robustness.tables import Cell, Table, arrow, capital, graded, overview, per_run, tests_table
+from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.robustness.tables import (
+    Cell,
+    Table,
+    arrow,
+    capital,
+    graded,
+    overview,
+    per_run,
+    ranks_table,
+    tests_table,
+)
+from mecam.evaluation.sums import Array
 
 __all__ = ["robustness_page"]
 
@@ -87,8 +98,12 @@ def _shown_value(run: Scored, metric: Metric, summary: str | None) -> str:
 def _summaries(findings: Findings) -> str:
     shown = [s for s in findings.plan.summaries if "." not in s.name]
     made = [overview(findings, summary) for summary in shown]
-    note = f'<p class="note">{escape(made[0].note)}</p>' if made else ""
-    return titled("Summary", note, *(_html(replace(one, note=""), level=3) for one in made)) if made else ""
+    if not made:
+        return ""
+    note = f'<p class="note">{escape(made[0].note)}</p>'
+    first, *others = (_html(replace(one, note=""), level=3) for one in made)
+    ranks = _html(ranks_table(findings), level=3) if findings.ranks else ""
+    return titled("Summary", note, first, ranks, *others)
 
 
 def _curves(findings: Findings) -> str:
@@ -133,36 +148,70 @@ def _folded(drawn: Sequence[str], shown: int, rest: str) -> list[str]:
 
 
 def _heat_maps(findings: Findings) -> str:
-    """Corruption × severity, a map for every run, in one shade for all."""
+    """Corruption × run, and corruption × severity for every run, each in one shade for all."""
+    drawn = _map_of_runs(findings) if len(findings.runs) > 1 else ""
+    maps = _maps_of_severities(findings)
+    if not drawn and not maps:
+        return ""
+    note = "The darker, the more is lost against clean data; the shade is the same for all runs."
+    folded = _folded(maps, FIRST_SHOWN, "The other runs") if maps else []
+    return titled("Heat maps", f'<p class="note">{note}</p>', drawn, *folded)
+
+
+def _map_of_runs(findings: Findings) -> str:
+    """The mean over the severities of every corruption, a column for each run."""
+    metric, kinds = findings.leading[0], [s for s in findings.plan.summaries if "." in s.name]
+    if not kinds:
+        return ""
+    shown = [[_mean(run.summaries[kind.name][metric.name]) for run in findings.runs] for kind in kinds]
+    harm = _harm(shown, [_number(run, metric, CLEAN) for run in findings.runs], metric)
+    names, runs = [kind.name.replace(".", " ") for kind in kinds], [run.name for run in findings.runs]
+    return figure(
+        heat_map(harm, shown, names, runs, metric, _worst([harm]), across="run"),
+        f"<b>Every corruption</b>: {escape(metric.name)} {arrow(findings, metric.name)}, mean over its severities.",
+        label=f"{metric.name} per corruption and run",
+    )
+
+
+def _maps_of_severities(findings: Findings) -> list[str]:
+    """Of corruptions that were measured at all severities."""
     groups = _graded(findings)
     if not groups:
-        return ""
+        return []
     metric = findings.leading[0]
-    sign = -1.0 if metric.higher_is_better else 1.0
     names = [f"{modality} {kind}" for modality, kind in groups]
-    tables_of = {
-        run.name: [[_number(run, metric, c) for c in levels] for levels in groups.values()] for run in findings.runs
-    }
-    harm = {}
-    for run in findings.runs:
-        clean = _number(run, metric, CLEAN)
-        harm[run.name] = sign * (np.array(tables_of[run.name], np.float64) - (np.nan if clean is None else clean))
-    worst = max((float(np.nanmax(one)) for one in harm.values() if not np.isnan(one).all()), default=0.0)
-    drawn = [
+    shown = [[[_number(run, metric, c) for c in levels] for levels in groups.values()] for run in findings.runs]
+    harms = [
+        _harm(values, [_number(run, metric, CLEAN)], metric) for run, values in zip(findings.runs, shown, strict=True)
+    ]
+    return [
         figure(
-            heat_map(harm[run.name], tables_of[run.name], names, metric, worst),
+            heat_map(harm, values, names, [str(severity) for severity in SEVERITIES], metric, _worst(harms)),
             f"<b>{escape(run.name)}</b>: {escape(metric.name)} {arrow(findings, metric.name)}, "
             f"clean {value(_number(run, metric, CLEAN), metric)}.",
             label=f"{metric.name} of {run.name} per corruption and severity",
         )
-        for run in findings.runs
+        for run, values, harm in zip(findings.runs, shown, harms, strict=True)
     ]
-    note = "The darker, the more is lost against clean data; the shade is the same for all runs."
-    return titled("Heat maps", f'<p class="note">{note}</p>', f'<div class="pair">{"".join(drawn)}</div>')
+
+
+def _harm(shown: Sequence[Sequence[float | None]], clean: Sequence[float | None], metric: Metric) -> Array:
+    """C × K, what is lost against K clean values, or against a single one."""
+    sign = -1.0 if metric.higher_is_better else 1.0
+    harm: Array = sign * (np.array(shown, np.float64) - np.array(clean, np.float64))
+    return harm
+
+
+def _worst(harms: Sequence[Array]) -> float:
+    return max((float(np.nanmax(harm)) for harm in harms if not np.isnan(harm).all()), default=0.0)
 
 
 def _number(run: Scored, metric: Metric, condition: Condition) -> float | None:
-    mean: float | None = run.values[metric.name][condition.key].to_json()["mean"]
+    return _mean(run.values[metric.name][condition.key])
+
+
+def _mean(found: Value) -> float | None:
+    mean: float | None = found.to_json()["mean"]
     return mean
 
 

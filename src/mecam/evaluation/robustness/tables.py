@@ -14,7 +14,19 @@ from mecam.evaluation.robustness.protocols import Summary
 from mecam.evaluation.robustness.ranks import ALL
 from mecam.evaluation.robustness.scores import Scored, Value
 
-__all__ = ["Cell", "Table", "amount_of", "arrow", "capital", "graded", "overview", "per_run", "tables", "tests_table"]
+__all__ = [
+    "Cell",
+    "Table",
+    "amount_of",
+    "arrow",
+    "capital",
+    "graded",
+    "overview",
+    "per_run",
+    "ranks_table",
+    "tables",
+    "tests_table",
+]
 
 EXPLANATION = (
     "Mean over seeds and masks; ± is the standard deviation over the run's seeds; below it the 95 % interval over "
@@ -62,7 +74,7 @@ def tables(findings: Findings) -> list[Table]:
     found = [overview(findings, summary) for summary in _shown(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
     if findings.ranks:
-        found.append(_ranks(findings))
+        found.append(ranks_table(findings))
     if graded(findings) and len(findings.runs) > 1:
         found.append(_kinds(findings))
     found += [per_run(findings, run) for run in findings.runs]
@@ -153,7 +165,7 @@ def _kinds(findings: Findings) -> Table:
     return Table(f"{metric.name} {_direction(metric)} per corruption", EXPLANATION, head, tuple(rows))
 
 
-def _ranks(findings: Findings) -> Table:
+def ranks_table(findings: Findings) -> Table:
     """A row per run, the first in front; columns: all corruptions, those of each modality."""
     order = sorted(findings.ranks[ALL], key=lambda name: findings.ranks[ALL][name].mean)
     best = {group: min(rank.mean for rank in found.values()) for group, found in findings.ranks.items()}

@@ -135,6 +135,9 @@ def test_corruptions_and_missing_modalities_end_to_end(run, text, store, out, ca
     assert "words does not read audio" in capsys.readouterr().err
     page = (out / "corruptions" / "robustness.html").read_text(encoding="utf-8")
     assert "Heat maps" in page
+    assert "Mean rank over the corruptions" in page
+    assert "mae per corruption and run" in page
+    assert "mae of words per corruption and severity" in page
 
 
 def test_classes_have_a_calibration_error_and_a_single_run_its_own_folder(encoder, tmp_path, capsys):
