@@ -4,7 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mecam.errors import DataError
@@ -36,7 +36,8 @@ def whole_file(path: Path, *, fix: str | None = None) -> Iterator[Path]:
             yield partial
             os.replace(partial, path)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # the refusal itself may be that there is no such place
+            partial.unlink()
 
 
 def write_whole(path: Path, text: str) -> Path:

@@ -56,6 +56,10 @@ def test_a_refusal_says_where_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot write here") as caught:
         write_whole(tmp_path / "none" / "a.txt", "")
     assert str(tmp_path / "none" / "a.txt") in str(caught.value)
+    with pytest.raises(DataError, match="cannot write here"):
+        write_whole(tmp_path / "file" / "a.txt", "")
+    with pytest.raises(DataError, match="cannot write here"):
+        write_whole(tmp_path / ("a" * 300), "")
     with pytest.raises(DataError, match="cannot write here"), whole_folder(tmp_path / "file" / "a"):
         pass
     with pytest.raises(DataError, match="free some"):

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean
@@ -169,8 +168,7 @@ class Cenet(RowModel[CenetConfig]):
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and how far rows are from the words of their dictionary."""
-        assert batch.targets is not None
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = super().losses(output, batch)
         for m in self.reads[1:]:
             present = batch.streams[m].mask.any(dim=1)
             losses[f"quantisation_{m}"] = output.extra[f"gap_{m}"].sum() / present.sum().clamp(min=1)

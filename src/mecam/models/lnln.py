@@ -134,7 +134,7 @@ class Lnln(RowModel[LnlnConfig]):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss; with a view, also what the correction and the reconstructors learn from it."""
         assert batch.targets is not None
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = super().losses(output, batch)
         if output.view is None or batch.view is None:
             return losses
         seen, view = output.view, batch.view

@@ -23,7 +23,6 @@ from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.entropy import EntropyMemory
 from mecam.losses.information import gaussian_log_likelihood, predictive_bound
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.gaussian import GaussianHead
@@ -101,8 +100,7 @@ class Mmim(RowModel[MmimConfig]):
 
         Source: MMIM, information at the level of the inputs (bound, entropy) and of the fusion (CPC).
         """
-        assert batch.targets is not None
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = super().losses(output, batch)
         present = {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
         vectors = output.embeddings
         for m in self.others:

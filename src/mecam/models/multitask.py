@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ModelError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product
@@ -129,7 +128,7 @@ class MultiTask(RowModel[MultiTaskConfig]):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and L1 of each labelled modality's own score. Source: CH-SIMS, optimisation objectives."""
         assert batch.targets is not None
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = super().losses(output, batch)
         for m in self.labelled:
             own = output.extra[f"own_{m}"]  # B
             label = batch.targets.unimodal.get(m, torch.full_like(own, torch.nan))

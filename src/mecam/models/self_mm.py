@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Rate, Weight
 from mecam.losses.pseudo_labels import PseudoLabels
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean
@@ -86,10 +85,8 @@ class SelfMm(RowModel[SelfMmConfig]):
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, and each modality's against its own label."""
-        assert batch.targets is not None
         own = {m: output.extra[f"own_{m}"] for m in self.reads}
-        losses = self.labels.losses(batch, own, least_weight=self.config.least_weight)
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value), **losses}
+        return super().losses(output, batch) | self.labels.losses(batch, own, least_weight=self.config.least_weight)
 
     def phases(self) -> tuple[Phase, ...]:
         """One phase."""

@@ -135,7 +135,7 @@ class TfrNet(RowModel[TfrNetConfig]):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss; with a view, also its own and that of what is rebuilt of each modality."""
         assert batch.targets is not None
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = super().losses(output, batch)
         if output.view is None or batch.view is None:
             return losses
         losses["view"] = task_loss(self.inputs.task, output.view.prediction, batch.targets.value)

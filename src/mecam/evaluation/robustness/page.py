@@ -12,7 +12,7 @@ from mecam.evaluation.report.page import document
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
 from mecam.evaluation.robustness.figures import curves, heat_map
 from mecam.evaluation.robustness.findings import Findings, best_of
-from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.robustness.scores import Scored
 from mecam.evaluation.robustness.tables import (
     Cell,
     Table,
@@ -92,7 +92,7 @@ def _headline(findings: Findings) -> str:
 
 def _shown_value(run: Scored, metric: Metric, summary: str | None) -> str:
     found = run.values[metric.name][CLEAN.key] if summary is None else run.summaries[summary][metric.name]
-    return value(found.to_json()["mean"], metric)
+    return value(found.mean, metric)
 
 
 def _summaries(findings: Findings) -> str:
@@ -163,7 +163,7 @@ def _map_of_runs(findings: Findings) -> str:
     metric, kinds = findings.leading[0], [s for s in findings.plan.summaries if "." in s.name]
     if not kinds:
         return ""
-    shown = [[_mean(run.summaries[kind.name][metric.name]) for run in findings.runs] for kind in kinds]
+    shown = [[run.summaries[kind.name][metric.name].mean for run in findings.runs] for kind in kinds]
     harm = _harm(shown, [_number(run, metric, CLEAN) for run in findings.runs], metric)
     names, runs = [kind.name.replace(".", " ") for kind in kinds], [run.name for run in findings.runs]
     return figure(
@@ -207,12 +207,7 @@ def _worst(harms: Sequence[Array]) -> float:
 
 
 def _number(run: Scored, metric: Metric, condition: Condition) -> float | None:
-    return _mean(run.values[metric.name][condition.key])
-
-
-def _mean(found: Value) -> float | None:
-    mean: float | None = found.to_json()["mean"]
-    return mean
+    return run.values[metric.name][condition.key].mean
 
 
 def _graded(findings: Findings) -> dict[tuple[str, str], list[Condition]]:

@@ -14,6 +14,7 @@ from scipy import stats
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.protocols import Plan
 from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.statistics import central
 from mecam.evaluation.sums import Array
 
 __all__ = ["ALL", "MeanRank", "mean_ranks"]
@@ -44,7 +45,7 @@ def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, 
         metric: by which.
 
     Returns: `ALL` and every modality that is spoilt → name of a run → its mean rank; nothing for a single run, or for
-        a protocol without kinds of corruption.
+        a protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
     """
     kinds = [summary.name for summary in plan.summaries if "." in summary.name]
     if len(runs) < 2 or not kinds:
@@ -52,14 +53,15 @@ def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, 
     groups = {ALL: kinds}
     for kind in kinds:
         groups.setdefault(kind.partition(".")[0], []).append(kind)
-    found = [[run.summaries[kind][metric.name] for run in runs] for kind in kinds]
+    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
     sign = -1.0 if metric.higher_is_better else 1.0
-    ranks = dict(zip(kinds, (_ranked(values, sign) for values in found), strict=True))
-    return {group: _means([ranks[kind] for kind in members], runs) for group, members in groups.items()}
+    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
+    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
+    return {group: _means(members, runs) for group, members in known.items() if members}
 
 
 def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
-    """Ranks of M runs under one corruption, and in each of R resamples."""
+    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
     plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
     draws = [value.drawn for value in values if value.drawn is not None]
     if len(draws) < len(values):
@@ -69,11 +71,9 @@ def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
 
 def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
     plain = np.mean([one for one, _ in ranks], axis=0)
-    drawn = [draws for _, draws in ranks if draws is not None]
-    if len(drawn) < len(ranks):
-        return {run.name: MeanRank(float(mean), None) for run, mean in zip(runs, plain, strict=True)}
-    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5], axis=0)
+    draws = [drawn for _, drawn in ranks if drawn is not None]
+    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
     return {
-        run.name: MeanRank(float(mean), (float(a), float(b)))
-        for run, mean, a, b in zip(runs, plain, low, high, strict=True)
+        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
+        for i, run in enumerate(runs)
     }

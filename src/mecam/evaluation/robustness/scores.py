@@ -69,6 +69,11 @@ class Value:
     per_seed: Array
     drawn: Array | None
 
+    @property
+    def mean(self) -> float | None:
+        """Over the seeds; None where one is undefined."""
+        return None if np.isnan(self.per_seed).any() else float(self.per_seed.mean())
+
     def to_json(self) -> dict[str, Any]:
         """{mean, std, ci95, per_seed}."""
         known = [None if np.isnan(value) else float(value) for value in self.per_seed]

@@ -139,7 +139,7 @@ def _by_severity(findings: Findings, run: Scored) -> Table:
         rows.append((f"{modality} {kind}", tuple(cells)))
     head = ("", *map(str, SEVERITIES), "mean", *calibration, "filter AUROC", "conflict AUROC")
     note = (
-        f"{metric.name} {_direction(metric)} at severities 1 to 5 (clean: {value(_mean(clean), metric)}) and its mean "
+        f"{metric.name} {_direction(metric)} at severities 1 to 5 (clean: {value(clean.mean, metric)}) and its mean "
         f"with the 95 % interval; the last columns are means over the severities. {_width_note(run)}"
     )
     return Table(f"{run.name} under every corruption", note.strip(), head, tuple(rows))
@@ -280,13 +280,8 @@ def _cell(found: Value | None, metric: Metric, *, best: bool = False, tied: bool
 
 def _plain(found: Value | None, name: str) -> Cell:
     """A value without its interval."""
-    number = None if found is None else found.to_json()["mean"]
+    number = None if found is None else found.mean
     return Cell(percent(number) if name in ("coverage", "ece") else plain(number), number=number)
-
-
-def _mean(found: Value) -> float | None:
-    mean: float | None = found.to_json()["mean"]
-    return mean
 
 
 def _signed(number: float, metric: Metric) -> str:

@@ -199,6 +199,10 @@ def test_mean_ranks_by_hand():
     low, high = ranks["text"]["x"].ci95  # first in one draw, last in the other
     assert (low, high) == pytest.approx((1.05, 2.95))
     assert mean_ranks([scored("x", 1, 1, 2, drawn=False), runs[1]], plan, mae)["all"]["x"].ci95 is None
+    runs[0].summaries["audio.b"]["mae"].per_seed[:] = np.nan
+    assert mean_ranks(runs, plan, mae)["audio"]["x"].mean == 1.5  # what is undefined ranks nobody
+    runs[1].summaries["audio.c"]["mae"].drawn[0] = np.nan
+    assert all(np.isfinite(mean_ranks(runs, plan, mae)["all"]["z"].ci95))
     higher = mean_ranks(runs, plan, replace(mae, higher_is_better=True))
     assert higher["text"]["z"].mean == 1
     assert mean_ranks(runs[:1], plan, mae) == {}
