@@ -180,7 +180,10 @@ class Mecam(Model):
                     dropout=dropout,
                 )
         self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
-        self.scores = nn.ModuleDict({m: prediction_head(inputs, width) for m in self.reads})
+        # Read by one layer, a modality's own score would learn too slowly for the conflict network to go by it.
+        self.scores = nn.ModuleDict(
+            {m: nn.Sequential(nn.Linear(width, width), nn.GELU(), prediction_head(inputs, width)) for m in self.reads}
+        )
         self.pairs = tuple(itertools.combinations(self.reads, 2)) if config.information > 0 else ()
         self.information = nn.ModuleList(GaussianHead(width, width) for _ in self.pairs)
         self.adversaries = nn.ModuleDict()
