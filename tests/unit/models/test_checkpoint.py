@@ -90,6 +90,16 @@ def test_a_damaged_checkpoint_is_one_model_error(damage: Callable[[Path], Any], 
     assert caught.value.fix
 
 
+def test_weights_of_another_architecture_are_named_in_one_line(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "checkpoint")
+    lost = sorted(load_file(saved / "model.safetensors"))[0]
+    in_weights(lambda w: w.update(more=w.pop(lost)))(tmp_path / "checkpoint")
+    with pytest.raises(ModelError, match="2 of its weights") as caught:
+        load_checkpoint(tmp_path)
+    assert min(lost, "more") in str(caught.value)
+    assert "\n" not in caught.value.what
+
+
 def test_no_checkpoint_at_all(tmp_path: Path) -> None:
     for place in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ModelError, match="there is no checkpoint here"):
