@@ -3,7 +3,7 @@
   "use strict";
   const root = document.documentElement;
   const specs = Array.from(document.querySelectorAll("script.spec"), (script) => [
-    script.previousElementSibling, script.textContent,
+    script.parentElement.querySelector(".plot"), script.textContent,
   ]);
 
   async function unpack() {

@@ -35,15 +35,18 @@ def titled(title: str, *parts: str) -> str:
     return f"<h2>{escape(title)}</h2>\n{''.join(parts)}"
 
 
-def figure(spec: Figure, caption: str = "", *, label: str) -> str:
-    """A Plotly figure that the page's script draws; the label is read to those who do not see it."""
+def figure(spec: Figure, caption: str = "", *, label: str, least: int = 0) -> str:
+    """A Plotly figure that the page's script draws; the label is read to those who do not see it.
+
+    On a screen that is narrower than `least` pixels the figure scrolls sideways.
+    """
     text = json.dumps(spec, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    height = f"{spec['layout']['height']}px"
-    return (
-        f'<figure><div class="plot" role="img" aria-label="{escape(label)}" style="min-height:{height}"></div>'
-        f'<script type="application/json" class="spec">{text}</script>{below}</figure>\n'
-    )
+    size = f"min-height:{spec['layout']['height']}px;min-width:{least}px"
+    place = f'<div class="plot" role="img" aria-label="{escape(label)}" style="{size}"></div>'
+    if least:
+        place = f'<div class="scroll">{place}</div>'
+    return f'<figure>{place}<script type="application/json" class="spec">{text}</script>{below}</figure>\n'
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: int = 0, css: str = "") -> str:

@@ -31,6 +31,9 @@ __all__ = ["robustness_page"]
 FIRST_SHOWN = 4
 """Metrics that are drawn openly; the others are folded away."""
 
+NAMES, COLUMN = 140, 44
+"""Pixels that a heat map needs for the names of its rows, and for each column."""
+
 MEANINGS = {
     "coverage": "share of true scores inside the calibrated interval: validation promised 90 %",
     "width": "mean width of that interval: it grows with what is missing",
@@ -170,6 +173,7 @@ def _map_of_runs(findings: Findings) -> str:
         heat_map(harm, shown, names, runs, metric, _worst([harm]), across="run"),
         f"<b>Every corruption</b>: {escape(metric.name)} {arrow(findings, metric.name)}, mean over its severities.",
         label=f"{metric.name} per corruption and run",
+        least=NAMES + COLUMN * len(runs),
     )
 
 
