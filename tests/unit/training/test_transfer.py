@@ -72,7 +72,7 @@ def test_fewer_modalities_give_what_they_have(texts: Store, store: Store, encode
     loaded = initialise(target, saved(source, tmp_path / "run"), 1111)
     after, theirs = parameters(target), parameters(source)
     taken = {name for name, value in after.items() if not torch.equal(value, before[name])}
-    assert {"scores.text.weight", "enter.text.weight"} <= taken
+    assert {"scores.text.2.weight", "enter.text.weight"} <= taken
     assert all(torch.equal(after[name], theirs[name]) for name in taken)
     assert "encoders.audio" in loaded.left_out["not in that model"]
     assert "joint.1" in loaded.left_out["of another size there"]
@@ -103,7 +103,7 @@ def test_other_features_and_other_encoders_are_left_out(store: Store, encoder: s
     assert any("audio features differ: other" in reason for reason in loaded.left_out)
     name = next(name for name in before if name.startswith("encoders.audio."))
     assert torch.equal(parameters(target)[name], before[name])
-    assert not torch.equal(parameters(target)["scores.text.weight"], before["scores.text.weight"])
+    assert not torch.equal(parameters(target)["scores.text.2.weight"], before["scores.text.2.weight"])
     deeper = tiny.build("mecam", store, encoder, seed=2, layers=2)
     left_out = initialise(deeper, tmp_path / "a", 1111).left_out
     assert any("vision encoder is built otherwise" in reason for reason in left_out)
@@ -125,7 +125,7 @@ def test_each_seed_starts_from_its_own(store: Store, encoder: str, tmp_path: Pat
         loaded = initialise(target, tmp_path / "run", seed)
         assert loaded.checkpoint == f"seeds/{expected}"
         source = load_checkpoint(tmp_path / "run" / "seeds" / str(expected))
-        assert torch.equal(parameters(target)["scores.text.weight"], parameters(source)["scores.text.weight"])
+        assert torch.equal(parameters(target)["scores.text.2.weight"], parameters(source)["scores.text.2.weight"])
 
 
 def config(encoder: str, **changes: Any) -> RunConfig:
