@@ -7,7 +7,8 @@ text_encoder/       the text encoder's architecture and tokenizer, where one is 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
@@ -179,14 +179,14 @@ def _read(folder: Path) -> Trained:
         synthetic=content["trained_on"]["synthetic"],
     )
     model = MODELS[name].model(options, checkpoint.inputs, pretrained=False)
-    weights = load_file(folder / "model.safetensors")
-    shapes, stored = _shapes(model.state_dict()), _shapes(weights)
-    if unlike := sorted(key for key in shapes | stored if shapes.get(key) != stored.get(key)):
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except RuntimeError as error:
+        first = re.search(r'(?:: "|mismatch for )([\w.]+)', str(error))  # of the lines that PyTorch lists
         raise ModelError(
-            f"{len(unlike)} of its weights are not those of {name} in mecam {__version__}; the first is {unlike[0]}",
+            f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
             fix=f"train again, or use the mecam that made it (it says {content.get('mecam')})",
-        )
-    model.load_state_dict(weights)
+        ) from error
     if model.text_encoder is None:
         return Trained(model.eval(), checkpoint, None)
     tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens)
@@ -194,10 +194,6 @@ def _read(folder: Path) -> Trained:
     if len(tokenizer) != content["vocabulary"]:
         raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {content['vocabulary']}")
     return Trained(model.eval(), checkpoint, tokenizer)
-
-
-def _shapes(weights: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {key: tuple(value.shape) for key, value in weights.items()}
 
 
 def check_features(trained: Trained, store: Store) -> None:
