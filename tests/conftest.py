@@ -43,3 +43,12 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The same for scores. Shared by all tests: read it, never change it."""
     task = tiny.TASKS["regression"]
     return tiny.write_store(tmp_path_factory.mktemp("stores") / "scores", task, tiny.utterances(task))
+
+
+@pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """The folder of real-world and hostile files with their right values; absent on most machines."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        pytest.skip("the cases are not part of the project: no ../shared/cases here")
+    return folder
