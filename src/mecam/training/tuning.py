@@ -16,6 +16,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,22 +74,21 @@ def tune(
     Raises: MissingExtraError without the extra `tune`; ConfigError for options that do not fit; TrainingError if `out`
         holds the search of something else, or no trial could be finished.
     """
-    optuna = _optuna()
-    hunt = _Search(optuna, config, store, out, search)
-    while (done := len(hunt.finished())) < trials:
+    with closing(_Search(_optuna(), config, store, out, search)) as hunt:
+        while (done := len(hunt.finished())) < trials:
 
-        def tell(steps: int, total: int, note: str, done: int = done) -> None:
-            if progress:
-                now = f"trial {done + 1} of {trials}, {note}"
-                progress(done * PARTS + PARTS * steps // max(total, 1), trials * PARTS, now)
+            def tell(steps: int, total: int, note: str, done: int = done) -> None:
+                if progress:
+                    now = f"trial {done + 1} of {trials}, {note}"
+                    progress(done * PARTS + PARTS * steps // max(total, 1), trials * PARTS, now)
 
-        try:
-            hunt.try_once(tell)
-        except KeyboardInterrupt:
-            hunt.write()
-            raise
-        hunt.keep()
-    tuned = hunt.write()
+            try:
+                hunt.try_once(tell)
+            except KeyboardInterrupt:
+                hunt.write()
+                raise
+            hunt.keep()
+        tuned = hunt.write()
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
         what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
@@ -103,6 +103,16 @@ def _optuna() -> Any:
         raise MissingExtraError("optuna", "tune") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
+
+
+def _check_database(path: Path) -> None:
+    """Raises: ValueError for a file that is no SQLite database; a new one may still be empty."""
+    head = b""
+    if path.exists():
+        with path.open("rb") as file:
+            head = file.read(16)
+    if head and head != b"SQLite format 3\0":
+        raise ValueError("this file is no SQLite database")
 
 
 class _Search:
@@ -121,7 +131,18 @@ class _Search:
         self.metric = selection_metric(store.task, self.config.training.select)
         self.sign = 1.0 if self.metric.higher_is_better else -1.0
         self.defaults = {key: _value(self.config, key) for key in self.space}
-        self.study = self._open()
+        self.storage: Any = None
+        try:
+            self.study = self._open()
+        except TrainingError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the database, so that nothing is left open when the search has ended."""
+        if self.storage is not None:
+            self.storage.remove_session()
+            self.storage.engine.dispose()
 
     def finished(self) -> list[Any]:
         """Optuna's trials that count."""
@@ -179,10 +200,11 @@ class _Search:
         optuna, setup = self.optuna, self._setup()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            storage = optuna.storages.RDBStorage(f"sqlite:///{(self.out / STUDY).resolve()}")
+            _check_database(self.out / STUDY)  # Optuna leaves a file open that it cannot read
+            self.storage = optuna.storages.RDBStorage(f"sqlite:///{(self.out / STUDY).resolve()}")
             study = optuna.create_study(
                 study_name="mecam",
-                storage=storage,
+                storage=self.storage,
                 load_if_exists=True,
                 direction="maximize",
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=self._judged_from()),
@@ -201,7 +223,7 @@ class _Search:
             )
         study.set_user_attr("setup", setup)
         for trial in study.get_trials(states=(optuna.trial.TrialState.RUNNING,)):
-            storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
+            self.storage.set_trial_user_attr(trial._trial_id, INTERRUPTED, True)
             study.tell(trial.number, state=optuna.trial.TrialState.FAIL)
         return study
 
