@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.joining import Finding, Findings, Joined, infer_task, join, label_of
+from mecam.data.joining import Finding, Findings, Joined, join
+from mecam.data.labels import infer_task, label_of, no_label, unimodal_of
 from mecam.data.sources import Piece, Row, Source, Timeline, open_source
 from mecam.data.store import StoreWriter, sha256_of
 from mecam.errors import DataError
@@ -109,17 +110,20 @@ def import_data(
     """
     inputs = _open(paths)
     findings = Findings()
+    for part in [*inputs.sources, *inputs.timelines]:
+        findings.take(part.notes)
     joined = join(inputs.sources, findings)
-    task = task or infer_task([utterance.row for utterance in joined])
-    labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
-    if not labelled:
-        raise DataError("no utterance has a label and a split", where=", ".join(p.name for p in paths))
+    with _where(", ".join(path.name for path in paths)):
+        task = task or infer_task([utterance.row for utterance in joined])
+        labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
+        if not labelled:
+            raise no_label([utterance.row for utterance in joined], task)
     specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
     name = name or paths[0].resolve().stem
     counts = _Counts(specs)
     with StoreWriter(store, name=name, task=task, specs=specs, overwrite=overwrite) as writer:
         for done, (utterance, label) in enumerate(labelled, 1):
-            complete = _utterance(utterance, label, inputs.timelines, specs, findings)
+            complete = _utterance(utterance, label, task, inputs.timelines, specs, findings)
             counts.add(complete)
             writer.add(complete)
             if done % RELEASE_EVERY == 0:
@@ -218,6 +222,7 @@ def _specs(parts: Sequence[Source | Timeline], *, has_text: bool) -> dict[Modali
 def _utterance(
     joined: Joined,
     label: Any,
+    task: Task,
     timelines: Sequence[Timeline],
     specs: Mapping[Modality, FeatureSpec],
     findings: Findings,
@@ -255,7 +260,7 @@ def _utterance(
         streams=streams,
         intervals=intervals,
         label=label,
-        unimodal={m: score for m, score in row.unimodal.items() if math.isfinite(score)},
+        unimodal=unimodal_of(row, task, findings),
     )
 
 
@@ -273,7 +278,7 @@ def _where(place: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(error.what, where=place, fix=error.fix) from None
+        raise DataError(error.what, where=" → ".join(filter(None, (place, error.where))), fix=error.fix) from None
 
 
 def _cleaned(piece: Piece, place: str, findings: Findings) -> NDArray[np.float32]:

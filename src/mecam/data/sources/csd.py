@@ -164,6 +164,7 @@ def _labels(file: _File, name: str, keys: tuple[str, ...]) -> Source:
                     id=make_id(key if match else f"{key}[{index}]"),
                     video=match.group(1) if match else key,
                     labels=scores_of(score),
+                    scored=True,
                     interval=(float(start), float(stop)) if start <= stop else (math.nan, math.nan),
                     early=name == EARLY,
                 )

@@ -68,6 +68,7 @@ def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
             video=split_ids(identifier)[0],
             text=text_of(row["raw_text"]) if "raw_text" in row else None,
             labels=_labels(row),
+            scored=True,
             unimodal={modality: number_of(column[index]) for modality, column in unimodal.items()},
         )
 

@@ -8,6 +8,7 @@ from mecam.data.pickles import looks_like_pickle, open_pickle
 from mecam.data.sources.arrays import read_npz
 from mecam.data.sources.base import Source, Timeline
 from mecam.data.sources.csd import read_csd
+from mecam.data.sources.delimited import looks_like_table
 from mecam.data.sources.lmf import read_lmf
 from mecam.data.sources.mag_bert import read_mag_bert
 from mecam.data.sources.mecam_folder import read_cache
@@ -45,7 +46,7 @@ def open_source(path: Path) -> list[Source | Timeline]:
         return read_csd(path) or []
     if head.startswith(b"PK\x03\x04"):
         return list(read_npz(path) or [])
-    if _is_text(head):
+    if looks_like_table(head):
         table = read_table(path)
         return [] if table is None else [table]
     return []
@@ -59,11 +60,3 @@ def _ends(path: Path) -> tuple[bytes, bytes]:
             return head, file.read(1)
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", where=path.name) from error
-
-
-def _is_text(head: bytes) -> bool:
-    """True for what may be a CSV file: a printable line with a separator, in UTF-8 or UTF-16."""
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return True
-    line = head.split(b"\n", 1)[0]
-    return b"," in line and b"\x00" not in head and all(byte >= 32 or byte in (9, 13) for byte in line)
