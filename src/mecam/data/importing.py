@@ -16,13 +16,17 @@ from numpy.typing import NDArray
 
 from mecam.data.joining import Finding, Findings, Joined, join
 from mecam.data.labels import infer_task, label_of, no_label, unimodal_of
-from mecam.data.sources import Piece, Row, Source, Timeline, open_source
+from mecam.data.sources import Piece, Row, Source, Timeline, foreign_kind, open_source, strange_file
 from mecam.data.store import StoreWriter, sha256_of
 from mecam.errors import DataError
 from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
 
 __all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
 
+
+MIN_OUTPUT, MAX_GROWTH = 1 << 30, 100
+"""Bytes that any import may write, and how many times larger than its files the store may be beyond that. Compression
+of features saves a factor of ten, half precision one of two."""
 
 RELEASE_EVERY = 200
 """Utterances after which pages of the source files are given back; a few cost as much as 100 MB."""
@@ -120,13 +124,17 @@ def import_data(
             raise no_label([utterance.row for utterance in joined], task)
     specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
     name = name or paths[0].resolve().stem
-    counts = _Counts(specs)
+    counts = _Counts(specs, sum(path.stat().st_size for path in inputs.files))
     with StoreWriter(store, name=name, task=task, specs=specs, overwrite=overwrite) as writer:
         for done, (utterance, label) in enumerate(labelled, 1):
             complete = _utterance(utterance, label, task, inputs.timelines, specs, findings)
             counts.add(complete)
             writer.add(complete)
-            if done % RELEASE_EVERY == 0:
+            if done % MIN_OUTPUT, MAX_GROWTH = 1 << 30, 100
+"""Bytes that any import may write, and how many times larger than its files the store may be beyond that. Compression
+of features saves a factor of ten, half precision one of two."""
+
+RELEASE_EVERY == 0:
                 for source in inputs.sources:
                     source.release()
             if progress:
@@ -175,12 +183,14 @@ def _open(paths: Sequence[Path]) -> _Inputs:
     for path in dict.fromkeys(path.resolve() for path in paths):
         if path.is_dir():
             for file in sorted(file for file in path.iterdir() if file.is_file()):
-                if parts := open_source(file):
+                if foreign_kind(file) is None and (parts := open_source(file)):
                     inputs.add(file, parts)
                 else:
                     inputs.ignored.append(file.name)
         elif path.exists() and not path.is_file():
             raise DataError("this is neither a file nor a folder", where=path.name)
+        elif foreign := foreign_kind(path):
+            raise DataError(f"this is {foreign[0]}, which is not read as it is", where=path.name, fix=foreign[1])
         elif parts := open_source(path):
             inputs.add(path, parts)
         else:
@@ -230,14 +240,15 @@ def _utterance(
     row = joined.row
     pieces: dict[Modality, Piece] = {}
     for source, index in joined.places:
-        with _where(row.id):
+        with _where(row.id), strange_file(source.file):
             pieces.update(source.read(index))
     row = _settled(row, timelines, findings)
     for timeline in timelines:
         if row.video not in timeline.videos or math.isnan(row.interval[0]):
             findings.add("utterances missing from a file", f"{timeline.file}: {row.id}")
             continue
-        words, cut = timeline.cut(row)
+        with strange_file(timeline.file):
+            words, cut = timeline.cut(row)
         row = replace(row, words=row.words or words)
         pieces.update(cut)
     words = row.words
@@ -298,12 +309,26 @@ def _cleaned(piece: Piece, place: str, findings: Findings) -> NDArray[np.float32
 class _Counts:
     """What goes into the store, counted on the way."""
 
-    def __init__(self, specs: Mapping[Modality, FeatureSpec]) -> None:
+    def __init__(self, specs: Mapping[Modality, FeatureSpec], read: int) -> None:
+        self._room = MIN_OUTPUT + MAX_GROWTH * read
         self.splits: dict[str, int] = {}
         self.streams = {modality: StreamCount(width=spec.width) for modality, spec in specs.items()}
         self.texts = self.words = 0
 
     def add(self, utterance: Utterance) -> None:
+        """Count an utterance.
+
+        Raises: DataError if what is written has become far more than what was read: a small file can name the same
+            long array a thousand times.
+        """
+        self._room -= sum(values.nbytes for values in utterance.streams.values())
+        self._room -= len(utterance.text or "") + sum(len(word.text) for word in utterance.words)
+        if self._room < 0:
+            raise DataError(
+                "refused: the store would become far larger than the files it comes from",
+                where=utterance.id,
+                fix="check where the files come from: they repeat the same content again and again",
+            )
         self.splits[utterance.split] = self.splits.get(utterance.split, 0) + 1
         self.texts += utterance.text is not None
         self.words += bool(utterance.words)

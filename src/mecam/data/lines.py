@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from mecam.budget import check_regular_file
 from mecam.errors import DataError
 from mecam.types import Span, Utterance, Word
 
@@ -35,6 +36,7 @@ class Lines:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
+        check_regular_file(path)
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -11,30 +11,33 @@ containers only, and no opcode can make it allocate more than the file itself co
 """
 
 import codecs
-import math
 import mmap
-import re
 import struct
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mecam.budget import Budget
+from mecam.data.archives import Archive
+from mecam.data.pickle_values import ALLOWED, Builder, Dtype, JoblibArray, Named, Shell, way_out
 from mecam.errors import DataError
 
-__all__ = ["is_sound_text", "looks_like_pickle", "open_pickle", "read_pickle"]
+__all__ = ["looks_like_pickle", "open_pickle", "open_torch", "read_pickle"]
 
 MAX_BYTES = 64 << 30
 """Largest file that is opened; the field's largest has 12 GB."""
 
-MAX_STEPS = 40_000_000
+MAX_STEPS = 15_000_000
 """Opcodes that a file may hold; MOSEI as a list of word lists needs about 3 million."""
 
 MAX_CONTAINERS = 3_000_000
 """Lists, dicts, tuples and marks that a file may hold; they cost far more memory than file."""
+
+MAX_NUMBER_KEYS = 20_000
+"""Keys of dicts and members of sets that are numbers. Python hashes those as they are, so whoever writes a file can
+make all of them collide, and the time grows with the square."""
 
 _VIEW_FROM = 256
 """Byte strings from this length on stay views of the file."""
@@ -42,19 +45,14 @@ _VIEW_FROM = 256
 _LONG = 1 << 20
 """Texts from this length on are let go of as soon as they have become bytes."""
 
-_ALLOWED = {
-    f"{module}.{name}"
-    for modules, names in (
-        (("numpy.core.multiarray", "numpy._core.multiarray"), ("_reconstruct", "scalar")),
-        (("numpy.core.numeric", "numpy._core.numeric"), ("_frombuffer",)),
-        (("numpy",), ("ndarray", "dtype")),
-        (("_codecs",), ("encode",)),
-        (("builtins", "__builtin__"), ("bytes", "bytearray", "set", "frozenset")),
-    )
-    for module in modules
-    for name in names
-}
-_DTYPE = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1|\?|O8?|[SUa]\d{1,6})")
+_COST = 100
+"""Bytes of memory that a list, a tuple, a mark or a call takes, about."""
+_COST_OF_SET = 220
+"""The same for a set, and for a dict with a key."""
+_LOOK_EVERY = 1 << 16
+_NOTHING = object()
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
 _KEYS = str | bytes | int | float | bool | None
 
 
@@ -82,6 +80,7 @@ def open_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[Any, Callabl
 
     Raises: DataError, as `read_pickle`.
     """
+    budget = Budget.for_file(path)
     try:
         size = path.stat().st_size
         if size > max_bytes:
@@ -96,12 +95,56 @@ def open_pickle(path: Path, *, max_bytes: int = MAX_BYTES) -> tuple[Any, Callabl
             memory = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
         raise DataError(f"cannot read: {error.strerror}", where=path.name) from error
-    return _Machine(memory, path.name).run(), lambda: _forget(memory)
+    content = Machine(memory, budget).run()
+    if isinstance(content, int) and content == _TORCH_MAGIC:
+        content = _old_torch(memory, budget)
+    return content, lambda: _forget(memory)
 
 
-def _forget(memory: mmap.mmap) -> None:
-    if hasattr(mmap, "MADV_DONTNEED"):
+def open_torch(path: Path) -> Any:
+    """Read a file that `torch.save` has written as a zip file; None when the zip file is another one.
+
+    Raises: DataError, as `read_pickle`.
+    """
+    budget = Budget.for_file(path)
+    archive = Archive(path, budget)
+    name = next((name for name in archive.names if name.rpartition("/")[2] == "data.pkl"), None)
+    if name is None:
+        return None
+    folder = name.removesuffix("data.pkl")
+    if f"{folder}byteorder" in archive.names and bytes(archive.read(f"{folder}byteorder")) != b"little":
+        raise DataError("tensors in big-endian order", where=path.name, fix="save them as NumPy arrays")
+    machine = Machine(bytes(archive.read(name)), budget)
+    machine.storage_of = lambda key, itemsize: archive.read(f"{folder}data/{key}")
+    return machine.run()
+
+
+def _forget(memory: mmap.mmap | bytes) -> None:
+    if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         memory.madvise(mmap.MADV_DONTNEED)
+
+
+def _old_torch(memory: mmap.mmap | bytes, budget: Budget) -> Any:
+    """What `torch.save` wrote before it wrote zip files, and what tensors still are within a plain pickle.
+
+    Five pickles: a number, the version, facts about the system, the content, the names of the storages; then the
+    storages, each after its length. The content is read twice, as it comes before the bytes that it needs.
+    """
+    machine = Machine(memory, budget, inner=True)
+    magic, _, _ = machine.run(), machine.run(), machine.run()
+    if magic != _TORCH_MAGIC:
+        machine.fail("bytes that are no storage of PyTorch")
+    sizes: dict[str, int] = {}
+    place = machine.position
+    machine.storage_of = lambda key, itemsize: sizes.update({key: itemsize})  # only looks where they are
+    machine.run()
+    keys = machine.run()
+    if not isinstance(keys, list) or not all(isinstance(key, str) and key in sizes for key in keys):
+        machine.fail("a storage that nothing names")
+    contents = {key: machine.take(machine.number("<q") * sizes[key]) for key in keys}
+    second = Machine(memory, budget, start=place, inner=True)
+    second.storage_of = lambda key, itemsize: contents[key]
+    return second.run()
 
 
 def looks_like_pickle(head: bytes, tail: bytes) -> bool:
@@ -115,52 +158,45 @@ def looks_like_pickle(head: bytes, tail: bytes) -> bool:
     return head[:1] in (b"(", b"]", b"}", b")", b"c", b"l", b"d") and tail[-1:] == b"."
 
 
-def is_sound_text(flat: NDArray[Any]) -> bool:
-    """False for an array of text with numbers that are no characters.
+class Machine:
+    """The pickle machine: a stack, marks and a memo.
 
-    NumPy hands those on to Python, which would make a broken string of them.
+    Args:
+        memory: the file, or a part of it.
+        budget: what the file may still cost; its name in errors.
+        start: where the pickle begins.
+        inner: the pickle lies within another one, and none may lie in it.
+
+    Attributes:
+        position: where it goes on reading.
+        storage_of: gives the bytes of a tensor's storage, by its key and the bytes of a value; None: there are none.
     """
-    if flat.dtype.kind != "U" or not flat.size or not flat.dtype.itemsize:
-        return True
-    codes = flat.view(np.dtype(np.uint32).newbyteorder(flat.dtype.byteorder))
-    return not bool(((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any())
 
+    def __init__(self, memory: mmap.mmap | bytes, budget: Budget, *, start: int = 0, inner: bool = False) -> None:
+        self.memory, self.view, self.budget = memory, memoryview(memory), budget
+        self.builder = Builder(budget, self.fail)
+        self.storage_of: Callable[[str, int], Any] | None = None
+        self.position, self.inner = start, inner
+        self.steps = self.containers = self.copied = self.number_keys = 0
+        self.restart()
 
-class _Named:
-    """One of the allowed names; inert."""
-
-    def __init__(self, name: str) -> None:
-        self.short = name.rpartition(".")[2]
-
-
-class _Dtype:
-    """A NumPy dtype while it is read."""
-
-    def __init__(self, name: str) -> None:
-        self.dtype = np.dtype(name)
-
-
-class _Shell:
-    """An array that has been announced and is filled by BUILD."""
-
-    array: NDArray[Any] | None = None
-
-
-class _Machine:
-    """The pickle machine: a stack, marks and a memo."""
-
-    def __init__(self, memory: mmap.mmap, name: str) -> None:
-        self.memory, self.view, self.name = memory, memoryview(memory), name
-        self.position = 0
+    def restart(self) -> None:
+        """Forget the stack and the memo, for the next pickle of a file."""
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-        self.containers = 0
-        self.copied = 0
+        self.memo: list[Any] = []
 
     def run(self) -> Any:
+        """Read one pickle, from `position` to its end.
+
+        Raises: DataError if it is damaged, or asks for what is refused.
+        """
+        self.restart()
         try:
-            for _ in range(MAX_STEPS):
+            while self.steps < MAX_STEPS:
+                self.steps += 1
+                if self.steps % _LOOK_EVERY == 0:
+                    self.budget.check_time("reading the pickle")
                 code = self.take(1)[0]
                 if code == 0x2E:  # STOP
                     return self.settled(self.stack.pop())
@@ -168,29 +204,46 @@ class _Machine:
                 if operation is None:
                     self.fail(f"opcode {code:#04x} is not allowed, or this is no pickle")
                 operation(self)
-        except (IndexError, KeyError, TypeError, ValueError, struct.error, OverflowError, MemoryError) as error:
+        except (
+            IndexError,
+            KeyError,
+            TypeError,
+            ValueError,
+            struct.error,
+            ArithmeticError,
+            RecursionError,
+            MemoryError,
+        ) as error:
             detail = f"{type(error).__name__}: {str(error)[:120]}"
             raise DataError(
-                "the pickle is damaged", where=f"{self.name}, byte {self.position} ({detail})", fix="download it again"
+                "the pickle is damaged",
+                where=f"{self.budget.where}, byte {self.position} ({detail})",
+                fix="download it again",
             ) from None
         self.fail(f"more than {MAX_STEPS} opcodes")
 
-    def fail(self, what: str) -> NoReturn:
-        raise DataError(f"refused a pickle: {what}", where=f"{self.name}, byte {self.position}")
+    def fail(self, what: str, *, fix: str = "") -> NoReturn:
+        """Refuse the file."""
+        where = f"{self.budget.where}, byte {self.position}"
+        raise DataError(f"refused a pickle: {what}", where=where, fix=fix or way_out(""))
 
     # -- reading the program ------------------------------------------------------------------------
 
     def take(self, count: int) -> memoryview:
+        """The next bytes."""
+        if count < 0:
+            self.fail("a negative length")
         start, self.position = self.position, self.position + count
         if self.position > len(self.view):
             raise DataError(
                 f"the pickle is cut off: {count} bytes are announced, {len(self.view) - start} are left",
-                where=f"{self.name}, byte {start}",
+                where=f"{self.budget.where}, byte {start}",
                 fix="download it again",
             )
         return self.view[start : self.position]
 
     def number(self, form: str) -> Any:
+        """The next number, as `struct` writes its form."""
         return struct.unpack(form, self.take(struct.calcsize(form)))[0]
 
     def line(self, longest: int) -> bytes:
@@ -203,8 +256,9 @@ class _Machine:
 
     # -- stack ----------------------------------------------------------------------------------------
 
-    def grow(self) -> None:
+    def grow(self, cost: int = _COST) -> None:
         self.containers += 1
+        self.budget.take("the pickle's lists and dictionaries", bytes=cost)
         if self.containers > MAX_CONTAINERS:
             self.fail(f"more than {MAX_CONTAINERS} containers")
 
@@ -229,10 +283,10 @@ class _Machine:
     @staticmethod
     def settled(item: Any) -> Any:
         """The array of a shell that has been filled; anything else as it is."""
-        return item.array if isinstance(item, _Shell) and item.array is not None else item
+        return item.array if isinstance(item, Shell) and item.array is not None else item
 
     def push_container(self, value: object) -> None:
-        self.grow()
+        self.grow(_COST_OF_SET if isinstance(value, set | frozenset) else _COST)
         self.stack.append(value)
 
     def push_tuple(self, count: int) -> None:
@@ -277,6 +331,8 @@ class _Machine:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
             self.fail("keys are set on something that is no dict")
+        if items and not target:
+            self.budget.take("the pickle's dictionaries", bytes=_COST_OF_SET)
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[self.key(key)] = value
 
@@ -288,20 +344,36 @@ class _Machine:
 
     def key(self, key: Any) -> Any:
         """Plain keys only: hashing a tuple nested a million deep would overflow the C stack."""
+        key = key.item() if isinstance(key, np.generic) else key
         if not isinstance(key, _KEYS):
             self.fail(f"a {type(key).__name__} as a key")
+        if isinstance(key, int | float):
+            self.number_keys += 1
+            if self.number_keys > MAX_NUMBER_KEYS:
+                self.fail(f"more than {MAX_NUMBER_KEYS} numbers as keys", fix="use text as keys, or an array")
         return key
 
     def remember(self, index: int) -> None:
+        """Picklers count what they remember, so a place further on than the file itself is no honest one."""
+        if not 0 <= index <= self.position:
+            self.fail(f"a memo of {index} entries")
+        self.memo.extend([_NOTHING] * (index + 1 - len(self.memo)))
         self.memo[index] = self.stack[-1]
+
+    def remembered(self, index: int) -> Any:
+        if index < 0 or self.memo[index] is _NOTHING:
+            self.fail("a memo of nothing")
+        return self.settled(self.memo[index])
 
     # -- names and calls --------------------------------------------------------------------------------
 
     def push_name(self, module: str, name: str) -> None:
         full = f"{module}.{name}"
-        if full not in _ALLOWED:
-            self.fail(f"it asks for {full[:80]!r}; only NumPy arrays and built-in values are read")
-        self.stack.append(_Named(full))
+        if full not in ALLOWED:
+            what = f"it asks for {full[:80]!r}; only NumPy arrays, tensors and built-in values are read"
+            self.fail(what, fix=way_out(full))
+        self.grow()
+        self.stack.append(Named(full))
 
     def push_stack_name(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -309,61 +381,91 @@ class _Machine:
             self.fail("a name that is no text")
         self.push_name(module, name)
 
+    def push_storage(self) -> None:
+        """A reference to bytes that lie elsewhere in the file; only PyTorch writes these."""
+        reference = self.pop()
+        if self.storage_of is None or not isinstance(reference, tuple) or len(reference) < 5:
+            self.fail("a reference to something outside of the pickle")
+        what, kind, key = reference[:3]
+        if what not in ("storage", b"storage") or not isinstance(key, str):
+            self.fail("a reference to something that is no storage of a tensor")
+        self.grow()
+        storage = self.builder.storage(kind, None)
+        storage.content = self.storage_of(key, storage.itemsize)
+        self.stack.append(storage)
+
     def call(self) -> None:
         arguments, named = self.pop(), self.pop()
-        if not isinstance(named, _Named) or not isinstance(arguments, tuple):
+        if not isinstance(named, Named) or not isinstance(arguments, tuple):
             self.fail("it calls something that is no allowed name")
-        self.grow()
+        if named.short not in _CALLS:
+            self.fail(f"it calls {named.full}")
+        self.grow(2 * _COST)
         self.stack.append(_CALLS[named.short](self, *arguments))
+
+    def new(self) -> None:
+        """An object without content: only joblib's stand-in for an array is known."""
+        arguments, named = self.pop(), self.pop()
+        if not isinstance(named, Named) or named.short != "NumpyArrayWrapper" or arguments != ():
+            self.fail("an object of a class")
+        self.push_container(JoblibArray())
 
     def build(self) -> None:
         state, target = self.pop(), self.stack[-1]
-        if isinstance(target, _Dtype):
-            target.dtype = self.with_order(target.dtype, state)
-        elif isinstance(target, _Shell) and target.array is None and isinstance(state, tuple) and len(state) == 5:
+        if isinstance(target, Dtype):
+            target.dtype = self.builder.with_order(target.dtype, state)
+        elif isinstance(target, JoblibArray) and target.array is None and isinstance(state, dict):
+            target.array = self.stack[-1] = self.joblib_array(state)
+        elif type(target) is Shell and target.array is None and isinstance(state, tuple) and len(state) == 5:
             _, shape, dtype, fortran, content = state
-            target.array = self.array(content, dtype, shape, "F" if fortran else "C")
+            target.array = self.builder.array(content, dtype, shape, "F" if fortran else "C")
             self.stack[-1] = target.array
         else:
             self.fail("it sets the state of something that is no array")
 
-    def with_order(self, dtype: np.dtype[Any], state: Any) -> np.dtype[Any]:
-        if not isinstance(state, tuple) or len(state) < 8 or any(part is not None for part in state[2:5]):
-            self.fail("a structured dtype")
-        order = state[1].decode() if isinstance(state[1], bytes) else state[1]
-        if order not in ("<", ">", "|"):
-            self.fail("a dtype without byte order")
-        ordered: np.dtype[Any] = dtype if order == "|" else dtype.newbyteorder("<" if order == "<" else ">")
-        return ordered
+    def joblib_array(self, state: dict[Any, Any]) -> Any:
+        """The array whose bytes follow right here, as joblib writes them."""
+        dtype, shape, order = state.get("dtype"), self.builder.shape(state.get("shape")), state.get("order")
+        kind, subclass = state.get("dtype"), state.get("subclass")
+        if not isinstance(kind, Dtype) or not isinstance(subclass, Named) or subclass.short != "ndarray":
+            self.fail("a joblib array without dtype", fix=way_out("joblib."))
+        if kind.dtype.hasobject:
+            return self.nested()
+        if state.get("numpy_array_alignment_bytes") is not None:
+            self.take(self.number("<B"))
+        size = kind.dtype.itemsize
+        for axis in shape:
+            size *= axis
+        return self.builder.array(self.take(size), dtype, shape, order)
 
-    def array(self, content: Any, dtype: Any, shape: Any, order: Any) -> NDArray[Any]:
-        if not isinstance(dtype, _Dtype) or order not in ("C", "F"):
-            self.fail("an array without dtype or order")
-        if not isinstance(shape, tuple) or len(shape) > 8 or not all(type(n) is int and n >= 0 for n in shape):
-            self.fail("an array without shape")
-        count, kind = math.prod(shape), dtype.dtype
-        held = len(content) if isinstance(content, list | bytes | bytearray | memoryview) else -1
-        if held != (count if kind.hasobject else count * kind.itemsize) or isinstance(content, list) != kind.hasobject:
-            self.fail(f"an array of shape {shape} that holds {held} bytes or items")
-        if kind.hasobject:
-            self.spend(count)
-            return np.fromiter(content, object, count).reshape(shape, order=order)
-        # an empty buffer, or strings of no length, have nothing to view
-        flat = np.frombuffer(content, kind) if held else np.empty(count, kind)
-        if not is_sound_text(flat):
-            self.fail("an array of text with characters that do not exist")
-        return flat.reshape(shape, order=order)
+    def nested(self) -> Any:
+        """A pickle within the pickle, which joblib writes for arrays of objects."""
+        if self.inner:
+            self.fail("pickles within pickles within pickles")
+        kept = self.stack, self.marks, self.memo
+        self.inner = True
+        content = self.run()
+        self.inner = False
+        self.stack, self.marks, self.memo = kept
+        return content
 
-    def dtype(self, name: Any, *_: Any) -> _Dtype:
-        name = name.decode("latin-1") if isinstance(name, bytes) else name
-        if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            self.fail(f"an array of dtype {str(name)[:40]!r}")
-        return _Dtype(name)
+    def from_torch(self, content: Any) -> Any:
+        """A storage of PyTorch within a plain pickle."""
+        if not isinstance(content, bytes | bytearray | memoryview) or self.inner:
+            self.fail("a storage without bytes")
+        self.budget.take("a tensor", bytes=len(content), elements=len(content))
+        return _old_torch(bytes(content), self.budget)
 
-    def scalar(self, dtype: Any, content: Any = b"") -> Any:
-        if isinstance(dtype, _Dtype) and dtype.dtype.hasobject:
-            self.fail("a scalar of dtype object")
-        return self.array(content, dtype, (1,), "C")[0]
+    def mapping(self, content: Any = ()) -> dict[Any, Any]:
+        """A dict of pairs."""
+        if isinstance(content, dict):
+            content = list(content.items())
+        if not isinstance(content, list | tuple) or not all(
+            isinstance(pair, list | tuple) and len(pair) == 2 for pair in content
+        ):
+            self.fail("a dictionary of no pairs")
+        self.spend(2 * len(content))
+        return {self.key(key): value for key, value in content}
 
     def encoded(self, text: Any, encoding: Any = "latin1") -> bytes:
         if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
@@ -373,9 +475,10 @@ class _Machine:
         if len(text) > _LONG:
             # Python 3 writes the bytes of an array as text in old protocols, and never names that text
             # again: let go of it, and of the part of the file it came from
-            for index in list(islice(reversed(self.memo), 3)):
-                if self.memo[index] is text or (isinstance(self.memo[index], tuple) and text in self.memo[index]):
-                    del self.memo[index]
+            for index in range(max(0, len(self.memo) - 3), len(self.memo)):
+                known = self.memo[index]
+                if known is text or (isinstance(known, tuple) and any(part is text for part in known)):
+                    self.memo[index] = _NOTHING
             _forget(self.memory)
         return content
 
@@ -388,19 +491,26 @@ class _Machine:
 
 
 _CALLS: dict[str, Callable[..., Any]] = {
-    "_reconstruct": lambda machine, *_: _Shell(),
-    "scalar": _Machine.scalar,
-    "_frombuffer": _Machine.array,
-    "dtype": _Machine.dtype,
-    "encode": _Machine.encoded,
+    "_reconstruct": lambda machine, *_: Shell(),
+    "scalar": lambda machine, *parts: machine.builder.scalar(*parts),
+    "_frombuffer": lambda machine, *parts: machine.builder.array(*parts),
+    "dtype": lambda machine, *parts: machine.builder.dtype(*parts),
+    "encode": Machine.encoded,
     "bytes": lambda machine, content=b"": machine.plain(bytes, content),
     "bytearray": lambda machine, content=b"": machine.plain(bytearray, content),
     "set": lambda machine, content=(): machine.plain(set, content),
     "frozenset": lambda machine, content=(): machine.plain(frozenset, content),
-    "ndarray": lambda machine, *_: machine.fail("it calls ndarray"),
+    "OrderedDict": lambda machine, content=(): machine.mapping(content),
+    "defaultdict": lambda machine, factory=None, content=(): machine.mapping(content),
+    "_rebuild_tensor": lambda machine, *parts: machine.builder.tensor(*parts),
+    "_rebuild_tensor_v2": lambda machine, *parts: machine.builder.tensor(*parts),
+    "_rebuild_tensor_v3": lambda machine, *parts: machine.builder.tensor(*parts),
+    "_rebuild_parameter": lambda machine, tensor, *_: tensor,
+    "_load_from_bytes": Machine.from_torch,
+    "Size": lambda machine, sizes=(): machine.builder.shape(tuple(sizes)),
 }
 
-_OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
+_OPERATIONS: dict[int, Callable[[Machine], Any]] = {
     ord(code): operation
     for code, operation in {
         "\x80": lambda m: m.take(1),  # PROTO
@@ -425,14 +535,14 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
         "\x96": lambda m: m.push_bytes(m.number("<Q")),
         "U": lambda m: m.push_bytes(m.number("<B")),
         "T": lambda m: m.push_bytes(m.number("<I")),
-        "S": _Machine.push_quoted,
+        "S": Machine.push_quoted,
         # text
         "\x8c": lambda m: m.push_text(m.number("<B")),
         "X": lambda m: m.push_text(m.number("<I")),
         "\x8d": lambda m: m.push_text(m.number("<Q")),
         "V": lambda m: m.stack.append(m.line(len(m.view)).decode("raw-unicode-escape")),
         # containers
-        "(": _Machine.mark,
+        "(": Machine.mark,
         "]": lambda m: m.push_container([]),
         "}": lambda m: m.push_container({}),
         ")": lambda m: m.push_container(()),
@@ -457,13 +567,15 @@ _OPERATIONS: dict[int, Callable[[_Machine], Any]] = {
         "q": lambda m: m.remember(m.number("<B")),
         "r": lambda m: m.remember(m.number("<I")),
         "\x94": lambda m: m.remember(len(m.memo)),
-        "g": lambda m: m.stack.append(m.settled(m.memo[int(m.line(20))])),
-        "h": lambda m: m.stack.append(m.settled(m.memo[m.number("<B")])),
-        "j": lambda m: m.stack.append(m.settled(m.memo[m.number("<I")])),
+        "g": lambda m: m.stack.append(m.remembered(int(m.line(20)))),
+        "h": lambda m: m.stack.append(m.remembered(m.number("<B"))),
+        "j": lambda m: m.stack.append(m.remembered(m.number("<I"))),
         # names, calls, state
         "c": lambda m: m.push_name(m.line(200).decode(), m.line(200).decode()),
-        "\x93": _Machine.push_stack_name,
-        "R": _Machine.call,
-        "b": _Machine.build,
+        "\x93": Machine.push_stack_name,
+        "Q": Machine.push_storage,
+        "R": Machine.call,
+        "\x81": Machine.new,
+        "b": Machine.build,
     }.items()
 }

@@ -294,9 +294,9 @@ def test_a_cut_off_file_is_told_at_every_length(tmp_path):
 
 
 def test_missing_and_unreadable_files_are_told(tmp_path):
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="no such file"):
         read_pickle(tmp_path / "none.pkl")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="this is a folder"):
         read_pickle(tmp_path)
     with pytest.raises(DataError, match="empty"):
         read(tmp_path, b"")
@@ -315,10 +315,8 @@ def test_every_opcode_is_either_understood_or_refused_on_purpose():
     refused = {
         "INST",
         "OBJ",
-        "NEWOBJ",
         "NEWOBJ_EX",
         "PERSID",
-        "BINPERSID",
         "EXT1",
         "EXT2",
         "EXT4",

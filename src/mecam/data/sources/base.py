@@ -18,7 +18,7 @@ from mecam.types import AUDIO, SPLITS, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = [
     "EMOTIONS",
-    "MAX_UTTERANCES",
+    "MAX_WORDS",
     "Note",
     "Piece",
     "Row",
@@ -45,6 +45,9 @@ LONGEST_ID = 200
 
 MAX_UTTERANCES = 500_000
 """Utterances that a file may hold: each takes about a kilobyte of memory, whatever it took in the file."""
+
+MAX_WORDS = 3_000_000
+"""Words that a file may hold, at about 250 bytes each."""
 
 Note = tuple[str, str, int]
 """A finding that reading a file brings: its kind, an example, how often."""
@@ -245,13 +248,13 @@ def extractor_of(name: str) -> str:
     return next((extractor for extractor in known if extractor in name.lower()), "unknown")
 
 
-def check_count(count: int) -> int:
+def check_count(count: int, *, most: int = MAX_UTTERANCES, what: str = "utterances") -> int:
     """A number of utterances, when there are not too many.
 
     Raises: DataError.
     """
-    if count > MAX_UTTERANCES:
-        raise DataError(f"{count:,} utterances, and at most {MAX_UTTERANCES:,} can be read", fix="split the file")
+    if count > most:
+        raise DataError(f"{count:,} {what}, and at most {most:,} can be read from a file", fix="split the file")
     return count
 
 

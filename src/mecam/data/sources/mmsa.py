@@ -8,7 +8,17 @@ where a file has no `raw_text`.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mecam.data.sources.base import Row, Source, column_of, make_id, number_of, split_ids, split_named, text_of
+from mecam.data.sources.base import (
+    Row,
+    Source,
+    column_of,
+    count_of,
+    make_id,
+    number_of,
+    split_ids,
+    split_named,
+    text_of,
+)
 from mecam.data.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality
@@ -33,10 +43,10 @@ def read_mmsa(content: object, file: str) -> list[Source] | None:
 
 
 def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
-    if "id" not in part or not hasattr(part["id"], "__len__"):
+    if "id" not in part:
         raise DataError("the utterances have no id", where=f"{file} → {split}")
-    count = len(part["id"])
     try:
+        count = count_of(part["id"], "id")
         names = [TEXT, AUDIO, VISION] if "raw_text" not in part else [AUDIO, VISION]
         arrays = {m: part[m] for m in names if part.get(m) is not None}
         lengths = {m: part[f"{m}_lengths"] for m in arrays if part.get(f"{m}_lengths") is not None}
@@ -44,7 +54,7 @@ def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
         rows = list(_rows(split, part, count))
     except DataError as error:
         raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
-    specs = {m: FeatureSpec(array.shape[2]) for m, array in padded.arrays.items()}
+    specs = {m: FeatureSpec(width) for m, width in padded.widths.items()}
     return Source("MMSA", file, rows, specs, padded.pieces)
 
 

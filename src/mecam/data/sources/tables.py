@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.sources.base import (
+    MAX_WORDS,
     Note,
     Piece,
     Row,
@@ -150,7 +151,8 @@ def _seconds(table: DelimitedTable, column: str, value: str) -> float:
 def _words(table: DelimitedTable) -> Source:
     table.check_header()
     words: dict[str, list[Word]] = {}
-    for row in table:
+    for count, row in enumerate(table, 1):
+        check_count(count, most=MAX_WORDS, what="words")
         key = make_id(*(row[column] for column in table.id_columns()))
         start, stop = (table.number(name, row[name]) for name in ("start", "end"))
         words.setdefault(key, []).append(Word(row["word"], start, stop))
