@@ -160,7 +160,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except RecursionError as error:
         raise ConfigError("the configuration is nested far too deep", where=where) from error
     except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
-        what = f"a value of the configuration cannot be read: {str(error)[:120]}"
+        detail = "a number of thousands of digits" if "digits" in str(error) else str(error)[:120]
+        what = f"a value of the configuration cannot be read: {detail}"
         raise ConfigError(what, where=where) from error
     finally:
         loader.dispose()

@@ -130,11 +130,7 @@ def import_data(
             complete = _utterance(utterance, label, task, inputs.timelines, specs, findings)
             counts.add(complete)
             writer.add(complete)
-            if done % MIN_OUTPUT, MAX_GROWTH = 1 << 30, 100
-"""Bytes that any import may write, and how many times larger than its files the store may be beyond that. Compression
-of features saves a factor of ten, half precision one of two."""
-
-RELEASE_EVERY == 0:
+            if done % RELEASE_EVERY == 0:
                 for source in inputs.sources:
                     source.release()
             if progress:
