@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
-from mecam.cli.data_tables import description_view, findings_view
+from mecam.cli.data_tables import description_view, files_view, findings_view
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.store import Store
@@ -51,6 +51,7 @@ def import_(
     if as_json:
         print_json(report.to_json())
         return
+    out.print(files_view(report.files, report.ignored))
     if report.findings:
         out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
     _show(output)

@@ -54,7 +54,7 @@ class ImportReport:
     Attributes:
         name: the data set's name in the store.
         task: what its labels are.
-        files: name, layout, bytes and SHA-256 of every file that was read.
+        files: name, layout, form (of a table: encoding, separator, decimal mark), bytes and SHA-256 of every file.
         ignored: files of a folder that have no known layout.
         splits: utterances per split; the empty name holds those without one.
         streams: modality → how much there is.
@@ -155,11 +155,12 @@ class _Inputs:
 
     sources: list[Source] = field(default_factory=list)
     timelines: list[Timeline] = field(default_factory=list)
-    files: dict[Path, str] = field(default_factory=dict)
+    files: dict[Path, tuple[str, str]] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
 
     def add(self, path: Path, parts: Sequence[Source | Timeline]) -> None:
-        self.files[path] = parts[0].layout
+        form = parts[0].form if isinstance(parts[0], Source) else ""
+        self.files[path] = parts[0].layout, form
         for part in parts:
             if isinstance(part, Source):
                 self.sources.append(part)
@@ -169,8 +170,8 @@ class _Inputs:
     def described(self) -> list[dict[str, Any]]:
         """Names only: a store must not tell where on a machine its sources lay."""
         return [
-            {"name": path.name, "layout": layout, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            for path, layout in self.files.items()
+            {"name": path.name, "layout": layout, "form": form, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path, (layout, form) in self.files.items()
         ]
 
 
