@@ -21,6 +21,7 @@ _SAME = {
     **dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212\ufe58\ufe63\uff0d"), "-"),  # minus and dashes
     **dict.fromkeys(map(ord, "\u00a0\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"), " "),
     **dict.fromkeys(map(ord, "\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"), None),  # characters of no width
+    **{0xFF10 + digit: str(digit) for digit in range(10)},
     ord("\uff0b"): "+",
     ord("\uff0c"): ",",
     ord("\uff0e"): ".",
@@ -108,10 +109,10 @@ def parse_number(cell: str, decimal: str = POINT) -> float:
     sign, body, exponent, percent = parts
     other = COMMA if decimal == POINT else POINT
     whole, mark, fraction = body.partition(decimal)
-    if other in whole and _GROUPS[other].fullmatch(whole):
+    if _GROUPS[other].fullmatch(whole):
         whole = whole.replace(other, "")
     plain = f"{whole}.{fraction}" if mark else whole
-    if not _PLAIN.fullmatch(plain):
+    if other in whole or not _PLAIN.fullmatch(plain):
         return math.nan
     number = float(f"{sign}{plain}{exponent}")
     return number / 100 if percent else number
