@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 MOST_BYTES = 1 << 20
-MOST_VALUES, MOST_LEVELS = 10_000, 40
+MOST_VALUES, MOST_LEVELS, MOST_CHARACTERS = 10_000, 40, 4_000
 """What a configuration may hold once every alias is unfolded, and how deep; ours hold a hundred on four levels."""
 
 C = TypeVar("C")
@@ -178,6 +178,8 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         return known[id(node)]
     if depth > MOST_LEVELS:
         raise yaml.YAMLError("it is nested far too deep")
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"a value of {len(node.value):,} characters")
     known[id(node)] = 0
     below: list[yaml.Node] = []
     if isinstance(node, yaml.SequenceNode):

@@ -44,7 +44,8 @@ ALLOWED = {
         (("numpy",), ("ndarray", "dtype")),
         (("_codecs",), ("encode",)),
         (("builtins", "__builtin__"), ("bytes", "bytearray", "set", "frozenset")),
-        (("builtins", "__builtin__"), ("dict", "list", "tuple", "str", "int", "float", "bool")),  # of a defaultdict
+        # what a defaultdict makes: named, never called
+        (("builtins", "__builtin__"), ("dict", "list", "tuple", "str", "int", "long", "float", "bool")),
         (("collections",), ("OrderedDict", "defaultdict")),
         (("torch._utils",), _TENSORS),
         (("torch.storage",), ("_load_from_bytes", "UntypedStorage", "TypedStorage")),

@@ -29,7 +29,7 @@ __all__ = ["looks_like_pickle", "open_pickle", "open_torch", "read_pickle"]
 MAX_BYTES = 64 << 30
 """Largest file that is opened; the field's largest has 12 GB."""
 
-MAX_STEPS = 15_000_000
+MAX_STEPS = 10_000_000
 """Opcodes that a file may hold; MOSEI as a list of word lists needs about 3 million."""
 
 MAX_CONTAINERS = 3_000_000

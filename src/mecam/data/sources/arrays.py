@@ -119,8 +119,7 @@ def _split_source(split: str, part: dict[str, NDArray[Any]], path: Path) -> Sour
 def _id_source(key: str, arrays: dict[str, NDArray[Any]], path: Path) -> Source:
     check_count(arrays[key].size)
     ids = [text_of(name) for name in arrays[key].reshape(-1).tolist()]
-    splits = arrays.get("split", np.array([]))
-    assigned = column_of(splits, len(ids), "split") if splits.ndim == 1 and len(splits) == len(ids) else [""] * len(ids)
+    assigned = column_of(arrays["split"], len(ids), "split") if "split" in arrays else [""] * len(ids)
     rows = [
         Row(make_id(name), split_named(split), split_ids(name)[0]) for name, split in zip(ids, assigned, strict=True)
     ]
