@@ -48,7 +48,8 @@ def plain(value: object) -> bytes:
 
 SELF = b"]q\x63h\x63a"
 """A list that holds itself."""
-NEXT = b"]q\x63]q\x64h\x63ah\x64a"
+NEXT = b"]q\x63]q\x64h\x63aa"
+"""Two lists that hold each other."""
 
 
 STRANGE = {
@@ -81,17 +82,17 @@ def pickles() -> Iterator[tuple[str, bytes]]:
     yield "features of no rows", program(labels=plain([1.0]), audio=hollow((1, 10**9, 0), "f4"))
     yield "objects of no size", program(labels=hollow((0, 10**12), "f8"), audio=audio)
     yield "many hollow arrays", program(labels=b"](" + hollow((1_000_000, 0), "f8") * 2_000 + b"e", audio=audio)
+    mult = {"id": ids, "labels": plain([1.5, 2.5]), "audio": TWO_ROWS}
+    mmsa = {"id": ids, LABEL: mult["labels"], "audio": TWO_ROWS, "audio_lengths": plain([1, 1])}
     for kind, content in STRANGE.items():
-        entries = {"id": ids, "labels": plain([1.5, 2.5]), "audio": TWO_ROWS}
-        for layout in ("MulT", "MMSA"):
-            yield f"{layout}, ids {kind}", program(**{**entries, "id": content})
-            yield f"{layout}, labels {kind}", program(**{**entries, ("labels" if layout == "MulT" else LABEL): content})
-            entries[LABEL] = entries.pop("labels", b"")
-            entries["audio_lengths"] = plain([1, 1])
-        yield f"MMSA, lengths {kind}", program(**{**entries, "audio_lengths": content})
-    keys = b"".join(b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little") + b"N" for k in range(100_000))
-    yield "colliding keys", b"\x80\x02}(" + keys + b"u."
-    yield "colliding members", b"\x80\x04\x8f(" + keys.replace(b"N", b"") + b"\x90."
+        yield f"MulT, ids {kind}", program(**{**mult, "id": content})
+        yield f"MulT, labels {kind}", program(**{**mult, "labels": content})
+        yield f"MMSA, ids {kind}", program(**{**mmsa, "id": content})
+        yield f"MMSA, labels {kind}", program(**{**mmsa, LABEL: content})
+        yield f"MMSA, lengths {kind}", program(**{**mmsa, "audio_lengths": content})
+    keys = [b"\x8a\x0a" + (k * (2**61 - 1)).to_bytes(10, "little") for k in range(100_000)]
+    yield "colliding keys", b"\x80\x02}(" + b"N".join(keys) + b"Nu."
+    yield "colliding members", b"\x80\x04\x8f(" + b"".join(keys) + b"\x90."
     yield "colliding memo", b"\x80\x02N" + b"".join(b"r" + struct.pack("<I", k << 13) for k in range(100_000)) + b"."
     yield "sets", b"\x80\x04(" + b"\x8f" * 2_900_000 + b"l."
     yield "marks", b"(" * 2_900_000 + b"."

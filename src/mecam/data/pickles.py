@@ -50,6 +50,7 @@ _COST = 100
 _COST_OF_SET = 220
 """The same for a set, and for a dict with a key."""
 _LOOK_EVERY = 1 << 16
+_FAR = 1024
 _NOTHING = object()
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -354,8 +355,8 @@ class Machine:
         return key
 
     def remember(self, index: int) -> None:
-        """Picklers count what they remember, so a place further on than the file itself is no honest one."""
-        if not 0 <= index <= self.position:
+        """Picklers count what they remember, so a place far beyond what has been read is no honest one."""
+        if not 0 <= index <= 2 * self.position + _FAR:
             self.fail(f"a memo of {index} entries")
         self.memo.extend([_NOTHING] * (index + 1 - len(self.memo)))
         self.memo[index] = self.stack[-1]
