@@ -114,8 +114,8 @@ def import_data(
     """
     inputs = _open(paths)
     findings = Findings()
-    for part in [*inputs.sources, *inputs.timelines]:
-        findings.take(part.notes)
+    for source in inputs.sources:
+        findings.take(source.notes)
     joined = join(inputs.sources, findings)
     with _where(", ".join(path.name for path in paths)):
         task = task or infer_task([utterance.row for utterance in joined])

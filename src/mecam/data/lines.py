@@ -7,6 +7,7 @@ the lines lie, and a line is parsed when it is asked for.
 import json
 import math
 import mmap
+import sys
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -125,6 +126,8 @@ def utterance_fields(record: Any, words: Any) -> dict[str, Any]:
         if not isinstance(fields[name], kinds):
             raise DataError(f"an utterance is damaged: its {name} is {fields[name]!r:.60}")
     if type(fields["label"]) is int:
+        if abs(fields["label"]) > sys.float_info.max:
+            raise DataError("an utterance is damaged: its label is no number that can be")
         fields["label"] = float(fields["label"])
     return fields
 

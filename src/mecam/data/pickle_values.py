@@ -172,21 +172,21 @@ class Builder:
         """An array as a view of its bytes, or of a list of objects."""
         if not isinstance(dtype, Dtype) or order not in ("C", "F"):
             self.fail("an array without dtype or order")
-        shape = self.shape(shape)
-        count, kind = math.prod(shape), dtype.dtype
+        axes = self.shape(shape)
+        count, kind = math.prod(axes), dtype.dtype
         held = len(content) if isinstance(content, list | bytes | bytearray | memoryview) else -1
         if held != (count if kind.hasobject else count * kind.itemsize) or isinstance(content, list) != kind.hasobject:
-            self.fail(f"an array of shape {shape} that holds {held} bytes or items")
+            self.fail(f"an array of shape {axes} that holds {held} bytes or items")
         if not held:  # what has no size costs nothing to announce, and much to go through
-            self.budget.take("an empty array", elements=max((*shape, count)))
+            self.budget.take("an empty array", elements=max((*axes, count)))
         if kind.hasobject:
             self.budget.take("an array of objects", bytes=8 * count)
-            return np.fromiter(content, object, count).reshape(shape, order=order)
+            return np.fromiter(content, object, count).reshape(axes, order=order)
         # an empty buffer, or strings of no length, have nothing to view
         flat = np.frombuffer(content, kind) if held else np.empty(count, kind)
         if not is_sound_text(flat):
             self.fail("an array of text with characters that do not exist")
-        return flat.reshape(shape, order=order)
+        return flat.reshape(axes, order=order)
 
     def scalar(self, dtype: Any, content: Any = b"") -> Any:
         """A NumPy scalar."""

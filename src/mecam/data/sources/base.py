@@ -153,7 +153,6 @@ class Timeline:
         cut: the words and the feature rows that fall into an utterance's interval.
         specs: the streams that `cut` may give.
         settle: mends the interval of a row that is `early`; words only.
-        notes: what was unusual in the file.
     """
 
     layout: str
@@ -162,7 +161,6 @@ class Timeline:
     cut: Callable[[Row], tuple[tuple[Word, ...], Mapping[Modality, Piece]]]
     specs: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
     settle: Callable[[Row], Row] | None = None
-    notes: Sequence[Note] = ()
 
     @property
     def role(self) -> str:

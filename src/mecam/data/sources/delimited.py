@@ -142,7 +142,7 @@ class DelimitedTable:
     def form(self) -> str:
         """How the table is written, for the report; of decimal marks those that were asked for so far."""
         marks = sorted(set(self._decimals.values()))
-        decimal = {(POINT,): ", decimal point", (COMMA,): ", decimal comma"}.get(tuple(marks), ", both decimal marks")
+        decimal = {POINT: ", decimal point", COMMA: ", decimal comma"}.get("".join(marks), ", both decimal marks")
         encoding = self._dialect.encoding.upper().removesuffix("-SIG")
         return f"{encoding}, columns separated by {self._separator}{decimal if marks else ''}"
 
