@@ -169,7 +169,7 @@ def test_a_precision_may_look_like_a_number(written: str) -> None:
 )  # fmt: skip
 def test_absurd_values_are_refused_with_the_bound(option: str) -> None:
     with pytest.raises(ConfigError, match="less than or equal to"):
-        RunConfig.decode(apply_overrides({"model": "mecam"}, [option]))
+        RunConfig.decode(apply_overrides({"model": {"name": "mecam"}}, [option]))
 
 
 @pytest.mark.parametrize(

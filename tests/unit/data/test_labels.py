@@ -145,3 +145,19 @@ def test_labels_of_an_npz_are_a_question_too(tmp_path):
         import_data([tmp_path / "a.npz"], tmp_path / "store")
     import_data([tmp_path / "a.npz"], tmp_path / "store", task=parse_task("classes:0,1,2"))
     assert Store(tmp_path / "store").column("label") == ["0", "1", "2", "1"]
+
+
+@pytest.mark.parametrize(("classes", "names"), [(3, {"negative", "neutral", "positive"}), (5, set("01234"))])
+def test_classes_of_mmsa_are_polarities_where_there_are_three(tmp_path, classes, names):
+    widths, longest = {"audio": 5, "vision": 20}, {"audio": 9, "vision": 9}
+    content = mmsa(make_clips(widths, longest), longest, widths)
+    for part in content.values():
+        del part["regression_labels"], part["annotations"]
+        part["classification_labels"] = np.arange(len(part["id"])) % classes
+    content["test"]["classification_labels"][:] = [classes - 1, 1, classes - 1]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps(content))
+    import_data([tmp_path / "a.pkl"], tmp_path / "store")
+    store = Store(tmp_path / "store")
+    assert len(store) == 9
+    assert set(store.task.names) <= names
+    assert store.column("label")[-1] == ("positive" if classes == 3 else "4")

@@ -5,6 +5,7 @@ Text comes as `raw_text`; the numeric `text` (768 BERT values a token) and `text
 where a file has no `raw_text`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -70,6 +71,7 @@ def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
         for modality in (TEXT, AUDIO, VISION)
         if part.get(key := f"regression_labels_{modality[0].upper()}") is not None
     }
+    polarities = all(number_of(value) in (0, 1, 2) for value in columns.get("classification_labels", ()))
     for index, identifier in enumerate(ids):
         row = {key: column[index] for key, column in columns.items()}
         yield Row(
@@ -77,18 +79,23 @@ def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
             split=split,
             video=split_ids(identifier)[0],
             text=text_of(row["raw_text"]) if "raw_text" in row else None,
-            labels=_labels(row),
+            labels=_labels(row, polarities),
             scored=True,
             unimodal={modality: number_of(column[index]) for modality, column in unimodal.items()},
         )
 
 
-def _labels(row: Mapping[str, Any]) -> dict[str, float | str]:
+def _labels(row: Mapping[str, Any], polarities: bool) -> dict[str, float | str]:
+    """Score and class; classes are the polarities where there are three of them, else their own numbers."""
     labels: dict[str, float | str] = {}
     if "regression_labels" in row:
         labels["score"] = number_of(row["regression_labels"])
     if "annotations" in row:
         labels["polarity"] = text_of(row["annotations"]).lower()
-    elif number_of(row.get("classification_labels")) in (0, 1, 2):
-        labels["polarity"] = _POLARITY[int(number_of(row["classification_labels"]))]
+    elif "classification_labels" in row:
+        number = number_of(row["classification_labels"])
+        if polarities:
+            labels["polarity"] = _POLARITY[int(number)]
+        elif math.isfinite(number):
+            labels["label"] = f"{number:g}"
     return labels

@@ -68,6 +68,7 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
             where=path.name,
             fix="give columns video_id and clip_id, or id, beside label or emotion",
         )
+    table.check_header()
     files = [name for name in _FILES if name in table.header]
     rows = []
     for row in table:
