@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from mecam.data.sources.base import (
     Row,
     Source,
@@ -40,10 +42,17 @@ def read_mmsa(content: object, file: str) -> list[Source] | None:
     if not all(isinstance(part, dict) and _MARKS & {text_of(key) for key in part} for part in content.values()):
         return None
     parts = {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
-    return [_source(name, part, file) for name, part in parts.items()]
+    polarities = all(_has_polarities(part.get("classification_labels")) for part in parts.values())
+    return [_source(name, part, file, polarities) for name, part in parts.items()]
 
 
-def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
+def _has_polarities(classes: object) -> bool:
+    """True where no class is another one than 0, 1 and 2, which are negative, neutral and positive."""
+    entries = classes if isinstance(classes, list | tuple) or (isinstance(classes, np.ndarray) and classes.ndim) else ()
+    return all(number in (0, 1, 2) for entry in entries if (number := number_of(entry)) == number)
+
+
+def _source(split: str, part: Mapping[str, Any], file: str, polarities: bool) -> Source:
     if "id" not in part:
         raise DataError("the utterances have no id", where=f"{file} → {split}")
     try:
@@ -52,14 +61,14 @@ def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
         arrays = {m: part[m] for m in names if part.get(m) is not None}
         lengths = {m: part[f"{m}_lengths"] for m in arrays if part.get(f"{m}_lengths") is not None}
         padded = Padded.of(arrays, lengths, count)
-        rows = list(_rows(split, part, count))
+        rows = list(_rows(split, part, count, polarities))
     except DataError as error:
         raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
     specs = {m: FeatureSpec(width) for m, width in padded.widths.items()}
     return Source("MMSA", file, rows, specs, padded.pieces)
 
 
-def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
+def _rows(split: str, part: Mapping[str, Any], count: int, polarities: bool) -> Iterator[Row]:
     ids = [text_of(identifier) for identifier in column_of(part["id"], count, "id")]
     columns = {
         key: column_of(part[key], count, key)
@@ -71,7 +80,6 @@ def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
         for modality in (TEXT, AUDIO, VISION)
         if part.get(key := f"regression_labels_{modality[0].upper()}") is not None
     }
-    polarities = all(number_of(value) in (0, 1, 2) for value in columns.get("classification_labels", ()))
     for index, identifier in enumerate(ids):
         row = {key: column[index] for key, column in columns.items()}
         yield Row(
@@ -94,7 +102,7 @@ def _labels(row: Mapping[str, Any], polarities: bool) -> dict[str, float | str]:
         labels["polarity"] = text_of(row["annotations"]).lower()
     elif "classification_labels" in row:
         number = number_of(row["classification_labels"])
-        if polarities:
+        if polarities and number == number:
             labels["polarity"] = _POLARITY[int(number)]
         elif math.isfinite(number):
             labels["label"] = f"{number:g}"
