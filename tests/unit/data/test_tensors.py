@@ -19,7 +19,7 @@ import torch
 
 from import_layouts import assert_streams, make_clips, mmsa
 from import_seeds import saved, tensors
-from mecam.data import pickles
+from mecam.data import pickle_machine
 from mecam.data.importing import import_data
 from mecam.data.pickles import open_torch, read_pickle
 from mecam.data.store import Store
@@ -324,7 +324,7 @@ def test_numbers_as_keys_are_limited(tmp_path):
     assert len(read_pickle(tmp_path / "file")) == 100
     keys = [b"\x8a\x0a" + (key * (2**61 - 1)).to_bytes(10, "little") + b"N" for key in range(60_000)]
     (tmp_path / "file").write_bytes(b"\x80\x02}(" + b"".join(keys) + b"u.")
-    with pytest.raises(DataError, match=f"more than {pickles.MAX_NUMBER_KEYS} numbers as keys"):
+    with pytest.raises(DataError, match=f"more than {pickle_machine.MAX_NUMBER_KEYS} numbers as keys"):
         read_pickle(tmp_path / "file")
 
 
