@@ -4,6 +4,7 @@ Lists, dictionaries, numbers and text are made here, within a budget; what names
 """
 
 import codecs
+import math
 import mmap
 import struct
 from collections.abc import Callable
@@ -353,9 +354,7 @@ class Machine:
             return self.nested()
         if state.get("numpy_array_alignment_bytes") is not None:
             self.take(self.number("<B"))
-        size = kind.dtype.itemsize
-        for axis in shape:
-            size *= axis
+        size = kind.dtype.itemsize * math.prod(shape)
         return self.builder.array(self.take(size), dtype, shape, order)
 
     def nested(self) -> Any:
