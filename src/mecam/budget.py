@@ -20,6 +20,9 @@ BYTES_PER_BYTE = 20
 MIN_BYTES = 256 << 20
 """Bytes of memory that any file may become."""
 
+MAX_BYTES = 1 << 30
+"""Bytes of memory that a file may become, however large it is. What is only looked at in the file takes none."""
+
 MIN_ELEMENTS = 2_000_000
 """Elements that any file may announce; a larger file may announce one per byte."""
 
@@ -53,9 +56,10 @@ class Budget:
         Raises: DataError if the file is missing, or is no regular file.
         """
         size = check_regular_file(path)
-        return cls(path.name, max(MIN_BYTES, BYTES_PER_BYTE * size), max(MIN_ELEMENTS, size), seconds, fix)
+        most = min(max(MIN_BYTES, BYTES_PER_BYTE * size), MAX_BYTES)
+        return cls(path.name, most, max(MIN_ELEMENTS, size), seconds, fix)
 
-    def take(self, what: str, *, bytes: int = 0, elements: int = 0) -> None:  # noqa: A002 - the plain words for it
+    def take(self, what: str, *, bytes: int = 0, elements: int = 0) -> None:
         """Draw from the budget, before the memory is allocated.
 
         Args:
@@ -69,10 +73,11 @@ class Budget:
         self.elements -= elements
         if self.bytes < 0 or self.elements < 0:
             asked = f"{bytes:,} bytes" if self.bytes < 0 else f"{elements:,} elements"
+            trusted = self.fix or "if you trust it, write it again without compression"
             raise DataError(
                 f"refused: {what} would take {asked}, more than a file of this size can hold",
                 where=self.where,
-                fix=self.fix or "check where the file comes from; if you trust it, write it again without compression",
+                fix=f"check where the file comes from{f'; {trusted}' if self.bytes < 0 else ''}",
             )
 
     def check_time(self, what: str) -> None:

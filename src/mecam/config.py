@@ -17,7 +17,8 @@ import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
-from mecam.errors import ConfigError
+from mecam.budget import check_regular_file
+from mecam.errors import ConfigError, DataError
 
 __all__ = [
     "AugmentationConfig",
@@ -26,24 +27,32 @@ __all__ = [
     "apply_overrides",
     "decode",
     "dump_yaml",
+    "parse_yaml",
     "read_yaml",
 ]
+
+MOST_BYTES = 1 << 20
+MOST_VALUES, MOST_LEVELS, MOST_CHARACTERS = 10_000, 40, 4_000
+"""What a configuration may hold once every alias is unfolded, and how deep; ours hold a hundred on four levels."""
 
 C = TypeVar("C")
 Rate = Annotated[float, Ge(0), Le(1)]
 Dropout = Annotated[float, Ge(0), Lt(1)]
-Positive = Annotated[float, Gt(0)]
-Weight = Annotated[float, Ge(0)]
-Count = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0), Le(1e6)]
+Weight = Annotated[float, Ge(0), Le(1e6)]
+Count = Annotated[int, Ge(1), Le(8192)]
+"""Of units, layers, heads, seeds: larger ones are slips, and fill any memory."""
+Many = Annotated[int, Ge(1), Le(65_536)]
+LearningRate = Annotated[float, Gt(0), Le(10)]
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """How utterances become batches."""
 
-    batch_size: Count = 32
+    batch_size: Many = 32
     """Utterances per step."""
-    max_tokens: Annotated[int, Ge(8)] = 128
+    max_tokens: Annotated[int, Ge(8), Le(65_536)] = 128
     """Sub-words of a text that are read; the rest is cut off at a word's end."""
     clip: Positive = 5.0
     """Normalised features are limited to ± this many robust standard deviations."""
@@ -74,15 +83,15 @@ class AugmentationConfig:
 class TrainingConfig:
     """The one training loop."""
 
-    epochs: Annotated[int, Ge(0)] = 8
+    epochs: Annotated[int, Ge(0), Le(100_000)] = 8
     """At most; early stopping may end it before."""
-    patience: Count = 5
+    patience: Many = 5
     """Epochs without a better validation score before stopping."""
     select: str = "auto"
     """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `f1_mean` for labels."""
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
     """For everything but the text encoder."""
-    encoder_learning_rate: Positive = 1e-4
+    encoder_learning_rate: LearningRate = 1e-4
     """For the pretrained text encoder."""
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     """Each encoder layer further from the output learns at this fraction of the rate above it."""
@@ -92,13 +101,13 @@ class TrainingConfig:
     """Fraction of all steps over which the rate rises; then it falls linearly to 0."""
     clip_norm: Positive = 1.0
     """Gradient norm above which a step is scaled down."""
-    accumulate: Count = 1
+    accumulate: Many = 1
     """Batches per optimiser step."""
     average: Annotated[float, Ge(0), Lt(1)] = 0.98
     """Decay of a running average of the weights, which is then what is validated and kept; 0 is off."""
     precision: Annotated[Literal["auto", "32", "bf16", "16"], BeforeValidator(str)] = "auto"
     """`auto` takes bf16 where the hardware gains from it."""
-    seed: Annotated[int, Ge(0)] = 1111
+    seed: Annotated[int, Ge(0), Le(2**31)] = 1111
     """The first seed; further ones count up."""
     view_rate: Rate = 0.5
     """How likely each modality of a corrupted view is touched, for models that ask for views."""
@@ -118,14 +127,73 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises: ConfigError if it is missing or is something else.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        size = check_regular_file(Path(path))
+        text = Path(path).read_text(encoding="utf-8")
+    except DataError as error:
+        raise ConfigError(error.what, where=str(path), fix=error.fix) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}", where=str(path)) from error
+    if size > MOST_BYTES:
+        raise ConfigError(f"a configuration of {size:,} bytes is none", where=str(path))
+    content = parse_yaml(text, where=str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise ConfigError("a configuration is a mapping of keys to values", where=str(path))
     return content
+
+
+def parse_yaml(text: str, *, where: str) -> Any:
+    """Read YAML that may come from anyone: plain values in lists and mappings, with aliases as far as they stay small.
+
+    Raises: ConfigError if it is no YAML, holds itself, or would unfold to more than a configuration holds.
+    """
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _unfolded(node, {}, 0)
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"the configuration cannot be read: {error}", where=where) from error
+    except RecursionError as error:
+        raise ConfigError("the configuration is nested far too deep", where=where) from error
+    except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
+        detail = "a number of thousands of digits" if "digits" in str(error) else str(error)[:120]
+        what = f"a value of the configuration cannot be read: {detail}"
+        raise ConfigError(what, where=where) from error
+    finally:
+        loader.dispose()
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """Values below a node, each alias counted as what it stands for.
+
+    Raises: yaml.YAMLError if they are too many or nested too deep, or a node holds itself.
+    """
+    if id(node) in known:
+        if not known[id(node)]:
+            raise yaml.YAMLError("a value holds itself")
+        return known[id(node)]
+    if depth > MOST_LEVELS:
+        raise yaml.YAMLError("it is nested far too deep")
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_CHARACTERS:
+        raise yaml.YAMLError(f"a value of {len(node.value):,} characters")
+    known[id(node)] = 0
+    below: list[yaml.Node] = []
+    if isinstance(node, yaml.SequenceNode):
+        below = node.value
+    elif isinstance(node, yaml.MappingNode):
+        below = [part for pair in node.value for part in pair]
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise yaml.YAMLError(f"the key {max(keys, key=keys.count)!r:.60} occurs twice")
+    count = 1 + sum(_unfolded(part, known, depth + 1) for part in below)
+    if count > MOST_VALUES:
+        raise yaml.YAMLError(f"it unfolds to more than {MOST_VALUES:,} values")
+    known[id(node)] = count
+    return count
 
 
 def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -146,10 +214,7 @@ def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
                 raise ConfigError(f"{parent!r} holds a value, not a group", where=f"--set {override}")
-        try:
-            place[last] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {key!r} cannot be read: {error}", where="--set") from error
+        place[last] = parse_yaml(text, where=f"--set {key}")
     return result
 
 
@@ -169,7 +234,7 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
     except ValidationError as error:
         for item in error.errors():
             place = _dotted(where, *item["loc"])
-            problems.append(f"{place}: {item['msg'].lower()}, got {item['input']!r}")
+            problems.append(f"{place}: {item['msg'].lower()}, got {_shown(item['input'])}")
     if problems:
         raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option and its default")
     return result
@@ -196,6 +261,15 @@ def _unknown_keys(kind: Any, values: Any, where: str) -> Iterator[str]:
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
             yield f"{_dotted(where, key)}: no such option; {hint}"
+
+
+def _shown(value: Any) -> str:
+    """A value in an error, cut off where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write very long integers
+        return "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _dotted(*parts: object) -> str:

@@ -1,4 +1,5 @@
 import dataclasses
+import os
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,10 @@ def test_every_option_has_its_documentation() -> None:
 
 
 def test_infinity_is_no_value() -> None:
+    with pytest.raises(ConfigError, match="less than or equal to 10, got inf"):
+        run_config(training={"learning_rate": float("inf")})
     with pytest.raises(ConfigError, match="finite numbers only, got inf"):
-        run_config(training={"learning_rate": float("inf")}).to_yaml()
+        dump_yaml({"rate": float("inf")})
 
 
 def test_decode_takes_whole_numbers_for_counts_only() -> None:
@@ -153,3 +156,48 @@ def test_what_must_divide_the_width_is_told_so(group: str) -> None:
 def test_a_precision_may_look_like_a_number(written: str) -> None:
     values = apply_overrides({}, [f"precision={written}"])
     assert decode(TrainingConfig, values, where="training").precision == written
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "training.learning_rate=1e6", "training.encoder_learning_rate=11", "training.epochs=1000000000",
+        "training.weight_decay=1e300", "training.seed=99999999999999999999", "training.accumulate=10000000",
+        "data.batch_size=1000000000", "data.max_tokens=1000000000", "data.clip=1e300", "model.width=1000000000",
+        "model.layers=1000000000", "seeds=1000000",
+    ],
+)  # fmt: skip
+def test_absurd_values_are_refused_with_the_bound(option: str) -> None:
+    with pytest.raises(ConfigError, match="less than or equal to"):
+        RunConfig.decode(apply_overrides({"model": {"name": "mecam"}}, [option]))
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("&x [*x]", "holds itself"),
+        ("{a: &a [1, 1], b: [*a, *a, *a]}", ""),
+        ("{clip: 1, clip: 2}", "occurs twice"),
+        ("[" * 60 + "]" * 60, "nested far too deep"),
+        ("9" * 5000, "characters"),
+        ("!!python/name:os.system", "cannot be read"),
+    ],
+)
+def test_yaml_of_an_override_is_bounded_too(text: str, what: str) -> None:
+    if not what:
+        assert apply_overrides({}, [f"x={text}"]) == {"x": {"a": [1, 1], "b": [[1, 1]] * 3}}
+        return
+    with pytest.raises(ConfigError, match=what):
+        apply_overrides({}, [f"x={text}"])
+
+
+def test_a_number_of_many_digits_is_shown_short() -> None:
+    with pytest.raises(ConfigError) as caught:
+        decode(DataConfig, {"batch_size": "9" * 3000}, where="data")
+    assert len(str(caught.value)) < 400
+
+
+def test_a_configuration_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match="a pipe"):
+        read_yaml(tmp_path / "pipe.yaml")

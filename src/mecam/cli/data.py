@@ -1,12 +1,13 @@
 """`mecam data`: make stores, look into them, change and leave them."""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
-from mecam.cli.data_tables import description_view, findings_view
+from mecam.cli.data_tables import description_view, files_view, findings_view
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.store import Store
@@ -16,7 +17,7 @@ __all__ = ["TASK_HELP", "app", "parse_task"]
 
 app = typer.Typer(no_args_is_help=True, help="Import, inspect, split, align, join and export data.")
 
-TASK_HELP = "regression:LOW,HIGH, classes:NAME,NAME… or multilabel[:NAME,NAME…]; default: told from the labels."
+TASK_HELP = "regression:LOW..HIGH, classes:NAME,NAME… or multilabel[:NAME,NAME…]; default: told from the labels."
 
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")]
@@ -50,6 +51,7 @@ def import_(
     if as_json:
         print_json(report.to_json())
         return
+    out.print(files_view(report.files, report.ignored))
     if report.findings:
         out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
     _show(output)
@@ -327,14 +329,16 @@ def parse_task(text: str | None) -> "Task | None":
         return None
     kind, _, rest = text.partition(":")
     parts = tuple(part.strip() for part in rest.split(",") if part.strip())
+    twice = len({part.casefold() for part in parts}) < len(parts)
     try:
         if kind == "regression":
-            low, high = (float(part) for part in parts or ("-3", "3"))
-            if low < high:
+            ends = rest.replace("..", ",").split(",") if rest.strip() else ("-3", "3")
+            low, high = (float(part) for part in ends)
+            if -math.inf < low < high < math.inf:
                 return Task("regression", low, high)
-        if kind == "classes" and len(parts) > 1:
+        if kind == "classes" and len(parts) > 1 and not twice:
             return Task("classes", names=parts)
-        if kind == "multilabel":
+        if kind == "multilabel" and not twice:
             return Task("multilabel", names=parts or EMOTIONS)
     except ValueError:
         pass

@@ -1,7 +1,7 @@
 """How `mecam data` shows what it found: Rich tables made from the reports' own JSON."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,7 +10,7 @@ from rich.text import Text
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.describe import Description
 
-__all__ = ["description_view", "findings_view"]
+__all__ = ["description_view", "files_view", "findings_view"]
 
 COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -21,6 +21,14 @@ def description_view(description: "Description") -> RenderableType:
     scale = f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names)
     title = Text(f"{description.name}: {description.utterances} utterances, {task.kind} {scale}")
     return Group(title, _splits(description), _streams(description), _labels(description))
+
+
+def files_view(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> RenderableType:
+    """What every file of an import was taken for, and which were left alone."""
+    lines = [f"{file['name']}: {file['layout']}" + (f" ({file['form']})" if file.get("form") else "") for file in files]
+    if ignored:
+        lines.append(f"not read, as they have no known layout: {', '.join(ignored)}")
+    return Text("\n".join(lines))
 
 
 def findings_view(rows: Sequence[tuple[str, str, int, str, Sequence[str]]]) -> RenderableType:

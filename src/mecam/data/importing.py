@@ -14,14 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.joining import Finding, Findings, Joined, infer_task, join, label_of
-from mecam.data.sources import Piece, Row, Source, Timeline, open_source
+from mecam.data.joining import Finding, Findings, Joined, join
+from mecam.data.labels import infer_task, label_of, no_label, unimodal_of
+from mecam.data.sources import Piece, Row, Source, Timeline, foreign_kind, open_source, strange_file
 from mecam.data.store import StoreWriter, sha256_of
 from mecam.errors import DataError
 from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
 
 __all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
 
+
+MIN_OUTPUT, MAX_GROWTH = 1 << 30, 100
+"""Bytes that any import may write, and how many times larger than its files the store may be beyond that. Compression
+of features saves a factor of ten, half precision one of two."""
 
 RELEASE_EVERY = 200
 """Utterances after which pages of the source files are given back; a few cost as much as 100 MB."""
@@ -49,7 +54,7 @@ class ImportReport:
     Attributes:
         name: the data set's name in the store.
         task: what its labels are.
-        files: name, layout, bytes and SHA-256 of every file that was read.
+        files: name, layout, form (of a table: encoding, separator, decimal mark), bytes and SHA-256 of every file.
         ignored: files of a folder that have no known layout.
         splits: utterances per split; the empty name holds those without one.
         streams: modality → how much there is.
@@ -109,17 +114,20 @@ def import_data(
     """
     inputs = _open(paths)
     findings = Findings()
+    for source in inputs.sources:
+        findings.take(source.notes)
     joined = join(inputs.sources, findings)
-    task = task or infer_task([utterance.row for utterance in joined])
-    labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
-    if not labelled:
-        raise DataError("no utterance has a label and a split", where=", ".join(p.name for p in paths))
+    with _where(", ".join(path.name for path in paths)):
+        task = task or infer_task([utterance.row for utterance in joined])
+        labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
+        if not labelled:
+            raise no_label([utterance.row for utterance in joined], task)
     specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
     name = name or paths[0].resolve().stem
-    counts = _Counts(specs)
+    counts = _Counts(specs, sum(path.stat().st_size for path in inputs.files))
     with StoreWriter(store, name=name, task=task, specs=specs, overwrite=overwrite) as writer:
         for done, (utterance, label) in enumerate(labelled, 1):
-            complete = _utterance(utterance, label, inputs.timelines, specs, findings)
+            complete = _utterance(utterance, label, task, inputs.timelines, specs, findings)
             counts.add(complete)
             writer.add(complete)
             if done % RELEASE_EVERY == 0:
@@ -147,11 +155,12 @@ class _Inputs:
 
     sources: list[Source] = field(default_factory=list)
     timelines: list[Timeline] = field(default_factory=list)
-    files: dict[Path, str] = field(default_factory=dict)
+    files: dict[Path, tuple[str, str]] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
 
     def add(self, path: Path, parts: Sequence[Source | Timeline]) -> None:
-        self.files[path] = parts[0].layout
+        form = parts[0].form if isinstance(parts[0], Source) else ""
+        self.files[path] = parts[0].layout, form
         for part in parts:
             if isinstance(part, Source):
                 self.sources.append(part)
@@ -161,8 +170,8 @@ class _Inputs:
     def described(self) -> list[dict[str, Any]]:
         """Names only: a store must not tell where on a machine its sources lay."""
         return [
-            {"name": path.name, "layout": layout, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
-            for path, layout in self.files.items()
+            {"name": path.name, "layout": layout, "form": form, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path, (layout, form) in self.files.items()
         ]
 
 
@@ -171,12 +180,14 @@ def _open(paths: Sequence[Path]) -> _Inputs:
     for path in dict.fromkeys(path.resolve() for path in paths):
         if path.is_dir():
             for file in sorted(file for file in path.iterdir() if file.is_file()):
-                if parts := open_source(file):
+                if foreign_kind(file) is None and (parts := open_source(file)):
                     inputs.add(file, parts)
                 else:
                     inputs.ignored.append(file.name)
         elif path.exists() and not path.is_file():
             raise DataError("this is neither a file nor a folder", where=path.name)
+        elif foreign := foreign_kind(path):
+            raise DataError(f"this is {foreign[0]}, which is not read as it is", where=path.name, fix=foreign[1])
         elif parts := open_source(path):
             inputs.add(path, parts)
         else:
@@ -218,6 +229,7 @@ def _specs(parts: Sequence[Source | Timeline], *, has_text: bool) -> dict[Modali
 def _utterance(
     joined: Joined,
     label: Any,
+    task: Task,
     timelines: Sequence[Timeline],
     specs: Mapping[Modality, FeatureSpec],
     findings: Findings,
@@ -225,14 +237,15 @@ def _utterance(
     row = joined.row
     pieces: dict[Modality, Piece] = {}
     for source, index in joined.places:
-        with _where(row.id):
+        with _where(row.id), strange_file(source.file):
             pieces.update(source.read(index))
     row = _settled(row, timelines, findings)
     for timeline in timelines:
         if row.video not in timeline.videos or math.isnan(row.interval[0]):
             findings.add("utterances missing from a file", f"{timeline.file}: {row.id}")
             continue
-        words, cut = timeline.cut(row)
+        with strange_file(timeline.file):
+            words, cut = timeline.cut(row)
         row = replace(row, words=row.words or words)
         pieces.update(cut)
     words = row.words
@@ -255,7 +268,7 @@ def _utterance(
         streams=streams,
         intervals=intervals,
         label=label,
-        unimodal={m: score for m, score in row.unimodal.items() if math.isfinite(score)},
+        unimodal=unimodal_of(row, task, findings),
     )
 
 
@@ -273,7 +286,7 @@ def _where(place: str) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise DataError(error.what, where=place, fix=error.fix) from None
+        raise DataError(error.what, where=" → ".join(filter(None, (place, error.where))), fix=error.fix) from None
 
 
 def _cleaned(piece: Piece, place: str, findings: Findings) -> NDArray[np.float32]:
@@ -293,12 +306,26 @@ def _cleaned(piece: Piece, place: str, findings: Findings) -> NDArray[np.float32
 class _Counts:
     """What goes into the store, counted on the way."""
 
-    def __init__(self, specs: Mapping[Modality, FeatureSpec]) -> None:
+    def __init__(self, specs: Mapping[Modality, FeatureSpec], read: int) -> None:
+        self._room = MIN_OUTPUT + MAX_GROWTH * read
         self.splits: dict[str, int] = {}
         self.streams = {modality: StreamCount(width=spec.width) for modality, spec in specs.items()}
         self.texts = self.words = 0
 
     def add(self, utterance: Utterance) -> None:
+        """Count an utterance.
+
+        Raises: DataError if what is written has become far more than what was read: a small file can name the same
+            long array a thousand times.
+        """
+        self._room -= sum(values.nbytes for values in utterance.streams.values())
+        self._room -= len(utterance.text or "") + sum(len(word.text) for word in utterance.words)
+        if self._room < 0:
+            raise DataError(
+                "refused: the store would become far larger than the files it comes from",
+                where=utterance.id,
+                fix="check where the files come from: they repeat the same content again and again",
+            )
         self.splits[utterance.split] = self.splits.get(utterance.split, 0) + 1
         self.texts += utterance.text is not None
         self.words += bool(utterance.words)

@@ -7,17 +7,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mecam.data.matching import rename_rows
-from mecam.data.sources.base import Row, Source
+from mecam.data.sources.base import Note, Row, Source
 from mecam.errors import DataError
-from mecam.types import SPLITS, Label, Task
+from mecam.types import SPLITS
 
-__all__ = ["Finding", "Findings", "Joined", "infer_task", "join", "label_of"]
+__all__ = ["EXAMPLES", "Finding", "Findings", "Joined", "join"]
 
 EXAMPLES = 5
-POLARITIES = {"negative", "neutral", "positive"}
 
 RULES = {
     "non-finite values": "NaN or infinity; kept as NaN, which means missing",
@@ -30,8 +27,15 @@ RULES = {
     "conflicting labels": "files differ by more than 0.001; the label of the file with the features stands",
     "intervals one word early": "begins and ends at the end of the words that it names (CMU-MOSI's label file)",
     "missing labels": "left out",
-    "labels out of range": "clipped to the range of the task",
+    "labels out of range": "a little beyond the scale; set to its end",
     "unknown classes": "not among the task's classes; left out",
+    "other entries": "beside the splits in the file; not read",
+    "unusual delimiters": "what separates the columns of the table",
+    "decimal commas": "1,4 is read as 1.4",
+    "percentages": "50 % is read as 0.5",
+    "cells that are no number": "kept as NaN, which means missing",
+    "columns without numbers": "no features; left out",
+    "row numbers": "the row's number is no feature (pandas writes its index so); left out",
 }
 
 
@@ -64,6 +68,11 @@ class Findings:
         self._counts[kind] += count
         if len(self._examples[kind]) < EXAMPLES:
             self._examples[kind].append(example)
+
+    def take(self, notes: Sequence[Note]) -> None:
+        """Count what reading a file has brought."""
+        for kind, example, count in notes:
+            self.add(kind, example, count)
 
     def all(self) -> tuple[Finding, ...]:
         """What was found, in the order of the rules."""
@@ -121,57 +130,6 @@ def join(sources: Sequence[Source], findings: Findings) -> list[Joined]:
             joined[name] = Joined(row, tuple((p.source, p.index) for p in places if p.source.specs))
     _report_mismatches(index, joined, findings)
     return sorted(joined.values(), key=lambda utterance: _split_order(utterance.row.split))
-
-
-def infer_task(rows: Sequence[Row]) -> Task:
-    """The task that the labels of a data set stand for.
-
-    A score makes it a regression, on the narrowest of the field's scales that fits: 1 to 5 or 1 to 7
-    (MMMO, POM) where all are positive and beyond 3, −1 to 1 where modalities are labelled too or a
-    hundred scores stay within it (SIMS), else −3 to 3. Otherwise class names make it a classification.
-
-    Raises: DataError if there is no label.
-    """
-    scores = [score for row in rows if isinstance(score := row.labels.get("score"), float) and math.isfinite(score)]
-    if scores:
-        low, high = min(scores), max(scores)
-        if low >= 1 and high > 3:
-            return Task("regression", 1.0, 5.0 if high <= 5 else 7.0)
-        narrow = low >= -1 and high <= 1 and (len(scores) >= 100 or any(row.unimodal for row in rows))
-        return Task("regression", -1.0, 1.0) if narrow else Task("regression", -3.0, 3.0)
-    for key in ("emotion", "polarity"):
-        names = {label for row in rows if isinstance(label := row.labels.get(key), str)}
-        if names:
-            return Task("classes", names=tuple(sorted(names)))
-    raise DataError(
-        "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
-    )
-
-
-def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
-    """The label of an utterance in the task's terms, or None when it has none; out of range it is clipped."""
-    if task.kind == "multilabel":
-        values = {name: row.labels.get(name, math.nan) for name in task.names}
-        found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
-        if len(found) == len(task.names):
-            return found
-        findings.add("missing labels", row.id)
-        return None
-    if task.kind == "classes":
-        keys = ("polarity", "emotion") if set(task.names) <= POLARITIES else ("emotion", "polarity")
-        names = [label for key in keys if isinstance(label := row.labels.get(key), str)]
-        known = next((name for name in names if name in task.names), None)
-        if known is not None:
-            return known
-        findings.add("unknown classes" if names else "missing labels", " ".join([row.id, *names[:1]]))
-        return None
-    score = row.labels.get("score", math.nan)
-    if not isinstance(score, float) or math.isnan(score):
-        findings.add("missing labels", row.id)
-        return None
-    if not task.low <= score <= task.high:
-        findings.add("labels out of range", f"{row.id}: {score:g}")
-    return float(np.clip(score, task.low, task.high))
 
 
 def _with_common_ids(sources: Sequence[Source], findings: Findings) -> list[Source]:
@@ -241,6 +199,7 @@ def _merged(rows: Sequence[Row], findings: Findings) -> Row:
             unimodal={**row.unimodal, **merged.unimodal},
             interval=row.interval if math.isnan(merged.interval[0]) else merged.interval,
             early=row.early if math.isnan(merged.interval[0]) else merged.early,
+            scored=merged.scored or row.scored,
         )
     return merged
 

@@ -7,6 +7,7 @@ the lines lie, and a line is parsed when it is asked for.
 import json
 import math
 import mmap
+import sys
 from array import array
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from mecam.budget import check_regular_file
 from mecam.errors import DataError
 from mecam.types import Span, Utterance, Word
 
@@ -35,6 +37,7 @@ class Lines:
 
     def __init__(self, path: Path, count: int) -> None:
         self.path = path
+        check_regular_file(path)
         try:
             with path.open("rb") as file:
                 self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -123,6 +126,8 @@ def utterance_fields(record: Any, words: Any) -> dict[str, Any]:
         if not isinstance(fields[name], kinds):
             raise DataError(f"an utterance is damaged: its {name} is {fields[name]!r:.60}")
     if type(fields["label"]) is int:
+        if abs(fields["label"]) > sys.float_info.max:
+            raise DataError("an utterance is damaged: its label is no number that can be")
         fields["label"] = float(fields["label"])
     return fields
 

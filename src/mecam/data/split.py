@@ -3,7 +3,6 @@
 No recording ever lies in two splits. Every choice is drawn from a seed and depends on nothing else.
 """
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ import numpy as np
 
 from mecam.data.derive import Progress, write_derived
 from mecam.data.folds import official_folds, recognise
+from mecam.data.sources.delimited import DelimitedTable
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import SPLITS
@@ -87,17 +87,14 @@ def table_splits(store: Store, path: str | Path) -> list[str]:
     Raises: DataError if the file cannot be read, names another split than train, valid and test, or
         leaves an utterance out.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"the table cannot be read: {error}", where=str(path)) from error
-    columns = set(rows[0]) if rows else set()
+    table = DelimitedTable(Path(path))
+    table.check_header()
+    columns = set(table.header)
     key = next((name for name in ("id", "video_id") if name in columns), None)
     value = next((name for name in ("split", "mode") if name in columns), None)
     if key is None or value is None:
         raise DataError("the table needs the columns id (or video_id) and split", where=str(path))
-    given = {row[key]: row[value] for row in rows}
+    given = {row[key].strip(): row[value].strip() for row in table}
     wrong = sorted({split for split in given.values() if split not in SPLITS}, key=str)
     if wrong:
         raise DataError(f"{wrong[0]!r} is no split", where=str(path), fix=f"use {', '.join(SPLITS)}")

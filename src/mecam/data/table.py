@@ -6,7 +6,6 @@ offsets[i+1]), and `intervals` gives their seconds where the source has them.
 
 import json
 import math
-import os
 import shutil
 from array import array
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mecam.budget import check_regular_file
 from mecam.errors import DataError
 
 __all__ = ["Table", "TableWriter", "checked_rows"]
@@ -162,7 +162,7 @@ def checked_rows(values: ArrayLike | None, times: ArrayLike | None, width: int) 
 
 def _map_safetensors(path: Path) -> dict[str, NDArray[Any]]:
     """Arrays of a safetensors file as views of one memory map (the library would copy whole tensors)."""
-    size = os.path.getsize(path)
+    size = check_regular_file(path)
     with path.open("rb") as file:
         header_size = int.from_bytes(file.read(8), "little")
         if not 0 < header_size < min(size - 8, 1 << 20):

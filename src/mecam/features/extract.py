@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mecam.data.corrupt import generator_for
-from mecam.data.joining import Finding, Findings, infer_task, label_of
+from mecam.data.joining import Finding, Findings
+from mecam.data.labels import infer_task, label_of, unimodal_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
 from mecam.features.clips import Clip, Clips, find_clips
@@ -226,7 +227,7 @@ def _labelled(utterance: Utterance, clip: Clip, task: Task, findings: Findings) 
         video=row.video or clip.id,
         speaker=row.speaker,
         label=label_of(row, task, findings) if row.labels else None,
-        unimodal={m: score for m, score in row.unimodal.items() if score == score},
+        unimodal=unimodal_of(row, task, findings),
     )
 
 

@@ -99,12 +99,22 @@ def test_import_names_the_classes_of_a_task(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "task", ["poetry", "classes", "classes:one", "regression:1", "regression:3,-3", "regression:a,b"]
+    "task",
+    [
+        "poetry",
+        "classes",
+        "classes:one",
+        "classes:A,a",
+        "regression:1",
+        "regression:3..-3",
+        "regression:a,b",
+        "regression:0..inf",
+    ],
 )
 def test_a_task_that_is_none_is_a_usage_error(task: str, tmp_path: Path) -> None:
     result = run("import", tmp_path, "-o", tmp_path / "s", "--task", task)
     assert result.exit_code == 2
-    assert "regression:LOW,HIGH" in result.output
+    assert "regression:LOW..HIGH" in result.output
 
 
 def test_synth_makes_a_store(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import io
 import os
 import pickle
-import resource
 import shutil
 import struct
 import subprocess
@@ -15,21 +14,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from import_layouts import csd, label_csv, lmf, make_clips, mmsa, mult, pad, python2, segments
+from import_layouts import csd, make_clips, mmsa
+from import_seeds import npz
 from mecam.data.importing import import_data
 from mecam.data.store import Store
 from mecam.errors import DataError
 
 GOOD_LABELS = "video_id,clip_id,text,label,mode\nv,1,fine,1.0,train\nv,2,bad,-1.0,test\n"
-
-
-def npz(arrays: dict) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)
-    return stream.getvalue()
 
 
 def zip_of(members: dict) -> bytes:
@@ -207,145 +199,6 @@ def test_places_that_do_not_exist_or_are_taken_are_told(tmp_path):
     (tmp_path / "store").mkdir()
     with pytest.raises(DataError, match="exists already"):
         import_data([tmp_path / "label.csv"], tmp_path / "store")
-
-
-# -- fuzzing ----------------------------------------------------------------------------------------------
-
-
-def seeds(folder: Path) -> dict[str, list[bytes]]:
-    """For every importer files that it reads; the first one is damaged, the others are joined to it."""
-    widths, longest = {"audio": 3, "vision": 2, "text": 4}, {"audio": 5, "vision": 6, "text": 5}
-    clips = make_clips(widths, longest)
-    aligned = make_clips(widths, longest, same_length=True)
-    table = folder / "table"
-    label_csv(table, clips, columns=("video_id", "clip_id", "text", "label", "annotation", "mode", "start", "end"))
-    labels = table.read_bytes()
-    ids = np.array([clip.id for clip in clips])
-    audio = pad([clip.streams["audio"] for clip in clips], 5, 3, left=True)
-    lines = [f"{clip.id},{row[0]!r},{row[1]!r}" for clip in clips for row in clip.streams["vision"].tolist()]
-    times = np.array([[0, 1], [1, 2.5]])
-    csd(folder / "l", "All Labels", {"v1": (np.array([[1.0] * 7, [-2.0] * 7], np.float32), times)})
-    csd(folder / "w", "words", {"v1": (np.array([[b"so"], [b"good"]]), times)})
-    csd(folder / "f", "COVAREP", {"v1": (np.ones((2, 3), np.float32), times)})
-    sequences = {name: (folder / name).read_bytes() for name in "lwf"}
-    meld = b"Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n1,Oh,Joey,joy,positive,0,0\n"
-    words = b"id,word,start,end\n" + "\n".join(f"{name},so,0.5,1.0" for name in ids).encode()
-    split_arrays = {"audio_train": audio, "y_train": np.ones(9), "audio_test": audio[:2], "y_test": np.ones(2)}
-    return {
-        "MMSA": [pickle.dumps(mmsa(clips, longest, widths, text_width=4, tokens=5))],
-        "MMSA, old protocol": [pickle.dumps(mmsa(clips, longest, widths, text_width=4, tokens=5), 0)],
-        "MulT and table": [pickle.dumps(mult(clips, longest, widths, byte_ids=True), 2), labels],
-        "MulT, MOSEI": [pickle.dumps(mult(clips, longest, widths, byte_ids=False))],
-        "MISA": [pickle.dumps(segments(aligned, "misa")["train"])],
-        "MMIM cache": [pickle.dumps(segments(clips, "mmim")["train"])],
-        "MAG-BERT": [pickle.dumps(segments(aligned, "mag"))],
-        "LMF": [python2(lmf(aligned, widths))],
-        "label table": [labels],
-        "MELD table": [meld],
-        "word table": [words, labels],
-        "feature table": [("id,x,y\n" + "\n".join(lines)).encode(), labels],
-        "NPZ by id": [npz({"id": ids, "audio": audio}), labels],
-        "NPZ by split": [npz(split_arrays)],
-        "CSD labels": [sequences["l"], sequences["w"], sequences["f"]],
-        "CSD words": [sequences["w"], sequences["l"]],
-        "CSD features": [sequences["f"], sequences["l"]],
-    }
-
-
-IMPORTERS = (
-    "MMSA", "MMSA, old protocol", "MulT and table", "MulT, MOSEI", "MISA", "MMIM cache", "MAG-BERT", "LMF",
-    "label table", "MELD table", "word table", "feature table", "NPZ by id", "NPZ by split",
-    "CSD labels", "CSD words", "CSD features",
-)  # fmt: skip
-
-CHANGE = st.tuples(
-    st.sampled_from(["flip", "set", "cut", "drop", "swap", "repeat", "insert"]),
-    st.floats(0, 1, exclude_max=True),
-    st.integers(0, 255),
-    st.integers(1, 24),
-)
-
-
-def damaged(content: bytes, changes) -> bytes:
-    data = bytearray(content)
-    for kind, place, byte, length in changes:
-        at = int(place * len(data))
-        if not data:
-            break
-        if kind == "flip":
-            data[at] ^= 1 << byte % 8
-        elif kind == "set":
-            data[at] = byte
-        elif kind == "cut":
-            del data[at:]
-        elif kind == "drop":
-            del data[at : at + length]
-        elif kind == "swap":
-            other = (at * 7 + byte) % len(data)
-            data[at : at + length], data[other : other + length] = data[other : other + length], data[at : at + length]
-        elif kind == "repeat":
-            data[at:at] = data[at : at + length]
-        else:
-            data[at:at] = bytes([byte]) * length
-    return bytes(data)
-
-
-@pytest.fixture(scope="module")
-def good_files(tmp_path_factory):
-    files = seeds(tmp_path_factory.mktemp("seeds"))
-    assert tuple(files) == IMPORTERS
-    return files
-
-
-def check_damage(folder: Path, files: list[bytes], changes) -> bool:
-    """Import files of which the first is damaged. True if it could be imported all the same."""
-    paths = [folder / f"file{index}" for index in range(len(files))]
-    for path, content in zip(paths, [damaged(files[0], changes), *files[1:]], strict=True):
-        path.write_bytes(content)
-    held = sorted(path.name for path in folder.iterdir())
-    try:
-        import_data(paths, folder / "store")
-    except DataError:
-        assert sorted(path.name for path in folder.iterdir()) == held
-        return False
-    store = Store(folder / "store", verify=True)
-    assert all(np.isfinite(rows[~np.isnan(rows)]).all() for u in store for rows in u.streams.values())
-    shutil.rmtree(folder / "store")
-    return True
-
-
-def fuzz(folder: Path, files: list[bytes], cases: int) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    outcomes: list[bool] = []
-
-    @settings(
-        max_examples=cases,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(changes=st.lists(CHANGE, min_size=1, max_size=4))
-    def run(changes):
-        outcomes.append(check_damage(folder, files, changes))
-
-    assert check_damage(folder, files, [])
-    run()
-    assert len(outcomes) >= cases
-    assert sum(outcomes) < len(outcomes)
-    assert sum(outcomes) > 0 or cases < 100  # some damage is harmless: a value in a feature
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB
-
-
-@pytest.mark.parametrize("importer", IMPORTERS)
-def test_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer):
-    fuzz(tmp_path, good_files[importer], 20)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("importer", IMPORTERS)
-def test_much_damage_ends_in_an_error_or_a_whole_store(tmp_path, good_files, importer):
-    fuzz(tmp_path, good_files[importer], int(os.environ.get("MECAM_FUZZ_CASES", "1000")))
 
 
 IMPORT_WHEN_TOLD = """

@@ -276,7 +276,7 @@ def test_every_mismatch_is_counted_and_strict_refuses_it(tmp_path):
     content = mmsa(clips, {"audio": 9, "vision": 9}, {"audio": 5, "vision": 20})
     content["train"]["id"][3] = content["train"]["id"][0]  # twice in one split
     content["train"]["id"][2] = content["test"]["id"][0]  # in two splits
-    content["test"]["regression_labels"][1] = 4.5
+    content["test"]["regression_labels"][1] = 3.3333
     content["test"]["regression_labels"][2] = np.nan
     content["test"]["annotations"] = content["test"]["annotations"].astype(object)
     file = write(tmp_path / "file", content)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from import_layouts import python2
-from mecam.data import pickles
+from mecam.data import pickle_machine
 from mecam.data.pickles import looks_like_pickle, read_pickle
 from mecam.errors import DataError
 
@@ -277,11 +277,11 @@ def test_limits_on_size_and_number_are_kept(tmp_path, monkeypatch):
     file.write_bytes(pickle.dumps(list(range(100))))
     with pytest.raises(DataError, match="limit of 10"):
         read_pickle(file, max_bytes=10)
-    monkeypatch.setattr(pickles, "MAX_STEPS", 50)
+    monkeypatch.setattr(pickle_machine, "MAX_STEPS", 50)
     with pytest.raises(DataError, match="opcodes"):
         read_pickle(file)
     monkeypatch.undo()
-    monkeypatch.setattr(pickles, "MAX_CONTAINERS", 50)
+    monkeypatch.setattr(pickle_machine, "MAX_CONTAINERS", 50)
     with pytest.raises(DataError, match="containers"):
         read(tmp_path, b"]" * 100 + b".")
 
@@ -294,9 +294,9 @@ def test_a_cut_off_file_is_told_at_every_length(tmp_path):
 
 
 def test_missing_and_unreadable_files_are_told(tmp_path):
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="no such file"):
         read_pickle(tmp_path / "none.pkl")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="this is a folder"):
         read_pickle(tmp_path)
     with pytest.raises(DataError, match="empty"):
         read(tmp_path, b"")
@@ -315,15 +315,13 @@ def test_every_opcode_is_either_understood_or_refused_on_purpose():
     refused = {
         "INST",
         "OBJ",
-        "NEWOBJ",
         "NEWOBJ_EX",
         "PERSID",
-        "BINPERSID",
         "EXT1",
         "EXT2",
         "EXT4",
         "NEXT_BUFFER",
         "READONLY_BUFFER",
     }
-    known = {code.name for code in pickletools.opcodes if ord(code.code) in pickles._OPERATIONS}
+    known = {code.name for code in pickletools.opcodes if ord(code.code) in pickle_machine._OPERATIONS}
     assert {code.name for code in pickletools.opcodes} - known == refused | {"STOP"}

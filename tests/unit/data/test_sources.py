@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.joining import Findings, infer_task, label_of
+from mecam.data.joining import Findings
+from mecam.data.labels import infer_task, label_of
 from mecam.data.matching import rename_rows
 from mecam.data.sources.base import (
     Row,

@@ -2,7 +2,6 @@
 
 import io
 import math
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.pickles import is_sound_text
+from mecam.budget import Budget
+from mecam.data.archives import Archive
+from mecam.data.pickle_values import is_sound_text
 from mecam.data.sources.base import (
     Piece,
     Row,
     Source,
+    check_count,
+    column_of,
+    count_of,
     extractor_of,
     make_id,
     modality_of,
@@ -30,10 +34,11 @@ from mecam.types import FeatureSpec, Modality
 __all__ = ["read_npz"]
 
 _IDS = ("id", "ids", "name", "names")
-MAX_RATIO = 100
-"""How many times larger than the file its arrays may be; zip bombs reach 1000 and more."""
-MIN_LIMIT = 64 << 20
-"""Bytes that any file may unpack to."""
+_LABELS = ("y", "label", "labels")
+_NO_FEATURES = {*_IDS, *_LABELS, "split"}
+_HEADER = 1 << 16
+"""Bytes in which an array's description must end."""
+_LARGER = "if you trust it, write it again with numpy.savez, which does not compress"
 
 
 def read_npz(path: Path) -> list[Source] | None:
@@ -53,35 +58,39 @@ def read_npz(path: Path) -> list[Source] | None:
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """All arrays; sizes are checked before anything is unpacked."""
-    limit = max(MIN_LIMIT, MAX_RATIO * path.stat().st_size)
+    """All arrays: views of the file, or unpacked within the budget."""
+    budget = Budget.for_file(path, fix=_LARGER)
+    archive = Archive(path, budget)
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
-            if sum(info.file_size for info in members) > limit:
-                raise DataError("it unpacks to far more than it holds, as a zip bomb does", where=path.name)
-            return {info.filename[:-4]: _array(archive.read(info), info.filename) for info in members}
+        members = [name for name in archive.names if name.endswith(".npy")]
+        return {name[:-4]: _array(archive.read(name), name, budget) for name in members}
     except DataError as error:
-        raise DataError(f"refused an NPZ file: {error.what}", where=path.name) from None
-    except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError, RuntimeError, MemoryError) as error:
-        raise DataError(f"the NPZ file is damaged: {error}", where=path.name, fix="download it again") from None
-    except Exception as error:  # zlib.error, lzma.LZMAError, struct.error: whatever a broken archive provokes
-        raise DataError(f"the NPZ file is damaged: {type(error).__name__}", where=path.name) from None
+        raise DataError(
+            f"refused an NPZ file: {error.what.removeprefix('refused: ')}", where=path.name, fix=error.fix
+        ) from None
+    except (ValueError, TypeError, EOFError, OverflowError, SyntaxError, RecursionError, MemoryError) as error:
+        what = f"the NPZ file is damaged: {str(error)[:120]}"
+        raise DataError(what, where=path.name, fix="download it again") from None
 
 
-def _array(content: bytes, name: str) -> NDArray[Any]:
-    stream = io.BytesIO(content)
+def _array(content: memoryview, name: str, budget: Budget) -> NDArray[Any]:
+    stream = io.BytesIO(content[:_HEADER])
     version = np.lib.format.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise DataError(f"{name} has an unknown version")
     header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, fortran, dtype = header(stream)
     if dtype.kind not in "fiubSU":
-        raise DataError(f"{name} holds {dtype}, and only numbers and strings are read")
-    if math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+        raise DataError(
+            f"{name} holds {dtype}, and only numbers and strings are read", fix="save it as numbers or text"
+        )
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize != len(content) - stream.tell():
         raise DataError(f"{name} announces shape {shape} and does not hold it")
+    if not count * dtype.itemsize:  # what has no size costs nothing to announce, and much to go through
+        budget.take(f"the empty array {name}", elements=max((*shape, count)))
     start = stream.tell()
-    flat = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(math.prod(shape), dtype)
+    flat = np.frombuffer(content, dtype, offset=start) if len(content) > start else np.empty(count, dtype)
     if not is_sound_text(flat):
         raise DataError(f"{name} holds text with characters that do not exist")
     return flat.reshape(shape, order="F" if fortran else "C")
@@ -94,26 +103,31 @@ def _by_split(arrays: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray
         what, _, split = key.rpartition("_")
         if what and split_named(split):
             parts.setdefault(split_named(split), {})[what.lower()] = array
-    labelled = {split: part for split, part in parts.items() if {"y", "label", "labels"} & set(part)}
+    labelled = {split: part for split, part in parts.items() if set(_LABELS) & set(part)}
     order = [split for split in ("train", "valid", "test") if split in labelled]
     return {split: labelled[split] for split in order}
 
 
 def _split_source(split: str, part: dict[str, NDArray[Any]], path: Path) -> Source:
-    labels = next(part[key] for key in ("y", "label", "labels") if key in part)
-    count = len(labels) if labels.ndim else 0
+    labels = next(part[key] for key in _LABELS if key in part)
+    count = count_of(labels, f"the labels of {split}")
     rows = [Row(f"{split}_{index:06d}", split, labels=scores_of(label)) for index, label in enumerate(labels)]
-    return _source(rows, {key: array for key, array in part.items() if is_features(array)}, {}, path, count)
+    features = {key: array for key, array in part.items() if key not in _NO_FEATURES and is_features(array)}
+    return _source(rows, features, {}, path, count)
 
 
 def _id_source(key: str, arrays: dict[str, NDArray[Any]], path: Path) -> Source:
+    check_count(arrays[key].size)
     ids = [text_of(name) for name in arrays[key].reshape(-1).tolist()]
-    splits = arrays.get("split", np.array([]))
+    assigned = column_of(arrays["split"], len(ids), "split") if "split" in arrays else [""] * len(ids)
     rows = [
-        Row(make_id(name), split_named(splits[index]) if len(splits) == len(ids) else "", split_ids(name)[0])
-        for index, name in enumerate(ids)
+        Row(make_id(name), split_named(split), split_ids(name)[0]) for name, split in zip(ids, assigned, strict=True)
     ]
-    features = {name: array for name, array in arrays.items() if is_features(array) and len(array) == len(ids)}
+    features = {
+        name: array
+        for name, array in arrays.items()
+        if name not in _NO_FEATURES and not name.endswith("_lengths") and is_features(array) and len(array) == len(ids)
+    }
     lengths = {name: arrays[f"{name}_lengths"] for name in features if f"{name}_lengths" in arrays}
     return _source(rows, features, lengths, path, len(ids))
 

@@ -18,11 +18,15 @@ from mecam.types import AUDIO, SPLITS, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = [
     "EMOTIONS",
+    "MAX_WORDS",
+    "Note",
     "Piece",
     "Row",
     "Source",
     "Timeline",
+    "check_count",
     "column_of",
+    "count_of",
     "extractor_of",
     "make_id",
     "modality_of",
@@ -38,6 +42,15 @@ EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 """Columns 1 to 6 of a CMU-MOSEI label; column 0 is the sentiment."""
 
 LONGEST_ID = 200
+
+MAX_UTTERANCES = 500_000
+"""Utterances that a file may hold: each takes about a kilobyte of memory, whatever it took in the file."""
+
+MAX_WORDS = 3_000_000
+"""Words that a file may hold, at about 250 bytes each."""
+
+Note = tuple[str, str, int]
+"""A finding that reading a file brings: its kind, an example, how often."""
 
 _SPLIT_NAMES = {"train": "train", "training": "train", "valid": "valid", "validation": "valid", "val": "valid"}
 _SPLIT_NAMES |= {"dev": "valid", "development": "valid", "test": "test", "testing": "test"}
@@ -77,7 +90,8 @@ class Row:
         speaker: who speaks, or empty.
         text: the transcript, or None.
         words: the words, with times where known.
-        labels: `score` (sentiment), `emotion` and `polarity` (class names), `happy` … (intensities).
+        labels: `score` (a number), `emotion`, `label` and `polarity` (class names), `happy` … (intensities).
+        scored: True where the file says that its number is a score, and not the number of a class.
         unimodal: modality → score.
         interval: start and end in the recording in seconds, NaN where unknown.
         early: True where the file is known to give the word before the first and the last one instead.
@@ -93,6 +107,7 @@ class Row:
     unimodal: Mapping[Modality, float] = field(default_factory=dict)
     interval: tuple[float, float] = (math.nan, math.nan)
     early: bool = False
+    scored: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +122,8 @@ class Source:
         read: features of the row at a position, modality → piece.
         release: gives memory back that reading has taken; called now and then.
         split_files: True for layouts that keep each split in a file of its own.
+        form: how the file is written, for the report: encoding, separator, decimal mark.
+        notes: what was unusual in it.
     """
 
     layout: str
@@ -116,6 +133,8 @@ class Source:
     read: Callable[[int], Mapping[Modality, Piece]] = lambda _: {}
     split_files: bool = False
     release: Callable[[], None] = lambda: None
+    form: str = ""
+    notes: Sequence[Note] = ()
 
     @property
     def role(self) -> str:
@@ -227,13 +246,34 @@ def extractor_of(name: str) -> str:
     return next((extractor for extractor in known if extractor in name.lower()), "unknown")
 
 
+def check_count(count: int, *, most: int = MAX_UTTERANCES, what: str = "utterances") -> int:
+    """A number of utterances, when there are not too many.
+
+    Raises: DataError.
+    """
+    if count > most:
+        raise DataError(f"{count:,} {what}, and at most {most:,} can be read from a file", fix="split the file")
+    return count
+
+
+def count_of(column: object, what: str) -> int:
+    """The entries of an array or list along its first axis.
+
+    Raises: DataError if it has none, being a single value, or too many.
+    """
+    if isinstance(column, list | tuple):
+        return check_count(len(column))
+    if isinstance(column, np.ndarray) and column.ndim:
+        return check_count(column.shape[0])
+    raise DataError(f"{what} is no list and no array", fix="the file is damaged or of another layout")
+
+
 def column_of(column: Any, count: int, what: str) -> list[Any]:
     """The `count` entries of an array or list along its first axis.
 
     Raises: DataError if there are more or fewer.
     """
-    held = column.shape[0] if isinstance(column, np.ndarray) and column.ndim else None
-    if (len(column) if isinstance(column, list | tuple) else held) != count:
+    if count_of(column, what) != count:
         raise DataError(f"{what} does not hold {count} entries", fix="the file is damaged; download it again")
     return column.tolist() if isinstance(column, np.ndarray) and column.ndim == 1 else list(column)
 

@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.budget import BYTES_PER_BYTE, MIN_BYTES, MIN_ELEMENTS, Budget, check_regular_file
 from mecam.data.sources.base import (
+    MAX_WORDS,
     Piece,
     Row,
     Source,
     Timeline,
+    check_count,
     extractor_of,
     make_id,
     modality_of,
@@ -37,10 +40,14 @@ from mecam.types import FeatureSpec, Modality, Word
 
 __all__ = ["read_csd"]
 
-MAX_RATIO = 100
-"""How many times larger than the file what it holds may be."""
-MIN_LIMIT = 64 << 20
-"""Bytes that any file may unpack to."""
+MAX_CHUNK = 256 << 20
+"""Bytes of a compressed piece of a table, which HDF5 unpacks as a whole."""
+
+MAX_TABLE = 512 << 20
+"""Bytes of one recording's table, unpacked."""
+
+BLOCK = 64 << 20
+"""Bytes that reading a few words may take, when each could be as long as the file."""
 
 PAUSES = frozenset({"sp", "sil", ""})
 """Entries of a word sequence that are no words."""
@@ -76,11 +83,21 @@ def read_csd(path: Path) -> list[Source | Timeline] | None:
     return [_segments(file, keys, specs) if segmented else _feature_line(file, keys, specs)]
 
 
-@dataclass(frozen=True)
 class _File:
-    """An HDF5 file that is opened for every recording and closed again."""
+    """An HDF5 file that is opened for every recording and closed again.
 
-    path: Path
+    What is read for the first time is charged to the file's budget, and no object may stand for two entries: a file
+    of a few kilobytes could otherwise hold any number of rows.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        size = check_regular_file(path)
+        self._budget = Budget(path.name, max(MIN_BYTES, BYTES_PER_BYTE * size), max(MIN_ELEMENTS, size))
+        self._texts_budget = Budget.for_file(path)
+        self._block = min(4096, max(1, BLOCK // max(size, 1)))
+        self._known: dict[tuple[str, str], int] = {}
+        self._places: set[int] = set()
 
     @contextmanager
     def data(self) -> Iterator[tuple[str, h5py.Group | None]]:
@@ -118,12 +135,12 @@ class _File:
         group = self._inside(data, key)
         if not isinstance(group, h5py.Group):
             raise DataError(f"{key} holds no features and intervals")
-        features, intervals = (self._array(group, name) for name in ("features", "intervals"))
+        intervals, features = (self._array(group, key, name) for name in ("intervals", "features"))
         if intervals.dtype.kind not in "fiu" or intervals.shape != (len(features), 2):
             raise DataError(f"{key} has {len(features)} rows and intervals of shape {intervals.shape}")
         return features, intervals.astype(np.float64)
 
-    def _array(self, group: h5py.Group, name: str) -> NDArray[Any]:
+    def _array(self, group: h5py.Group, key: str, name: str) -> NDArray[Any]:
         dataset = self._inside(group, name)
         if not isinstance(dataset, h5py.Dataset) or dataset.ndim != 2:
             raise DataError(f"{name} is no table of numbers or words")
@@ -131,11 +148,40 @@ class _File:
             raise DataError(f"refused an HDF5 file: {name} lies in another file")
         if dataset.dtype.kind not in "fiuS" and h5py.check_string_dtype(dataset.dtype) is None:
             raise DataError(f"{name} holds {dataset.dtype}, and only numbers and words are read")
-        limit = max(MIN_LIMIT, MAX_RATIO * self.path.stat().st_size)
-        if math.prod(dataset.shape) * dataset.dtype.itemsize > limit:
-            raise DataError(f"refused an HDF5 file: {name} announces far more than the file holds")
+        first = self._is_first(dataset, key, name)
+        if first:
+            bytes_ = math.prod(dataset.shape) * dataset.dtype.itemsize
+            elements = max(dataset.shape[0], 0 if bytes_ else max(dataset.shape))
+            self._budget.take(f"{name} of {key}", bytes=bytes_, elements=elements)
+            if bytes_ > MAX_TABLE:
+                raise DataError(f"refused an HDF5 file: {name} of {key} is far too large for one recording")
+        if dataset.chunks and math.prod(dataset.chunks) * dataset.dtype.itemsize > MAX_CHUNK:
+            raise DataError(f"refused an HDF5 file: {name} of {key} lies in pieces that are far too large")
+        if dataset.dtype.kind == "O":
+            return self._texts(dataset, key, charged=not first)
         array: NDArray[Any] = dataset[()]
         return array
+
+    def _is_first(self, dataset: h5py.Dataset, key: str, name: str) -> bool:
+        """True when this entry is read for the first time; two entries that are one object are refused."""
+        place = h5py.h5o.get_info(dataset.id).addr
+        known = self._known.get((key, name))
+        if known is None and place in self._places:
+            raise DataError(f"refused an HDF5 file: {name} of {key} is another entry under a second name")
+        self._known[key, name] = place
+        self._places.add(place)
+        return known is None
+
+    def _texts(self, dataset: h5py.Dataset, key: str, *, charged: bool) -> NDArray[Any]:
+        """Texts of any length, a few rows at a time: thousands of them may be one and the same long text."""
+        parts = []
+        for start in range(0, len(dataset), self._block):
+            part: NDArray[Any] = dataset[start : start + self._block]
+            if not charged:
+                size = sum(len(text) + 60 for text in part.flat if isinstance(text, bytes | str))
+                self._texts_budget.take(f"the words of {key}", bytes=size)
+            parts.append(part)
+        return np.concatenate(parts) if parts else np.empty(dataset.shape, object)
 
     def _inside(self, group: h5py.Group, name: str) -> Any:
         """A member of a group, when it lies in this file and at this place."""
@@ -164,12 +210,14 @@ def _labels(file: _File, name: str, keys: tuple[str, ...]) -> Source:
                     id=make_id(key if match else f"{key}[{index}]"),
                     video=match.group(1) if match else key,
                     labels=scores_of(score),
+                    scored=True,
                     interval=(float(start), float(stop)) if start <= stop else (math.nan, math.nan),
                     early=name == EARLY,
                 )
             )
             if match:
                 break
+        check_count(len(rows))
     return Source("CSD labels", file.path.name, rows)
 
 
@@ -223,9 +271,10 @@ def _feature_line(file: _File, keys: tuple[str, ...], specs: Mapping[Modality, F
 
 
 def _segment_words(file: _File, keys: tuple[str, ...]) -> Source:
-    rows = []
+    rows, said = [], 0
     for key in keys:
         features, intervals = file.read(key)
+        said = check_count(said + len(features), most=MAX_WORDS, what="words")
         rows.append(Row(make_id(key), words=_spoken(features, intervals, np.ones(len(features), bool))))
     return Source("CSD words, cut into segments", file.path.name, rows)
 

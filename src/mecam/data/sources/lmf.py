@@ -7,7 +7,7 @@ and every utterance counts as its own recording.
 from collections.abc import Mapping
 from typing import Any
 
-from mecam.data.sources.base import Row, Source, column_of, scores_of, split_named, text_of
+from mecam.data.sources.base import Row, Source, column_of, count_of, scores_of, split_named, text_of
 from mecam.data.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
@@ -36,11 +36,11 @@ def read_lmf(content: object, file: str) -> list[Source] | None:
 
 def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
     try:
-        count = len(part["label"]) if hasattr(part["label"], "__len__") else -1
+        count = count_of(part["label"], "label")
         labels = column_of(part["label"], count, "label")
         padded = Padded.of({modality: part[key] for modality, key in _KEYS.items()}, {}, count)
     except DataError as error:
         raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
     rows = [Row(f"{split}_{index:06d}", split, labels=scores_of(label)) for index, label in enumerate(labels)]
-    specs = {m: FeatureSpec(array.shape[2], _KEYS[m]) for m, array in padded.arrays.items()}
+    specs = {m: FeatureSpec(width, _KEYS[m]) for m, width in padded.widths.items()}
     return Source("LMF", file, rows, specs, padded.pieces)

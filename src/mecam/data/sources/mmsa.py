@@ -5,10 +5,23 @@ Text comes as `raw_text`; the numeric `text` (768 BERT values a token) and `text
 where a file has no `raw_text`.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mecam.data.sources.base import Row, Source, column_of, make_id, number_of, split_ids, split_named, text_of
+import numpy as np
+
+from mecam.data.sources.base import (
+    Row,
+    Source,
+    column_of,
+    count_of,
+    make_id,
+    number_of,
+    split_ids,
+    split_named,
+    text_of,
+)
 from mecam.data.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality
@@ -29,26 +42,33 @@ def read_mmsa(content: object, file: str) -> list[Source] | None:
     if not all(isinstance(part, dict) and _MARKS & {text_of(key) for key in part} for part in content.values()):
         return None
     parts = {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
-    return [_source(name, part, file) for name, part in parts.items()]
+    polarities = all(_has_polarities(part.get("classification_labels")) for part in parts.values())
+    return [_source(name, part, file, polarities) for name, part in parts.items()]
 
 
-def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
-    if "id" not in part or not hasattr(part["id"], "__len__"):
+def _has_polarities(classes: object) -> bool:
+    """True where no class is another one than 0, 1 and 2, which are negative, neutral and positive."""
+    entries = classes if isinstance(classes, list | tuple) or (isinstance(classes, np.ndarray) and classes.ndim) else ()
+    return all(number in (0, 1, 2) for entry in entries if (number := number_of(entry)) == number)
+
+
+def _source(split: str, part: Mapping[str, Any], file: str, polarities: bool) -> Source:
+    if "id" not in part:
         raise DataError("the utterances have no id", where=f"{file} → {split}")
-    count = len(part["id"])
     try:
+        count = count_of(part["id"], "id")
         names = [TEXT, AUDIO, VISION] if "raw_text" not in part else [AUDIO, VISION]
         arrays = {m: part[m] for m in names if part.get(m) is not None}
         lengths = {m: part[f"{m}_lengths"] for m in arrays if part.get(f"{m}_lengths") is not None}
         padded = Padded.of(arrays, lengths, count)
-        rows = list(_rows(split, part, count))
+        rows = list(_rows(split, part, count, polarities))
     except DataError as error:
         raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
-    specs = {m: FeatureSpec(array.shape[2]) for m, array in padded.arrays.items()}
+    specs = {m: FeatureSpec(width) for m, width in padded.widths.items()}
     return Source("MMSA", file, rows, specs, padded.pieces)
 
 
-def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
+def _rows(split: str, part: Mapping[str, Any], count: int, polarities: bool) -> Iterator[Row]:
     ids = [text_of(identifier) for identifier in column_of(part["id"], count, "id")]
     columns = {
         key: column_of(part[key], count, key)
@@ -67,17 +87,23 @@ def _rows(split: str, part: Mapping[str, Any], count: int) -> Iterator[Row]:
             split=split,
             video=split_ids(identifier)[0],
             text=text_of(row["raw_text"]) if "raw_text" in row else None,
-            labels=_labels(row),
+            labels=_labels(row, polarities),
+            scored=True,
             unimodal={modality: number_of(column[index]) for modality, column in unimodal.items()},
         )
 
 
-def _labels(row: Mapping[str, Any]) -> dict[str, float | str]:
+def _labels(row: Mapping[str, Any], polarities: bool) -> dict[str, float | str]:
+    """Score and class; classes are the polarities where there are three of them, else their own numbers."""
     labels: dict[str, float | str] = {}
     if "regression_labels" in row:
         labels["score"] = number_of(row["regression_labels"])
     if "annotations" in row:
         labels["polarity"] = text_of(row["annotations"]).lower()
-    elif number_of(row.get("classification_labels")) in (0, 1, 2):
-        labels["polarity"] = _POLARITY[int(number_of(row["classification_labels"]))]
+    elif "classification_labels" in row:
+        number = number_of(row["classification_labels"])
+        if polarities and number == number:
+            labels["polarity"] = _POLARITY[int(number)]
+        elif math.isfinite(number):
+            labels["label"] = f"{number:g}"
     return labels

@@ -15,6 +15,7 @@ from mecam.data.sources.base import (
     Row,
     Source,
     column_of,
+    count_of,
     make_id,
     number_of,
     scores_of,
@@ -27,6 +28,9 @@ from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
 
 __all__ = ["read_mult"]
+
+_MOST_COLUMNS = 8
+"""Columns of an id; the field's files have one or three."""
 
 
 def read_mult(content: object, file: str) -> list[Source] | None:
@@ -47,10 +51,8 @@ def read_mult(content: object, file: str) -> list[Source] | None:
 
 
 def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
-    if not hasattr(part["labels"], "__len__"):
-        raise DataError("the labels are no array", where=f"{file} → {split}")
-    count = len(part["labels"])
     try:
+        count = count_of(part["labels"], "labels")
         labels = column_of(part["labels"], count, "labels")
         keys = _ids(part.get("id"), split, count)
         padded = Padded.of({m: part[m] for m in (TEXT, AUDIO, VISION) if part.get(m) is not None}, {}, count)
@@ -61,8 +63,8 @@ def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
     except DataError as error:
         raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
     specs = {
-        m: FeatureSpec(array.shape[2], "glove" if m == TEXT else "unknown", aligned=padded.together)
-        for m, array in padded.arrays.items()
+        m: FeatureSpec(width, "glove" if m == TEXT else "unknown", aligned=padded.together)
+        for m, width in padded.widths.items()
     }
     return Source("MulT, word-aligned" if padded.together else "MulT", file, rows, specs, padded.pieces)
 
@@ -75,13 +77,21 @@ def _ids(ids: Any, split: str, count: int) -> list[_Key]:
     unknown = (math.nan, math.nan)
     if ids is None:
         return [((f"{split}_{index:06d}",), "", unknown) for index in range(count)]
-    rows = [[text_of(part) for part in np.asarray(row).reshape(-1)] for row in column_of(ids, count, "id")]
-    if not all(rows):
-        raise DataError("an id is empty")
+    rows = [_parts(row) for row in column_of(ids, count, "id")]
     first = [row[0] for row in rows]
     if len(set(first)) == count or all(len(row) == 1 for row in rows):
         return [((name,), split_ids(name)[0], unknown) for name in first]
     return [(tuple(row[:2]), row[0], _interval(row)) for row in rows]
+
+
+def _parts(identifier: Any) -> list[str]:
+    """The columns of one id, which is text or a few texts."""
+    if isinstance(identifier, np.ndarray):
+        identifier = identifier.reshape(-1) if identifier.size <= _MOST_COLUMNS else ()
+    parts = list(identifier) if isinstance(identifier, list | tuple | np.ndarray) else [identifier]
+    if not 0 < len(parts) <= _MOST_COLUMNS:
+        raise DataError(f"an id is empty, or has more than {_MOST_COLUMNS} columns")
+    return [text_of(part) for part in parts]
 
 
 def _interval(row: list[str]) -> tuple[float, float]:

@@ -11,7 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.sources.base import Piece, Row, Source, column_of, make_id, scores_of, split_ids, text_of
+from mecam.data.sources.base import (
+    MAX_WORDS,
+    Piece,
+    Row,
+    Source,
+    check_count,
+    column_of,
+    count_of,
+    make_id,
+    scores_of,
+    split_ids,
+    text_of,
+)
 from mecam.data.sources.padding import is_features
 from mecam.errors import DataError
 from mecam.types import AUDIO, VISION, FeatureSpec, Modality, Word
@@ -57,6 +69,9 @@ def read_segments(
 
     Raises: DataError if a segment has no two-dimensional features, or their widths differ.
     """
+    check_count(len(content))
+    said = sum(len(words) for segment in content if isinstance(words := segment[0][words_at], list | tuple))
+    check_count(said, most=MAX_WORDS, what="words")
     widths = {modality: _width(content, at, f"{file} → {modality}") for at, modality in enumerate(_FEATURES, 1)}
     rows = [_row(segment, words_at, split, f"{file}, segment {index}") for index, segment in enumerate(content)]
 
@@ -96,7 +111,7 @@ def _row(segment: Sequence[Any], words_at: int, split: str, place: str) -> Row:
     try:
         name = text_of(identifier)
         raw = parts[words_at]
-        words = tuple(text_of(word) for word in column_of(raw, len(raw) if hasattr(raw, "__len__") else -1, "words"))
+        words = tuple(text_of(word) for word in column_of(raw, count_of(raw, "words"), "words"))
         return Row(
             id=make_id(name),
             split=split,

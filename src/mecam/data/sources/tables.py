@@ -1,40 +1,39 @@
 """CSV files: labels and text, timed words, MELD's transcripts, features by id."""
 
-import csv
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mecam.data.cells import original_cell
 from mecam.data.sources.base import (
+    MAX_WORDS,
+    Note,
     Piece,
     Row,
     Source,
+    check_count,
     make_id,
     modality_of,
-    number_of,
     split_ids,
     split_in_name,
     split_named,
 )
+from mecam.data.sources.delimited import DelimitedTable
+from mecam.data.sources.numerals import is_missing
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = ["read_labels", "read_table"]
 
-Table = Sequence[Mapping[str, str]]
-
-LONGEST_LINE = 1 << 20
-"""Characters; a row of a thousand features has about 20 000."""
-
-_IDS = ("id", "name", "segment", "utterance_id", "file", "filename")
 _FILES = ("path", "file", "filename", "media", "video_file", "audio_file", "mp4", "wav", "flac")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
+_LABELS = {"label", "emotion", "annotation", "sentiment", "text"}
+_INDEX = re.compile(r"unnamed: \d+(\.\d+)?|level_\d+")
+_MAY_COUNT = {"index", "idx", "row"}
 
 
 def read_table(path: Path) -> Source | None:
@@ -42,16 +41,19 @@ def read_table(path: Path) -> Source | None:
 
     Raises: DataError if it is a known table and cannot be read.
     """
-    table = _Csv(path)
+    table = DelimitedTable(path)
     columns = set(table.header)
     if {"dialogue_id", "utterance_id", "utterance"} <= columns:
-        rows = [_meld_row(row, split_in_name(path.stem)) for row in table]
-        return Source("MELD table", path.name, rows, split_files=True)
-    if table.id_columns() and {"word", "start", "end"} <= columns:
+        rows = _rows(table, lambda row: _meld_row(table, row, split_in_name(path.stem)))
+        return Source("MELD table", path.name, rows, split_files=True, form=table.form, notes=table.notes())
+    if not table.id_columns() or len(columns) < 2:
+        return None
+    if {"word", "start", "end"} <= columns:
         return _words(table)
-    if table.id_columns() and columns & {"label", "emotion", "annotation", "sentiment", "text"}:
-        return Source("label table", path.name, [_label_row(row, table.id_columns()) for row in table])
-    return _features(table) if table.id_columns() and len(columns) > 1 else None
+    if columns & _LABELS:
+        rows = _rows(table, lambda row: _label_row(table, row))
+        return Source("label table", path.name, rows, form=table.form, notes=table.notes())
+    return _features(table)
 
 
 def read_labels(path: Path) -> list[tuple[Row, str]]:
@@ -59,119 +61,66 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
 
     Raises: DataError if it is no label table, or cannot be read.
     """
-    table = _Csv(path)
+    table = DelimitedTable(path)
     if not table.id_columns():
         raise DataError(
             f"this label table has no id: its columns are {', '.join(table.header)}",
             where=path.name,
             fix="give columns video_id and clip_id, or id, beside label or emotion",
         )
+    table.check_header()
     files = [name for name in _FILES if name in table.header]
     rows = []
     for row in table:
         named = next((row[name].strip() for name in files if row[name].strip()), "")
-        rows.append((_label_row(row, table.id_columns()), named))
+        rows.append((_label_row(table, row), named))
     return rows
 
 
-class _Csv:
-    """A CSV file with a header; iterating reads it row by row, keys in lower case."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with _clear_errors(path), path.open(encoding=_encoding(path), newline="") as file:
-            self.header = [original_cell(name.strip()).lower() for name in next(csv.reader(_lines(file)), [])]
-
-    def id_columns(self) -> tuple[str, ...]:
-        """The columns that make up the id, or none."""
-        if {"video_id", "clip_id"} <= set(self.header):
-            return "video_id", "clip_id"
-        return next(((name,) for name in _IDS if name in self.header), ())
-
-    def __iter__(self) -> Iterator[dict[str, str]]:
-        with _clear_errors(self.path), self.path.open(encoding=_encoding(self.path), newline="") as file:
-            reader = csv.reader(_lines(file))
-            next(reader, None)
-            for cells in reader:
-                if not cells:
-                    continue
-                if len(cells) != len(self.header):
-                    raise DataError(
-                        f"{len(cells)} cells under a header of {len(self.header)}",
-                        where=f"{self.path.name}, line {reader.line_num}",
-                    )
-                yield dict(zip(self.header, map(original_cell, cells), strict=True))
+def _rows(table: DelimitedTable, row_of: Callable[[Mapping[str, str]], Row]) -> list[Row]:
+    table.check_header()
+    rows: list[Row] = []
+    for row in table:
+        rows.append(row_of(row))
+        check_count(len(rows))
+    return rows
 
 
-def _lines(file: TextIO) -> Iterator[str]:
-    """The lines of a file; none may be so long that reading it takes the memory that there is."""
-    while line := file.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise csv.Error(f"a line has {LONGEST_LINE} characters or more")
-        yield line
-
-
-class _clear_errors:  # noqa: N801 - reads as a verb where it is used
-    """Turn what reading a text file can raise into one DataError."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError | UnicodeError | csv.Error):
-            raise DataError(
-                f"the table cannot be read: {error}", where=self.path.name, fix="save it as UTF-8"
-            ) from None
-
-
-def _encoding(path: Path) -> str:
-    with path.open("rb") as file:
-        return "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-
-
-def _label_row(row: Mapping[str, str], ids: Sequence[str]) -> Row:
-    names = [row[column] for column in ids]
+def _label_row(table: DelimitedTable, row: Mapping[str, str]) -> Row:
+    names = [row[column] for column in table.id_columns()]
     return Row(
         id=make_id(*names),
         split=split_named(row.get("mode") or row.get("split") or ""),
         video=row.get("video_id", "").strip() or split_ids(names[0])[0],
         speaker=(row.get("speaker") or row.get("actor") or "").strip(),
         text=row.get("text"),
-        labels=_labels(row),
+        labels=_labels(table, row),
         unimodal={
-            modality: number_of(row[key])
+            modality: table.number(key, row[key])
             for modality in (TEXT, AUDIO, VISION)
             if row.get(key := f"label_{modality[0]}")
         },
-        interval=_interval(row),
+        interval=_interval(table, row),
     )
 
 
-def _labels(row: Mapping[str, str]) -> dict[str, float | str]:
+def _labels(table: DelimitedTable, row: Mapping[str, str]) -> dict[str, float | str]:
+    """A number is a score, a word the name of a class; numbers in the column `emotion` are names too."""
     labels: dict[str, float | str] = {}
-    for column, name in (
-        ("label", "score"),
-        ("emotion", "emotion"),
-        ("annotation", "polarity"),
-        ("sentiment", "polarity"),
-    ):
+    for column in ("label", "emotion", "annotation", "sentiment"):
         value = row.get(column, "").strip()
-        if not value:
+        if is_missing(value) and not (value.lower() == "none" and column != "sentiment"):
             continue
-        number = number_of(value)
-        if name == "score" and math.isnan(number) and value.lower() != "nan":
-            labels["emotion"] = value.lower()
-        elif name == "polarity" and not math.isnan(number):
-            labels["score"] = number
+        name = column if column in ("label", "emotion") else "polarity"
+        number = math.nan if name == "emotion" else table.parsed(column, value)
+        if math.isnan(number):
+            labels[name] = value.lower()
         else:
-            labels[name] = number if name == "score" else value.lower()
+            labels.setdefault("score", number)
     return labels
 
 
-def _meld_row(row: Mapping[str, str], split: str) -> Row:
+def _meld_row(table: DelimitedTable, row: Mapping[str, str], split: str) -> Row:
     """MELD counts dialogues anew in each file, so the split is part of the id."""
     dialogue = "_".join(filter(None, (split, f"dia{row['dialogue_id'].strip()}")))
     return Row(
@@ -180,54 +129,123 @@ def _meld_row(row: Mapping[str, str], split: str) -> Row:
         video=dialogue,
         speaker=row.get("speaker", "").strip(),
         text=row["utterance"],
-        labels=_labels(row),
-        interval=_interval(row),
+        labels=_labels(table, row),
+        interval=_interval(table, row),
     )
 
 
-def _interval(row: Mapping[str, str]) -> tuple[float, float]:
-    start, stop = (next((_seconds(row[name]) for name in names if name in row), math.nan) for names in _TIMES)
+def _interval(table: DelimitedTable, row: Mapping[str, str]) -> tuple[float, float]:
+    start, stop = (
+        next((_seconds(table, name, row[name]) for name in names if name in row), math.nan) for names in _TIMES
+    )
     return (start, stop) if start <= stop else (math.nan, math.nan)
 
 
-def _seconds(value: str) -> float:
+def _seconds(table: DelimitedTable, column: str, value: str) -> float:
     """Seconds from `12.5` or `00:01:02,345`."""
-    if match := re.fullmatch(r"(\d+):(\d+):(\d+)[.,](\d+)", value.strip()):
+    if match := re.fullmatch(r"(\d{1,9}):(\d{1,9}):(\d{1,9})[.,](\d{1,9})", value.strip(), re.ASCII):
         hours, minutes, seconds, rest = match.groups()
         return int(hours) * 3600 + int(minutes) * 60 + float(f"{seconds}.{rest}")
-    return number_of(value)
+    return table.number(column, value)
 
 
-def _words(table: _Csv) -> Source:
+def _words(table: DelimitedTable) -> Source:
+    table.check_header()
     words: dict[str, list[Word]] = {}
-    for row in table:
+    for count, row in enumerate(table, 1):
+        check_count(count, most=MAX_WORDS, what="words")
         key = make_id(*(row[column] for column in table.id_columns()))
-        words.setdefault(key, []).append(Word(row["word"], number_of(row["start"]), number_of(row["end"])))
-    return Source("word table", table.path.name, [Row(key, words=tuple(spoken)) for key, spoken in words.items()])
+        start, stop = (table.number(name, row[name]) for name in ("start", "end"))
+        words.setdefault(key, []).append(Word(row["word"], start, stop))
+        check_count(len(words))
+    rows = [Row(key, words=tuple(spoken)) for key, spoken in words.items()]
+    return Source("word table", table.path.name, rows, form=table.form, notes=table.notes())
 
 
-def _features(table: _Csv) -> Source | None:
+def _features(table: DelimitedTable) -> Source | None:
     """One row or several per id; every other column is a feature, but for `start` and `end`."""
     skip = {*table.id_columns(), "start", "end", "clip_id", "video_id"}
     names = tuple(name for name in table.header if name not in skip)
     timed = {"start", "end"} <= set(table.header)
     values: dict[str, array[float]] = {}
     times: dict[str, array[float]] = {}
-    for count, row in enumerate(table):
-        numbers = [number_of(row[name]) for name in names]
-        if count == 0 and (not names or all(math.isnan(number) for number in numbers)):
-            return None
+    table.check_header()
+    counters = _Counters(names)
+    for row in table:
+        numbers = [table.number(name, row[name]) for name in names]
+        counters.look(numbers)
         key = make_id(*(row[column] for column in table.id_columns()))
         values.setdefault(key, array("d")).extend(numbers)
+        check_count(len(values))
         if timed:
-            times.setdefault(key, array("d")).extend((number_of(row["start"]), number_of(row["end"])))
+            times.setdefault(key, array("d")).extend(table.number(name, row[name]) for name in ("start", "end"))
+    if not counters.filled.any():
+        return None
+    kept, notes = _kept(table, names, counters)
+    if not kept.any():
+        raise DataError("the table has no features, only row numbers", where=table.path.name)
     modality: Modality = modality_of(table.path.stem)
     keys = list(values)
     rows = [Row(key) for key in keys]
 
     def read(index: int) -> dict[Modality, Piece]:
         intervals = np.frombuffer(times[keys[index]]).reshape(-1, 2) if timed else None
-        return {modality: Piece(np.frombuffer(values[keys[index]]).reshape(-1, len(names)), intervals)}
+        return {modality: Piece(np.frombuffer(values[keys[index]]).reshape(-1, len(names))[:, kept], intervals)}
 
-    reader: Callable[[int], Mapping[Modality, Piece]] = read
-    return Source("feature table", table.path.name, rows, {modality: FeatureSpec(len(names), names=names)}, reader)
+    chosen = tuple(name for name, use in zip(names, kept, strict=True) if use)
+    return Source(
+        "feature table",
+        table.path.name,
+        rows,
+        {modality: FeatureSpec(len(chosen), names=chosen)},
+        read,
+        form=table.form,
+        notes=[*table.notes(), *notes],
+    )
+
+
+class _Counters:
+    """Which columns count the rows, as an index does that pandas has written."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        width = len(names)
+        self.rows = 0
+        self.filled = np.zeros(width, bool)
+        self._first = np.full(width, np.nan)
+        self._counts = np.ones(width, bool)
+        self._seen: dict[int, set[float] | None] = {at: set() for at, name in enumerate(names) if name in _MAY_COUNT}
+
+    def look(self, numbers: list[float]) -> None:
+        """Take in the next row."""
+        row = np.array(numbers)
+        if not self.rows:
+            self._first = row
+        self.filled |= ~np.isnan(row)
+        self._counts &= row == self._first + self.rows
+        for at, seen in self._seen.items():
+            if seen is not None and (row[at] in seen or row[at] != np.floor(row[at]) or row[at] < 0):
+                self._seen[at] = None  # a value twice, or none: a feature
+            elif seen is not None:
+                seen.add(float(row[at]))
+        self.rows += 1
+
+    def counts(self, at: int) -> bool:
+        """True where the column is 0, 1, 2 … or 1, 2, 3 …, or called `index` and whole and never the same twice."""
+        counted = self.rows > 2 and bool(self._counts[at]) and self._first[at] in (0, 1)
+        return counted or (self.rows > 2 and self._seen.get(at) is not None)
+
+
+def _kept(table: DelimitedTable, names: tuple[str, ...], counters: _Counters) -> tuple[NDArray[np.bool_], list[Note]]:
+    """Which columns are features, and why others are not; one that is empty throughout is missing throughout."""
+    kept, notes, file = np.ones(len(names), bool), [], table.path.name
+    for at, name in enumerate(names):
+        nameless = _INDEX.fullmatch(name) is not None
+        if counters.filled[at] and (nameless or counters.counts(at)):
+            notes.append(("row numbers", f"{file}: {name}", 1))
+        elif not counters.filled[at] and table.holds_words(name):
+            notes.append(("columns without numbers", f"{file}: {name}", 1))
+        elif counters.filled[at] or not nameless:
+            continue
+        kept[at] = False
+        table.forget(name)
+    return kept, notes
