@@ -180,7 +180,7 @@ def _explain_recording(run: Path, recording: Path, options: dict[str, Any], grad
     notes = _told(predictor)
     _show(explained)
     for modality, why in watched.absent.items():
-        out.print(f"{modality} is absent: {why}", markup=False)
+        out.print(f"{modality} is absent: {why}")
     about = {**_about(run, predictor, recording.name), "absent": dict(watched.absent)}
     times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
@@ -251,7 +251,7 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
     notes = notes_of(predictor)
     for note in notes:
-        err.print(f"[yellow]{note}[/]")
+        err.print(note, style="yellow")
     return notes
 
 

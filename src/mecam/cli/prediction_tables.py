@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from mecam.cli.console import json_text
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction
@@ -129,7 +130,7 @@ def _words(result: "Prediction") -> Text:
 def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
     results = [*(each.to_json() for each in watched), *(each.to_json() for each in others)]
-    return "".join(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n" for result in results)
+    return "".join(json_text(result) + "\n" for result in results)
 
 
 def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
@@ -153,7 +154,7 @@ def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
 def _cells(result: "Prediction") -> dict[str, Any]:
     from mecam.data.cells import safe_cell
 
-    row: dict[str, Any] = {"id": safe_cell(result.id), "text": safe_cell(result.text or ""), "label": result.label}
+    row: dict[str, Any] = {"id": safe_cell(result.id), "text": safe_cell(result.text or ""), "label": safe_cell(result.label)}
     row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
     row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
     row |= {f"share_{m}": share for m, share in result.shares.items()}

@@ -100,11 +100,11 @@ def _print(findings: "Findings") -> None:
         if tested is not None and table.title == tested.title:
             continue
         if len(table.head) > WIDEST:
-            err.print(f"{table.title}: too wide for a terminal, see the page", markup=False)
+            err.print(f"{table.title}: too wide for a terminal, see the page")
         else:
             out.print(_view(table))
     for note in findings.notes:
-        err.print(note, markup=False, style="yellow")
+        err.print(note, style="yellow")
 
 
 def _view(shown: "Shown") -> Table:

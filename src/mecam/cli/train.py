@@ -103,11 +103,11 @@ def show_run(folder: Path) -> None:
         from mecam.features.clips import RENDERED
 
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
-        err.print(f"[yellow]Trained on {corpus}: not comparable with results on real data.[/]")
+        err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")
     if started := list(facts.get("init", {}).values())[:1]:
         from mecam.evaluation.report.insides import started_from
 
-        err.print(f"Started with {started_from(started[0])}", markup=False)
+        err.print(f"Started with {started_from(started[0])}")
     for split in ("valid", "test"):
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
