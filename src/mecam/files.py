@@ -1,7 +1,8 @@
 """Files and folders that appear whole or not at all, and a clear error where the system refuses.
 
-What is written has a hidden name beside its place (`.NAME.xxxxxxxx.partial`) and is renamed when it is whole. Writers of
-the same name keep out of each other's way (`mecam.locks`); whoever holds a name first clears away what killed ones left.
+What is written has a hidden name beside its place (`.NAME.xxxxxxxx.partial`) and is renamed when it is whole. Writers
+of the same name keep out of each other's way (`mecam.locks`); whoever holds a name first clears away what killed ones
+left.
 """
 
 import errno

@@ -1,10 +1,10 @@
 """Is this still what was written? SHA-256 of files and of records, computed only where something was touched.
 
 The files of a store or a checkpoint get one common time of change when they are written (`files.set_alike`). Where they
-still have it they are taken as they are, which costs a look at each. Where they do not (copied, unpacked, changed), every
-byte is read and compared once, and the outcome is remembered in the user's cache folder under the files' place, size and
-time. Where that folder cannot be written the bytes are read each time. `mecam data check` always reads them. It finds
-damage and mistakes; who forges both a file and what is recorded of it can only be found by a signature.
+still have it they are taken as they are, which costs a look at each. Where they do not (copied, unpacked, changed),
+every byte is read and compared once, and the outcome is remembered in the user's cache folder under the files' place,
+size and time. Where that folder cannot be written the bytes are read each time. `mecam data check` always reads them.
+This finds damage and mistakes; who forges both a file and what is recorded of it could only be found by a signature.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """One command at a time on an output: a lock file beside it, which the system lets go of when its process ends.
 
-`locked(path)` holds `.NAME.lock` beside `path`. The lock is the system's own (`flock`, on Windows `msvcrt.locking`), so
-a killed command leaves nothing that anyone has to clean up: a lock file without a holder is free. Who holds `path` holds
-all that lies in it, and may ask again. What it is not: it does not keep programs that are no mecam from writing.
+`locked(path)` holds `.NAME.lock` beside `path`. The lock is the system's own (`flock`, on Windows `msvcrt.locking`),
+so a killed command leaves nothing that anyone has to clean up: a lock file without a holder is free. Who holds `path`
+holds all that lies in it, and may ask again. What it is not: it does not keep programs that are no mecam from writing.
 """
 
 import errno

@@ -1,9 +1,9 @@
 """How many threads computing takes: as many as this process may use cores, and one for small work.
 
-Threads that share a sum wait for each other at its end, and by default they wait spinning. Where another program keeps a
-core busy, one of them is always late and the others burn the rest: a sentence that takes a thirtieth of a second on one
-thread took a whole second on two. So nothing here spins (`settle`, for the command line, before PyTorch is loaded), and
-work that is over in a moment takes one thread (`for_work`).
+Threads that share a sum wait for each other at its end, and by default they wait spinning. Where another program keeps
+a core busy, one of them is always late and the others burn the rest: a sentence that takes a thirtieth of a second on
+one thread took a whole second on two. So nothing here spins (`settle`, for the command line, before PyTorch is loaded),
+and work that is over in a moment takes one thread (`for_work`).
 """
 
 import math
@@ -38,8 +38,8 @@ def available_cores(root: Path = Path("/")) -> int:
 def settle() -> None:
     """Set this process up to compute among others; before PyTorch is loaded, as it asks once.
 
-    A setting of the user's own wins. For programs whose whole process is ours, as the command line: a library changes no
-    environment.
+    A setting of the user's own wins. For programs whose whole process is ours, as the command line: a library changes
+    no environment.
     """
     if "torch" in sys.modules:
         return

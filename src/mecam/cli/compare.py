@@ -10,6 +10,7 @@ import typer
 
 from mecam.cli.comparison_tables import costs_view, delta_view, standings_view
 from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def compare(
     config: Config = None,
     set_: Set = None,
     overwrite: Overwrite = False,
+    allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Put runs side by side: every metric with its interval, the best marked, tested in pairs with Holm's correction.

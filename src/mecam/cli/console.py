@@ -25,7 +25,18 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
-__all__ = ["SafeFormatter", "echo", "err", "flush", "forget_output", "json_text", "one_line", "open_streams", "out", "print_json"]
+__all__ = [
+    "SafeFormatter",
+    "echo",
+    "err",
+    "flush",
+    "forget_output",
+    "json_text",
+    "one_line",
+    "open_streams",
+    "out",
+    "print_json",
+]
 __all__ += ["print_place", "progress", "safe"]
 
 PIPED_WIDTH = 140
@@ -40,7 +51,7 @@ _CONTROL = re.compile(
 
 
 def safe(text: str) -> str:
-    """Text that a terminal only shows: whatever would steer it stands as `\\x1b` or `\\u202e`."""
+    r"""Text that a terminal only shows: whatever would steer it stands as `\x1b` or `\u202e`."""
     return _CONTROL.sub(lambda found: _escaped(found[0]), text)
 
 

@@ -20,10 +20,11 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
     from mecam.features.clips import RENDERED
     from mecam.features.extract import extract
     from mecam.features.talking import render_set
+    from mecam.files import claimed
 
     if (store / "manifest.json").exists() and not overwrite:
         return
-    with progress("rendering talking-face clips") as callback:
+    with progress("rendering talking-face clips") as callback, claimed(folder):
         voice = render_set(folder, clips=clips, progress=callback)
     err.print(f"{clips} clips rendered from one portrait; the voice is {voice}.")
     with progress("extracting voice and face") as callback:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.cli.explanation_tables import agreement_view, deletion_view, explanation_view
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.errors import ConfigError
@@ -64,6 +65,7 @@ def explain(
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
+    allow_encoder: AllowEncoder = False,
 ) -> None:
     """Explain predictions, or test the filter that is shown.
 

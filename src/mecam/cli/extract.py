@@ -119,9 +119,7 @@ def extract(
 def _show(report: "ExtractReport") -> None:
     reused = f" ({report.reused} of them were done before)" if report.reused else ""
     rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
-    out.print(
-        f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}"
-    )
+    out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}")
     for modality, reasons in sorted(report.absent.items()):
         for reason, count in reasons.items():
             out.print(f"{modality} is absent from {count} recordings: {reason}")

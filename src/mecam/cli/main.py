@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Annotated, Any
 
 import typer
@@ -80,7 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     try:
-        result = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+        # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
+        given = list(argv) if argv is not None else None
+        result = copy_context().run(app, args=given, standalone_mode=False)
         flush()
         return result if isinstance(result, int) else 0
     except MecamError as error:

@@ -77,9 +77,7 @@ def _check(name: str) -> None:
     out.print(table)
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:
-        err.print(
-            f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True
-        )
+        err.print(f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True)
     if broken:
         what = f"{name} breaks {len(broken)} of {len(verdicts)} promises"
         raise ModelError(what, fix="docs/your_own_model.md says what a model is given and what it owes")

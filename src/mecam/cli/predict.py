@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import echo, err, out, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.prediction_tables import as_csv, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import DataError, MecamError, ModelError
@@ -58,6 +59,7 @@ def predict(
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
+    allow_encoder: AllowEncoder = False,
 ) -> None:
     """Predict videos, sound files, sentences or a store with a trained model.
 

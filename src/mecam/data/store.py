@@ -13,7 +13,6 @@ A store is written under a temporary name and renamed when whole, so a half-writ
 `docs/data.md` describes the bytes.
 """
 
-import hashlib
 import json
 import operator
 import os

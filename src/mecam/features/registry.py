@@ -113,8 +113,8 @@ def extractor_of(modality: Modality, spec: FeatureSpec, *, allow_encoder: bool =
         )
     if spec.extractor.startswith("speech:") and not allow_encoder:
         raise ModelError(
-            f"this model reads {modality} through the encoder {spec.extractor.partition(':')[2]!r}, which its checkpoint "
-            "does not hold: that would be fetched, or read from elsewhere on this machine",
+            f"this model reads {modality} through the encoder {spec.extractor.partition(':')[2]!r}, which its "
+            "checkpoint does not hold: that would be fetched, or read from elsewhere on this machine",
             fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
         )
     made = extractor(spec.extractor)

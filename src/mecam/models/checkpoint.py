@@ -56,7 +56,7 @@ MOST_CONFIG_BYTES = 64 << 20
 """Of `config.json`; ours have some 100 kB."""
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
-"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told; for the command line."""
+"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told: by the command line."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,7 @@ def _write_weights(path: Path, model: Model) -> None:
     try:
         save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
     except SafetensorError as error:
-        raise DataError(
-            f"cannot write here: {error}", where=str(path.parent), fix=NO_ROOM
-        ) from error
+        raise DataError(f"cannot write here: {error}", where=str(path.parent), fix=NO_ROOM) from error
     path.chmod(mode)
 
 

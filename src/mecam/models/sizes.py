@@ -1,8 +1,8 @@
 """A model that is built for a checkpoint may not be larger than the weights that are to fill it.
 
 Sizes stand in a checkpoint's configuration as plain numbers, and a stranger can write 10⁹ there. The header of the
-weights says how many numbers there are to fill in, and no more parameters than that are made: a first try without memory
-(PyTorch's meta device) meets what is too large before anything is allocated.
+weights says how many numbers there are to fill in, and no more parameters than that are made: a first try without
+memory (PyTorch's meta device) meets what is too large before anything is allocated.
 """
 
 import threading

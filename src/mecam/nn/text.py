@@ -26,7 +26,8 @@ run needs: MOSI's median is 12 tokens, its longest 114."""
 
 CONVERT = (
     "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one that "
-    'you trust: `python -c "from transformers import AutoModel as M; M.from_pretrained(\'DIR\').save_pretrained(\'NEW\')"`'
+    'you trust: `python -c "from transformers import AutoModel as M; '
+    "M.from_pretrained('DIR').save_pretrained('NEW')\"`"
 )
 """What to do about weights in the old format."""
 
@@ -94,7 +95,8 @@ class TextEncoder(nn.Module):
         except (OSError, ValueError) as error:
             raise ModelError(
                 f"no text encoder {name!r} can be loaded: {refusal(source, error)}",
-                fix=f"name a folder with a transformers model, a hub model (needs network once), or `minilm`; {CONVERT}",
+                fix="name a folder with a transformers model, a hub model (needs network once), or `minilm`; "
+                + CONVERT,
             ) from error
         with_cheap_dropout(self.network)
         self.frozen = frozen

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.cells import safe_cell
+from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
+from mecam.errors import TrainingError
 from mecam.evaluation.conflict_score import conflict_table
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_table
@@ -73,9 +74,23 @@ class SeedResult:
 
     @classmethod
     def read(cls, folder: Path) -> "SeedResult | None":
-        """Read what `write` wrote; None if the seed is not done."""
+        """Read what `write` wrote; None if the seed is not done.
+
+        Raises: TrainingError if it is damaged.
+        """
         if not (folder / "seed.json").is_file():
             return None
+        try:
+            return cls._read(folder)
+        except Exception as error:  # whatever a cut or foreign file makes of JSON, CSV, NumPy and zip
+            raise TrainingError(
+                f"the results of a finished seed cannot be read: {type(error).__name__}: {error}",
+                where=str(folder),
+                fix="delete this folder and give the same command again: the seed is then trained once more",
+            ) from error
+
+    @classmethod
+    def _read(cls, folder: Path) -> "SeedResult":
         content = json.loads((folder / "seed.json").read_text(encoding="utf-8"))
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
@@ -167,7 +182,7 @@ def prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]
             for i, name in enumerate(p.ids):
                 row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
                 row |= prediction_columns(task, p, i, result.half_width)
-                row["text"] = safe_cell(texts[split][i] or "")
+                row["text"] = texts[split][i] or ""
                 row |= {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
                 known = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
                 yield row | {f"doubt_{m}": round(doubt, 6) for m, doubt in known.items()}
@@ -312,13 +327,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write CSV with the union of the rows' columns, whole or not at all."""
+    """Write CSV with the union of the rows' columns, whole or not at all; no text in it is a formula."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    with (
+        whole_file(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(safe_row(columns))
+        writer.writerows(safe_row(row.get(column, "") for column in columns) for row in rows)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -29,6 +29,7 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.evaluation.evaluate import in_recordings, predict, with_widths
 from mecam.evaluation.report import write_report
+from mecam.files import claimed, clear, writing
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
 from mecam.training.context import check_recording_context, recording_context
@@ -155,10 +156,30 @@ def train(
         check_recording_context(valid)
     fabric = make_fabric(config, trained.model)
     fabric.launch()
-    if fabric.is_global_zero:
-        _refuse_itself(out, config)
-        claim(out, config, record_of(sources, loaded), overwrite=overwrite)
-    fabric.barrier()
+    with claimed(out) if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            _refuse_itself(out, config)
+            claim(out, config, record_of(sources, loaded), overwrite=overwrite)
+            clear([out, *out.glob("seeds/*")])
+        fabric.barrier()
+        results = _train_seeds(config, material, (trained, splits, loaded), out, fabric, progress)
+        if fabric.is_global_zero:
+            _write_run(out, config, sources, results, started=started, command=command)
+        fabric.barrier()
+    return out
+
+
+def _train_seeds(
+    config: RunConfig,
+    material: Material,
+    prepared: tuple[Trained, dict[str, Dataset | Mixture], Loaded | None],
+    out: Path,
+    fabric: Fabric,
+    progress: Progress | None,
+) -> list[SeedResult]:
+    """One seed after the other; those that are finished are read."""
+    trained, splits, loaded = prepared
+    first = config.training.seed
     results = []
     for seed in range(first, first + config.seeds):
         folder = out / "seeds" / str(seed)
@@ -173,10 +194,7 @@ def train(
             result = SeedResult.read(folder)  # so that a run that is gone on with sees the same as this one
             assert result is not None
         results.append(result)
-    if fabric.is_global_zero:
-        _write_run(out, config, sources, results, started=started, command=command)
-    fabric.barrier()
-    return out
+    return results
 
 
 def record_of(sources: Sequence[Source], loaded: Loaded | None) -> dict[str, Any]:
@@ -203,7 +221,8 @@ def _train_seed(
     loaded: Loaded | None,
 ) -> None:
     """Train and evaluate one seed and write its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     model, checkpoint = trained.model, trained.checkpoint
     held_out = {name: split for name, split in splits.items() if isinstance(split, Dataset) and name != "train"}
     data = SplitData(

@@ -24,9 +24,10 @@ import numpy as np
 import yaml
 
 from mecam.config import apply_overrides
+from mecam.data.cells import safe_row
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
-from mecam.files import write_whole
+from mecam.files import claimed, write_whole
 from mecam.training.preparation import selection_metric
 from mecam.training.run import RunConfig
 from mecam.training.search import Choice, Range, Trial, Tuned, space_of
@@ -74,7 +75,11 @@ def tune(
         holds the search of something else, or no trial could be finished.
     """
     optuna = _optuna()
-    hunt = _Search(optuna, config, store, out, search)
+    with claimed(out):
+        return _searched(_Search(optuna, config, store, out, search), trials, progress)
+
+
+def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
     while (done := len(hunt.finished())) < trials:
 
         def tell(steps: int, total: int, note: str, done: int = done) -> None:
@@ -92,7 +97,7 @@ def tune(
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
         what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
-        raise TrainingError(what, where=str(out), fix="train the model once by `mecam train`, and see")
+        raise TrainingError(what, where=str(hunt.out), fix="train the model once by `mecam train`, and see")
     return tuned
 
 
@@ -321,7 +326,8 @@ def _csv(tuned: Tuned) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", tuned.metric, "epochs", *keys, "error"])
     for trial in tuned.trials:
-        cells = [trial.options.get(key, "") for key in keys]
+        cells: list[Any] = [trial.options.get(key, "") for key in keys]
         score = "" if trial.score is None else trial.score
-        writer.writerow([trial.number, trial.state, score, len(trial.epochs), *cells, " ".join(trial.error.split())])
+        told = " ".join(trial.error.split())
+        writer.writerow(safe_row([trial.number, trial.state, score, len(trial.epochs), *cells, told]))
     return text.getvalue()

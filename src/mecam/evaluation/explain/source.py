@@ -31,7 +31,7 @@ def store_of(run: Path) -> Store:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
         known: dict[str, Any] = config["store"]
         name, wanted = str(known["name"]), dict(known["sha256"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             "there is no run here, or it does not say what it was trained on",
             where=str(run),
