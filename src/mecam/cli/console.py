@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
@@ -98,9 +98,9 @@ class SafeFormatter(logging.Formatter):
         return safe(super().format(record))
 
 
-def _is_terminal(stream: TextIO | None) -> bool:
+def _is_terminal(stream: Any) -> bool:
     try:
-        return stream is not None and stream.isatty()
+        return stream is not None and bool(stream.isatty())
     except ValueError:  # it is closed
         return False
 

@@ -56,7 +56,7 @@ MOST_CONFIG_BYTES = 64 << 20
 """Of `config.json`; ours have some 100 kB."""
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
-"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told: by the command line."""
+"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told; a command sets it."""
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,8 @@ run needs: MOSI's median is 12 tokens, its longest 114."""
 
 
 CONVERT = (
-    "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one that "
-    'you trust: `python -c "from transformers import AutoModel as M; '
+    "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one "
+    'that you trust: `python -c "from transformers import AutoModel as M; '
     "M.from_pretrained('DIR').save_pretrained('NEW')\"`"
 )
 """What to do about weights in the old format."""
