@@ -5,8 +5,8 @@
 
 One sentence through a model with a text encoder, and short trainings of one, each in a process of its own, quiet and
 beside a program that spins on one core. `command line` is how the `mecam` command sets its process up, `defaults` how
-PyTorch does alone, `one thread` what is left without parallelism. `ratio` is busy over quiet, of medians; a machine that
-others use too disturbs both, so look at `min` beside `median`.
+PyTorch does alone, `one thread` what is left without parallelism. `ratio` is busy over quiet, of medians; a machine
+that others use too disturbs both, so look at `min` beside `median`.
 """
 
 import argparse
@@ -129,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=2, help="of each training")
+    parser.add_argument("--work", nargs="+", default=["sentence", "training"], choices=["sentence", "training"])
     parser.add_argument("--neighbours", type=int, default=1, help="programs that spin")
     parser.add_argument("--encoder", default="minilm", help="text encoder: name or folder")
     parser.add_argument("--out", default="-", help="where the JSON goes; - is standard output")
@@ -145,7 +146,7 @@ def main() -> None:
         "load_before": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
         "neighbours": options.neighbours,
     }
-    for work in ("sentence", "training"):
+    for work in options.work:
         for setting in SETTINGS:
             found: dict[str, Any] = {"quiet": measure(work, setting, options)}
             with neighbours(options.neighbours):
