@@ -99,7 +99,7 @@ def test_a_changed_manifest_is_one_error(key: str, tmp_path: Path) -> None:
     manifest = json.loads(file.read_text())
     changed = {"name": "other", "task": {**manifest["task"], "high": 1.0}, "count": 5, "provenance": {}}[key]
     file.write_text(json.dumps({**manifest, key: changed}))
-    with pytest.raises(DataError, match="manifest.json was changed"):
+    with pytest.raises(DataError, match=r"manifest\.json was changed"):
         Store(tmp_path / "a")
 
 

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
-from mecam.errors import TrainingError
+from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.conflict_score import conflict_table
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_table
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.files import whole_file, write_whole
+from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.types import TEXT, Predictions, Span, Task
 
 __all__ = [
@@ -38,6 +39,11 @@ __all__ = [
     "write_rows",
     "write_tables",
 ]
+
+OWN = "seed_sha256"
+"""Key of `seed.json`'s own SHA-256: of all its other keys."""
+
+AGAIN = "delete this folder and give the same command again: the seed is then trained once more"
 
 MAPS = 12
 """Utterances whose filter map goes into the run folder."""
@@ -64,13 +70,15 @@ class SeedResult:
     facts: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write all files; `seed.json` comes last and says that the seed is done."""
+        """Write all files; `seed.json` comes last, says that the seed is done, and holds the SHA-256 of the others."""
         write_rows(folder / "history.csv", self.history)
         for split, predictions in self.predictions.items():
             write_predictions(folder / f"{split}.npz", predictions)
         known = self.score if math.isfinite(self.score) else None  # undefined for constant predictions
         content = {"seed": self.seed, "score": known, "half_width": self.half_width, "facts": dict(self.facts)}
-        write_json(folder / "seed.json", content)
+        written = ["history.csv", *(f"{split}.npz" for split in self.predictions)]
+        content["sha256"] = {name: sha256_of(folder / name) for name in written}
+        write_json(folder / "seed.json", content | {OWN: record_sha256(content, OWN)})
 
     @classmethod
     def read(cls, folder: Path) -> "SeedResult | None":
@@ -82,16 +90,21 @@ class SeedResult:
             return None
         try:
             return cls._read(folder)
+        except MecamError as error:
+            raise TrainingError(error.what, where=str(folder), fix=AGAIN) from error
         except Exception as error:  # whatever a cut or foreign file makes of JSON, CSV, NumPy and zip
             raise TrainingError(
                 f"the results of a finished seed cannot be read: {type(error).__name__}: {error}",
                 where=str(folder),
-                fix="delete this folder and give the same command again: the seed is then trained once more",
+                fix=AGAIN,
             ) from error
 
     @classmethod
     def _read(cls, folder: Path) -> "SeedResult":
         content = json.loads((folder / "seed.json").read_text(encoding="utf-8"))
+        check_record(content, OWN, folder / "seed.json", fix=AGAIN)
+        check_files(folder, content.pop("sha256", {}), beside="seed.json", full=True, fix=AGAIN)
+        content.pop(OWN, None)
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         splits = [split for split in ("train", "valid", "test") if (folder / f"{split}.npz").is_file()]
@@ -294,7 +307,7 @@ def write_predictions(path: Path, p: Predictions) -> None:
 
 def read_predictions(path: Path) -> Predictions:
     """Inverse of `write_predictions`."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
 
     def named(prefix: str) -> dict[str, NDArray[Any]]:

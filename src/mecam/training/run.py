@@ -30,6 +30,7 @@ from mecam.errors import ConfigError
 from mecam.evaluation.evaluate import in_recordings, predict, with_widths
 from mecam.evaluation.report import write_report
 from mecam.files import claimed, clear, writing
+from mecam.hashes import sha256_of
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
 from mecam.training.context import check_recording_context, recording_context
@@ -46,6 +47,9 @@ from mecam.training.transfer import Loaded
 __all__ = ["RunConfig", "record_of", "train"]
 
 log = logging.getLogger(__name__)
+
+WRITTEN = ("config.yaml", "metrics.json", "history.csv", "predictions.csv", "filter_maps.json", "embeddings.npz")
+"""Files whose SHA-256 `environment.json` keeps, so that the report and comparisons notice what was changed."""
 
 
 @dataclass(frozen=True)
@@ -290,7 +294,9 @@ def _write_run(
     trained = load_checkpoint(out)
     splits = {name: trained.dataset(store, store.split(name)) for name in results[0].predictions}
     write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
-    write_json(out / "environment.json", environment(config, sources, results, started=started, command=command))
+    found = environment(config, sources, results, started=started, command=command)
+    files = [out / name for name in WRITTEN if (out / name).is_file()]
+    write_json(out / "environment.json", found | {"files": {file.name: sha256_of(file) for file in files}})
     write_report(out)
 
 

@@ -99,6 +99,6 @@ def _named(run: Path) -> list[str]:
     try:
         facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         words = shlex.split(str(facts["command"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [word.partition("=")[0] for word in words if word and not word.startswith("-")]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mecam.data.cells import original_cell
 from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.sums import Array
+from mecam.hashes import sha256_of
 from mecam.types import Modality, Task
 
 __all__ = ["Answers", "RunRecord", "understood"]
@@ -100,10 +101,14 @@ class RunRecord:
 
     @classmethod
     def _read(cls, folder: Path) -> "RunRecord":
+        environment = _mapping(folder / "environment.json")
+        for name, sha256 in environment.get("files", {}).items():  # runs of earlier versions do not say
+            if (folder / name).exists() and sha256_of(folder / name) != sha256:
+                raise _broken(folder / name, f"{name} is not what the run wrote: it was changed, or cut off")
         return cls(
             folder=folder,
             config=_text(folder / "config.yaml"),
-            environment=_mapping(folder / "environment.json"),
+            environment=environment,
             metrics=_mapping(folder / "metrics.json"),
             history=[{key: _number(value) for key, value in row.items()} for row in _rows(folder / "history.csv")],
             rows=_rows(folder / "predictions.csv"),
@@ -227,7 +232,7 @@ def _number(cell: str | None) -> float | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")  # line ends as they are: one may stand in a name
     except (OSError, UnicodeDecodeError) as error:
         raise _broken(path, f"{path.name} cannot be read") from error
 
@@ -261,7 +266,7 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.exists():
         return {}
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except Exception as error:  # NumPy's, zip's and zlib's own
         raise _broken(path, f"{path.name} cannot be read: {error}") from error
