@@ -114,7 +114,7 @@ def killed_and_given_again(name: str, folder: Path, encoder: str, kills: int) ->
             assert left == [], "something was left behind"
 
 
-@pytest.mark.parametrize("name", ["import"])
+@pytest.mark.parametrize("name", ["import", "extract"])
 def test_a_killed_command_given_again_gives_the_same(name: str, encoder: str, tmp_path: Path) -> None:
     killed_and_given_again(name, tmp_path, encoder, 1)
 
