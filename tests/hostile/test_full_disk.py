@@ -60,6 +60,7 @@ def test_an_extraction_that_finds_no_room_keeps_the_old_store(tmp_path: Path) ->
     assert [path.name for path in tmp_path.glob(".*.partial")] == []
 
 
+@pytest.mark.slow
 def test_a_training_that_finds_no_room_says_so(tmp_path: Path) -> None:
     task = tiny.TASKS["regression"]
     store = tiny.write_store(tmp_path / "store", task, tiny.utterances(task, 50)).path
