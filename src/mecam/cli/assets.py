@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place
 
@@ -36,7 +37,7 @@ def assets(
     if action == "fetch":
         from mecam.features.assets import fetch
 
-        paths = fetch(source, folder, say=lambda text: err.print(text, markup=False))
+        paths = fetch(source, folder, say=lambda text: err.print(text))
         print_place("face models", paths[0].parent)
         return
     from mecam.features.assets import ASSETS, GIVEN, find, folders
@@ -48,11 +49,11 @@ def assets(
         return
     table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
     for asset, path in rows:
-        lacking = "[yellow]not here; `mecam assets fetch`[/]" if asset.member else "[yellow]not here[/]"
-        where = str(path.parent) if path else lacking
+        lacking = "not here; `mecam assets fetch`" if asset.member else "not here"
+        where = Text(str(path.parent)) if path else Text(lacking, "yellow")
         table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
     out.print(table)
     for asset, path in rows:
         if path is None and not asset.member:
-            out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", markup=False, soft_wrap=True)
+            out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", soft_wrap=True)
     print_place("looked for in", ", ".join(str(folder) for folder in folders()))

@@ -10,6 +10,7 @@ import typer
 
 from mecam.cli.comparison_tables import costs_view, delta_view, standings_view
 from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def compare(
     config: Config = None,
     set_: Set = None,
     overwrite: Overwrite = False,
+    allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Put runs side by side: every metric with its interval, the best marked, tested in pairs with Holm's correction.
@@ -131,9 +133,9 @@ def ablate(
     shared = shared_options(config, set_, seeds)
     if list_:
         for member in (found := members_of(variants, shared))[0]:
-            out.print(f"{member.name:20} {member.note}", markup=False)
+            out.print(f"{member.name:20} {member.note}")
         for name, reason in found[1].items():
-            out.print(f"{name:20} left out: {' '.join(reason.split())}", markup=False)
+            out.print(f"{name:20} left out: {' '.join(reason.split())}")
         return
     folders, missing, notes = _train(variants, shared, data, out_, jobs=jobs, memory=memory, overwrite=overwrite)
     base = FULL if FULL in folders else None
@@ -213,11 +215,11 @@ def _show(
         out.print(delta_view(standings))
     out.print(costs_view(standings))
     if standings.overlap is not None and (said := alike(standings.overlap)):
-        out.print(said, markup=False)
+        out.print(said)
     for note in standings.notes:
-        err.print(note, markup=False, style="yellow")
+        err.print(note, style="yellow")
     for name, reason in tidy.items():
-        err.print(f"{name} is not in the table: {reason}", markup=False, style="yellow")
+        err.print(f"{name} is not in the table: {reason}", style="yellow")
     if places:
         print_place("comparison", places[-1])
     else:

@@ -1,12 +1,19 @@
-"""What every command shares when it talks to a person: progress and notes go to stderr, results to stdout."""
+"""What every command shares when it talks to a person: progress and notes go to stderr, results to stdout.
+
+Names and texts come from strangers' files. All that is printed goes through `out` and `err`, which read no markup in it
+and let no control character through (`safe`); what is logged goes through `SafeFormatter`.
+"""
 
 import json
+import logging
+import os
+import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,16 +23,92 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 
-__all__ = ["err", "out", "print_json", "print_place", "progress"]
+__all__ = [
+    "SafeFormatter",
+    "echo",
+    "err",
+    "flush",
+    "forget_output",
+    "json_text",
+    "one_line",
+    "open_streams",
+    "out",
+    "print_json",
+]
+__all__ += ["print_place", "progress", "safe"]
 
 PIPED_WIDTH = 140
 """Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
 
-out = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+_CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # all but tab and newline: escape sequences begin with one of these
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of the text around them
+    "\u2028\u2029\ufff9-\ufffb\U000e0000-\U000e007f"  # line ends that are none, and what no one can see
+    "\ud800-\udfff]"  # halves of characters: bytes of a file name that are no text
+)
+
+
+def safe(text: str) -> str:
+    r"""Text that a terminal only shows: whatever would steer it stands as `\x1b` or `\u202e`."""
+    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
+
+
+def one_line(text: object) -> str:
+    """The same on one line: a name with a line break in it must not look like a message of ours."""
+    return safe(str(text)).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class SafeConsole(Console):
+    """A console that takes what it is given as text: no markup, no emoji codes, no control characters."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render, with every text made safe; tables and bars ask here for each of their cells."""
+        for segment in super().render(renderable, options):
+            text, style, control = segment
+            yield segment if control else Segment(safe(text), style)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print; notes that nobody can read (stderr is full or gone) stop no work."""
+        try:
+            super().print(*objects, **options)
+        except OSError:
+            if not self.stderr:
+                raise
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to `main`: what reads our output has left."""
+        raise
+
+
+class SafeFormatter(logging.Formatter):
+    """What is logged, made safe for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line, or several."""
+        return safe(super().format(record))
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return stream is not None and bool(stream.isatty())
+    except ValueError:  # it is closed
+        return False
+
+
+out = SafeConsole(width=None if _is_terminal(sys.stdout) else PIPED_WIDTH)
 """Results: tables, JSON, the place of what was made."""
 
-err = Console(stderr=True, highlight=False)
+err = SafeConsole(stderr=True)
 """Progress, notes and errors."""
 
 
@@ -47,23 +130,25 @@ def progress(description: str) -> Iterator[Update]:
     """
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
+    description = one_line(description)
     if not err.is_terminal:
-        err.print(f"{description} …", markup=False)
+        err.print(f"{description} …")
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(description, total=None)
         said = description
 
         def update(done: int, total: int, now: str | None = None) -> None:
             nonlocal said
+            now = now and one_line(now)
             bar.update(task, completed=done, total=total or None, description=now or said)
             if now and now != said and not err.is_terminal:
-                err.print(now, markup=False)  # a log file has no bar to watch
+                err.print(now)  # a log file has no bar to watch
             said = now or said
 
         yield update
@@ -71,9 +156,57 @@ def progress(description: str) -> Iterator[Update]:
 
 def print_json(value: Any) -> None:
     """Print a JSON value, plain, for another program to read."""
-    out.print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False), markup=False, soft_wrap=True)
+    echo(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that any terminal may show and any encoding can carry: the same value, with more escapes where needed."""
+    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
+    text = json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False)
+    return _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def echo(text: str) -> None:
+    """Print text as it is, unbroken, for another program; made safe where it is a terminal that shows it."""
+    stream = sys.stdout
+    stream.write(safe(text) if _is_terminal(stream) else text)
+    stream.flush()
 
 
 def print_place(what: str, place: object) -> None:
     """Print where a result lies; the last line of every command that makes one."""
-    out.print(f"{what}: {place}", markup=False, soft_wrap=True)
+    out.print(f"{what}: {one_line(place)}", soft_wrap=True)
+
+
+def open_streams() -> bool:
+    """Make the standard streams take any text: a sign that their encoding lacks is replaced, not an error.
+
+    Returns: False if there is no standard output, so that what is printed is lost.
+    """
+    given = sys.stdout is not None
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the rest of the process
+        elif hasattr(stream, "reconfigure"):
+            with suppress(OSError, ValueError):
+                stream.reconfigure(errors="replace")
+    return given
+
+
+def flush() -> None:
+    """Hand on what was printed.
+
+    Raises: OSError if nobody can take it; Python then does not try once more when it ends.
+    """
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        forget_output()
+        raise
+
+
+def forget_output() -> None:
+    """Let what is still to be printed go nowhere."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

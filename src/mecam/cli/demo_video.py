@@ -20,12 +20,13 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
     from mecam.features.clips import RENDERED
     from mecam.features.extract import extract
     from mecam.features.talking import render_set
+    from mecam.files import claimed
 
     if (store / "manifest.json").exists() and not overwrite:
         return
-    with progress("rendering talking-face clips") as callback:
+    with progress("rendering talking-face clips") as callback, claimed(folder):
         voice = render_set(folder, clips=clips, progress=callback)
-    err.print(f"{clips} clips rendered from one portrait; the voice is {voice}.", markup=False)
+    err.print(f"{clips} clips rendered from one portrait; the voice is {voice}.")
     with progress("extracting voice and face") as callback:
         extract(
             [folder],
@@ -49,6 +50,6 @@ def show_clip(run: Path, clip: Path) -> None:
         watched = watch(predictor, clip, words=True)
         page = write_watched(run / f"{clip.stem}.html", watched, predictor.task)
     for note in watched.notes:
-        err.print(f"[yellow]{note}[/]")
+        err.print(note, style="yellow")
     out.print(watched_view(watched, predictor.task))
     print_place("page", page)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.cli.explanation_tables import agreement_view, deletion_view, explanation_view
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.errors import ConfigError
@@ -64,6 +65,7 @@ def explain(
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
+    allow_encoder: AllowEncoder = False,
 ) -> None:
     """Explain predictions, or test the filter that is shown.
 
@@ -180,7 +182,7 @@ def _explain_recording(run: Path, recording: Path, options: dict[str, Any], grad
     notes = _told(predictor)
     _show(explained)
     for modality, why in watched.absent.items():
-        out.print(f"{modality} is absent: {why}", markup=False)
+        out.print(f"{modality} is absent: {why}")
     about = {**_about(run, predictor, recording.name), "absent": dict(watched.absent)}
     times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
@@ -251,7 +253,7 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
     notes = notes_of(predictor)
     for note in notes:
-        err.print(f"[yellow]{note}[/]")
+        err.print(note, style="yellow")
     return notes
 
 

@@ -119,16 +119,14 @@ def extract(
 def _show(report: "ExtractReport") -> None:
     reused = f" ({report.reused} of them were done before)" if report.reused else ""
     rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
-    out.print(
-        f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}", markup=False
-    )
+    out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}")
     for modality, reasons in sorted(report.absent.items()):
         for reason, count in reasons.items():
-            out.print(f"{modality} is absent from {count} recordings: {reason}", markup=False)
+            out.print(f"{modality} is absent from {count} recordings: {reason}")
     if report.findings:
         out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
     for name, sentence in report.oddities[:SHOWN]:
-        err.print(f"{name}: {sentence}", markup=False)
+        err.print(f"{name}: {sentence}")
     if len(report.oddities) > SHOWN:
         err.print(f"and {len(report.oddities) - SHOWN} more remarks: --json lists them all")
     if report.failures:

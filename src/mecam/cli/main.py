@@ -1,17 +1,18 @@
 """The `mecam` command: its groups, its options for all, and what happens to errors."""
 
 import logging
-import os
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
+from rich.text import Text
 
 from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, robustness, train, tune
-from mecam.cli.console import err
+from mecam.cli.console import SafeFormatter, err, flush, forget_output, one_line, open_streams
 from mecam.errors import MecamError
+from mecam.threads import settle
 from mecam.version import __version__
 
 __all__ = ["app", "main"]
@@ -57,7 +58,9 @@ def options(
     ] = False,
 ) -> None:
     """Set up logging."""
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(SafeFormatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
     for name in ("lightning_fabric", "lightning.fabric", "transformers"):
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
 
@@ -68,20 +71,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: something is wrong with the input. 2: the command line itself is wrong. 3: done, but some files
     gave nothing. 130: interrupted.
     """
+    settle()
+    heard = open_streams()
+    code = _run(argv)
+    if not heard and code == 0:
+        return _failed("standard output is closed: what this command prints is lost")
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
     try:
-        result = app(args=list(argv) if argv is not None else None, standalone_mode=False)
+        # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
+        given = list(argv) if argv is not None else None
+        result = copy_context().run(app, args=given, standalone_mode=False)
+        flush()
         return result if isinstance(result, int) else 0
     except MecamError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)  # a path stays in one piece
-        return 1
+        return _failed(str(error))
     except CommandLineError as error:
-        error.show()
+        context = getattr(error, "ctx", None)
+        if context is not None:
+            err.print(context.get_usage(), soft_wrap=True)
+            err.print(f"Try `{context.command_path} --help`.", soft_wrap=True)
+        _failed(error.format_message())
         code: int = error.exit_code
         return code
     except (KeyboardInterrupt, typer.Abort):
         err.print("interrupted")
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, less) has left; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_output()  # the reader of our output (head, less) has left; Python would complain once more at exit
         return 0
+    except OSError as error:
+        forget_output()
+        place = f"\n  where: {one_line(error.filename)}" if error.filename else ""
+        return _failed(f"the system refuses: {error.strerror or error}{place}")
+    except MemoryError:
+        return _failed("this takes more memory than there is")
+
+
+def _failed(message: str) -> int:
+    """Say what is wrong; its further lines are set in, so that none of them looks like a message of its own."""
+    first, *rest = message.split("\n")
+    lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in rest)]
+    err.print(Text.assemble(("error:", "bold red"), " " + "\n".join(lines)), soft_wrap=True)  # a path stays whole
+    return 1

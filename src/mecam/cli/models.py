@@ -7,8 +7,8 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from mecam.cli.console import err, out, progress
 from mecam.errors import ConfigError, ModelError
@@ -36,7 +36,7 @@ def models(
     if name is None:
         table = Table("name", "what it is")
         for key in MODELS:
-            table.add_row(key, escape(_what_it_is(key)))
+            table.add_row(key, _what_it_is(key))
         out.print(table)
         return
     if name not in MODELS:
@@ -47,7 +47,7 @@ def models(
     table = Table("--set", "default", "meaning")
     for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
         for key, default, meaning in _options(kind, group):
-            table.add_row(key, escape(default), escape(meaning))
+            table.add_row(key, default, meaning)
     out.print(table)
 
 
@@ -71,14 +71,13 @@ def _check(name: str) -> None:
     table = Table(f"what {name} promises", *tasks.values())
     for said in dict.fromkeys(verdict.check for verdict in verdicts):
         kept = {verdict.task: not verdict.error for verdict in verdicts if verdict.check == said}
-        marks = ["" if task not in kept else "[green]✓[/]" if kept[task] else "[bold red]✗[/]" for task in tasks]
+        signs = {True: Text("✓", "green"), False: Text("✗", "bold red")}
+        marks = [signs[kept[task]] if task in kept else "" for task in tasks]
         table.add_row(said, *marks)
     out.print(table)
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:
-        err.print(
-            f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", markup=False, style="red", soft_wrap=True
-        )
+        err.print(f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True)
     if broken:
         what = f"{name} breaks {len(broken)} of {len(verdicts)} promises"
         raise ModelError(what, fix="docs/your_own_model.md says what a model is given and what it owes")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mecam.cli.console import err, out, print_place, progress
+from mecam.cli.console import echo, err, out, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.prediction_tables import as_csv, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import DataError, MecamError, ModelError
@@ -58,6 +59,7 @@ def predict(
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
+    allow_encoder: AllowEncoder = False,
 ) -> None:
     """Predict videos, sound files, sentences or a store with a trained model.
 
@@ -78,7 +80,7 @@ def predict(
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
     for note in notes_of(predictor):
-        err.print(f"[yellow]{note}[/]")
+        err.print(note, style="yellow")
     options = {
         "transcript": transcript,
         "asr": asr_model if asr else None,
@@ -180,7 +182,7 @@ def _write_pages(place: Path, watched: Sequence["Watched"], task: "Task", *, sev
 def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "Task", format_: Format) -> None:
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
-        typer.echo((as_csv if format_ is Format.csv else as_jsonl)(watched, others), nl=False)
+        echo((as_csv if format_ is Format.csv else as_jsonl)(watched, others))
         return
     for each in watched:
         out.print(watched_view(each, task))

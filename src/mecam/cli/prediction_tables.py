@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from mecam.cli.console import json_text
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction
@@ -129,31 +130,30 @@ def _words(result: "Prediction") -> Text:
 def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
     results = [*(each.to_json() for each in watched), *(each.to_json() for each in others)]
-    return "".join(json.dumps(result, ensure_ascii=False, allow_nan=False) + "\n" for result in results)
+    return "".join(json_text(result) + "\n" for result in results)
 
 
 def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One row a prediction; those of recordings begin with the file and end with who disagrees."""
-    from mecam.data.cells import safe_cell
+    from mecam.data.cells import safe_row
 
     rows = []
     for each in watched:
         for part in each.parts:
-            place = {"file": safe_cell(each.path.name), "start": part.start, "stop": part.stop}
+            place = {"file": each.path.name, "start": part.start, "stop": part.stop}
             note = {"note": " ".join(each.notes)} if each.notes else {}
             rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees), **note})
     rows += [_cells(result) for result in others]
     buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(safe_row(columns))
+    writer.writerows(safe_row(row.get(column, "") for column in columns) for row in rows)
     return buffer.getvalue()
 
 
 def _cells(result: "Prediction") -> dict[str, Any]:
-    from mecam.data.cells import safe_cell
-
-    row: dict[str, Any] = {"id": safe_cell(result.id), "text": safe_cell(result.text or ""), "label": result.label}
+    row: dict[str, Any] = {"id": result.id, "text": result.text or "", "label": result.label}
     row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
     row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
     row |= {f"share_{m}": share for m, share in result.shares.items()}

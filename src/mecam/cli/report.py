@@ -32,14 +32,15 @@ def report(
     """
     from mecam.evaluation.report import write_report
     from mecam.evaluation.report.export import FORMATS, write_figures
+    from mecam.files import claimed
 
     if format_ not in FORMATS:
         raise ConfigError(f"{format_!r} is no format", where="--format", fix=f"one of {', '.join(FORMATS)}")
     comparison = _comparison([run_, *against]) if against else None
-    with progress("writing the report"):
+    with progress("writing the report"), claimed(run_):
         place = write_report(run_, comparison=comparison, projection="tsne" if tsne else "pca")
     if figures is not None:
-        with progress("drawing the figures") as callback:
+        with progress("drawing the figures") as callback, claimed(figures):
             drawn = write_figures(place, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
         print_place(f"{len(drawn)} figures", figures)
     print_place("report", place)

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def robustness(
     ] = None,
     labels: Annotated[Path | None, typer.Option(help="The label table that it was extracted with.")] = None,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes that extract.")] = None,
+    allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Measure runs under negative information: every seed, the same masks for all, with intervals and tests.
@@ -100,11 +102,11 @@ def _print(findings: "Findings") -> None:
         if tested is not None and table.title == tested.title:
             continue
         if len(table.head) > WIDEST:
-            err.print(f"{table.title}: too wide for a terminal, see the page", markup=False)
+            err.print(f"{table.title}: too wide for a terminal, see the page")
         else:
             out.print(_view(table))
     for note in findings.notes:
-        err.print(note, markup=False, style="yellow")
+        err.print(note, style="yellow")
 
 
 def _view(shown: "Shown") -> Table:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.encoders import AllowEncoder
 from mecam.cli.result_tables import conflict_view, filter_view, metrics_view
 from mecam.errors import ConfigError
 
@@ -47,6 +48,7 @@ def train(
     devices: Annotated[int | None, typer.Option(min=1, help="How many devices. [default: 1]")] = None,
     strategy: Annotated[str | None, typer.Option(help="Lightning Fabric's: auto, ddp, fsdp. [default: auto]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the folder holds a run.")] = False,
+    allow_encoder: AllowEncoder = False,
 ) -> None:
     """Train a model on a store, choose the epoch on validation, evaluate on test once, write a report.
 
@@ -103,11 +105,11 @@ def show_run(folder: Path) -> None:
         from mecam.features.clips import RENDERED
 
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
-        err.print(f"[yellow]Trained on {corpus}: not comparable with results on real data.[/]")
+        err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")
     if started := list(facts.get("init", {}).values())[:1]:
         from mecam.evaluation.report.insides import started_from
 
-        err.print(f"Started with {started_from(started[0])}", markup=False)
+        err.print(f"Started with {started_from(started[0])}")
     for split in ("valid", "test"):
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
@@ -127,6 +129,7 @@ def evaluate(
     run_: Run,
     data: Data,
     split: Annotated[str | None, typer.Option(help="Only this split. [default: valid and test]")] = None,
+    allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
     """Score a trained model, all its seeds, on a store.

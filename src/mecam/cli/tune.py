@@ -83,7 +83,7 @@ def tune(
                 if len(members) == 1:
                     raise
     for name, reason in missing.items():
-        err.print(f"{name} was not searched: {' '.join(reason.split())}", markup=False, style="yellow")
+        err.print(f"{name} was not searched: {' '.join(reason.split())}", style="yellow")
     if not found:
         raise ConfigError("no search came to an end", where=str(out_))
     out.print(_view(found))

@@ -1,20 +1,28 @@
 """Text in CSV cells that a spreadsheet must not run as a formula.
 
-A cell that starts with = + - @, a tab or a carriage return gets an apostrophe in front, which spreadsheets read as
+A cell that starts with = + - @, a tab or a line end gets an apostrophe in front, which spreadsheets read as
 *this is text*. `original_cell` takes it away again, so ids and texts survive the round trip exactly.
 """
 
 import re
+from collections.abc import Iterable
+from typing import Any
 
-__all__ = ["original_cell", "safe_cell"]
+__all__ = ["original_cell", "safe_cell", "safe_row"]
 
-_DANGEROUS = re.compile(r"'*[=+\-@\t\r]")
-_MADE_SAFE = re.compile(r"'+[=+\-@\t\r]")
+# The wide forms (U+FF1D …) are signs of a formula to spreadsheets in East Asian settings.
+_DANGEROUS = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_MADE_SAFE = re.compile(r"'+[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 def safe_cell(text: str) -> str:
     """The text as it may stand in a CSV cell."""
     return f"'{text}" if _DANGEROUS.match(text) else text
+
+
+def safe_row(values: Iterable[Any]) -> list[Any]:
+    """A row of cells: texts made safe, numbers as they are."""
+    return [safe_cell(value) if isinstance(value, str) else value for value in values]
 
 
 def original_cell(cell: str) -> str:

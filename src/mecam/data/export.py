@@ -179,7 +179,7 @@ def bert_tokenizer(name: str, length: int) -> Tokenize:
     from mecam.nn.text import resolve_text_encoder
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve_text_encoder(name))
+        tokenizer = AutoTokenizer.from_pretrained(resolve_text_encoder(name), trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise ModelError(f"no tokenizer for {name!r} can be loaded: {str(error).splitlines()[0]}") from error
 

@@ -13,13 +13,12 @@ A store is written under a temporary name and renamed when whole, so a half-writ
 `docs/data.md` describes the bytes.
 """
 
-import hashlib
 import json
 import operator
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -31,7 +30,8 @@ from pydantic import TypeAdapter, ValidationError
 from mecam.data.lines import Lines, to_line, to_record, utterance_fields, words_of
 from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
-from mecam.files import replace_folder, writing
+from mecam.files import claimed, partial_of, remove, replace_folder, restore, set_alike, writing
+from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.types import FeatureSpec, Modality, Task, Utterance
 from mecam.version import __version__
 
@@ -39,7 +39,10 @@ __all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "sha256_
 
 FORMAT = "mecam-store"
 VERSION = 1
-UTTERANCES, WORDS = "utterances.jsonl", "words.jsonl"
+UTTERANCES, WORDS, MANIFEST = "utterances.jsonl", "words.jsonl", "manifest.json"
+
+OWN = "manifest_sha256"
+"""Key of the manifest's own SHA-256: of all its other keys."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Store:
 
     Args:
         path: the store's folder.
-        verify: compare every file's SHA-256 with the manifest; off by default as it reads everything.
+        verify: compare every file with its SHA-256 in the manifest, which reads everything. None does so where the
+            files were touched since they were written, and remembers the outcome (`mecam.hashes`); False never.
 
     Attributes:
         path: the folder.
@@ -84,14 +88,15 @@ class Store:
     Raises: DataError if the folder is no store, is of a newer version, or is damaged.
     """
 
-    def __init__(self, path: str | Path, *, verify: bool = False) -> None:
+    def __init__(self, path: str | Path, *, verify: bool | None = None) -> None:
         self.path = Path(path)
+        restore(self.path)
         self.manifest, manifest = _read_manifest(self.path)
         self.name = manifest.name
         self.task = manifest.task
         self.specs: dict[Modality, FeatureSpec] = {m: entry.features for m, entry in manifest.streams.items()}
-        if verify:
-            self.verify()
+        if verify is not False:
+            self._check(full=verify is True)
         self._records = Lines(self.path / UTTERANCES, manifest.count)
         self._words = Lines(self.path / WORDS, manifest.count) if WORDS in manifest.bytes else None
         self._tables = {
@@ -99,8 +104,8 @@ class Store:
             for modality, spec in self.specs.items()
         }
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[Path]]:
-        return Store, (self.path,)  # a worker process maps the files itself
+    def __reduce__(self) -> tuple[Callable[[Path], "Store"], tuple[Path]]:
+        return _opened_before, (self.path,)  # a worker process maps the files itself
 
     def __len__(self) -> int:
         return len(self._records)
@@ -165,17 +170,21 @@ class Store:
         return self._tables[modality].intervals is not None
 
     def verify(self) -> None:
-        """Compare every file with its SHA-256 in the manifest.
+        """Compare every file with its SHA-256 in the manifest, and the manifest with its own.
 
         Raises: DataError naming the first file that differs.
         """
-        for name, expected in self.manifest["sha256"].items():
-            if sha256_of(self.path / name) != expected:
-                raise DataError(
-                    f"{name} differs from its SHA-256 in the manifest",
-                    where=str(self.path),
-                    fix="import or extract the data again",
-                )
+        self._check(full=True)
+
+    def _check(self, *, full: bool) -> None:
+        fix = "import or extract the data again"
+        check_record(self.manifest, OWN, self.path / MANIFEST, fix=f"{fix}; if you changed it yourself, remove {OWN}")
+        check_files(self.path, self.manifest["sha256"], beside=MANIFEST, full=full, fix=fix)
+
+
+def _opened_before(path: Path) -> Store:
+    """The same store in another process, which need not look at every byte once more."""
+    return Store(path, verify=False)
 
 
 class StoreWriter:
@@ -202,13 +211,8 @@ class StoreWriter:
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
-        self.path = Path(path)
-        if os.path.lexists(self.path) and not (overwrite and (self.path / "manifest.json").exists()):
-            raise DataError(
-                f"{self.path} exists already",
-                where=str(self.path.resolve()),
-                fix="choose another place, or add --overwrite to replace a store",
-            )
+        self.path, self._overwrite = Path(path), overwrite
+        self._refuse_taken()
         self.name, self.task, self.specs = name, task, dict(specs)
         self.provenance = dict(provenance or {})
         self.count = 0
@@ -217,27 +221,45 @@ class StoreWriter:
         for modality in self.specs:
             check_modality_name(modality)
 
+    def _refuse_taken(self) -> None:
+        if os.path.lexists(self.path) and not (self._overwrite and (self.path / "manifest.json").exists()):
+            raise DataError(
+                f"{self.path} exists already",
+                where=str(self.path.resolve()),
+                fix="choose another place, or add --overwrite to replace a store",
+            )
+
     def __enter__(self) -> "StoreWriter":
-        with writing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = self.path.parent / f".{self.path.name}.{uuid.uuid4().hex[:8]}.partial"
-            self._folder.mkdir()
-            self._records: BinaryIO = (self._folder / UTTERANCES).open("wb")
-            self._tables = {m: TableWriter(_table_path(self._folder, m), s.width) for m, s in self.specs.items()}
+        with ExitStack() as stack:
+            stack.enter_context(claimed(self.path))
+            self._refuse_taken()  # by one that was written while we waited, or prepared
+            self._folder = partial_of(self.path)
+            stack.callback(shutil.rmtree, self._folder, ignore_errors=True)
+            with writing(self.path):
+                self._folder.mkdir()
+                self._records: BinaryIO = (self._folder / UTTERANCES).open("wb")
+                self._tables = {m: TableWriter(_table_path(self._folder, m), s.width) for m, s in self.specs.items()}
+            self._claim = stack.pop_all()
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
-        try:
-            with writing(self.path):
-                self._records.close()
-                if self._words is not None:
-                    self._words.close()
-                if kind is None:
-                    self._finish()
-        finally:
-            for table in self._tables.values():
-                table.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
+        with self._claim:
+            try:
+                with writing(self.path):
+                    self._records.close()
+                    if self._words is not None:
+                        self._words.close()
+                    if kind is None:
+                        self._finish()
+            finally:
+                self._close()
+
+    def _close(self) -> None:
+        """Close what is open; on a full disk that is refused, and the first refusal has been told."""
+        for file in (self._records, self._words, *self._tables.values()):
+            if file is not None:
+                with suppress(OSError):
+                    file.close()
 
     def add(self, utterance: Utterance) -> None:
         """Append one utterance; one that is refused leaves the store as it was.
@@ -300,26 +322,14 @@ class StoreWriter:
             "provenance": self.provenance,
         }
         try:
+            manifest[OWN] = record_sha256(manifest, OWN)
             text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             raise DataError(f"the manifest cannot be written as JSON: {error}", where=str(self.path)) from error
-        (self._folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        (self._folder / MANIFEST).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+        set_alike([*files, self._folder / MANIFEST])
         replace_folder(self._folder, self.path)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex.
-
-    Raises: DataError if it cannot be read.
-    """
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    except OSError as error:
-        raise DataError(f"cannot read: {error.strerror}", where=str(path)) from error
-    return digest.hexdigest()
+        remove(self.path.with_name(f".{self.path.name}.parts"))  # of an extraction that was stopped: done with
 
 
 def check_modality_name(modality: Modality) -> None:
@@ -365,7 +375,7 @@ def _field(record: Any, name: str) -> Any:
 
 def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
     """The manifest as it stands and checked; the files it names exist in the size it states."""
-    file = path / "manifest.json"
+    file = path / MANIFEST
     if not file.is_file():
         raise DataError(
             "this is no store" if path.exists() else "no such store",
@@ -397,7 +407,7 @@ def _check_files(path: Path, manifest: _Manifest) -> None:
     known = {UTTERANCES, *(_table_path(path, modality).name for modality in manifest.streams)}
     listed = set(manifest.bytes)
     if not known <= listed <= known | {WORDS} or listed != set(manifest.sha256):
-        raise DataError("the manifest lists other files than its streams need", where=str(path / "manifest.json"))
+        raise DataError("the manifest lists other files than its streams need", where=str(path / MANIFEST))
     for name, size in manifest.bytes.items():
         file = path / name
         actual = file.stat().st_size if file.is_file() else None

@@ -34,7 +34,8 @@ class Tokenizer:
         from transformers import AutoTokenizer
 
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(resolve_text_encoder(name), use_fast=True)
+            source = resolve_text_encoder(name)
+            self._tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise ModelError(f"no tokenizer for {name!r} can be loaded: {str(error).splitlines()[0]}") from error
         tokenizer = self._tokenizer

@@ -12,9 +12,11 @@ from torch import Tensor
 from mecam.batch import Batch, Output
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
+from mecam.errors import ModelError
 from mecam.models.base import Model, presence
 from mecam.models.checkpoint import Trained
 from mecam.models.recording import Said
+from mecam.threads import for_work
 from mecam.types import TEXT, Modality, Predictions, Task
 
 __all__ = [
@@ -55,8 +57,10 @@ def predict(
     rows: dict[int, dict[str, object]] = {}
     for batch in batches(dataset, collator, size):
         batch = batch.to(device)
-        output = model(batch)
+        with for_work(len(dataset)):
+            output = model(batch)
         values = probabilities(collator.task, output.prediction).cpu().numpy()
+        _require_finite(values, batch)
         shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
         doubts = _doubts(model, output, batch)
         lost = _lost(model, collator, batch)
@@ -75,6 +79,18 @@ def predict(
             progress(len(rows), len(dataset))
     model.train(was_training)
     return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+
+
+def _require_finite(values: NDArray[np.float64], batch: Batch) -> None:
+    """Refuse to answer with what is no number."""
+    wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if wrong.any():
+        first = batch.ids[int(wrong.argmax())]
+        raise ModelError(
+            f"the model answers with what is no finite number, for {int(wrong.sum())} of {len(values)} utterances",
+            where=f"utterance {first}",
+            fix="look at its features with `mecam data check`; if others give the same, train the model again",
+        )
 
 
 def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:

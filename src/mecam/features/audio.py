@@ -10,7 +10,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -203,7 +202,7 @@ def _encoder_config(model: str) -> Any:
     from transformers import AutoConfig
 
     with _loading(model):
-        return AutoConfig.from_pretrained(model)
+        return AutoConfig.from_pretrained(model, trust_remote_code=False)
 
 
 @cache
@@ -211,7 +210,7 @@ def _encoder(model: str) -> Any:
     from transformers import AutoModel
 
     with _loading(model):
-        return AutoModel.from_pretrained(model).eval()
+        return AutoModel.from_pretrained(model, trust_remote_code=False, use_safetensors=True).eval()
 
 
 class _loading:  # noqa: N801 - reads as a verb where it is used
@@ -225,10 +224,12 @@ class _loading:  # noqa: N801 - reads as a verb where it is used
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, OSError | ValueError | KeyError):
-            place = "the folder holds none" if Path(self.model).is_dir() else "it is no folder, and no hub answered"
+            from mecam.nn.text import CONVERT, refusal  # brings PyTorch, which other extractors do without
+
+            why = refusal(self.model, error)
             raise DataError(
-                f"the speech encoder {self.model!r} cannot be loaded: {place}",
-                fix="give a folder with config.json and the weights, or a hub name while online",
+                f"the speech encoder {self.model!r} cannot be loaded: {why}",
+                fix=f"give a folder with config.json and the weights, or a hub name while online; {CONVERT}",
             ) from error
 
 

@@ -23,7 +23,7 @@ from mecam.features.damage.kinds import ANY
 from mecam.features.parts import Part, key_of, read_part, write_part
 from mecam.features.registry import prepare
 from mecam.features.utterances import Recipe, read_recording
-from mecam.files import writing
+from mecam.files import claimed, clear, writing
 from mecam.types import Modality, Task, Utterance
 
 __all__ = ["ExtractReport", "Failure", "extract"]
@@ -130,14 +130,24 @@ def extract(
         store, name=name or found.name, task=task, specs=recipe.specs(), overwrite=overwrite
     )  # says now, not after an hour, that there is a store already
     prepare(recipe.extractors)
+    with claimed(store):
+        return _extracted(found, writer, recipe, jobs or os.cpu_count() or 1, remarks or {}, progress)
+
+
+def _extracted(
+    found: Clips, writer: StoreWriter, recipe: Recipe, jobs: int, remarks: Mapping[str, Any], progress: Progress | None
+) -> ExtractReport:
+    """Make the parts that are not made yet, and the store of all; nobody else writes there meanwhile."""
+    store = writer.path
     parts = store.parent / f".{store.name}.parts"
     with writing(store):
         parts.mkdir(parents=True, exist_ok=True)
+    clear([parts])
     places = {clip.id: parts / f"{key_of(clip, recipe)}.safetensors" for clip in found.clips}
     todo = [clip for clip in found.clips if read_part(places[clip.id]) is None]
     done = len(found.clips) - len(todo)
     failures = {}
-    for clip, result in _run(todo, recipe, jobs or os.cpu_count() or 1):
+    for clip, result in _run(todo, recipe, jobs):
         if isinstance(result, Part):
             write_part(places[clip.id], result)
         else:
@@ -147,7 +157,7 @@ def extract(
             progress(done, len(found.clips))
     _check_any(found, failures)
     reused = len(found.clips) - len(todo)
-    report = _write(writer, found, recipe, places, failures, reused=reused, remarks=remarks or {})
+    report = _write(writer, found, recipe, places, failures, reused=reused, remarks=remarks)
     shutil.rmtree(parts, ignore_errors=True)
     return report
 
@@ -189,9 +199,15 @@ def _write(
     oddities: list[tuple[str, str]] = []
     with writer:
         for clip in found.clips:
-            part = None if clip.id in failures else read_part(places[clip.id])
-            if part is None:
+            if clip.id in failures:
                 continue
+            part = read_part(places[clip.id])
+            if part is None:
+                raise DataError(
+                    f"what was extracted from {clip.path.name} is gone, or damaged",
+                    where=str(places[clip.id]),
+                    fix="give the same command again, and let nothing else change this folder meanwhile",
+                )
             oddities += [(clip.id, finding) for finding in part.findings]
             for modality, reason in part.absent.items():
                 reasons = absent.setdefault(modality, {})

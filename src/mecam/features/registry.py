@@ -89,10 +89,15 @@ def chosen(names: Sequence[str]) -> dict[Modality, Extractor]:
     return found
 
 
-def extractor_of(modality: Modality, spec: FeatureSpec) -> Extractor:
+def extractor_of(modality: Modality, spec: FeatureSpec, *, allow_encoder: bool = False) -> Extractor:
     """The extractor that makes the features a model was trained on.
 
-    Raises: ModelError that says which features they are and what to do, if we cannot make them.
+    Args:
+        modality: of the features.
+        spec: as the model's checkpoint records it.
+        allow_encoder: let the checkpoint name a speech encoder, which is fetched or read from where it says.
+
+    Raises: ModelError that says which features they are and what to do, if we cannot make them, or may not.
     """
     if spec.extractor.endswith(RELATIVE):
         raise ModelError(
@@ -105,6 +110,12 @@ def extractor_of(modality: Modality, spec: FeatureSpec) -> Extractor:
             f"this model reads {modality} features that we cannot extract: {spec.extractor} of width {spec.width}",
             fix="extract them with their own tool, import them with `mecam data import` and predict the store; or "
             f"train a model on features that `mecam extract` makes ({', '.join(EXTRACTORS)})",
+        )
+    if spec.extractor.startswith("speech:") and not allow_encoder:
+        raise ModelError(
+            f"this model reads {modality} through the encoder {spec.extractor.partition(':')[2]!r}, which its "
+            "checkpoint does not hold: that would be fetched, or read from elsewhere on this machine",
+            fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
         )
     made = extractor(spec.extractor)
     if (made.version, made.spec.width) != (spec.version, spec.width):

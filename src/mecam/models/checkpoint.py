@@ -2,42 +2,61 @@
 
 checkpoint/
 model.safetensors   weights
-config.json         model name and options, inputs, batching, normalisation, calibration
+config.json         model name and options, inputs, batching, normalisation, calibration, SHA-256 of all files
 text_encoder/       the text encoder's architecture and tokenizer, where one is used
+
+A checkpoint may come from a stranger. It is read as data and holds all that it needs: one that asks for an encoder from
+elsewhere is refused unless the user allows it, and so is one whose files were changed, whose numbers are not finite, or
+whose configuration describes more than its weights can fill.
 """
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from mecam.budget import check_regular_file
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
-from mecam.errors import MecamError, MissingExtraError, ModelError
-from mecam.files import whole_folder
+from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
+from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
+from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.models.base import Inputs, Model
 from mecam.models.recording import RecordingContext
 from mecam.models.registry import MODELS
+from mecam.models.sizes import build_within
 from mecam.models.widening import Widening
 from mecam.types import TEXT, Utterance
 from mecam.version import __version__
 
-__all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
+__all__ = ["ALLOW_ENCODER", "Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint"]
+__all__ += ["save_checkpoint"]
 
 FORMAT = "mecam-checkpoint"
 VERSION = 1
-TEXT_ENCODER = "text_encoder"
+CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encoder"
+
+OWN = "config_sha256"
+"""Key of the configuration's own SHA-256: of all its other keys."""
+
+MOST_CONFIG_BYTES = 64 << 20
+"""Of `config.json`; ours have some 100 kB."""
+
+ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
+"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told; a command sets it."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +95,19 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Trained:
-    """A model ready to predict, with how its inputs are made."""
+    """A model ready to predict, with how its inputs are made.
+
+    Attributes:
+        model: with its weights.
+        checkpoint: what is known beside them.
+        tokenizer: of its text encoder, if it has one.
+        allow_encoder: True if it may name encoders (of speech too) that are fetched, or lie elsewhere on this machine.
+    """
 
     model: Model
     checkpoint: Checkpoint
     tokenizer: Tokenizer | None
+    allow_encoder: bool = False
 
     @property
     def collator(self) -> Collator:
@@ -119,53 +146,75 @@ def save_checkpoint(folder: Path, trained: Trained) -> None:
         "trained_on": {"name": checkpoint.data_name, "synthetic": checkpoint.synthetic},
     }
     with whole_folder(folder) as partial:
-        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial / "model.safetensors")
-        (partial / "config.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        _write_weights(partial / WEIGHTS, model)
         if trained.tokenizer is not None:
             model.encoders.text.network.config.save_pretrained(partial / TEXT_ENCODER)  # type: ignore[union-attr, operator]
             trained.tokenizer.save(partial / TEXT_ENCODER)
+        content["sha256"] = {name: sha256_of(partial / name) for name in _files_of(partial)}
+        content[OWN] = record_sha256(content, OWN)
+        (partial / CONFIG).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        set_alike(partial / name for name in (CONFIG, *_files_of(partial)))
 
 
-def load_checkpoint(folder: str | Path) -> Trained:
+def _write_weights(path: Path, model: Model) -> None:
+    """Write the weights, readable by everybody who may read our other files: the library makes them the owner's."""
+    mode = usual_mode(path.parent)
+    try:
+        save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    except SafetensorError as error:
+        raise DataError(f"cannot write here: {error}", where=str(path.parent), fix=NO_ROOM) from error
+    path.chmod(mode)
+
+
+def _files_of(folder: Path) -> list[str]:
+    """What lies in a checkpoint folder beside its configuration, by name."""
+    inside = sorted(path for path in (folder / TEXT_ENCODER).rglob("*") if path.is_file())
+    seen = [WEIGHTS, *(path.relative_to(folder).as_posix() for path in inside)]
+    return [name for name in seen if not name.rpartition("/")[2].startswith(".")]
+
+
+def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) -> Trained:
     """Load a checkpoint folder, or the checkpoint of a run folder.
 
-    Raises: ModelError if there is none, or it is damaged or of an unknown model.
+    Args:
+        folder: of a run, or of a checkpoint.
+        allow_encoder: let it name encoders that it does not hold: they are fetched, or read from elsewhere on this
+            machine. None takes what the command line was told, which is no by default.
+
+    Raises: ModelError if there is none, it is damaged or of an unknown model, or asks for what it may not.
     """
+    allow_encoder = ALLOW_ENCODER.get() if allow_encoder is None else allow_encoder
     folder = Path(folder)
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
-    if not (folder / "config.json").is_file():
+    if not (folder / CONFIG).is_file():
         raise ModelError(
             "there is no checkpoint here", where=str(folder), fix="name a run folder made by `mecam train`"
         )
     try:
-        return _read(folder)
+        return _read(folder, allow_encoder)
     except MissingExtraError:
         raise
     except MecamError as error:
         what, fix = error.what, error.fix
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
-        what, fix = f"{type(error).__name__}: {error}", None
+    except MemoryError:
+        what, fix = "it needs more memory than there is", None
     except SafetensorError as error:
         what, fix = str(error), None
+    except Exception as error:  # whatever a changed number or name makes of PyTorch and `transformers`
+        what, fix = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", None
     raise ModelError(f"the checkpoint cannot be read: {what}", where=str(folder), fix=fix or "train again")
 
 
-def _read(folder: Path) -> Trained:
+def _read(folder: Path, allow_encoder: bool) -> Trained:
     """Read the folder; whatever is wrong with it may show as any kind of error."""
-    content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if content["format"] != FORMAT:
-        raise ModelError("this is no checkpoint of mecam")
-    if content["version"] > VERSION:
-        raise ModelError(
-            f"version {content['version']} is newer than this mecam reads ({VERSION})", fix="upgrade mecam"
-        )
+    content = _configuration(folder)
     name: str = content["model"]["name"]
     if name not in MODELS:
         raise ModelError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
     options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
-    if (folder / TEXT_ENCODER).is_dir() and hasattr(options, "encoder"):
-        options = replace(options, encoder=str(folder / TEXT_ENCODER))
+    if hasattr(options, "encoder"):
+        options = replace(options, encoder=_encoder_of(folder, content, options.encoder, allow_encoder))
     checkpoint = Checkpoint(
         name=name,
         options=options,
@@ -178,22 +227,114 @@ def _read(folder: Path) -> Trained:
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],
     )
-    model = MODELS[name].model(options, checkpoint.inputs, pretrained=False)
-    try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
-    except RuntimeError as error:
-        first = re.search(r'(?:: "|mismatch for )([\w.]+)', str(error))  # of the lines that PyTorch lists
-        raise ModelError(
-            f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
-            fix=f"train again, or use the mecam that made it (it says {content.get('mecam')})",
-        ) from error
+    _require_finite(checkpoint)
+    weights = folder / WEIGHTS
+    check_regular_file(weights)
+    model: Model = build_within(weights, lambda: MODELS[name].model(options, checkpoint.inputs, pretrained=False))
+    _fill(model, load_file(weights), name, content.get("mecam"))
     if model.text_encoder is None:
-        return Trained(model.eval(), checkpoint, None)
+        return Trained(model.eval(), checkpoint, None, allow_encoder)
     tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens)
     # Where its files are missing, `transformers` makes up an empty tokenizer, to which every word is unknown.
     if len(tokenizer) != content["vocabulary"]:
         raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {content['vocabulary']}")
-    return Trained(model.eval(), checkpoint, tokenizer)
+    return Trained(model.eval(), checkpoint, tokenizer, allow_encoder)
+
+
+def _configuration(folder: Path) -> dict[str, Any]:
+    """What `config.json` says, once it is clear that it is ours and that no file was changed since."""
+    path = folder / CONFIG
+    if (size := check_regular_file(path)) > MOST_CONFIG_BYTES:
+        raise ModelError(f"{CONFIG} has {size:,} bytes: this is no checkpoint of mecam")
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if content["format"] != FORMAT:
+        raise ModelError("this is no checkpoint of mecam")
+    if content["version"] > VERSION:
+        raise ModelError(
+            f"version {content['version']} is newer than this mecam reads ({VERSION})", fix="upgrade mecam"
+        )
+    check_record(content, OWN, path, fix=f"train again; if you changed it yourself, remove {OWN} from it")
+    if "sha256" in content:  # checkpoints of earlier versions do not say
+        known: Mapping[str, str] = content["sha256"]
+        here = _files_of(folder)
+        if strange := sorted(set(here) ^ set(known)):
+            where = "was not there when it was written" if strange[0] in here else "is missing"
+            raise ModelError(f"{strange[0]} {where}", fix="train again, or take the checkpoint anew from where it was")
+        check_files(
+            folder, known, beside=CONFIG, full=False, fix="train again, or take the checkpoint anew from where it was"
+        )
+    return content
+
+
+def _encoder_of(folder: Path, content: Mapping[str, Any], named: str, allowed: bool) -> str:
+    """Where the text encoder is: in the checkpoint; where the configuration says only if the user allows that.
+
+    Raises: ModelError if it would be fetched, or read from elsewhere on this machine.
+    """
+    own = folder.resolve() / TEXT_ENCODER
+    asks = f"names the text encoder {named!r}, which it does not hold"
+    if own.is_dir():
+        found = [key for name in (CONFIG, "tokenizer_config.json") for key in _elsewhere(own / name)]
+        if not found:
+            return str(own)
+        asks = f"has a text encoder that asks for {found[0]}"
+    elif content["vocabulary"] is None:  # it reads no transcripts
+        return str(own)
+    if allowed:
+        return str(own) if own.is_dir() else named
+    raise ModelError(
+        f"this checkpoint {asks}: that would be fetched, or read from elsewhere on this machine",
+        fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
+    )
+
+
+def _elsewhere(path: Path) -> list[str]:
+    """What a configuration of `transformers` asks for from outside its folder: code, files, further networks."""
+    if not path.is_file():
+        return []
+    check_regular_file(path)
+    found: list[str] = []
+    waiting: list[Any] = [json.loads(path.read_text(encoding="utf-8"))]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += one.values()
+            found += [f"{key} = {value!r:.60}" for key, value in one.items() if value and _points_away(key)]
+        elif isinstance(one, list):
+            waiting += one
+    return found
+
+
+def _points_away(key: str) -> bool:
+    return key == "auto_map" or key.endswith("_file") or "backbone" in key
+
+
+def _require_finite(checkpoint: Checkpoint) -> None:
+    """Refuse numbers with which every answer would be NaN."""
+    normaliser = checkpoint.normaliser
+    arrays = [*normaliser.centre.values(), *normaliser.scale.values(), [*checkpoint.calibration.values()]]
+    if not all(np.isfinite(np.asarray(values, np.float64)).all() for values in [*arrays, [normaliser.clip]]):
+        raise ModelError(f"a number in {CONFIG} is not finite")
+    if any((scale <= 0).any() for scale in normaliser.scale.values()):
+        raise ModelError(f"a scale in {CONFIG} is not positive")
+
+
+def _fill(model: Model, weights: Mapping[str, torch.Tensor], name: str, made_by: object) -> None:
+    """Load the weights.
+
+    Raises: ModelError if they are those of another model, or not finite.
+    """
+    for key, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise ModelError(f"{key} in {WEIGHTS} holds numbers that are not finite: it would answer NaN")
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        first = re.search(r'(?:: "|mismatch for )([\w.]+)', str(error))  # of the lines that PyTorch lists
+        raise ModelError(
+            f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
+            fix=f"train again, or use the mecam that made it (it says {made_by})",
+        ) from error
 
 
 def check_features(trained: Trained, store: Store) -> None:

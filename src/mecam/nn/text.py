@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mecam.errors import MissingExtraError, ModelError
 from mecam.nn.dropout import with_cheap_dropout
 
-__all__ = ["EMBEDDED", "TextEncoder", "resolve_text_encoder"]
+__all__ = ["CONVERT", "EMBEDDED", "TextEncoder", "refusal", "resolve_text_encoder"]
 
 EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
@@ -22,6 +22,22 @@ LONG = 2048
 """Tokens of a batch, padding included, above which training trades time for memory: a few texts are read at a time, and
 what is inside a layer is computed again on the way back. The few longest texts of a data set decide how much memory a
 run needs: MOSI's median is 12 tokens, its longest 114."""
+
+
+CONVERT = (
+    "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one "
+    'that you trust: `python -c "from transformers import AutoModel as M; '
+    "M.from_pretrained('DIR').save_pretrained('NEW')\"`"
+)
+"""What to do about weights in the old format."""
+
+
+def refusal(source: str, error: Exception) -> str:
+    """Why `transformers` cannot load a model, in one line."""
+    folder = Path(source)
+    if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
+        return "its weights are a pickle (*.bin), not safetensors"
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def resolve_text_encoder(name: str) -> str:
@@ -64,20 +80,23 @@ class TextEncoder(nn.Module):
         source = resolve_text_encoder(name)
         try:
             # A pooler on [CLS] would be a trainable part that never reaches a prediction.
-            config = AutoConfig.from_pretrained(source)
+            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
             config.use_cache = False  # for writing texts, which nothing here does
             options: dict[str, Any] = {"add_pooling_layer": False} if _has_pooler(config.model_type) else {}
             # Fused attention has a slow backward pass on CPUs: half of a training step of MiniLM.
             options["attn_implementation"] = "sdpa" if torch.cuda.is_available() else "eager"
             if pretrained:
+                options |= {"trust_remote_code": False, "use_safetensors": True}
                 with _quiet():
                     self.network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, **options)
             else:
+                options["trust_remote_code"] = False
                 self.network = AutoModel.from_config(config, dtype=torch.float32, **options)  # type: ignore[no-untyped-call]
         except (OSError, ValueError) as error:
             raise ModelError(
-                f"no text encoder {name!r} can be loaded: {str(error).splitlines()[0]}",
-                fix="name a folder with a transformers model, a hub model (needs network once), or `minilm`",
+                f"no text encoder {name!r} can be loaded: {refusal(source, error)}",
+                fix="name a folder with a transformers model, a hub model (needs network once), or `minilm`; "
+                + CONVERT,
             ) from error
         with_cheap_dropout(self.network)
         self.frozen = frozen

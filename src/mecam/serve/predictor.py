@@ -176,11 +176,16 @@ class Predictor:
         )
 
 
-def load(run: str | Path, *, device: str | None = None) -> Predictor:
+def load(run: str | Path, *, device: str | None = None, allow_encoder: bool | None = None) -> Predictor:
     """Load a run folder or a checkpoint folder, ready to predict.
+
+    Args:
+        run: the folder.
+        device: where to compute; None takes the GPU if there is one.
+        allow_encoder: let the checkpoint name encoders that are fetched, or read from elsewhere on this machine.
 
     Examples:
         mecam.load("runs/demo").predict(["I would see it again tomorrow"])[0].score
         mecam.load("runs/mine").predict("clip.mp4", transcript="clip.srt").overall.score
     """
-    return Predictor(load_checkpoint(run), device=device)
+    return Predictor(load_checkpoint(run, allow_encoder=allow_encoder), device=device)

@@ -162,7 +162,11 @@ def recipe_of(predictor: "Predictor") -> Recipe:
     """
     inputs = predictor.trained.checkpoint.inputs
     specs = {m: inputs.features[m] for m in predictor.trained.model.reads if m in inputs.features}
-    names = tuple(extractor_of(m, spec).name for m, spec in specs.items() if not (m == TEXT and inputs.raw_text))
+    allow, here = (
+        predictor.trained.allow_encoder,
+        {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)},
+    )
+    names = tuple(extractor_of(m, spec, allow_encoder=allow).name for m, spec in here.items())
     return Recipe(extractors=names, aligned=tuple(m for m, spec in specs.items() if spec.aligned))
 
 

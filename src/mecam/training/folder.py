@@ -11,7 +11,7 @@ import yaml
 
 from mecam.config import dump_yaml
 from mecam.errors import MecamError, TrainingError
-from mecam.files import write_whole, writing
+from mecam.files import whole_folder, write_whole, writing
 
 if TYPE_CHECKING:
     from mecam.training.run import RunConfig
@@ -35,14 +35,25 @@ def claim(out: Path, config: "RunConfig", read: Mapping[str, Any], *, overwrite:
     """
     path = out / "config.yaml"
     if overwrite and path.exists():
-        shutil.rmtree(out)
+        with writing(out):
+            shutil.rmtree(out)
+    if path.exists() and _read(path) is None:
+        raise TrainingError(
+            "config.yaml cannot be read: it is unknown which run lies here",
+            where=str(path),
+            fix="choose another --out, or add --overwrite",
+        )
     if path.exists() and not _goes_on(path, config, read):
         raise TrainingError(
             "this folder holds a run of another configuration or other data",
             where=str(out),
             fix="choose another --out, or add --overwrite",
         )
-    if out.exists() and not path.exists() and (not out.is_dir() or any(out.iterdir())):
+    if (
+        out.exists()
+        and not path.exists()
+        and (not out.is_dir() or any(place.name != ".mecam.lock" for place in out.iterdir()))
+    ):
         raise TrainingError("this place is taken and holds no run", where=str(out), fix="choose another --out")
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -67,9 +78,8 @@ def copy_folder(source: Path, target: Path) -> None:
         except OSError:
             shutil.copy2(src, dst)
 
-    if target.exists():
-        shutil.rmtree(target)
-    shutil.copytree(source, target, copy_function=link)
+    with whole_folder(target) as partial:
+        shutil.copytree(source, partial, copy_function=link, dirs_exist_ok=True)
 
 
 def _goes_on(path: Path, config: "RunConfig", read: Mapping[str, Any]) -> bool:
@@ -87,5 +97,5 @@ def _read(path: Path) -> "tuple[RunConfig, dict[str, Any]] | None":
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         return RunConfig.decode(dict(values)), {key: values[key] for key in RECORDED if key in values}
-    except (OSError, ValueError, TypeError, yaml.YAMLError, MecamError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError, MecamError):
         return None

@@ -16,6 +16,8 @@ import torch
 from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError
+from mecam.files import claimed
+from mecam.threads import available_cores
 from mecam.training.costs import WATCHABLE, resident_mb
 from mecam.training.folder import is_finished
 from mecam.training.run import RunConfig, record_of, train
@@ -101,26 +103,27 @@ def train_grid(
     running: list[_Task] = []
     failed: dict[str, str] = {}
     shown = {name: PARTS for name in done}
-    try:
-        while waiting or running:
-            while waiting and len(running) < jobs:
-                running.append(waiting.pop(0))
-                running[-1].start(store, overwrite=overwrite, command=command, share=jobs)
-            pause = 1.0 if memory_gb is None else WATCHED_SECONDS
-            wait([task.connection for task in running if task.connection is not None], timeout=pause)
-            for task in [task for task in running if task.listen() or task.outgrows(memory_gb)]:
-                running.remove(task)
-                shown[task.member.name] = PARTS
-                if task.error is not None:
-                    failed[task.member.name] = task.error
-                    log.warning("%s failed: %s", task.member.name, task.error)
-            shown |= {task.member.name: task.done for task in running}
-            if progress:
-                now = "; ".join(f"{task.member.name}: {task.note}" for task in running) or "finishing"
-                progress(min(sum(shown.values()), len(members) * PARTS), len(members) * PARTS, now)
-    finally:
-        for task in running:
-            task.stop()
+    with claimed(out):
+        try:
+            while waiting or running:
+                while waiting and len(running) < jobs:
+                    running.append(waiting.pop(0))
+                    running[-1].start(store, overwrite=overwrite, command=command, share=jobs)
+                pause = 1.0 if memory_gb is None else WATCHED_SECONDS
+                wait([task.connection for task in running if task.connection is not None], timeout=pause)
+                for task in [task for task in running if task.listen() or task.outgrows(memory_gb)]:
+                    running.remove(task)
+                    shown[task.member.name] = PARTS
+                    if task.error is not None:
+                        failed[task.member.name] = task.error
+                        log.warning("%s failed: %s", task.member.name, task.error)
+                shown |= {task.member.name: task.done for task in running}
+                if progress:
+                    now = "; ".join(f"{task.member.name}: {task.note}" for task in running) or "finishing"
+                    progress(min(sum(shown.values()), len(members) * PARTS), len(members) * PARTS, now)
+        finally:
+            for task in running:
+                task.stop()
     folders = {member.name: out / member.name for member in members if member.name not in failed}
     return Outcome(folders, failed)
 
@@ -140,7 +143,7 @@ class _Task:
     def start(self, store: Store, *, overwrite: bool, command: str, share: int) -> None:
         context = _context()
         self.connection, theirs = context.Pipe(duplex=False)
-        threads = max(1, torch.get_num_threads() // share)
+        threads = max(1, min(torch.get_num_threads(), available_cores()) // share)
         arguments = (theirs, self.member.config, store, self.folder, overwrite, command, threads)
         self.process = context.Process(target=_run, args=arguments, daemon=True)
         self.process.start()

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.config import TrainingConfig
-from mecam.errors import TrainingError
-from mecam.files import whole_file
+from mecam.errors import DataError, TrainingError
+from mecam.files import NO_ROOM, whole_file
 from mecam.models.base import Model, Phase
 from mecam.training.memory import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
@@ -381,13 +381,33 @@ def _save(path: Path, parts: dict[str, Any], result: Fit, epoch: int) -> None:
     }
     state |= {"fit": vars(result), "epoch": epoch}
     with whole_file(path) as partial:
-        torch.save(state, partial)
+        try:
+            torch.save(state, partial)
+        except RuntimeError as error:  # how PyTorch tells that a disk is full
+            raise DataError("cannot write here: the disk may be full", where=str(path), fix=NO_ROOM) from error
 
 
 def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> int:
-    """Load what `_save` wrote, if anything; the number of finished epochs."""
+    """Load what `_save` wrote, if anything; the number of finished epochs.
+
+    Raises: TrainingError if it is damaged.
+    """
     if not path.exists():
         return 0
+    try:
+        epoch = _restored(path, parts, result, fabric)
+    except Exception as error:  # whatever a cut or foreign file makes of PyTorch
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(
+            f"the state of the interrupted run cannot be read: {type(error).__name__}: {reason}",
+            where=str(path),
+            fix="delete this file and give the same command again: this seed then begins anew",
+        ) from error
+    log.info("going on after epoch %d", epoch)
+    return epoch
+
+
+def _restored(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> int:
     state = torch.load(path, map_location=fabric.device, weights_only=True)
     for name, part in parts.items():
         if isinstance(part, list):
@@ -397,6 +417,4 @@ def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> 
             part.load_state_dict(state[name])
     for name, value in state["fit"].items():
         setattr(result, name, value)
-    epoch = int(state["epoch"])
-    log.info("going on after epoch %d", epoch)
-    return epoch
+    return int(state["epoch"])

@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.cells import safe_cell
+from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
+from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.conflict_score import conflict_table
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import filter_table
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.files import whole_file, write_whole
+from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.types import TEXT, Predictions, Span, Task
 
 __all__ = [
@@ -37,6 +39,11 @@ __all__ = [
     "write_rows",
     "write_tables",
 ]
+
+OWN = "seed_sha256"
+"""Key of `seed.json`'s own SHA-256: of all its other keys."""
+
+AGAIN = "delete this folder and give the same command again: the seed is then trained once more"
 
 MAPS = 12
 """Utterances whose filter map goes into the run folder."""
@@ -63,20 +70,41 @@ class SeedResult:
     facts: Mapping[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Write all files; `seed.json` comes last and says that the seed is done."""
+        """Write all files; `seed.json` comes last, says that the seed is done, and holds the SHA-256 of the others."""
         write_rows(folder / "history.csv", self.history)
         for split, predictions in self.predictions.items():
             write_predictions(folder / f"{split}.npz", predictions)
         known = self.score if math.isfinite(self.score) else None  # undefined for constant predictions
         content = {"seed": self.seed, "score": known, "half_width": self.half_width, "facts": dict(self.facts)}
-        write_json(folder / "seed.json", content)
+        written = ["history.csv", *(f"{split}.npz" for split in self.predictions)]
+        content["sha256"] = {name: sha256_of(folder / name) for name in written}
+        write_json(folder / "seed.json", content | {OWN: record_sha256(content, OWN)})
 
     @classmethod
     def read(cls, folder: Path) -> "SeedResult | None":
-        """Read what `write` wrote; None if the seed is not done."""
+        """Read what `write` wrote; None if the seed is not done.
+
+        Raises: TrainingError if it is damaged.
+        """
         if not (folder / "seed.json").is_file():
             return None
+        try:
+            return cls._read(folder)
+        except MecamError as error:
+            raise TrainingError(error.what, where=str(folder), fix=AGAIN) from error
+        except Exception as error:  # whatever a cut or foreign file makes of JSON, CSV, NumPy and zip
+            raise TrainingError(
+                f"the results of a finished seed cannot be read: {type(error).__name__}: {error}",
+                where=str(folder),
+                fix=AGAIN,
+            ) from error
+
+    @classmethod
+    def _read(cls, folder: Path) -> "SeedResult":
         content = json.loads((folder / "seed.json").read_text(encoding="utf-8"))
+        check_record(content, OWN, folder / "seed.json", fix=AGAIN)
+        check_files(folder, content.pop("sha256", {}), beside="seed.json", full=True, fix=AGAIN)
+        content.pop(OWN, None)
         with (folder / "history.csv").open(encoding="utf-8", newline="") as file:
             history = [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
         splits = [split for split in ("train", "valid", "test") if (folder / f"{split}.npz").is_file()]
@@ -167,7 +195,7 @@ def prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]
             for i, name in enumerate(p.ids):
                 row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
                 row |= prediction_columns(task, p, i, result.half_width)
-                row["text"] = safe_cell(texts[split][i] or "")
+                row["text"] = texts[split][i] or ""
                 row |= {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
                 known = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
                 yield row | {f"doubt_{m}": round(doubt, 6) for m, doubt in known.items()}
@@ -279,7 +307,7 @@ def write_predictions(path: Path, p: Predictions) -> None:
 
 def read_predictions(path: Path) -> Predictions:
     """Inverse of `write_predictions`."""
-    with np.load(path, allow_pickle=False) as file:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
         arrays = {key: file[key] for key in file.files}
 
     def named(prefix: str) -> dict[str, NDArray[Any]]:
@@ -312,13 +340,16 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write CSV with the union of the rows' columns, whole or not at all."""
+    """Write CSV with the union of the rows' columns, whole or not at all; no text in it is a formula."""
     rows = list(rows)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with whole_file(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
+    with (
+        whole_file(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file)
+        writer.writerow(safe_row(columns))
+        writer.writerows(safe_row(row.get(column, "") for column in columns) for row in rows)
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

@@ -29,6 +29,8 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.evaluation.evaluate import in_recordings, predict, with_widths
 from mecam.evaluation.report import write_report
+from mecam.files import claimed, clear, writing
+from mecam.hashes import sha256_of
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
 from mecam.training.context import check_recording_context, recording_context
@@ -45,6 +47,9 @@ from mecam.training.transfer import Loaded
 __all__ = ["RunConfig", "record_of", "train"]
 
 log = logging.getLogger(__name__)
+
+WRITTEN = ("config.yaml", "metrics.json", "history.csv", "predictions.csv", "filter_maps.json", "embeddings.npz")
+"""Files whose SHA-256 `environment.json` keeps, so that the report and comparisons notice what was changed."""
 
 
 @dataclass(frozen=True)
@@ -155,10 +160,30 @@ def train(
         check_recording_context(valid)
     fabric = make_fabric(config, trained.model)
     fabric.launch()
-    if fabric.is_global_zero:
-        _refuse_itself(out, config)
-        claim(out, config, record_of(sources, loaded), overwrite=overwrite)
-    fabric.barrier()
+    with claimed(out) if fabric.is_global_zero else nullcontext():
+        if fabric.is_global_zero:
+            _refuse_itself(out, config)
+            claim(out, config, record_of(sources, loaded), overwrite=overwrite)
+            clear([out, *out.glob("seeds/*")])
+        fabric.barrier()
+        results = _train_seeds(config, material, (trained, splits, loaded), out, fabric, progress)
+        if fabric.is_global_zero:
+            _write_run(out, config, sources, results, started=started, command=command)
+        fabric.barrier()
+    return out
+
+
+def _train_seeds(
+    config: RunConfig,
+    material: Material,
+    prepared: tuple[Trained, dict[str, Dataset | Mixture], Loaded | None],
+    out: Path,
+    fabric: Fabric,
+    progress: Progress | None,
+) -> list[SeedResult]:
+    """One seed after the other; those that are finished are read."""
+    trained, splits, loaded = prepared
+    first = config.training.seed
     results = []
     for seed in range(first, first + config.seeds):
         folder = out / "seeds" / str(seed)
@@ -173,10 +198,7 @@ def train(
             result = SeedResult.read(folder)  # so that a run that is gone on with sees the same as this one
             assert result is not None
         results.append(result)
-    if fabric.is_global_zero:
-        _write_run(out, config, sources, results, started=started, command=command)
-    fabric.barrier()
-    return out
+    return results
 
 
 def record_of(sources: Sequence[Source], loaded: Loaded | None) -> dict[str, Any]:
@@ -203,7 +225,8 @@ def _train_seed(
     loaded: Loaded | None,
 ) -> None:
     """Train and evaluate one seed and write its folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     model, checkpoint = trained.model, trained.checkpoint
     held_out = {name: split for name, split in splits.items() if isinstance(split, Dataset) and name != "train"}
     data = SplitData(
@@ -271,7 +294,9 @@ def _write_run(
     trained = load_checkpoint(out)
     splits = {name: trained.dataset(store, store.split(name)) for name in results[0].predictions}
     write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
-    write_json(out / "environment.json", environment(config, sources, results, started=started, command=command))
+    found = environment(config, sources, results, started=started, command=command)
+    files = [out / name for name in WRITTEN if (out / name).is_file()]
+    write_json(out / "environment.json", found | {"files": {file.name: sha256_of(file) for file in files}})
     write_report(out)
 
 

@@ -25,9 +25,10 @@ import numpy as np
 import yaml
 
 from mecam.config import apply_overrides
+from mecam.data.cells import safe_row
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
-from mecam.files import write_whole
+from mecam.files import claimed, write_whole
 from mecam.training.preparation import selection_metric
 from mecam.training.run import RunConfig
 from mecam.training.search import Choice, Range, Trial, Tuned, space_of
@@ -74,25 +75,30 @@ def tune(
     Raises: MissingExtraError without the extra `tune`; ConfigError for options that do not fit; TrainingError if `out`
         holds the search of something else, or no trial could be finished.
     """
-    with closing(_Search(_optuna(), config, store, out, search)) as hunt:
-        while (done := len(hunt.finished())) < trials:
+    optuna = _optuna()
+    with claimed(out), closing(_Search(optuna, config, store, out, search)) as hunt:
+        return _searched(hunt, trials, progress)
 
-            def tell(steps: int, total: int, note: str, done: int = done) -> None:
-                if progress:
-                    now = f"trial {done + 1} of {trials}, {note}"
-                    progress(done * PARTS + PARTS * steps // max(total, 1), trials * PARTS, now)
 
-            try:
-                hunt.try_once(tell)
-            except KeyboardInterrupt:
-                hunt.write()
-                raise
-            hunt.keep()
-        tuned = hunt.write()
+def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
+    while (done := len(hunt.finished())) < trials:
+
+        def tell(steps: int, total: int, note: str, done: int = done) -> None:
+            if progress:
+                now = f"trial {done + 1} of {trials}, {note}"
+                progress(done * PARTS + PARTS * steps // max(total, 1), trials * PARTS, now)
+
+        try:
+            hunt.try_once(tell)
+        except KeyboardInterrupt:
+            hunt.write()
+            raise
+        hunt.keep()
+    tuned = hunt.write()
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
         what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
-        raise TrainingError(what, where=str(out), fix="train the model once by `mecam train`, and see")
+        raise TrainingError(what, where=str(hunt.out), fix="train the model once by `mecam train`, and see")
     return tuned
 
 
@@ -343,7 +349,8 @@ def _csv(tuned: Tuned) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial", "state", tuned.metric, "epochs", *keys, "error"])
     for trial in tuned.trials:
-        cells = [trial.options.get(key, "") for key in keys]
+        cells: list[Any] = [trial.options.get(key, "") for key in keys]
         score = "" if trial.score is None else trial.score
-        writer.writerow([trial.number, trial.state, score, len(trial.epochs), *cells, " ".join(trial.error.split())])
+        told = " ".join(trial.error.split())
+        writer.writerow(safe_row([trial.number, trial.state, score, len(trial.epochs), *cells, told]))
     return text.getvalue()

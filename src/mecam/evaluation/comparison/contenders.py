@@ -17,7 +17,7 @@ from mecam.config import DataConfig, TrainingConfig
 from mecam.data.collate import encode_labels
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.evaluate import constant_predictions
-from mecam.evaluation.report.record import Answers, RunRecord
+from mecam.evaluation.report.record import Answers, RunRecord, understood
 from mecam.models.registry import MODELS
 from mecam.types import Predictions, Task
 
@@ -124,6 +124,11 @@ class _Record:
     @classmethod
     def read(cls, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
         run = RunRecord.read(folder)
+        with understood(folder):
+            return cls._of(run, folder, split, predicts)
+
+    @classmethod
+    def _of(cls, run: RunRecord, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
         if predicts is not None:
             found = {(split or "test"): predicts(folder, split or "test")}
         else:
@@ -197,7 +202,7 @@ def _facts(run: RunRecord) -> dict[str, float]:
 def _config(run: RunRecord) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(run.config)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         content = None
     return content if isinstance(content, dict) else {}
 
@@ -232,7 +237,7 @@ def _prior(folder: Path) -> tuple[float, ...] | None:
     try:
         content = json.loads((folder / "checkpoint" / "config.json").read_text(encoding="utf-8"))
         return tuple(float(value) for value in content["inputs"]["prior"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

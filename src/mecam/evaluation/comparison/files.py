@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from mecam.data.cells import safe_cell
 from mecam.evaluation.comparison.page import comparison_page
 from mecam.evaluation.comparison.standings import Difference, Score, Standings
 from mecam.evaluation.comparison.words import (
@@ -141,11 +142,11 @@ def as_csv(standings: Standings) -> str:
     for row in standings.rows:
         for name, score in row.scores.items():
             writer.writerow(
-                [row.name, row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
+                [safe_cell(row.name), row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
                 + [int(score.best), int(score.tied), *_numbers(score.against_best), *_numbers(score.against_baseline)]
                 + [row.facts.get(key) for key in facts]
                 + ([None, None] if ranks is None else [ranks.of(row.name), ranks.letters(row.name)])
-                + [row.budget]
+                + [safe_cell(row.budget)]
             )
     return text.getvalue()
 
@@ -162,7 +163,9 @@ def pairs_as_csv(standings: Standings) -> str:
         one, other = overlap.names[i], overlap.names[j]
         p = None if ranks is None else ranks.p_holm[ranks.names.index(one)][ranks.names.index(other)]
         matrices = (overlap.both, overlap.expected, overlap.consistency, overlap.residuals)
-        writer.writerow([one, other, p, *(matrix[i][j] if matrix else None for matrix in matrices)])
+        writer.writerow(
+            [safe_cell(one), safe_cell(other), p, *(matrix[i][j] if matrix else None for matrix in matrices)]
+        )
     return text.getvalue()
 
 

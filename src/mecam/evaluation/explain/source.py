@@ -31,7 +31,7 @@ def store_of(run: Path) -> Store:
         config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
         known: dict[str, Any] = config["store"]
         name, wanted = str(known["name"]), dict(known["sha256"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelError(
             "there is no run here, or it does not say what it was trained on",
             where=str(run),
@@ -99,6 +99,6 @@ def _named(run: Path) -> list[str]:
     try:
         facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         words = shlex.split(str(facts["command"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return []
     return [word.partition("=")[0] for word in words if word and not word.startswith("-")]

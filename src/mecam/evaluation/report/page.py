@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from mecam.evaluation.report import answers, beside, calibration, cases, insides, maps, scores
 from mecam.evaluation.report.markup import escape
-from mecam.evaluation.report.record import RunRecord
+from mecam.evaluation.report.record import RunRecord, understood
 from mecam.files import write_whole
 from mecam.version import __version__
 
@@ -58,9 +58,11 @@ def write_report(
     record = replace(RunRecord.read(run), projection=projection)
     if comparison is not None:
         record = replace(record, comparison=comparison)
-    written = [(key, name, write(record)) for key, name, write in SECTIONS]
-    title = f"{record.name} on {record.data.get('name', 'data')}"
-    return write_whole(run / "report.html", document(title, scores.headline(record), written))
+    with understood(run):
+        written = [(key, name, write(record)) for key, name, write in SECTIONS]
+        title = f"{record.name} on {record.data.get('name', 'data')}"
+        page = document(title, scores.headline(record), written)
+    return write_whole(run / "report.html", page)
 
 
 def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) -> str:

@@ -8,7 +8,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.cells import original_cell
-from mecam.errors import TrainingError
+from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.sums import Array
+from mecam.hashes import sha256_of
 from mecam.types import Modality, Task
 
-__all__ = ["Answers", "RunRecord"]
+__all__ = ["Answers", "RunRecord", "understood"]
 
 Row = Mapping[str, str]
 
@@ -94,16 +96,25 @@ class RunRecord:
 
         Raises: TrainingError if a file is missing or cannot be read.
         """
+        with understood(folder):
+            return cls._read(folder)
+
+    @classmethod
+    def _read(cls, folder: Path) -> "RunRecord":
+        environment = _mapping(folder / "environment.json")
+        for name, sha256 in environment.get("files", {}).items():  # runs of earlier versions do not say
+            if (folder / name).exists() and sha256_of(folder / name) != sha256:
+                raise _broken(folder / name, f"{name} is not what the run wrote: it was changed, or cut off")
         return cls(
             folder=folder,
             config=_text(folder / "config.yaml"),
-            environment=_json(folder / "environment.json"),
-            metrics=_json(folder / "metrics.json"),
+            environment=environment,
+            metrics=_mapping(folder / "metrics.json"),
             history=[{key: _number(value) for key, value in row.items()} for row in _rows(folder / "history.csv")],
             rows=_rows(folder / "predictions.csv"),
             filter_maps=_json(folder / "filter_maps.json") if (folder / "filter_maps.json").exists() else [],
             embeddings=_arrays(folder / "embeddings.npz"),
-            comparison=_json(folder / "comparison.json") if (folder / "comparison.json").exists() else {},
+            comparison=_mapping(folder / "comparison.json") if (folder / "comparison.json").exists() else {},
         )
 
     @cached_property
@@ -159,7 +170,7 @@ class RunRecord:
         texts = {str(one["id"]): one.get("text") for one in self.filter_maps}
         return Answers(
             ids=ids,
-            texts=tuple(original_cell(row.get("text") or "") or texts.get(row["id"]) for row in ordered[0]),
+            texts=tuple(row.get("text") or texts.get(row["id"]) for row in ordered[0]),
             truth=np.array([float(t) for t in truth] if self.task.kind == "regression" else truth) if known else None,
             prediction=self._together(scores),
             scores=scores,
@@ -191,6 +202,21 @@ class RunRecord:
         return {name: values for name, values in found.items() if values is not None}
 
 
+@contextmanager
+def understood(folder: Path) -> Iterator[None]:
+    """Turn whatever damaged files of a run folder make of the code that reads them into one error.
+
+    Raises: TrainingError.
+    """
+    try:
+        yield
+    except MecamError:
+        raise
+    except Exception as error:  # a missing column, a text for a number: anything can stand in a file
+        what = f"the files of this run cannot be understood: {type(error).__name__}: {error}"
+        raise _broken(folder, what) from error
+
+
 def _column(ordered: Sequence[Sequence[Row]], key: str) -> Array | None:
     """Mean over seeds of a numeric column; None if it is missing anywhere."""
     cells = [[_number(row.get(key)) for row in rows] for rows in ordered]
@@ -206,7 +232,7 @@ def _number(cell: str | None) -> float | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")  # line ends as they are: one may stand in a name
     except (OSError, UnicodeDecodeError) as error:
         raise _broken(path, f"{path.name} cannot be read") from error
 
@@ -214,19 +240,36 @@ def _text(path: Path) -> str:
 def _json(path: Path) -> Any:
     try:
         return json.loads(_text(path))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _broken(path, f"{path.name} is no JSON: {error}") from error
 
 
+def _mapping(path: Path) -> Mapping[str, Any]:
+    found = _json(path)
+    if not isinstance(found, dict):
+        raise _broken(path, f"{path.name} holds no mapping")
+    return found
+
+
 def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(_text(path), newline="")))
+    try:
+        lines = list(csv.reader(io.StringIO(_text(path), newline="")))
+    except csv.Error as error:
+        raise _broken(path, f"{path.name} is no CSV: {error}") from error
+    head = [original_cell(cell) for cell in lines[0]] if lines else []
+    if not head or any(len(line) != len(head) for line in lines[1:] if line):
+        raise _broken(path, f"{path.name} is empty or cut off: a row has other columns than the first")
+    return [dict(zip(head, map(original_cell, line), strict=True)) for line in lines[1:] if line]
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as error:  # NumPy's, zip's and zlib's own
+        raise _broken(path, f"{path.name} cannot be read: {error}") from error
 
 
 def _broken(path: Path, what: str) -> TrainingError:

@@ -19,6 +19,7 @@ from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
 from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
+from mecam.files import claimed, clear
 from mecam.models.checkpoint import check_features, load_checkpoint
 from mecam.types import TEXT, Modality
 
@@ -96,7 +97,9 @@ def assess(
     read = tuple(m for m in material.modalities if any(m in run.reads for run in runs))
     planned = plan(protocol, material, read, only=only)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
-    cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
+    with claimed(out):
+        clear([out / CELLS])
+        cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
     resample = Resample(len(set(material.videos)))
     scored = []
     for done, run in enumerate(cells):
@@ -129,7 +132,7 @@ def find_store(folders: Sequence[Path]) -> Store:
             store = Store(place)
             if store.manifest["sha256"] == environment["data"]["sha256"]:
                 return store
-        except (OSError, ValueError, KeyError, IndexError, TypeError, MecamError):
+        except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError, AttributeError, MecamError):
             continue
     raise DataError(
         "where is the data? The store that the run learned from is not where its command says",
@@ -261,5 +264,5 @@ def _store_of(run: _Run) -> str:
     """What the run learned from, as its configuration says."""
     try:
         return str(yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8")).get("store"))
-    except (OSError, AttributeError, yaml.YAMLError):
+    except (OSError, AttributeError, ValueError, RecursionError, yaml.YAMLError):
         return ""

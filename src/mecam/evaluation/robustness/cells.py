@@ -6,6 +6,8 @@ and one of other weights or other data is never taken for it.
 
 import hashlib
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -104,10 +106,10 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
     Raises: DataError if it is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
     spans: list[list[Span]] = [[] for _ in range(len(material))]
     for (i, start, stop), name in zip(places, names, strict=True):

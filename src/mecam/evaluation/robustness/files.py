@@ -5,6 +5,7 @@ import io
 import json
 from pathlib import Path
 
+from mecam.data.cells import safe_row
 from mecam.evaluation.comparison.files import latex, markdown, markdown_table, write_files
 from mecam.evaluation.robustness.findings import Findings, condition_of
 from mecam.evaluation.robustness.page import robustness_page
@@ -63,11 +64,11 @@ def as_csv(findings: Findings) -> str:
     place = ["run", "model", "protocol", "condition", "summary", "kind", "modality", "level"]
     writer.writerow([*place, "measure", "mean", "std", "low", "high", "seeds"])
     for row in findings.rows:
-        start = [row.name, row.model, findings.plan.protocol]
+        start = safe_row([row.name, row.model, findings.plan.protocol])
         for measure, known in row.values.items():
             for key, value in known.items():
                 condition = condition_of(findings.plan, key)
-                where = [key, "", condition.kind, condition.modality, condition.level]
+                where = safe_row([key, "", condition.kind, condition.modality, condition.level])
                 writer.writerow([*start, *where, measure, *_numbers(value.to_json())])
         for name, found in row.summaries.items():
             for measure, value in found.items():

@@ -1,0 +1,26 @@
+"""The option by which a user lets a checkpoint name encoders that it does not hold."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["AllowEncoder"]
+
+
+def _allow(given: bool) -> bool:
+    if given:
+        from mecam.models.checkpoint import ALLOW_ENCODER
+
+        ALLOW_ENCODER.set(True)
+    return given
+
+
+AllowEncoder = Annotated[
+    bool,
+    typer.Option(
+        "--allow-encoder",
+        callback=_allow,
+        help="Let checkpoints name encoders that are fetched, or read from elsewhere on this machine.",
+    ),
+]
+"""What the option is annotated with; it holds for the whole command."""
