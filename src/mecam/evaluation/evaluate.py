@@ -12,8 +12,9 @@ from torch import Tensor
 from mecam.batch import Batch, Output
 from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
+from mecam.errors import ModelError
 from mecam.models.base import Model, presence
-from mecam.models.checkpoint import Trained
+from mecam.models.checkpoint import Trained, not_finite
 from mecam.models.recording import Said
 from mecam.types import TEXT, Modality, Predictions, Task
 
@@ -48,6 +49,8 @@ def predict(
         size: utterances per batch; the result does not depend on it.
         details: also return gates, the known place of negative information, and embeddings.
         progress: called with (utterances done, all).
+
+    Raises: ModelError if an answer is not finite.
     """
     device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     was_training = model.training
@@ -57,6 +60,7 @@ def predict(
         batch = batch.to(device)
         output = model(batch)
         values = probabilities(collator.task, output.prediction).cpu().numpy()
+        _require_finite(model, values)
         shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
         doubts = _doubts(model, output, batch)
         lost = _lost(model, collator, batch)
@@ -74,7 +78,7 @@ def predict(
         if progress:
             progress(len(rows), len(dataset))
     model.train(was_training)
-    return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
 
 
 def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
@@ -128,10 +132,23 @@ def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) 
     """
     output = torch.tensor(prior).expand(len(like), -1)
     values = probabilities(task, output[:, 0] if task.kind == "regression" else output)
-    return Predictions(ids=like.ids, videos=like.videos, prediction=values.numpy(), truth=like.truth)
+    return Predictions(like.ids, like.videos, values.numpy(), like.truth, speakers=like.speakers)
 
 
-def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
+def _require_finite(model: Model, values: NDArray[np.float64]) -> None:
+    """Refuse answers that are none; every answer of a trained model passes here."""
+    wrong = int((~np.isfinite(values.reshape(len(values), -1))).any(axis=1).sum())
+    if not wrong:
+        return
+    weights = not_finite(dict(model.named_parameters()))
+    what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
+    raise ModelError(
+        f"the model's answer is not a finite number for {wrong} of {len(values)} utterances: {what}",
+        fix="use another checkpoint, or train again",
+    )
+
+
+def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, object]]) -> Predictions:
     def columns(name: str) -> dict[str, NDArray[Any]]:
         first = rows[0][name] if rows else {}
         return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
@@ -139,18 +156,20 @@ def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
     doubts = columns("doubts")
     asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
     labels = dataset.labels
+    shape = () if dataset.task.kind == "regression" else (dataset.task.outputs,)
     known = bool(rows) and all(label is not None for label in labels)
     return Predictions(
         ids=dataset.ids,
         videos=dataset.videos,
-        prediction=np.array([row["prediction"] for row in rows], np.float64),
+        prediction=np.array([row["prediction"] for row in rows], np.float64).reshape(len(rows), *shape),
         truth=encode_labels(dataset.task, labels).astype(np.float64) if known else None,
         gates=[row["maps"][0] for row in rows],  # type: ignore[index]
         injected=[row["maps"][1] for row in rows],  # type: ignore[index]
         shares=columns("shares"),
         embeddings=columns("embeddings"),
         doubts=doubts if asked else {},
-        lost=columns("lost"),
+        lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
+        speakers=dataset.speakers,
     )
 
 

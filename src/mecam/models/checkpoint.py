@@ -8,15 +8,17 @@ text_encoder/       the text encoder's architecture and tokenizer, where one is 
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
@@ -33,7 +35,7 @@ from mecam.models.widening import Widening
 from mecam.types import TEXT, Utterance
 from mecam.version import __version__
 
-__all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "not_finite", "save_checkpoint"]
 
 FORMAT = "mecam-checkpoint"
 VERSION = 1
@@ -187,6 +189,7 @@ def _read(folder: Path) -> Trained:
             f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
             fix=f"train again, or use the mecam that made it (it says {content.get('mecam')})",
         ) from error
+    _require_finite(model, checkpoint)
     if model.text_encoder is None:
         return Trained(model.eval(), checkpoint, None)
     tokenizer = Tokenizer(model.text_encoder, max_tokens=checkpoint.data.max_tokens)
@@ -194,6 +197,23 @@ def _read(folder: Path) -> Trained:
     if len(tokenizer) != content["vocabulary"]:
         raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {content['vocabulary']}")
     return Trained(model.eval(), checkpoint, tokenizer)
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """What is not a finite number among weights, in words; empty where all are."""
+    bad = [(name, t) for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if not bad:
+        return ""
+    kind = "NaN" if any(bool(torch.isnan(t).any()) for _, t in bad) else "infinity"
+    return f"{kind}: {bad[0][0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+
+
+def _require_finite(model: Model, checkpoint: Checkpoint) -> None:
+    """Refuse weights and intervals that are no numbers: every answer would be wrong."""
+    if found := not_finite(dict(model.named_parameters())):
+        raise ModelError(f"the model's weights hold {found}")
+    if not np.isfinite(list(checkpoint.calibration.values())).all():
+        raise ModelError(f"the interval around a score has no finite width: {checkpoint.calibration}")
 
 
 def check_features(trained: Trained, store: Store) -> None:
