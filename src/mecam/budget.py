@@ -55,7 +55,7 @@ class Budget:
         size = check_regular_file(path)
         return cls(path.name, max(MIN_BYTES, BYTES_PER_BYTE * size), max(MIN_ELEMENTS, size), seconds, fix)
 
-    def take(self, what: str, *, bytes: int = 0, elements: int = 0) -> None:  # noqa: A002 - the plain words for it
+    def take(self, what: str, *, bytes: int = 0, elements: int = 0) -> None:
         """Draw from the budget, before the memory is allocated.
 
         Args:

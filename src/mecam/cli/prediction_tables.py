@@ -24,7 +24,7 @@ def watched_view(watched: "Watched", task: "Task") -> Group:
     overall = watched.overall
     weights = " · ".join(f"{m} {share:.0%}" for m, share in overall.shares.items())
     head = Text.assemble(
-        (watched.path.name, "bold"),
+        (watched.name, "bold"),
         f" · {watched.duration:.1f} s · ",
         (_says(overall), _colour(overall, task)),
         f" · {weights}" if weights else "",
@@ -139,7 +139,7 @@ def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     rows = []
     for each in watched:
         for part in each.parts:
-            place = {"file": safe_cell(each.path.name), "start": part.start, "stop": part.stop}
+            place = {"file": safe_cell(each.name), "start": part.start, "stop": part.stop}
             note = {"note": " ".join(each.notes)} if each.notes else {}
             rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees), **note})
     rows += [_cells(result) for result in others]

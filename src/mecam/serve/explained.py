@@ -75,7 +75,7 @@ def write_explained_recording(
         sections.append(place + _utterance(one, ""))
     page = shell(
         "mecam explain",
-        watched.path.name,
+        watched.name,
         head + _how(),
         sections,
         notes=watched.notes,

@@ -55,7 +55,7 @@ def _page(path: Path, watched: Watched, task: Task) -> str:
     ]
     return shell(
         "mecam predict",
-        watched.path.name,
+        watched.name,
         _headline(watched, task),
         sections,
         notes=watched.notes,

@@ -169,13 +169,13 @@ def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
     given: Answers = run.answers[split]
     if given.truth is None:
         return ()
-    videos = {row["id"]: row["video"] for row in run.rows if row["split"] == split}
     labels: list[Any] = list(given.truth)
     if run.task.kind == "multilabel":
         labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
     truth = encode_labels(run.task, labels).astype(np.float64)
-    groups = tuple(videos[name] for name in given.ids)
-    return tuple(Predictions(given.ids, groups, scores, truth) for scores in given.scores)
+    return tuple(
+        Predictions(given.ids, given.videos, scores, truth, speakers=given.speakers) for scores in given.scores
+    )
 
 
 def _facts(run: RunRecord) -> dict[str, float]:

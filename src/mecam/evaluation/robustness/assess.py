@@ -97,7 +97,7 @@ def assess(
     planned = plan(protocol, material, read, only=only)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
     cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
-    resample = Resample(len(set(material.videos)))
+    resample = Resample(material.groups.count)
     scored = []
     for done, run in enumerate(cells):
         if progress:
