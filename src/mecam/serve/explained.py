@@ -14,7 +14,9 @@ from mecam.evaluation.report.maps import Range, edges_of, ends, kept_strip, kept
 from mecam.evaluation.report.markup import details, escape, plain, table
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
-from mecam.serve.page import player, timeline
+from mecam.serve.page import timeline
+from mecam.serve.player import player
+from mecam.serve.preview import PreviewChoice
 from mecam.serve.recordings import Watched
 from mecam.serve.shell import shell
 from mecam.types import Modality, Task
@@ -52,7 +54,13 @@ def write_explained(
 
 
 def write_explained_recording(
-    path: Path, explained: Sequence[Explanation], watched: Watched, about: Mapping[str, Any], task: Task
+    path: Path,
+    explained: Sequence[Explanation],
+    watched: Watched,
+    about: Mapping[str, Any],
+    task: Task,
+    *,
+    preview: PreviewChoice = PreviewChoice.auto,
 ) -> Path:
     """Write a page about a recording: its player, its timeline, and every utterance explained.
 
@@ -62,12 +70,13 @@ def write_explained_recording(
         watched: the recording.
         about: `run`, `model` and `data`, by name.
         task: of the model.
+        preview: as in `write_watched`.
 
     Raises: DataError if it cannot be written.
     """
     head = f'<p class="note">{escape(about["model"])} of {escape(about["run"])}</p>'
-    head += "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
-    sections = [player(path, watched), timeline(watched, task)]
+    head += "".join(f"<p>{escape(m)} is absent: {escape(why)}.</p>" for m, why in watched.absent.items())
+    sections = [player(path, watched, preview), timeline(watched, task)]
     for part, one in zip(watched.parts, explained, strict=True):
         start, stop = part.start or 0.0, part.stop or watched.duration
         button = f'<button type="button">▶ {start:.1f}–{stop:.1f} s</button>'
