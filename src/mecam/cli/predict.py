@@ -14,14 +14,13 @@ from mecam.cli.predict_inputs import Found, Recording, sorted_out
 from mecam.cli.prediction_tables import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import ConfigError, DataError, MecamError, MediaError, ModelError
 from mecam.files import write_whole, writing
-from mecam.serve.preview import PreviewChoice
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
     from mecam.serve.recordings import Watched
     from mecam.types import Task
 
-__all__ = ["Preview", "predict"]
+__all__ = ["Copy", "Preview", "predict"]
 
 SHOWN = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
@@ -36,8 +35,16 @@ class Format(str, Enum):
     json = "json"
 
 
+class Copy(str, Enum):
+    """When a page gets a copy of its recording."""
+
+    auto = "auto"
+    never = "never"
+    always = "always"
+
+
 Preview = Annotated[
-    PreviewChoice, typer.Option(help="Give a page a small copy of the recording that browsers play: where it needs one.")
+    Copy, typer.Option(help="Give a page a small copy of its recording that browsers play; auto: where it needs one.")
 ]
 
 
@@ -59,7 +66,7 @@ def predict(
     html: Annotated[
         Path | None, typer.Option(help="A page per recording: a file for one, a folder for several.")
     ] = None,
-    preview: Preview = PreviewChoice.auto,
+    preview: Preview = Copy.auto,
     transcript: Annotated[
         Path | None, typer.Option(help="What is said: txt, SRT, VTT, CSV or JSON. [default: one beside the recording]")
     ] = None,
@@ -156,20 +163,20 @@ class _Pages:
             )
         self._folder = several or place.is_dir()
 
-    def write(self, watched: Sequence["Watched"], task: "Task", preview: PreviewChoice) -> list[Path]:
+    def write(self, watched: Sequence["Watched"], task: "Task", preview: Copy) -> list[Path]:
         """Write a page per recording, and of several an index; return the pages."""
         from mecam.serve.page import write_watched
         from mecam.serve.page_index import page_names, write_index
 
         if not self._folder:
-            return [write_watched(self.place, watched[0], task, preview=preview)]
+            return [write_watched(self.place, watched[0], task, preview=preview.value)]
         pages = []
         names = page_names([each.name for each in watched])
         for each, name in zip(watched, names, strict=True):
             page = self.place / name
             with writing(page):
                 page.parent.mkdir(parents=True, exist_ok=True)
-            pages.append(write_watched(page, each, task, preview=preview))
+            pages.append(write_watched(page, each, task, preview=preview.value))
         write_index(self.place / "index.html", watched, names, task)
         return pages
 

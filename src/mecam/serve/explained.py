@@ -60,7 +60,7 @@ def write_explained_recording(
     about: Mapping[str, Any],
     task: Task,
     *,
-    preview: PreviewChoice = PreviewChoice.auto,
+    preview: PreviewChoice = "auto",
 ) -> Path:
     """Write a page about a recording: its player, its timeline, and every utterance explained.
 

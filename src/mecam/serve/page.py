@@ -26,7 +26,7 @@ WIDTH, BINS = 1000, 400
 
 
 def write_watched(
-    path: Path, watched: Watched, task: Task, *, preview: PreviewChoice = PreviewChoice.auto
+    path: Path, watched: Watched, task: Task, *, preview: PreviewChoice = "auto"
 ) -> Path:
     """Write the page of a recording, whole or not at all.
 

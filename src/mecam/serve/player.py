@@ -20,7 +20,7 @@ TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov"
 TYPES |= {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
 
 
-def player(path: Path, watched: Watched, preview: PreviewChoice = PreviewChoice.auto) -> str:
+def player(path: Path, watched: Watched, preview: PreviewChoice = "auto") -> str:
     """The recording, held by the page or linked to, or a copy of it.
 
     Args:
@@ -29,8 +29,8 @@ def player(path: Path, watched: Watched, preview: PreviewChoice = PreviewChoice.
         preview: `auto` makes a copy where browsers do not play the recording.
     """
     kind = TYPES.get(watched.path.suffix.lower(), "")
-    problem = unplayable(watched.path) if preview is not PreviewChoice.always else ""
-    if preview is PreviewChoice.always or (preview is PreviewChoice.auto and problem):
+    problem = unplayable(watched.path) if preview != "always" else ""
+    if preview == "always" or (preview == "auto" and problem):
         copy = made_for_browsers(watched.path)
         if copy.data:
             return _copied(path, watched, copy, problem)
@@ -41,7 +41,7 @@ def player(path: Path, watched: Watched, preview: PreviewChoice = PreviewChoice.
     warning = _note("cannot", "This browser cannot play the recording; everything below needs no player.", hidden=True)
     if problem:
         what = f"Browsers do not play {problem}; everything below needs no player."
-        again = " Give --preview auto for a copy that they play." if preview is PreviewChoice.never else ""
+        again = " Give --preview auto for a copy that they play." if preview == "never" else ""
         warning = _note("cannot", what + again)
     return _tag(kind, source) + warning
 

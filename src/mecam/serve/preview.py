@@ -7,10 +7,9 @@ recording's own times, so the playhead of the page holds for both.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,9 @@ from mecam.features.decoding import opened
 from mecam.features.media import Media
 
 __all__ = ["Preview", "PreviewChoice", "made_for_browsers", "unplayable"]
+
+PreviewChoice: TypeAlias = Literal["auto", "never", "always"]
+"""When a page gets a copy that browsers play: where it needs one, never, always."""
 
 SIDE = 480
 """Pixels of the longer side at most."""
@@ -50,14 +52,6 @@ AUDIO = {
 """What today's browsers have in common, by the ending of the file's name: codecs of pictures and of sound."""
 PICTURES = {"yuv420p", "yuvj420p"}
 """Of H.264, how a picture's colours may be stored."""
-
-
-class PreviewChoice(str, Enum):
-    """When a page gets a copy that browsers play."""
-
-    auto = "auto"
-    never = "never"
-    always = "always"
 
 
 @dataclass(frozen=True)

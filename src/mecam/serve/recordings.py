@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecam.data.sources.base import make_id
-from mecam.errors import ModelError
+from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import in_words
 from mecam.features.clips import RENDERED
 from mecam.features.registry import extractor_of
@@ -111,7 +111,7 @@ def watch(
     path = Path(path)
     recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
     words_of = Path(transcript) if transcript is not None else transcript_beside(path)
-    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=words_of)
+    recording = read_recording(path, recipe, id=_id_of(path), transcript=words_of)
     said = predictor.predict_utterances(recording.utterances, together=True)
     parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
     absent = _absent(predictor, recording, recipe, parts)
@@ -124,7 +124,7 @@ def watch(
     return Watched(
         path,
         recording.duration,
-        overall_of(predictor.task, path.stem, _telling(predictor, parts)),
+        overall_of(predictor.task, printable(path.stem), _telling(predictor, parts)),
         tuple(parts),
         recording.utterances,
         _contributions(predictor, recording.utterances, parts) if asked else (),
@@ -137,9 +137,18 @@ def watch(
     )
 
 
+def _id_of(path: Path) -> str:
+    """The file's name as an id; where it cannot be one, `recording`."""
+    try:
+        return make_id(printable(path.stem))
+    except DataError:
+        return "recording"
+
+
 def printable(name: str) -> str:
-    """A file's name as text that can be written anywhere: bytes that are no UTF-8 are replaced."""
-    return os.fsencode(name).decode("utf-8", "replace")
+    """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 NOTHING = {"audio": "the sound is silent", "vision": "no face was seen", TEXT: "there is no word in it"}
