@@ -1,6 +1,7 @@
 """Who is drawn in a resample: speakers where the data names them and they speak in several recordings, else recordings.
 
-Utterances of one speaker, and of one recording, resemble each other: they tell less about others than their number says.
+Utterances of one speaker, or of one recording, resemble each other: they say less about others than their number
+makes believe.
 """
 
 from collections.abc import Sequence

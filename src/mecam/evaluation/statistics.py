@@ -1,8 +1,8 @@
 """How sure a number is: seeds, bootstrap, permutation test, conformal intervals.
 
 Utterances of one speaker or recording resemble each other, so whole groups are resampled or swapped, never utterances
-(`mecam.evaluation.groups`). All of it works on the per-group sums of `mecam.evaluation.metrics`, so a thousand resamples
-are one matrix product and no metric is written twice.
+(`mecam.evaluation.groups`). All of it works on the per-group sums of `mecam.evaluation.metrics`, so a thousand
+resamples are one matrix product and no metric is written twice.
 """
 
 import math

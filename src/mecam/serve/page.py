@@ -25,9 +25,7 @@ WIDTH, BINS = 1000, 400
 """Units of a strip from left to right, and pieces that it is drawn in at most."""
 
 
-def write_watched(
-    path: Path, watched: Watched, task: Task, *, preview: PreviewChoice = "auto"
-) -> Path:
+def write_watched(path: Path, watched: Watched, task: Task, *, preview: PreviewChoice = "auto") -> Path:
     """Write the page of a recording, whole or not at all.
 
     Args:
@@ -110,7 +108,9 @@ def timeline(watched: Watched, task: Task) -> str:
     if task.kind == "regression":
         band = "; the band is the interval" if any(part.low is not None for part in watched.parts) else ""
         scale = f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top){band}."
-    kept = "The stronger a strip's colour, the more of that moment was kept by the filter; where there is none, nothing "
+    kept = (
+        "The stronger a strip's colour, the more of that moment was kept by the filter; where there is none, nothing "
+    )
     kept = f"{kept}was to be seen or heard." if any(part.kept for part in watched.parts) else ""
     note = f'<p class="note">{kept}{scale}</p>'
     return f'<h2>Timeline</h2>{note}<div class="time">{strips}{ends}</div>' if rows else ""
@@ -293,7 +293,9 @@ def _doubts(watched: Watched) -> str:
         "others. It is said beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree "
         "with what a modality says alone: the one is the model's estimate of a contradiction, the other is asked.</p>"
     )
-    return details("Does a modality contradict the others?", note + table(["utterance", *names], rows, numbers=len(names)))
+    return details(
+        "Does a modality contradict the others?", note + table(["utterance", *names], rows, numbers=len(names))
+    )
 
 
 def _faces(watched: Watched) -> str:

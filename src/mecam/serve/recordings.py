@@ -183,9 +183,7 @@ def _require_something(
         )
 
 
-def _telling(
-    predictor: "Predictor", parts: Sequence["Prediction"], *, or_all: bool = True
-) -> Sequence["Prediction"]:
+def _telling(predictor: "Predictor", parts: Sequence["Prediction"], *, or_all: bool = True) -> Sequence["Prediction"]:
     """The utterances of which the model reads something; all of them where there is none, or no model reads anything."""
     reads = set(predictor.trained.model.reads)
     found = [part for part in parts if not reads or reads - set(part.absent)]

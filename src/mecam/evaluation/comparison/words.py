@@ -26,8 +26,8 @@ __all__ = [
 
 EXPLANATION = (
     "Mean ± standard deviation over seeds; below it the 95 % interval over other recordings (or speakers) and seeds "
-    f"(bootstrap). The best mean of a column is **bold**; ≈ marks what a paired permutation test, adjusted by Holm over "
-    f" the column, cannot tell from it (p ≥ {ALPHA:g})."
+    "(bootstrap). The best mean of a column is **bold**; ≈ marks what a paired permutation test, adjusted by Holm "
+    f"over the column, cannot tell from it (p ≥ {ALPHA:g})."
 )
 
 

@@ -37,8 +37,8 @@ def survey(
         steps: of their path.
         progress: called with (utterances done, all).
 
-    Returns: `utterances`, `videos`, `resampled` (unit and count), `top` (share of the parts that the overlap is about), `modalities` (as
-        `agreement_table` describes them) and `completeness` (of the gradients; None without them).
+    Returns: `utterances`, `videos`, `resampled` (unit and count), `top` (share of the parts that the overlap is about),
+        `modalities` (as `agreement_table` describes them) and `completeness` (of the gradients; None without them).
     """
     explained = explain(trained, store, indices, gradients=gradients, steps=steps, progress=progress)
     dataset = trained.dataset(store, indices)

@@ -48,11 +48,11 @@ def results(run: RunRecord) -> str:
     meanings = definitions([(name, escape(metric.definition)) for name, metric in metrics.items()])
     folded = "".join(details(f"The same on {split}", _result_table(run, split)) for split in others)
     resampled = resampled_in(run, first)
+    few = ", too few for an interval" if resampled.too_few else ""
     note = (
-        "Mean ± standard deviation over seeds. The 95 % interval says what other "
-        f"{resampled.unit} would have given (bootstrap over {resampled}"
-        f"{'' if not resampled.too_few else ': too few for an interval'}). The constant predictor gives the same answer to everything. ↓ lower, ↑ higher is "
-        "better; ✓ marks the better of the two."
+        f"Mean ± standard deviation over seeds. The 95 % interval says what other {resampled.unit} would have given "
+        f"(bootstrap over {resampled}{few}). The constant predictor gives the same answer to everything. ↓ lower, ↑ higher "
+        "is better; ✓ marks the better of the two."
     )
     return titled(
         f"Results on {first}",

@@ -74,8 +74,9 @@ def _header(findings: Findings) -> str:
         f'<p class="lede">{_headline(findings)}</p>'
         + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
         + f'<p class="note">{escape(findings.split)} split: '
-        f"{findings.resampled.of(findings.utterances, findings.videos)} · masks of {len(findings.seeds)} seed{'s' if len(findings.seeds) > 1 else ''}, the same for every "
-        "run · the checkpoints were chosen on clean validation data</p>"
+        f"{findings.resampled.of(findings.utterances, findings.videos)} · "
+        f"masks of {len(findings.seeds)} seed{'s' if len(findings.seeds) > 1 else ''}, the same for every run · "
+        "the checkpoints were chosen on clean validation data</p>"
     )
 
 
