@@ -79,8 +79,8 @@ def predict(
     """Predict videos, sound files, sentences or a store with a trained model.
 
     Of a recording: what each utterance says and the whole, which modality disagrees or is absent; --html shows it over
-    time. Exit code 3 when some of several recordings could not be predicted. The id of a sentence of a file is its line's
-    number.
+    time. Exit code 3 when some of several recordings could not be predicted. Sentences of a file have the
+    numbers of their lines as ids.
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
 

@@ -102,9 +102,9 @@ def _how() -> str:
         "<p>What is shown is what the model does, not why it is right. <b>Kept</b> is the filter's gate: how much of a "
         "word or row went on. <b>Left out</b> asks the model again: a word replaced by the unknown token, rows masked, "
         "a modality absent; what it <b>adds</b> is the answer with it less the answer without it. <b>Gradients</b> are "
-        "integrated gradients: what a word or row adds on the way from an empty utterance to this one. Everywhere + and "
-        "blue raise the answer by being there, − and red lower it; colours of one measure are on one scale for all "
-        "modalities. Differences of probabilities are in points.</p>",
+        "integrated gradients: what a word or row adds on the way from an empty utterance to this one. Everywhere "
+        "+ and blue raise the answer by being there, − and red lower it; colours of one measure are on one scale for "
+        "all modalities. Differences of probabilities are in points.</p>",
     )
 
 

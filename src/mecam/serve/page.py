@@ -108,10 +108,12 @@ def timeline(watched: Watched, task: Task) -> str:
     if task.kind == "regression":
         band = "; the band is the interval" if any(part.low is not None for part in watched.parts) else ""
         scale = f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top){band}."
-    kept = (
-        "The stronger a strip's colour, the more of that moment was kept by the filter; where there is none, nothing "
-    )
-    kept = f"{kept}was to be seen or heard." if any(part.kept for part in watched.parts) else ""
+    kept = ""
+    if any(part.kept for part in watched.parts):
+        kept = (
+            "The stronger a strip's colour, the more of that moment was kept by the filter; where there is no colour, "
+        )
+        kept += "there was nothing to keep."
     note = f'<p class="note">{kept}{scale}</p>'
     return f'<h2>Timeline</h2>{note}<div class="time">{strips}{ends}</div>' if rows else ""
 
@@ -290,8 +292,8 @@ def _doubts(watched: Watched) -> str:
         rows.append([_clock(part.start or 0.0), *shown])
     note = (
         '<p class="note">How probable the model finds it, having seen all together, that a modality contradicts the '
-        "others. It is said beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree "
-        "with what a modality says alone: the one is the model's estimate of a contradiction, the other is asked.</p>"
+        "others. It is said beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not "
+        "agree with what a modality says alone: that is asked of the modality, this is the model's own estimate.</p>"
     )
     return details(
         "Does a modality contradict the others?", note + table(["utterance", *names], rows, numbers=len(names))

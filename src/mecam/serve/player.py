@@ -1,4 +1,4 @@
-"""The player of a page: the recording itself where browsers play it, else a copy that they play, and what is said of it."""
+"""The player of a page: the recording where browsers play it, else a copy that they play, and a remark that says so."""
 
 import base64
 import os

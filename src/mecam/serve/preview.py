@@ -42,7 +42,10 @@ VIDEO = {
     "webm": {"vp8", "vp9", "av1", "libdav1d"},
 }
 AUDIO = {
-    **dict.fromkeys(("mp4", "mov", "m4v", "m4a"), {"aac", "mp3", "mp3float", "opus", "flac"}),
+    "mp4": {"aac", "mp3", "mp3float", "opus", "flac"},
+    "m4v": {"aac", "mp3", "mp3float"},
+    "m4a": {"aac", "flac"},
+    "mov": {"aac", "mp3", "mp3float", "opus", "flac"},
     "webm": {"opus", "vorbis"},
     "ogg": {"opus", "vorbis", "flac"},
     "mp3": {"mp3", "mp3float"},

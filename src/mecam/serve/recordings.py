@@ -184,7 +184,7 @@ def _require_something(
 
 
 def _telling(predictor: "Predictor", parts: Sequence["Prediction"], *, or_all: bool = True) -> Sequence["Prediction"]:
-    """The utterances of which the model reads something; all of them where there is none, or no model reads anything."""
+    """The utterances of which the model reads something; all of them where it reads nothing of any."""
     reads = set(predictor.trained.model.reads)
     found = [part for part in parts if not reads or reads - set(part.absent)]
     return found or (parts if or_all else [])
@@ -196,8 +196,8 @@ def _empty_parts(predictor: "Predictor", parts: Sequence["Prediction"]) -> list[
     if not empty:
         return []
     return [
-        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, and "
-        "the whole leaves them out"
+        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, "
+        "and the whole leaves them out"
     ]
 
 

@@ -181,8 +181,8 @@ def _tests(standings: Standings) -> str:
         return ""
     note = (
         "Paired permutation test: if two models were alike, it would not matter which of them answered the utterances "
-        "of a recording (of a speaker, where speakers are resampled). Differences are row minus best, those of shares in "
-        "points, with a bootstrap interval. The best was chosen by the same figures, which favours it a little."
+        "of a recording (of a speaker, where speakers are resampled). Differences are row minus best, shares "
+        "in points, with a bootstrap interval. The best was chosen by the same figures, which favours it a little."
     )
     return titled("Tests against the best", f'<p class="note">{note}</p>', *parts)
 

@@ -51,8 +51,8 @@ def results(run: RunRecord) -> str:
     few = ", too few for an interval" if resampled.too_few else ""
     note = (
         f"Mean ± standard deviation over seeds. The 95 % interval says what other {resampled.unit} would have given "
-        f"(bootstrap over {resampled}{few}). The constant predictor gives the same answer to everything. ↓ lower, ↑ higher "
-        "is better; ✓ marks the better of the two."
+        f"(bootstrap over {resampled}{few}). The constant predictor gives the same answer to everything. ↓ lower, ↑ "
+        "higher is better; ✓ marks the better of the two."
     )
     return titled(
         f"Results on {first}",

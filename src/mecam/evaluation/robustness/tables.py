@@ -207,8 +207,8 @@ def tests_table(findings: Findings) -> Table | None:
     if not rows:
         return None
     note = (
-        "Paired permutation test over recordings (or speakers): the run minus the best of its column; p adjusted by Holm over "
-        "the runs that are compared with the same one; * is p < .05. The best was chosen by the same figures."
+        "Paired permutation test over recordings (or speakers): the run minus the best of its column; p adjusted by "
+        "Holm over the runs that are compared with the same one; * is p < .05. The best was chosen by the same figures."
     )
     return Table("Tests against the best", note, ("", "best", "difference", "p", "p adjusted"), tuple(rows))
 

@@ -22,6 +22,13 @@ from trained_runs import make_run
 
 
 @pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """With as many recordings in its test split as intervals take."""
+    task = tiny.TASKS["regression"]
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / "scores", task, tiny.utterances(task, 60))
+
+
+@pytest.fixture(scope="module")
 def run(store, encoder, tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "filtered", "mecam", store, encoder, seeds=2)
 
@@ -210,10 +217,10 @@ def test_mean_ranks_by_hand():
 
 
 def test_the_resampled_mean_by_hand():
-    resample = Resample(videos=3, resamples=4000)
+    resample = Resample(groups=3, resamples=4000)
     values = np.array([[1.0, 2.0], [5.0, 6.0]])  # two seeds, two masks
     drawn = np.repeat(values[:, :, None], 4000, axis=2)
-    together = resample.mean(values, drawn)
+    together = resample.mean(values, drawn, share=False)
     assert together.per_seed.tolist() == [1.5, 5.5]
     assert together.drawn.mean() == pytest.approx(3.5, abs=0.1)
     # Two seeds drawn with replacement: both of one kind in half of the draws. The masks' own part is far smaller.
