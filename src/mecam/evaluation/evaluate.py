@@ -1,8 +1,11 @@
 """Model × batches → Predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -32,6 +35,16 @@ __all__ = [
 ]
 
 
+_turns: WeakKeyDictionary[Model, AbstractContextManager[Any]] = WeakKeyDictionary()
+_asking = RLock()
+
+
+def _turn(model: Model) -> AbstractContextManager[Any]:
+    """What threads that ask one model wait for: some models put hooks into their encoder while they answer."""
+    with _asking:
+        return _turns.setdefault(model, RLock())
+
+
 @torch.inference_mode()
 def predict(
     model: Model,
@@ -44,6 +57,8 @@ def predict(
 ) -> Predictions:
     """Predict a data set, in its order, in full precision on the device that the model is on.
 
+    Threads may ask one model at the same time; it answers one after the other.
+
     Args:
         model: is put into evaluation mode for the call.
         dataset: what to predict.
@@ -54,6 +69,20 @@ def predict(
 
     Raises: ModelError if an answer is not finite.
     """
+    with _turn(model):
+        rows = _answered(model, dataset, collator, size, details, progress)
+    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
+
+
+def _answered(
+    model: Model,
+    dataset: Dataset,
+    collator: Collator,
+    size: int,
+    details: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, dict[str, object]]:
+    """Position → what the model says of the utterance."""
     device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     was_training = model.training
     model.eval()
@@ -80,7 +109,7 @@ def predict(
         if progress:
             progress(len(rows), len(dataset))
     model.train(was_training)
-    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
+    return rows
 
 
 def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
