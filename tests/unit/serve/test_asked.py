@@ -1,4 +1,4 @@
-"""What is given is a recording or a sentence; what could be either is refused, in Python and on the command line alike."""
+"""What is given is a recording or a sentence; what could be either is refused, in Python as on the command line."""
 
 import io
 from pathlib import Path
@@ -11,7 +11,7 @@ import voices
 from mecam.cli.predict_inputs import sorted_out
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
-from mecam.serve.asked import kind_of, kind_of_all
+from mecam.serve.asked import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.serve.predictor import Prediction, Predictor
 
 
@@ -103,11 +103,14 @@ def test_options_go_with_what_they_are_for(files: Path, reader: Predictor) -> No
     with pytest.raises(ModelError, match="a sentence has no option 'transcript'"):
         reader.predict("a good film", transcript="one.txt")
     with pytest.raises(ModelError, match="this is no path"):
-        reader.predict_file([1])  # type: ignore[list-item]
+        as_paths([1])
     with pytest.raises(ModelError, match="this is no text"):
-        reader.predict_text([Path("one.wav")])  # type: ignore[list-item]
-    with pytest.raises(ModelError, match="neither one nor a list"):
-        reader.predict_text(b"bytes")  # type: ignore[call-overload]
+        as_sentences([Path("one.wav")])
+    for one in (b"bytes", np.zeros(3), None):
+        with pytest.raises(ModelError, match="neither one nor a list"):
+            as_sentences(one)
+        with pytest.raises(ModelError, match="neither one nor a list"):
+            as_paths(one)
 
 
 def test_ids_of_sentences_are_lines_of_their_file(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,7 +118,7 @@ def test_ids_of_sentences_are_lines_of_their_file(files: Path, monkeypatch: pyte
     Path("a.txt").write_bytes("\ufeffone\r\n\r\n  \rtwo\u2028still two\nthree".encode())
     found = sorted_out(["a.txt"])
     assert found.sentences == [("1", "one"), ("4", "two\u2028still two"), ("5", "three")]
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\ngut\n".encode())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\ngut\n")))
     assert sorted_out(["-"]).sentences == [("2", "gut")]
     both = sorted_out(["a.txt", "a good film", "and another"]).sentences
     assert [name for name, _ in both] == ["1", "2", "a.txt:1", "a.txt:4", "a.txt:5"]

@@ -60,9 +60,7 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
         sound = voices.buzz(0.6 + i / 5, hertz=100 + 40 * i, slope=i / 4)
         clips.append(voices.write_wav(tmp_path / f"{i}.wav", sound))
         clips[-1].with_suffix(".txt").write_text("the film was good")
-    utterances = [
-        read_recording(clip, recipe, id=clip.stem, text="the film was good").utterances[0] for clip in clips
-    ]
+    utterances = [read_recording(clip, recipe, id=clip.stem, text="the film was good").utterances[0] for clip in clips]
     from dataclasses import replace
 
     from mecam.data.store import StoreWriter
