@@ -99,14 +99,12 @@ def made_for_browsers(path: Path) -> Preview:
 
     Whatever goes wrong concerns the copy alone: then there is none, and it says why.
     """
-    import av
-
     reason = "no encoder for it is installed"
     for choice in _encoders():
         try:
             media = Media(path)
             data, what = _written(media, choice)
-        except (MecamError, av.FFmpegError, ValueError, OSError, MemoryError) as error:
+        except Exception as error:  # an encoder may raise anything, and the page does without a copy
             reason = error.what if isinstance(error, MecamError) else f"{type(error).__name__}: {error}"
             continue
         kind = f"{'video' if media.video and choice.video else 'audio'}/{choice.type}"
@@ -190,7 +188,7 @@ def _put_pictures(container: Any, stream: Any, media: Media, size: tuple[int, in
     import av
 
     last = -1
-    for time, image in media.frames(0.0, seconds, rate=RATE_FPS, max_side=SIDE):
+    for time, image in media.frames(0.0, seconds, rate=float(RATE_FPS), max_side=SIDE):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(*size, "yuv420p")
         frame.time_base, frame.pts = Fraction(1, 1000), max(round(1000 * time), last + 1)
