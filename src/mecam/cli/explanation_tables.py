@@ -43,8 +43,10 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
         held = f"; {', '.join(one.gradients.held)} held still" if one.gradients.held else ""
         parts.append(
             Text(
-                f"integrated gradients: {one.gradients.baseline:+.3f} → {one.gradients.score:+.3f}, attributed "
-                f"{one.gradients.total:+.3f}, completeness error {one.gradients.error:+.4f}{held}"
+                f"integrated gradients: {one.quantity.told(one.gradients.baseline, 3)} → "
+                f"{one.quantity.told(one.gradients.score, 3)}, attributed "
+                f"{one.quantity.difference(one.gradients.total, 3)}, completeness error "
+                f"{one.quantity.difference(one.gradients.error, 4)}{held}"
             )
         )
     return Group(*parts, Text())

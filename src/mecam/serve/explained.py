@@ -316,10 +316,13 @@ def _completeness(one: Explanation) -> str:
     found = one.gradients
     if found is None:
         return ""
+    said = one.quantity
     held = f" {', '.join(found.held)} stood still: this model reads it in a way of its own." if found.held else ""
     return (
-        f'<p class="note">Integrated gradients from {_signed(found.baseline, 3)} to {_signed(found.score, 3)} in '
-        f"{found.steps} steps attribute {_signed(found.total, 3)}; completeness error {_signed(found.error, 4)}."
+        f'<p class="note">Integrated gradients from {_minus(said.told(found.baseline, 3))} to '
+        f"{_minus(said.told(found.score, 3))} in {found.steps} steps attribute "
+        f"{_minus(said.difference(found.total, 3))}{said.unit and ' points'}; completeness error "
+        f"{_minus(said.difference(found.error, 4))}."
         f"{escape(held)}</p>"
     )
 

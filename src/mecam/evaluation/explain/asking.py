@@ -39,9 +39,9 @@ class Quantity:
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)
 
-    def told(self, value: float) -> str:
+    def told(self, value: float, digits: int = 2) -> str:
         """A value in print: a score with its sign, a probability in per cent."""
-        return f"{value:+.2f}" if self.column is None else f"{100 * value:.0f} %"
+        return f"{value:+.{digits}f}" if self.column is None else f"{100 * value:.{max(digits - 2, 0)}f} %"
 
     def difference(self, value: float | None, digits: int = 2) -> str:
         """A difference of two values in print: of scores, or of probabilities in points; a dash where it is unknown."""
