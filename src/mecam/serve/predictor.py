@@ -121,7 +121,7 @@ class Predictor:
         return self.predict_text(what)
 
     @overload
-    def predict_text(self, text: str) -> Prediction: ...
+    def predict_text(self, text: str) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
     def predict_text(self, text: Sequence[str]) -> list[Prediction]: ...
     def predict_text(self, text: str | Sequence[str]) -> Prediction | list[Prediction]:
@@ -209,7 +209,7 @@ class Predictor:
 
     def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
         score = float(p.prediction[i]) if self.task.kind == "regression" else None
-        ends = (None, None)
+        ends: tuple[float | None, float | None] = (None, None)
         if half is not None and score is not None:
             ends = interval_around(self.task, score, float(p.half_widths(half)[i]))
         doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
