@@ -54,7 +54,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
     files: list[tuple[Path, Path | None]] = []
     stores: list[Path] = []
     lines: list[tuple[str, list[tuple[int, str]]]] = []
-    said: list[tuple[int, str]] = []
+    said = 0
     folders = False
     for given in inputs:
         path = Path(given)
@@ -66,15 +66,18 @@ def sorted_out(inputs: Sequence[str]) -> Found:
             stores += [] if inside else [path]
             folders = folders or bool(inside)
         elif kind_of(given) == "text":
-            said.append((len(said) + 1, given))
+            said += 1
+            lines.append(("", [(said, given)]))
         elif path.suffix.lower() in MEDIA_SUFFIXES:
             files.append((path, None))
         else:
             lines.append((path.name, _sentences(_read(path), str(path))))
-    several = len(lines) + bool(said) > 1
-    sentences = [(str(number), text) for number, text in said]
-    for name, found in lines:
-        sentences += [(f"{name}:{number}" if several else str(number), text) for number, text in found]
+    several = len(lines) - max(said - 1, 0) > 1  # the sentences of the command line count as one source
+    sentences = [
+        (f"{name}:{number}" if several and name else str(number), text)
+        for name, found in lines
+        for number, text in found
+    ]
     return Found(_named(files), stores, sentences, folders)
 
 
@@ -91,7 +94,7 @@ def _recordings_in(folder: Path) -> list[Path]:
         if file.suffix.lower() in MEDIA_SUFFIXES and not file.name.startswith("._") and file.is_file()
     )
     if not found:
-        raise DataError("this folder holds no recording, and is no store", where=str(folder))
+        raise DataError("this is no store, and no recording lies in it", where=str(folder))
     return found
 
 

@@ -121,8 +121,8 @@ def test_ids_of_sentences_are_lines_of_their_file(files: Path, monkeypatch: pyte
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\ngut\n")))
     assert sorted_out(["-"]).sentences == [("2", "gut")]
     both = sorted_out(["a.txt", "a good film", "and another"]).sentences
-    assert [name for name, _ in both] == ["1", "2", "a.txt:1", "a.txt:4", "a.txt:5"]
-    for wrong, says in ((["folder"], "holds no recording"), ([""], "is empty"), (["x.txt"], "there is no file")):
+    assert [name for name, _ in both] == ["a.txt:1", "a.txt:4", "a.txt:5", "1", "2"]
+    for wrong, says in ((["folder"], "no recording lies in it"), ([""], "is empty"), (["x.txt"], "there is no file")):
         with pytest.raises(DataError, match=says):
             sorted_out(wrong)
     Path("blank.txt").write_text("\n \n")
