@@ -10,7 +10,11 @@ import pytest
 
 import tiny
 from mecam.data.store import Store
+from mecam.evaluation.comparison.contenders import read_contenders
+from mecam.evaluation.comparison.standings import compare
 from mecam.evaluation.groups import FEWEST, Groups, resample_groups
+from mecam.evaluation.metrics import metrics_for
+from mecam.evaluation.report.markup import interval
 from mecam.evaluation.report.page import write_report
 from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
@@ -118,6 +122,31 @@ def test_speakers_reach_the_files_and_the_report(run: Path) -> None:
     assert f"bootstrap over {count} speakers, too few for an interval" in page
     assert "too few</td>" in page
     assert not re.search(r"100\.0 to 100\.0", page)
+
+
+def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp_path: Path) -> None:
+    """An older run kept no speakers: both are resampled alike all the same."""
+    import shutil
+
+    older = tmp_path / "older"
+    shutil.copytree(run, older)
+    rows = list(csv.DictReader((older / "predictions.csv").read_text("utf-8").splitlines()))
+    with (older / "predictions.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [key for key in rows[0] if key != "speaker"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    for order in ((run, older), (older, run)):
+        task, split, contenders = read_contenders(order)
+        standings = compare(contenders, task, split, permutations=10)
+        assert standings.resampled == RunRecord.read(run).answers["test"].groups.resampled
+        assert len({str(c.predictions[0].speakers) for c in contenders}) == 1
+
+
+def test_a_difference_of_shares_is_in_points() -> None:
+    accuracy = metrics_for(CLASSES)["accuracy"]
+    assert interval((-0.274, -0.095), accuracy, points=True) == "−27.4 to −9.5 points"
+    assert interval((0.274, 0.395), accuracy) == "27.4 to 39.5 %"
+    assert interval((-0.2, 0.1), metrics_for(SCORES)["mae"], points=True) == "−0.200 to 0.100"
 
 
 def test_speakers_survive_the_files_of_a_seed(tmp_path: Path) -> None:
