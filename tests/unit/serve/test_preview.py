@@ -24,16 +24,16 @@ def video(path: Path, codec: str, *, pixels: str = "yuv420p", seconds: float = 2
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.width, stream.height, stream.pix_fmt = 640, 400, pixels
-        heard = container.add_stream(sound, rate=44_100, layout="mono") if sound else None
+        heard = container.add_stream(sound, rate=48_000, layout="mono") if sound else None
         for picture in clips.numbered(round(25 * seconds), 640, 400):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=pixels)))
         container.mux(stream.encode(None))
         if heard is not None:
-            samples = clips.tone(seconds, 44_100)
-            for start in range(0, len(samples), 1152):
-                piece = np.ascontiguousarray(samples[None, start : start + 1152])
+            samples = clips.tone(seconds, 48_000)
+            for start in range(0, len(samples), 960):
+                piece = np.ascontiguousarray(samples[None, start : start + 960])
                 frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
-                frame.sample_rate, frame.pts = 44_100, start
+                frame.sample_rate, frame.pts = 48_000, start
                 container.mux(heard.encode(frame))
             container.mux(heard.encode(None))
     return path
