@@ -154,7 +154,7 @@ class Predictions:
 
     Attributes:
         ids: N utterance ids.
-        videos: N groups for the bootstrap.
+        videos: N recordings that they were cut from; their own ids where none are named.
         prediction: N scores, or N × C probabilities.
         truth: N scores or class indices, N × C for multilabel; None when unlabelled.
         gates: per utterance, modality → T in [0, 1], NaN where the row is missing; empty when not asked for.
@@ -166,6 +166,7 @@ class Predictions:
         lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing, 1 where it is
             absent; only modalities that the model reads.
         wider: N factors, at least 1, on the half width of the interval around a score; None where all are 1.
+        speakers: N names of who speaks, empty where it is not known; () where nobody is named.
     """
 
     ids: tuple[str, ...]
@@ -179,6 +180,7 @@ class Predictions:
     doubts: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     lost: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
     wider: NDArray[np.float64] | None = None
+    speakers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -20,7 +20,8 @@ def standings_view(standings: "Standings") -> Table:
     from mecam.evaluation.comparison.words import EXPLANATION, explained_ranks, marked, ranked
     from mecam.evaluation.report.markup import interval
 
-    title = f"{standings.data}, {standings.split}: {standings.utterances} utterances of {standings.videos} recordings"
+    counted = standings.resampled.of(standings.utterances, standings.videos)
+    title = f"{standings.data}, {standings.split}: {counted}"
     caption = EXPLANATION.replace("**", "")
     caption += "" if standings.ranks is None else f" {explained_ranks(standings.ranks)}"
     table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")

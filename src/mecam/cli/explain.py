@@ -11,6 +11,7 @@ from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.explanation_tables import agreement_view, deletion_view, explanation_view
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
+from mecam.cli.predict import Copy, Preview
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def explain(
     steps: Annotated[int, typer.Option(min=2, help="Of the path that gradients are integrated over.")] = 50,
     json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")] = None,
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page.")] = None,
+    preview: Preview = Copy.auto,
     transcript: Annotated[
         Path | None,
         typer.Option(help="Of the recording: txt, SRT, VTT, CSV or JSON; by default one that lies beside it."),
@@ -97,7 +99,7 @@ def explain(
                 "language": language,
                 "lengths": (shortest, longest),
             }
-            made = _explain_recording(run, recording, options, path)
+            made = _explain_recording(run, recording, options, path, preview)
         else:
             made = _explain_utterances(run, data, utterance or [], path)
     if json_ is not None:
@@ -160,7 +162,9 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
     return _Made(document, lambda path: write_explained(path, explained, about, notes))
 
 
-def _explain_recording(run: Path, recording: Path, options: dict[str, Any], gradients: _Gradients) -> _Made:
+def _explain_recording(
+    run: Path, recording: Path, options: dict[str, Any], gradients: _Gradients, preview: Copy
+) -> _Made:
     from mecam.evaluation.explain import explain as explain_them
     from mecam.evaluation.explain.files import explanation_document
     from mecam.features.segmentation import Lengths
@@ -170,7 +174,7 @@ def _explain_recording(run: Path, recording: Path, options: dict[str, Any], grad
     with progress(f"loading {run}"):
         predictor = load(run)
     with progress(f"watching {recording.name}"):
-        watched = predictor.predict(recording, **{**options, "lengths": Lengths(*options["lengths"])})
+        watched = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
     with progress("explaining") as callback:
         explained = explain_them(
             predictor.trained,
@@ -183,10 +187,14 @@ def _explain_recording(run: Path, recording: Path, options: dict[str, Any], grad
     _show(explained)
     for modality, why in watched.absent.items():
         out.print(f"{modality} is absent: {why}")
-    about = {**_about(run, predictor, recording.name), "absent": dict(watched.absent)}
+    about = {**_about(run, predictor, watched.name), "absent": dict(watched.absent)}
     times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
-    return _Made(document, lambda path: write_explained_recording(path, explained, watched, about, predictor.task))
+
+    def page(path: Path) -> Path:
+        return write_explained_recording(path, explained, watched, about, predictor.task, preview=preview.value)
+
+    return _Made(document, page)
 
 
 def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradients: _Gradients) -> _Made:
@@ -232,7 +240,7 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
     from mecam.data.store import Store
-    from mecam.evaluation.explain.source import store_of
+    from mecam.evaluation.origin import store_of
     from mecam.models.checkpoint import check_features
     from mecam.serve.predictor import load
 

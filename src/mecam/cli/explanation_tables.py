@@ -30,7 +30,7 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
     what = (
         f"{one.label} {one.score:+.2f}"
         if one.quantity.column is None
-        else f"{one.label} · {one.quantity.name} {one.score:.2f}"
+        else f"{one.label} · {one.quantity.name} {one.quantity.told(one.score)}"
     )
     parts: list[Any] = [Text.assemble((one.id, "bold"), f" · {what}{ends}{truth}")]
     parts += [_words(strand) for strand in one.strands.values() if strand.words]
@@ -43,8 +43,10 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
         held = f"; {', '.join(one.gradients.held)} held still" if one.gradients.held else ""
         parts.append(
             Text(
-                f"integrated gradients: {one.gradients.baseline:+.3f} → {one.gradients.score:+.3f}, attributed "
-                f"{one.gradients.total:+.3f}, completeness error {one.gradients.error:+.4f}{held}"
+                f"integrated gradients: {one.quantity.told(one.gradients.baseline, 3)} → "
+                f"{one.quantity.told(one.gradients.score, 3)}, attributed "
+                f"{one.quantity.difference(one.gradients.total, 3)}, completeness error "
+                f"{one.quantity.difference(one.gradients.error, 4)}{held}"
             )
         )
     return Group(*parts, Text())
@@ -52,21 +54,25 @@ def explanation_view(one: "Explanation", doubtful: Sequence[str]) -> Group:
 
 def _words(strand: "Strand") -> Text:
     """The words; dim where the filter removed them, coloured where leaving them out changes the answer."""
-    largest = max((abs(p.without.change) for p in strand.parts), default=0.0)
+    largest = max((abs(p.without.adds) for p in strand.parts), default=0.0)
     line = Text()
     for part, gone in zip(strand.parts, strand.removed, strict=True):
         colour = ""
-        if largest > 0 and abs(part.without.change) >= 0.25 * largest:
-            colour = "blue" if part.without.change < 0 else "red"
+        if largest > 0 and abs(part.without.adds) >= 0.25 * largest:
+            colour = "blue" if part.without.adds > 0 else "red"
         line.append(f"{part.part.label} ", style=f"{'dim ' if gone else ''}{colour}".strip())
     return line
 
 
 def _alternatives(one: "Explanation", doubtful: Sequence[str]) -> Table:
     """The answer without each modality and without what the filter marks."""
-    table = Table(title="without it, the answer would be", title_justify="left")
+    said, unit = one.quantity, one.quantity.unit
+    title = "without it, the answer would be; what it adds raises (+) or lowers (−) the answer by being there"
+    table = Table(title=title, title_justify="left")
     table.add_column("modality")
-    for name in ("share", "contradicts", "kept", "without it", "change", "marked as removed", "without that", "change"):
+    adds = f"adds{unit}"
+    columns = ["share", "kept", "without it", adds, "marked as removed", "without that", adds]
+    for name in [*columns[:1], *(["contradicts"] if doubtful else []), *columns[1:]]:
         table.add_column(name, justify="right")
     for m, strand in one.strands.items():
         removed, absent = one.without_removed.get(m), one.without_modality.get(m)
@@ -75,15 +81,16 @@ def _alternatives(one: "Explanation", doubtful: Sequence[str]) -> Table:
         table.add_row(
             m,
             "–" if m not in one.shares else f"{one.shares[m]:.0%}",
-            Text("–" if m not in one.doubts else f"{one.doubts[m]:.0%}", "yellow" if m in doubtful else ""),
+            *([Text(f"{one.doubts[m]:.0%}" if m in doubtful else "", "yellow")] if doubtful else []),
             "–" if kept is None else f"{kept:.2f}",
-            *(("–", "–") if absent is None else (f"{absent.score:+.2f}", f"{absent.change:+.2f}")),
+            *(("–", "–") if absent is None else (said.told(absent.score), said.difference(absent.adds))),
             "–" if removed is None else f"{removed.count} of {int(strand.observed.sum())} {unit}",
-            *(("–", "–") if removed is None else (f"{removed.score:+.2f}", f"{removed.change:+.2f}")),
+            *(("–", "–") if removed is None else (said.told(removed.score), said.difference(removed.adds))),
         )
     whole = one.without_removed.get("all")
     if whole is not None and len(one.strands) > 1:
-        table.add_row("all", *[""] * 5, str(whole.count), f"{whole.score:+.2f}", f"{whole.change:+.2f}")
+        numbers = said.told(whole.score), said.difference(whole.adds)
+        table.add_row("all", *[""] * (5 if doubtful else 4), str(whole.count), *numbers)
     return table
 
 
@@ -92,18 +99,19 @@ def _strongest(one: "Explanation") -> Table:
     table = Table(title="what counts most", title_justify="left")
     for name in ("modality", "part"):
         table.add_column(name)
-    for name in ("kept", "without it", "change", "gradients"):
+    unit = one.quantity.unit
+    for name in ("kept", "without it", f"adds{unit}", f"gradients{unit}"):
         table.add_column(name, justify="right")
     rows = [(m, p) for m, strand in one.strands.items() for p in strand.parts]
-    for m, p in sorted(rows, key=lambda row: -abs(row[1].without.change))[:SHOWN]:
+    for m, p in sorted(rows, key=lambda row: -abs(row[1].without.adds))[:SHOWN]:
         when = "" if p.part.seconds is None else f" ({p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s)"
         table.add_row(
             m,
             Text(f"{p.part.name}{when}"),
             "–" if p.kept is None else f"{p.kept:.2f}",
-            f"{p.without.score:+.2f}",
-            f"{p.without.change:+.3f}",
-            "–" if p.gradient is None else f"{p.gradient:+.3f}",
+            one.quantity.told(p.without.score),
+            one.quantity.difference(p.without.adds, 3),
+            one.quantity.difference(p.gradient, 3),
         )
     return table
 

@@ -1,7 +1,7 @@
 """`mecam predict`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +11,9 @@ import typer
 from mecam.cli.console import echo, err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
-from mecam.cli.prediction_tables import as_csv, as_jsonl, failures_view, predictions_view, watched_view
-from mecam.errors import DataError, MecamError, ModelError
+from mecam.cli.predict_inputs import Found, Recording, sorted_out
+from mecam.cli.prediction_tables import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
+from mecam.errors import ConfigError, DataError, MecamError, MediaError, ModelError
 from mecam.files import write_whole, writing
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from mecam.serve.recordings import Watched
     from mecam.types import Task
 
-__all__ = ["predict"]
+__all__ = ["Copy", "Preview", "predict"]
 
 SHOWN = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
@@ -32,6 +33,20 @@ class Format(str, Enum):
     table = "table"
     csv = "csv"
     jsonl = "jsonl"
+    json = "json"
+
+
+class Copy(str, Enum):
+    """When a page gets a copy of its recording."""
+
+    auto = "auto"
+    never = "never"
+    always = "always"
+
+
+Preview = Annotated[
+    Copy, typer.Option(help="Give a page a small copy of its recording that browsers play; auto: where it needs one.")
+]
 
 
 def predict(
@@ -39,7 +54,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Videos or sound files, folders of them, sentences, text files (one sentence a line), or stores.",
+            help="Videos or sound files, folders of them, sentences, text files (one sentence a line), - for sentences "
+            "from standard input, or stores.",
         ),
     ],
     model: Annotated[
@@ -47,10 +63,11 @@ def predict(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Of a store: only this split.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there: .csv or .jsonl.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there: .csv, .jsonl or .json.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="A page per recording: a file for one, a folder for several.")
     ] = None,
+    preview: Preview = Copy.auto,
     transcript: Annotated[
         Path | None, typer.Option(help="What is said: txt, SRT, VTT, CSV or JSON. [default: one beside the recording]")
     ] = None,
@@ -64,15 +81,20 @@ def predict(
     """Predict videos, sound files, sentences or a store with a trained model.
 
     Of a recording: what each utterance says and the whole, which modality disagrees or is absent; --html shows it over
-    time. Exit code 3 when some of several recordings could not be predicted.
+    time. Exit code 3 when some of several recordings could not be predicted. Sentences of a file have the
+    numbers of their lines as ids.
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
+
+    Example: cut -f2 reviews.tsv | mecam predict - --output scores.csv
     """
-    found = _sorted_out(inputs)
+    _check_places(output, html)
+    found = sorted_out(inputs)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript goes with one recording", where=f"{len(found.recordings)} were given")
     if html is not None and not found.recordings:
         raise DataError("--html goes with recordings, and none was given")
+    paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
     chosen = model or _newest_run()
     from mecam.serve.predictor import load
     from mecam.serve.recordings import notes_of
@@ -92,97 +114,113 @@ def predict(
     if output is None:
         _print(watched, others, predictor.task, format_)
     else:
-        write_whole(output, as_csv(watched, others) if output.suffix == ".csv" else as_jsonl(watched, others))
+        write_whole(output, WRITERS[output.suffix.lower()](watched, others))
         print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
-    if html is not None:
-        pages = _write_pages(html, watched, predictor.task, several=len(found.recordings) > 1)
-        print_place("page" if len(pages) == 1 else f"{len(pages)} pages", html)
+    if paged is not None:
+        with progress("writing pages"):
+            pages = paged.write(watched, predictor.task, preview)
+        print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
         err.print(failures_view(failures))
         raise typer.Exit(SOME_FAILED)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """The inputs by kind."""
-
-    recordings: list[Path]
-    stores: list[Path]
-    sentences: list[str]
+WRITERS = {".csv": as_csv, ".jsonl": as_jsonl, ".json": as_json}
+"""Ending of the file that predictions go to → what writes them."""
 
 
-def _sorted_out(inputs: Sequence[str]) -> _Found:
-    """What each input is.
+def _check_places(output: Path | None, html: Path | None) -> None:
+    """Say now, not after an hour, that a result cannot go where it is wanted.
 
-    Raises: DataError if a path leads nowhere, or a sentence is empty.
+    Raises: ConfigError.
     """
-    from mecam.features.clips import MEDIA_SUFFIXES
+    if output is not None and output.suffix.lower() not in WRITERS:
+        raise ConfigError(
+            f"predictions cannot be written as {output.suffix or 'a file without an ending'}",
+            where=f"--output {output}",
+            fix=f"choose a name that ends with {', '.join(WRITERS)}",
+        )
+    if html is not None and not str(html).strip():
+        raise ConfigError("the place of the page is empty", where="--html")
 
-    found = _Found([], [], [])
-    for given in inputs:
-        path = Path(given)
-        if path.is_dir():
-            inside = sorted(f for f in path.rglob("*") if f.suffix.lower() in MEDIA_SUFFIXES and f.is_file())
-            if inside and not (path / "manifest.json").exists():
-                found.recordings.extend(inside)
-            else:
-                found.stores.append(path)
-        elif path.suffix.lower() in MEDIA_SUFFIXES and (path.is_file() or " " not in given.strip()):
-            found.recordings.append(path)
-        elif path.is_file():
-            found.sentences.extend(_read_sentences(path))
-        elif " " not in given.strip() and ("/" in given or path.suffix):
-            raise DataError(f"there is no file {given!r}", fix="check the path; a sentence needs quotes around it")
-        else:
-            found.sentences.append(given)
-    blank = [i for i, sentence in enumerate(found.sentences) if not sentence.strip()]
-    if blank:
-        raise DataError("a sentence is empty", where=f"sentence {blank[0] + 1}")
-    return found
+
+class _Pages:
+    """Where pages go: one file, or a folder with the layout of the recordings and an index.
+
+    Args:
+        place: that was asked for.
+        several: recordings, or a folder of them, were given.
+
+    Raises: ConfigError if several recordings are to go into one page.
+    """
+
+    def __init__(self, place: Path, *, several: bool) -> None:
+        self.place = place
+        named = place.suffix.lower() in (".html", ".htm") and not place.is_dir()
+        if several and named:
+            raise ConfigError(
+                "several recordings take a folder of pages, and this names one page",
+                where=f"--html {place}",
+                fix="name a folder",
+            )
+        self._folder = several or place.is_dir()
+
+    def write(self, watched: Sequence["Watched"], task: "Task", preview: Copy) -> list[Path]:
+        """Write a page per recording, and of several an index; return the pages."""
+        from mecam.serve.page import write_watched
+        from mecam.serve.page_index import page_names, write_index
+
+        if not self._folder:
+            return [write_watched(self.place, watched[0], task, preview=preview.value)]
+        pages = []
+        names = page_names([each.name for each in watched])
+        for each, name in zip(watched, names, strict=True):
+            page = self.place / name
+            with writing(page):
+                page.parent.mkdir(parents=True, exist_ok=True)
+            pages.append(write_watched(page, each, task, preview=preview.value))
+        write_index(self.place / "index.html", watched, names, task)
+        return pages
 
 
 def _watch_all(
-    predictor: "Predictor", paths: Sequence[Path], options: dict[str, Any], *, words: bool
-) -> tuple[list["Watched"], list[tuple[Path, str]]]:
-    """Predict recordings; of several, one that fails does not stop the rest."""
-    if not paths:
+    predictor: "Predictor", recordings: Sequence[Recording], options: dict[str, Any], *, words: bool
+) -> tuple[list["Watched"], list[tuple[str, str]]]:
+    """Predict recordings; of several, one that fails, in whatever way, does not stop the rest."""
+    if not recordings:
         return [], []
     from mecam.features.segmentation import Lengths
-    from mecam.serve.recordings import recipe_of, watch
+    from mecam.serve.recordings import printable, recipe_of, watch
 
     recipe_of(predictor)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
-    watched, failures = [], []
+    watched: list[Watched] = []
+    failures: list[tuple[str, str]] = []
     with progress("watching") as callback:
-        for done, path in enumerate(paths):
-            callback(done, len(paths), f"watching {path.name}")
+        for done, one in enumerate(recordings):
+            name = printable(one.name)
+            callback(done, len(recordings), f"watching {name}")
             try:
-                watched.append(watch(predictor, path, words=words, **options))
+                watched.append(watch(predictor, one.path, words=words, name=name, **options))
             except MecamError as error:
-                if len(paths) == 1:
+                if len(recordings) == 1:
                     raise
-                failures.append((path, error.what))
+                failures.append((name, error.what))
+            except Exception as error:  # whatever a codec or a model raises concerns this file alone
+                what = f"{type(error).__name__}: {error}"
+                if len(recordings) == 1:
+                    raise MediaError(f"this recording cannot be predicted: {what}", where=name) from error
+                failures.append((name, what))
     if not watched:
-        raise DataError(
-            f"none of {len(paths)} recordings could be predicted: {failures[0][1]}", where=failures[0][0].name
-        )
+        name, what = failures[0]
+        raise DataError(f"none of {len(recordings)} recordings could be predicted: {what}", where=name)
     return watched, failures
-
-
-def _write_pages(place: Path, watched: Sequence["Watched"], task: "Task", *, several: bool) -> list[Path]:
-    from mecam.serve.page import write_watched
-
-    if not several:
-        return [write_watched(place, watched[0], task)]
-    with writing(place):
-        place.mkdir(parents=True, exist_ok=True)
-    return [write_watched(place / f"{each.path.name}.html", each, task) for each in watched]
 
 
 def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "Task", format_: Format) -> None:
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
-        echo((as_csv if format_ is Format.csv else as_jsonl)(watched, others))
+        echo(WRITERS[f".{format_.value}"](watched, others))
         return
     for each in watched:
         out.print(watched_view(each, task))
@@ -192,7 +230,7 @@ def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "
         err.print(f"and {len(others) - SHOWN} more: write them with --output predictions.csv")
 
 
-def _predict_all(predictor: "Predictor", found: _Found, split: str | None) -> list["Prediction"]:
+def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> list["Prediction"]:
     """Stores and sentences."""
     from mecam.data.store import Store
 
@@ -200,20 +238,9 @@ def _predict_all(predictor: "Predictor", found: _Found, split: str | None) -> li
     for path in found.stores:
         with progress(f"predicting {path}") as callback:
             results += predictor.predict_store(Store(path), split=split, progress=callback)
-    return results + (predictor.predict(found.sentences) if found.sentences else [])
-
-
-def _read_sentences(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError("this is not a text file in UTF-8", where=str(path)) from error
-    except OSError as error:
-        raise DataError(f"cannot read: {error.strerror}", where=str(path)) from error
-    sentences = [line for line in lines if line.strip()]
-    if not sentences:
-        raise DataError("there is no sentence in this file", where=str(path))
-    return sentences
+    ids, texts = [name for name, _ in found.sentences], [text for _, text in found.sentences]
+    said = zip(ids, predictor.predict_text(texts) if texts else [], strict=True)
+    return [*results, *(replace(one, id=name) for name, one in said)]
 
 
 def _newest_run() -> Path:

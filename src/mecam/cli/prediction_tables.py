@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -17,15 +16,15 @@ if TYPE_CHECKING:
     from mecam.serve.recordings import Watched
     from mecam.types import Task
 
-__all__ = ["as_csv", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
+__all__ = ["as_csv", "as_json", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
 
 
 def watched_view(watched: "Watched", task: "Task") -> Group:
     """A recording: the whole in a line, its utterances in a table, then what is absent or odd."""
     overall = watched.overall
-    weights = " · ".join(f"{m} {share:.0%}" for m, share in overall.shares.items())
+    weights = " · ".join(f"{m} {share:.0%}" for m, share in overall.shares.items() if m not in watched.absent)
     head = Text.assemble(
-        (watched.path.name, "bold"),
+        (watched.name, "bold"),
         f" · {watched.duration:.1f} s · ",
         (_says(overall), _colour(overall, task)),
         f" · {weights}" if weights else "",
@@ -36,7 +35,7 @@ def watched_view(watched: "Watched", task: "Task") -> Group:
     modalities = sorted({m for part in watched.parts for m in part.shares})
     for modality in modalities:
         table.add_column(modality, justify="right")
-    doubted = any(part.doubts for part in watched.parts)
+    doubted = any(part.contradicts for part in watched.parts)
     if doubted:
         table.add_column("contradicts", justify="right")
     for part in watched.parts:
@@ -49,19 +48,19 @@ def watched_view(watched: "Watched", task: "Task") -> Group:
             alone = part.alone.get(modality)
             said = "" if alone is None else f" ({alone:+.2f})" if isinstance(alone, float) else f" ({alone})"
             style = "yellow" if modality in part.disagrees else ""
-            cells.append(Text(f"{part.shares.get(modality, 0):.0%}{said}", style))
+            cells.append(Text(_share(part, modality) + said, style))
         table.add_row(*cells, *([_contradicts(part)] if doubted else []))
-    return Group(head, table, *(Text(line) for line in _remarks(watched)), Text())
+    probabilities = [Text(_odds(overall))] if overall.probabilities else []
+    return Group(head, *probabilities, table, *(Text(line) for line in _remarks(watched)), Text())
 
 
 def _remarks(watched: "Watched") -> list[str]:
     lines = []
     if any(part.alone for part in watched.parts):
-        lines.append("In brackets: what the modality would say alone; in colour, where that is the opposite.")
-    if any(part.doubts for part in watched.parts):
-        lines.append(
-            "contradicts: the modality that the model doubts most, and how probably it contradicts the others."
-        )
+        other = "something else" if watched.overall.probabilities else "the opposite"
+        lines.append(f"In brackets: what the model says of the modality alone; in colour, where that is {other}.")
+    if any(part.contradicts for part in watched.parts):
+        lines.append("contradicts: the modality that, in the model's view of all together, contradicts the others.")
     lines += [f"{m} is absent: {why}" for m, why in watched.absent.items()]
     faces = [row for row in watched.details.get("vision", ()) if row.get("frames")]
     if faces:
@@ -71,13 +70,13 @@ def _remarks(watched: "Watched") -> list[str]:
     return [*lines, *watched.findings]
 
 
-def failures_view(failures: Sequence[tuple[Path, str]]) -> Table:
-    """Recordings that could not be predicted, and why."""
+def failures_view(failures: Sequence[tuple[str, str]]) -> Table:
+    """Recordings that could not be predicted, by name, and why."""
     table = Table(title=f"{len(failures)} could not be predicted", title_justify="left")
     table.add_column("file")
     table.add_column("reason", ratio=1)
-    for path, reason in failures:
-        table.add_row(Text(path.name), Text(reason))
+    for name, reason in failures:
+        table.add_row(Text(name), Text(reason))
     return table
 
 
@@ -88,34 +87,43 @@ def predictions_view(results: Sequence["Prediction"]) -> Table:
     table.add_column("text (dim: filtered out)", ratio=1)
     table.add_column("says")
     scored = any(result.score is not None for result in results)
-    table.add_column("score" if scored else "probability", justify="right")
+    table.add_column("score" if scored else "probabilities", justify="right" if scored else "left")
     if scored:
         table.add_column("90 % interval", justify="right")
     shares = sorted({modality for result in results for modality in result.shares})
     for modality in shares:
         table.add_column(modality, justify="right")
-    doubted = any(result.doubts for result in results)
+    doubted = any(result.contradicts for result in results)
     if doubted:
         table.add_column("contradicts", justify="right")
     for result in results:
-        cells: list[Any] = [result.id, _words(result), result.label]
+        cells: list[Any] = [Text(result.id), _words(result), result.label]
         if result.score is not None:
             cells.append(f"{result.score:+.2f}")
             known = result.low is not None and result.high is not None
             cells.append(f"{result.low:+.2f} to {result.high:+.2f}" if known else "–")
         else:
-            cells.append(f"{max(result.probabilities.values()):.2f}")
-        cells += [f"{result.shares.get(modality, 0):.0%}" for modality in shares]
+            cells.append(_odds(result))
+        cells += [_share(result, modality) for modality in shares]
         table.add_row(*cells, *([_contradicts(result)] if doubted else []))
     return table
 
 
 def _contradicts(result: "Prediction") -> Text:
-    """The most doubted modality; in colour where it contradicts the others more probably than not."""
-    if not result.doubts:
-        return Text("")
-    modality = max(result.doubts, key=lambda name: result.doubts[name])
-    return Text(f"{modality} {result.doubts[modality]:.0%}", "yellow" if modality in result.contradicts else "dim")
+    """The modality that contradicts the others more probably than not, and how probably."""
+    return Text(", ".join(f"{m} {result.doubts[m]:.0%}" for m in result.contradicts), "yellow")
+
+
+def _share(result: "Prediction", modality: str) -> str:
+    """The modality's part in the prediction; a dash where there is nothing of it."""
+    return "–" if modality in result.absent else f"{result.shares.get(modality, 0):.0%}"
+
+
+def _odds(result: "Prediction") -> str:
+    """All probabilities, the highest first."""
+    from mecam.serve.page import odds
+
+    return odds(result)
 
 
 def _words(result: "Prediction") -> Text:
@@ -123,7 +131,7 @@ def _words(result: "Prediction") -> Text:
     kept = result.kept.get("text", [])
     text = Text()
     for i, word in enumerate(words):
-        text.append(word + " ", style="dim" if i < len(kept) and kept[i] < 0.5 else "")
+        text.append(word + " ", style="dim" if i < len(kept) and (kept[i] or 0.0) < 0.5 else "")
     return text
 
 
@@ -133,6 +141,12 @@ def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> st
     return "".join(json_text(result) + "\n" for result in results)
 
 
+def as_json(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """The lines of `as_jsonl` as one list."""
+    lines = as_jsonl(watched, others).rstrip("\n").split("\n")
+    return "[\n" + ",\n".join(lines) + "\n]\n"
+
+
 def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One row a prediction; those of recordings begin with the file and end with who disagrees."""
     from mecam.data.cells import safe_row
@@ -140,7 +154,7 @@ def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     rows = []
     for each in watched:
         for part in each.parts:
-            place = {"file": each.path.name, "start": part.start, "stop": part.stop}
+            place = {"file": each.name, "start": part.start, "stop": part.stop}
             note = {"note": " ".join(each.notes)} if each.notes else {}
             rows.append({**place, **_cells(part), "disagrees": " ".join(part.disagrees), **note})
     rows += [_cells(result) for result in others]
@@ -157,14 +171,14 @@ def _cells(result: "Prediction") -> dict[str, Any]:
     row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
     row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
     row |= {f"share_{m}": share for m, share in result.shares.items()}
+    row |= {"absent": " ".join(result.absent)} if result.absent else {}
     row |= {f"doubt_{m}": doubt for m, doubt in result.doubts.items()}
     return row | ({"contradicts": " ".join(result.contradicts)} if result.doubts else {})
 
 
 def _says(result: "Prediction") -> str:
     if result.score is None:
-        odds = max(result.probabilities.values(), default=0.0)
-        return f"{result.label} ({odds:.0%})"
+        return f"{result.label} ({max(result.probabilities.values(), default=0.0):.0%})"
     if result.low is None or result.high is None:
         return f"{result.label} {result.score:+.2f}"
     return f"{result.label} {result.score:+.2f} ({result.low:+.2f} to {result.high:+.2f})"

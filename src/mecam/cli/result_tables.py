@@ -13,10 +13,17 @@ AS_IS = {"mae", "corr"}
 
 def metrics_view(title: str, metrics: dict[str, Any], split: str) -> Table:
     """One split's metrics beside the constant predictor's."""
+    from mecam.evaluation.groups import FEWEST
+
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for name in ("mean", "± std", "95 % interval", "constant"):
         table.add_column(name, justify="right")
+    resampled = metrics.get("resampled", {}).get(split, {})
+    few = 0 < int(resampled.get("count", 0)) < FEWEST
+    if resampled:
+        table.caption = f"95 % interval: over other {resampled['unit']}, of which there are {resampled['count']}"
+        table.caption += f"; it takes {FEWEST}" if few else ""
     for name, entry in metrics[split].items():
         other = metrics.get("constant", {}).get(split, {}).get(name, {})
         ends = entry["ci95"]
@@ -24,7 +31,7 @@ def metrics_view(title: str, metrics: dict[str, Any], split: str) -> Table:
             f"{name} {'↓' if name in LOWER_IS_BETTER else '↑'}",
             _number(name, entry["mean"]),
             _number(name, entry["std"]) if entry["std"] is not None else "one seed",
-            f"{_number(name, ends[0])} to {_number(name, ends[1])}" if ends else "–",
+            f"{_number(name, ends[0])} to {_number(name, ends[1])}" if ends else "too few" if few else "–",
             _number(name, other.get("mean")),
         )
     return table

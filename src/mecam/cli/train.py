@@ -127,7 +127,9 @@ def _show_injected(metrics: dict[str, Any]) -> None:
 
 def evaluate(
     run_: Run,
-    data: Data,
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the run learned from]")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Only this split. [default: valid and test]")] = None,
     allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -137,10 +139,11 @@ def evaluate(
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
     from mecam.data.store import Store
+    from mecam.evaluation.origin import store_of
     from mecam.training.evaluation import evaluate_run
     from mecam.types import SPLITS
 
-    store = Store(data)
+    store = store_of(run_) if data is None else Store(data)
     with progress("evaluating") as callback:
         metrics, place = evaluate_run(run_, store, split=split, progress=callback)
     if as_json:

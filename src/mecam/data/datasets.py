@@ -74,6 +74,12 @@ class Dataset:
         return tuple(video or name for video, name in zip(self._column("video"), self.ids, strict=True))
 
     @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who speaks in each utterance, empty where it is not known; () where nobody is named."""
+        named = tuple(speaker or "" for speaker in self._column("speaker"))
+        return named if any(named) else ()
+
+    @property
     def texts(self) -> list[str | None]:
         """The transcript of each utterance."""
         return self._column(TEXT)

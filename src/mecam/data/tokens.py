@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from mecam.data.corrupt.words import MISSING_WORD
 from mecam.errors import ModelError
 from mecam.nn.text import resolve_text_encoder
 
 __all__ = ["Tokenizer"]
+
+_BORROWED = Lock()
+"""A fast tokenizer refuses a thread while another one is at work in it."""
 
 
 class Tokenizer:
@@ -71,7 +75,8 @@ class Tokenizer:
         if word.upper() == MISSING_WORD:
             return (self.unk,)
         # A leading space makes byte-level tokenizers read the word as they would inside a sentence.
-        ids = self._tokenizer(" " + word, add_special_tokens=False)["input_ids"]
+        with _BORROWED:
+            ids = self._tokenizer(" " + word, add_special_tokens=False)["input_ids"]
         return tuple(ids) or (self.unk,)
 
     def _cut(self, words: list[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError
 from mecam.evaluation.filter_score import auroc, resampled_auroc
-from mecam.evaluation.statistics import resample_videos, summarise
+from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.statistics import summarise
 from mecam.types import Modality, Predictions, Span
 
 __all__ = ["ANY", "CONTRADICTION", "conflict_auroc", "conflict_table", "contradicting"]
@@ -56,23 +57,22 @@ def conflict_table(
     Args:
         seeds: as in `conflict_auroc`, one per seed, over the same utterances.
         spans: as in `conflict_auroc`.
-        resamples: bootstrap resamples of whole videos, the same for every seed.
+        resamples: bootstrap resamples of whole speakers or recordings, the same for every seed.
         seed: of the resampling.
 
     Returns: modality, and `any` → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
     """
-    numbers = {video: number for number, video in enumerate(dict.fromkeys(seeds[0].videos))}
-    video = np.array([numbers[name] for name in seeds[0].videos], np.int64)
-    draws = resample_videos(len(numbers), resamples, np.random.default_rng(seed))
+    groups = Groups.of(seeds[0])
+    draws = resample_groups(groups.count, resamples, np.random.default_rng(seed))
     scores: dict[str, list[float | None]] = {}
     drawn: dict[str, list[NDArray[np.float64]]] = {}
     for predictions in seeds:
         for name, doubt, positive, chosen in _questions(predictions, spans):
             scores.setdefault(name, []).append(auroc(doubt, positive))
             if draws is not None:
-                drawn.setdefault(name, []).append(resampled_auroc(doubt, positive, video[chosen], draws))
+                drawn.setdefault(name, []).append(resampled_auroc(doubt, positive, groups.numbers[chosen], draws))
     return {
-        name: summarise(values, np.mean(drawn[name], axis=0) if name in drawn else None)
+        name: summarise(values, np.mean(drawn[name], axis=0) if name in drawn else None, groups=groups.count)
         for name, values in scores.items()
     }
 

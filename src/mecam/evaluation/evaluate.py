@@ -1,8 +1,11 @@
 """Model × batches → Predictions."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from mecam.data.collate import Collator, batches, encode_labels
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
 from mecam.models.base import Model, presence
-from mecam.models.checkpoint import Trained
+from mecam.models.checkpoint import Trained, not_finite
 from mecam.models.recording import Said
 from mecam.threads import for_work
 from mecam.types import TEXT, Modality, Predictions, Task
@@ -24,11 +27,23 @@ __all__ = [
     "finished",
     "in_recordings",
     "in_words",
+    "interval_around",
+    "known_only",
     "predict",
     "probabilities",
     "said",
     "with_widths",
 ]
+
+
+_turns: WeakKeyDictionary[Model, AbstractContextManager[Any]] = WeakKeyDictionary()
+_asking = RLock()
+
+
+def _turn(model: Model) -> AbstractContextManager[Any]:
+    """What threads that ask one model wait for: some models put hooks into their encoder while they answer."""
+    with _asking:
+        return _turns.setdefault(model, RLock())
 
 
 @torch.inference_mode()
@@ -43,6 +58,8 @@ def predict(
 ) -> Predictions:
     """Predict a data set, in its order, in full precision on the device that the model is on.
 
+    Threads may ask one model at the same time; it answers one after the other.
+
     Args:
         model: is put into evaluation mode for the call.
         dataset: what to predict.
@@ -50,7 +67,23 @@ def predict(
         size: utterances per batch; the result does not depend on it.
         details: also return gates, the known place of negative information, and embeddings.
         progress: called with (utterances done, all).
+
+    Raises: ModelError if an answer is not finite.
     """
+    with _turn(model):
+        rows = _answered(model, dataset, collator, size, details, progress)
+    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
+
+
+def _answered(
+    model: Model,
+    dataset: Dataset,
+    collator: Collator,
+    size: int,
+    details: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, dict[str, object]]:
+    """Position → what the model says of the utterance."""
     device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
     was_training = model.training
     model.eval()
@@ -60,7 +93,7 @@ def predict(
         with for_work(len(dataset)):
             output = model(batch)
         values = probabilities(collator.task, output.prediction).cpu().numpy()
-        _require_finite(values, batch)
+        _require_finite(model, values, batch)
         shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
         doubts = _doubts(model, output, batch)
         lost = _lost(model, collator, batch)
@@ -78,19 +111,21 @@ def predict(
         if progress:
             progress(len(rows), len(dataset))
     model.train(was_training)
-    return _in_order(dataset, [rows[position] for position in range(len(dataset))])
+    return rows
 
 
-def _require_finite(values: NDArray[np.float64], batch: Batch) -> None:
-    """Refuse to answer with what is no number."""
+def _require_finite(model: Model, values: NDArray[np.float64], batch: Batch) -> None:
+    """Refuse answers that are none; every answer of a trained model passes here."""
     wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
-    if wrong.any():
-        first = batch.ids[int(wrong.argmax())]
-        raise ModelError(
-            f"the model answers with what is no finite number, for {int(wrong.sum())} of {len(values)} utterances",
-            where=f"utterance {first}",
-            fix="look at its features with `mecam data check`; if others give the same, train the model again",
-        )
+    if not wrong.any():
+        return
+    weights = not_finite(dict(model.named_parameters()))
+    what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
+    raise ModelError(
+        f"the model's answer is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
+        where=f"utterance {batch.ids[int(wrong.argmax())]}",
+        fix="use another checkpoint, or train again; `mecam data check` looks at the features",
+    )
 
 
 def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
@@ -144,10 +179,10 @@ def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) 
     """
     output = torch.tensor(prior).expand(len(like), -1)
     values = probabilities(task, output[:, 0] if task.kind == "regression" else output)
-    return Predictions(ids=like.ids, videos=like.videos, prediction=values.numpy(), truth=like.truth)
+    return Predictions(like.ids, like.videos, values.numpy(), like.truth, speakers=like.speakers)
 
 
-def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
+def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, object]]) -> Predictions:
     def columns(name: str) -> dict[str, NDArray[Any]]:
         first = rows[0][name] if rows else {}
         return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
@@ -155,18 +190,20 @@ def _in_order(dataset: Dataset, rows: list[dict[str, object]]) -> Predictions:
     doubts = columns("doubts")
     asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
     labels = dataset.labels
+    shape = () if dataset.task.kind == "regression" else (dataset.task.outputs,)
     known = bool(rows) and all(label is not None for label in labels)
     return Predictions(
         ids=dataset.ids,
         videos=dataset.videos,
-        prediction=np.array([row["prediction"] for row in rows], np.float64),
+        prediction=np.array([row["prediction"] for row in rows], np.float64).reshape(len(rows), *shape),
         truth=encode_labels(dataset.task, labels).astype(np.float64) if known else None,
         gates=[row["maps"][0] for row in rows],  # type: ignore[index]
         injected=[row["maps"][1] for row in rows],  # type: ignore[index]
         shares=columns("shares"),
         embeddings=columns("embeddings"),
         doubts=doubts if asked else {},
-        lost=columns("lost"),
+        lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
+        speakers=dataset.speakers,
     )
 
 
@@ -182,6 +219,27 @@ def in_words(task: Task, prediction: Any) -> str:
     if task.kind == "classes":
         return task.names[int(prediction.argmax())]
     return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
+
+
+def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
+    """The ends of the interval around a score, within the task's scale: no truth lies beyond it.
+
+    Args:
+        task: of scores.
+        score: that the model gives, which may lie a little beyond the scale.
+        half: half of the interval's width.
+
+    Raises: ModelError if the interval has no ends.
+    """
+    low, high = (float(np.clip(end, task.low, task.high)) for end in (score - half, score + half))
+    if not np.isfinite([low, high]).all():
+        raise ModelError("the interval around the score is not finite", fix="use another checkpoint, or train again")
+    return low, high
+
+
+def known_only(kept: NDArray[Any]) -> list[float | None]:
+    """What was kept of rows, rounded; None where a row is missing, which no filter has seen."""
+    return [None if np.isnan(value) else round(value, 4) for value in kept.astype(float).tolist()]
 
 
 def _doubts(model: Model, output: Output, batch: Batch) -> dict[Modality, NDArray[np.float32]]:

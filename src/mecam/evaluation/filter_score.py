@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError
-from mecam.evaluation.statistics import resample_videos, summarise
+from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.statistics import summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
@@ -55,20 +56,21 @@ def filter_table(
     Args:
         seeds: as in `filter_auroc`, one per seed, over the same utterances.
         spans: as in `filter_auroc`.
-        resamples: bootstrap resamples of whole videos, the same for every seed.
+        resamples: bootstrap resamples of whole speakers or recordings, the same for every seed.
         seed: of the resampling.
 
     Returns: modality → kind, and "all" → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
     Raises: DataError if spans, gates and masks do not belong together.
     """
-    draws = resample_videos(len(set(seeds[0].videos)), resamples, np.random.default_rng(seed))
+    groups = Groups.of(seeds[0]).count
+    draws = resample_groups(groups, resamples, np.random.default_rng(seed))
     table: dict[Modality, dict[str, dict[str, Any]]] = {}
     of_seeds = [_rows(predictions, spans) for predictions in seeds]
     for modality in of_seeds[0]:
         rows = [found[modality] for found in of_seeds]
         scores = [_scores(one) for one in rows]
         drawn = dict.fromkeys(scores[0], None) if draws is None else _bootstrap(rows, draws)
-        entries = {kind: summarise([one[kind] for one in scores], drawn[kind]) for kind in scores[0]}
+        entries = {kind: summarise([one[kind] for one in scores], drawn[kind], groups=groups) for kind in scores[0]}
         table |= {modality: entries} if entries else {}
     return table
 
@@ -98,13 +100,13 @@ class _Rows:
     Attributes:
         removed: N, 1 − gate.
         injected: N, True where anything was put in.
-        video: N, number of the video that the row comes from.
+        group: N, number of the speaker or recording that the row comes from.
         of_kind: kind → N, True where a span of this kind lies; only kinds that touch a row.
     """
 
     removed: NDArray[np.float64]
     injected: NDArray[np.bool_]
-    video: NDArray[np.int64]
+    group: NDArray[np.int64]
     of_kind: Mapping[str, NDArray[np.bool_]]
 
     def questions(self) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -133,8 +135,8 @@ def _rows(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Mod
 
 
 def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality: Modality) -> _Rows | None:
-    numbers = {video: number for number, video in enumerate(dict.fromkeys(predictions.videos))}
-    removed, touched, video = [], [], []
+    numbers = Groups.of(predictions).numbers
+    removed, touched, group = [], [], []
     places: dict[str, list[NDArray[np.int64]]] = {}
     offset = 0
     for i, (gates, masks) in enumerate(zip(predictions.gates, predictions.injected, strict=True)):
@@ -144,7 +146,7 @@ def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality
         seen = ~np.isnan(gates[modality])
         removed.append(1 - gates[modality][seen].astype(np.float64))
         touched.append(masks[modality][seen])
-        video.append(np.full(len(removed[-1]), numbers[predictions.videos[i]]))
+        group.append(np.full(len(removed[-1]), numbers[i]))
         place = seen.cumsum() - 1 + offset  # of each seen row among all
         for span in spans[i]:
             if span.modality == modality:
@@ -159,21 +161,21 @@ def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality
         positive[np.concatenate(places[kind])] = True
         if positive.any():
             of_kind[kind] = positive
-    return _Rows(np.concatenate(removed), np.concatenate(touched), np.concatenate(video), of_kind)
+    return _Rows(np.concatenate(removed), np.concatenate(touched), np.concatenate(group), of_kind)
 
 
 def resampled_auroc(
-    score: NDArray[np.floating], positive: NDArray[np.bool_], video: NDArray[np.int64], draws: Array
+    score: NDArray[np.floating], positive: NDArray[np.bool_], group: NDArray[np.int64], draws: Array
 ) -> Array:
-    """AUROC in R resamples of V videos, NaN where one side is not drawn.
+    """AUROC in R resamples of G groups, NaN where one side is not drawn.
 
-    Scores are sorted into at most `STEPS` ranks, so that a resample is a weighted sum of per-video histograms.
+    Scores are sorted into at most `STEPS` ranks, so that a resample is a weighted sum of per-group histograms.
 
     Args:
         score: N values, higher where positives are expected.
         positive: N.
-        video: N, number of the video that each comes from.
-        draws: R × V, how often each video is in each resample.
+        group: N, number of the group that each comes from.
+        draws: R × G, how often each group is in each resample.
     """
     from scipy.stats import rankdata
 
@@ -184,7 +186,7 @@ def resampled_auroc(
 
     def drawn(mask: NDArray[np.bool_]) -> Array:
         histogram = np.zeros(shape)
-        np.add.at(histogram, (video[mask], rank[mask].astype(np.int64)), 1)
+        np.add.at(histogram, (group[mask], rank[mask].astype(np.int64)), 1)
         return np.asarray(draws @ histogram)  # R STEPS
 
     above, below = drawn(positive), drawn(~positive)
@@ -198,7 +200,7 @@ def _bootstrap(seeds: Sequence[_Rows], draws: Array) -> dict[str, Array | None]:
     """Kind → the seed-averaged AUROC of every resample."""
     per_seed = [
         {
-            kind: resampled_auroc(rows.removed[chosen], yes[chosen], rows.video[chosen], draws)
+            kind: resampled_auroc(rows.removed[chosen], yes[chosen], rows.group[chosen], draws)
             for kind, yes, chosen in rows.questions()
         }
         for rows in seeds

@@ -1,8 +1,8 @@
 """How sure a number is: seeds, bootstrap, permutation test, conformal intervals.
 
-Utterances of one video resemble each other, so whole videos are resampled or swapped, never utterances.
-All of it works on the per-video sums of `mecam.evaluation.metrics`, so a thousand resamples are one matrix
-product and no metric is written twice.
+Utterances of one speaker or recording resemble each other, so whole groups are resampled or swapped, never utterances
+(`mecam.evaluation.groups`). All of it works on the per-group sums of `mecam.evaluation.metrics`, so a thousand
+resamples are one matrix product and no metric is written twice.
 """
 
 import math
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ConfigError, DataError
+from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.sums import Array, Numbers
 from mecam.types import Predictions, Task
@@ -23,14 +24,12 @@ __all__ = [
     "central",
     "conformal_quantile",
     "coverage",
+    "group_sums",
     "holm",
     "metrics_table",
     "paired_permutation_test",
     "paired_sums_test",
-    "resample_videos",
     "summarise",
-    "video_numbers",
-    "video_sums",
 ]
 
 
@@ -40,7 +39,7 @@ class Comparison:
 
     Attributes:
         difference: metric of the first minus metric of the second, averaged over seeds; None if undefined.
-        ci95: bootstrap interval of the difference; None with fewer than two videos.
+        ci95: bootstrap interval of the difference; None with fewer than `FEWEST` groups.
         p_value: of the hypothesis that the two are exchangeable, two-sided; None if undefined.
     """
 
@@ -60,8 +59,8 @@ def metrics_table(
 ) -> dict[str, dict[str, Any]]:
     """Return every metric of one split: what `metrics.json` holds under the split's name.
 
-    The interval answers "what if other videos had been drawn": in each resample, videos are drawn with
-    replacement, the metric is computed for every seed on the same draw, and averaged over seeds. With
+    The interval answers "what if other groups (speakers, or recordings) had been drawn": in each resample, groups are
+    drawn with replacement, the metric is computed for every seed on the same draw, and averaged over seeds. With
     `resample_seeds` it also answers "and other seeds": the seeds that are averaged are drawn with replacement too.
 
     Args:
@@ -76,28 +75,32 @@ def metrics_table(
     Raises: DataError if the truth is missing or the seeds cover different utterances.
     """
     _require_same(predictions)
-    videos = video_numbers(predictions[0].videos)
+    groups = Groups.of(predictions[0])
     rng = np.random.default_rng(seed)
-    counts = resample_videos(int(videos.max(initial=-1)) + 1, resamples, rng)
+    counts = resample_groups(groups.count, resamples, rng)
     drawn_seeds = rng.integers(0, len(predictions), (len(predictions), resamples)) if resample_seeds else None
     table = {}
     for name, metric in metrics_for(task, family=family).items():
-        sums = video_sums(metric, predictions, videos)  # S V K
+        sums = group_sums(metric, predictions, groups.numbers)  # S G K
         plain = metric.value(sums.sum(axis=1))
         drawn = None if counts is None else _over_seeds(metric.value(_weighted(counts, sums)), drawn_seeds)
-        table[name] = summarise([None if np.isnan(value) else float(value) for value in plain], drawn)
+        known = [None if np.isnan(value) else float(value) for value in plain]
+        table[name] = summarise(known, drawn, groups=groups.count if metric.fraction else None)
     return table
 
 
-def summarise(per_seed: Sequence[float | None], bootstrap: Array | None = None) -> dict[str, Any]:
+def summarise(
+    per_seed: Sequence[float | None], bootstrap: Array | None = None, *, groups: int | None = None
+) -> dict[str, Any]:
     """Return one metric's entry of `metrics.json`; plain numbers and None only.
 
     Args:
         per_seed: the metric of every seed, None where undefined.
         bootstrap: the seed-averaged metric of every resample, NaN where undefined.
+        groups: as in `central`.
 
     Returns: `mean` over seeds (None if a seed is undefined: leaving it out would flatter), `std` (n − 1;
-        None for a single seed), `ci95` (2.5 % and 97.5 % quantiles of the defined resamples, or None) and
+        None for a single seed), `ci95` (as `central` gives it, or None) and
         `per_seed`.
     """
     values = [value for value in per_seed if value is not None]
@@ -105,7 +108,7 @@ def summarise(per_seed: Sequence[float | None], bootstrap: Array | None = None) 
     entry: dict[str, Any] = {
         "mean": float(np.mean(values)) if whole else None,
         "std": float(np.std(values, ddof=1)) if whole and len(values) > 1 else None,
-        "ci95": list(interval) if whole and (interval := central(bootstrap)) else None,
+        "ci95": list(interval) if whole and (interval := central(bootstrap, groups=groups)) else None,
         "per_seed": list(per_seed),
     }
     return entry
@@ -123,9 +126,9 @@ def paired_permutation_test(
 ) -> Comparison:
     """Test whether two models differ on a metric by more than chance.
 
-    If they did not, it would not matter which of the two answered the utterances of a video: each
-    permutation swaps the answers (of all seeds together) of a random half of the videos. The test speaks of
-    other videos, not of other seeds; look at the seeds' spread for that.
+    If they did not, it would not matter which of the two answered the utterances of a group (a speaker, or a
+    recording): each permutation swaps the answers (of all seeds together) of a random half of the groups. The test
+    speaks of other groups, not of other seeds; look at the seeds' spread for that.
 
     Args:
         task: what the data set asks for.
@@ -145,8 +148,8 @@ def paired_permutation_test(
         raise DataError(f"{len(first)} seeds against {len(second)}", fix="compare runs with the same number of seeds")
     second = [_reordered(other, first[0].ids) for other in second]
     _require_same([*first, *second])
-    videos = video_numbers(first[0].videos)
-    a, b = video_sums(chosen, first, videos), video_sums(chosen, second, videos)  # S V K
+    groups = Groups.of(first[0]).numbers
+    a, b = group_sums(chosen, first, groups), group_sums(chosen, second, groups)  # S G K
     return paired_sums_test(chosen, a, b, permutations=permutations, seed=seed)
 
 
@@ -159,11 +162,11 @@ def paired_sums_test(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """Do the test of `paired_permutation_test` on sums per video.
+    """Do the test of `paired_permutation_test` on sums per group.
 
     Args:
         metric: what the sums are worth.
-        first: S × V × K, from `video_sums`: of every seed, and of whatever else the metric is averaged over.
+        first: S × G × K, from `group_sums`: of every seed, and of whatever else the metric is averaged over.
         second: likewise.
         weights: S, what each of the S values counts in the difference; None takes their mean.
         permutations: random swaps.
@@ -172,7 +175,7 @@ def paired_sums_test(
     shares = np.full(len(first), 1 / len(first)) if weights is None else weights
     rng = np.random.default_rng(seed)
     swaps = rng.integers(0, 2, (permutations, first.shape[1])).astype(np.float64)
-    counts = resample_videos(first.shape[1], 2000, rng)
+    counts = resample_groups(first.shape[1], 2000, rng)
     observed, permuted = 0.0, np.zeros(permutations)
     drawn = None if counts is None else np.zeros(len(counts))
     for share, a, b in zip(shares, first, second, strict=True):  # one at a time: all at once would fill the memory
@@ -243,50 +246,39 @@ def _require_same(predictions: Sequence[Predictions]) -> None:
 
 
 def _reordered(predictions: Predictions, ids: tuple[str, ...]) -> Predictions:
-    """Return predictions, truth and videos in the order of `ids`; what else was predicted is left behind."""
+    """Return predictions, truth and groups in the order of `ids`; what else was predicted is left behind."""
     place = {name: index for index, name in enumerate(predictions.ids)}
     if set(place) != set(ids) or len(place) != len(ids):
         raise DataError("the two models answer different utterances")
     order = [place[name] for name in ids]
     truth = None if predictions.truth is None else predictions.truth[order]
-    return Predictions(ids, tuple(predictions.videos[i] for i in order), predictions.prediction[order], truth)
+    videos = tuple(predictions.videos[i] for i in order)
+    speakers = tuple(predictions.speakers[i] for i in order) if predictions.speakers else ()
+    return Predictions(ids, videos, predictions.prediction[order], truth, speakers=speakers)
 
 
-def video_numbers(videos: Sequence[str]) -> NDArray[np.int64]:
-    """Number the videos 0 … V − 1 in order of appearance: N numbers, one per utterance."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(video, len(numbers)) for video in videos], np.int64)
-
-
-def video_sums(metric: Metric, predictions: Sequence[Predictions], videos: NDArray[np.int64]) -> Array:
-    """Sum each metric term over the utterances of each video.
+def group_sums(metric: Metric, predictions: Sequence[Predictions], groups: NDArray[np.int64]) -> Array:
+    """Sum each metric term over the utterances of each group.
 
     Args:
         metric: with K terms.
         predictions: S, with their truth, over the same N utterances.
-        videos: N, from `video_numbers`.
+        groups: N, from `Groups.numbers`.
 
-    Returns: S × V × K.
+    Returns: S × G × K.
     """
     sums = []
     for one in predictions:
         assert one.truth is not None  # checked by _require_same
         terms = metric.contributions(one.prediction, one.truth)
-        total = np.zeros((int(videos.max(initial=-1)) + 1, terms.shape[1]))
-        np.add.at(total, videos, terms)
+        total = np.zeros((int(groups.max(initial=-1)) + 1, terms.shape[1]))
+        np.add.at(total, groups, terms)
         sums.append(total)
     return np.stack(sums)
 
 
-def resample_videos(videos: int, resamples: int, rng: np.random.Generator) -> Array | None:
-    """Draw whole videos with replacement: how often each is in each resample, R × V; None with fewer than two."""
-    if videos < 2:
-        return None
-    return rng.multinomial(videos, np.full(videos, 1 / videos), size=resamples).astype(np.float64)
-
-
 def _weighted(weights: Array, sums: Array) -> Array:
-    """R × V weights of S × V × K sums: S × R × K."""
+    """R × G weights of S × G × K sums: S × R × K."""
     return weights @ sums
 
 
@@ -301,10 +293,23 @@ def _difference(metric: Metric, a: Array, b: Array) -> Array:
     return np.asarray(metric.value(a) - metric.value(b))
 
 
-def central(values: Array | None) -> tuple[float, float] | None:
-    """Return the ends of the central 95 % of the values that are defined; None where none is."""
+def central(values: Array | None, *, groups: int | None = None) -> tuple[float, float] | None:
+    """Return the ends of the central 95 % of the values that are defined; None where none is.
+
+    Where all resamples are 0 or all are 1, a bootstrap would be certain; there the end is Clopper's and Pearson's for
+    as many groups, of which none, or every one, is right.
+
+    Args:
+        values: of the resamples.
+        groups: how many were drawn, where the values are shares in [0, 1].
+
+    Source: Clopper and Pearson (1934), The use of confidence or fiducial limits.
+    """
     defined = np.array([]) if values is None else values[~np.isnan(values)]
     if not defined.size:
         return None
-    low, high = np.quantile(defined, (0.025, 0.975))
-    return float(low), float(high)
+    low, high = (float(end) for end in np.quantile(defined, (0.025, 0.975)))
+    if groups is not None and max(low, 1 - high) > 1 - 1e-9:
+        rest = 0.025 ** (1 / groups)
+        return (rest, 1.0) if low > 0.5 else (0.0, 1 - rest)
+    return low, high

@@ -23,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from mecam.budget import check_regular_file
 from mecam.config import DataConfig, decode
@@ -42,7 +43,7 @@ from mecam.models.widening import Widening
 from mecam.types import TEXT, Utterance
 from mecam.version import __version__
 
-__all__ = ["ALLOW_ENCODER", "Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint"]
+__all__ = ["ALLOW_ENCODER", "Checkpoint", "Trained", "build_model", "check_features", "load_checkpoint", "not_finite"]
 __all__ += ["save_checkpoint"]
 
 FORMAT = "mecam-checkpoint"
@@ -314,19 +315,18 @@ def _require_finite(checkpoint: Checkpoint) -> None:
     normaliser = checkpoint.normaliser
     arrays = [*normaliser.centre.values(), *normaliser.scale.values(), [*checkpoint.calibration.values()]]
     if not all(np.isfinite(np.asarray(values, np.float64)).all() for values in [*arrays, [normaliser.clip]]):
-        raise ModelError(f"a number in {CONFIG} is not finite")
+        raise ModelError(f"a number in {CONFIG} is not finite: of the features' scales, or the width of the interval")
     if any((scale <= 0).any() for scale in normaliser.scale.values()):
         raise ModelError(f"a scale in {CONFIG} is not positive")
 
 
-def _fill(model: Model, weights: Mapping[str, torch.Tensor], name: str, made_by: object) -> None:
+def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: object) -> None:
     """Load the weights.
 
     Raises: ModelError if they are those of another model, or not finite.
     """
-    for key, value in weights.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise ModelError(f"{key} in {WEIGHTS} holds numbers that are not finite: it would answer NaN")
+    if found := not_finite(weights):
+        raise ModelError(f"the model's weights hold {found}")
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
@@ -335,6 +335,15 @@ def _fill(model: Model, weights: Mapping[str, torch.Tensor], name: str, made_by:
             f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
             fix=f"train again, or use the mecam that made it (it says {made_by})",
         ) from error
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """What is not a finite number among weights, in words; empty where all are."""
+    bad = [(name, t) for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if not bad:
+        return ""
+    kind = "NaN" if any(bool(torch.isnan(t).any()) for _, t in bad) else "infinity"
+    return f"{kind}: {bad[0][0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
 
 
 def check_features(trained: Trained, store: Store) -> None:

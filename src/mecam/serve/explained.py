@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mecam.evaluation.conflict_score import contradicting
+from mecam.evaluation.evaluate import known_only
 from mecam.evaluation.explain import Effect, Explanation, Strand
 from mecam.evaluation.explain.agreement import between
 from mecam.evaluation.explain.explanation import ALL, in_short
@@ -14,7 +15,9 @@ from mecam.evaluation.report.maps import Range, edges_of, ends, kept_strip, kept
 from mecam.evaluation.report.markup import details, escape, plain, table
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
-from mecam.serve.page import player, timeline
+from mecam.serve.page import timeline
+from mecam.serve.player import player
+from mecam.serve.preview import PreviewChoice
 from mecam.serve.recordings import Watched
 from mecam.serve.shell import shell
 from mecam.types import Modality, Task
@@ -52,7 +55,13 @@ def write_explained(
 
 
 def write_explained_recording(
-    path: Path, explained: Sequence[Explanation], watched: Watched, about: Mapping[str, Any], task: Task
+    path: Path,
+    explained: Sequence[Explanation],
+    watched: Watched,
+    about: Mapping[str, Any],
+    task: Task,
+    *,
+    preview: PreviewChoice = "auto",
 ) -> Path:
     """Write a page about a recording: its player, its timeline, and every utterance explained.
 
@@ -62,12 +71,13 @@ def write_explained_recording(
         watched: the recording.
         about: `run`, `model` and `data`, by name.
         task: of the model.
+        preview: as in `write_watched`.
 
     Raises: DataError if it cannot be written.
     """
     head = f'<p class="note">{escape(about["model"])} of {escape(about["run"])}</p>'
-    head += "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
-    sections = [player(path, watched), timeline(watched, task)]
+    head += "".join(f"<p>{escape(m)} is absent: {escape(why)}.</p>" for m, why in watched.absent.items())
+    sections = [player(path, watched, preview), timeline(watched, task)]
     for part, one in zip(watched.parts, explained, strict=True):
         start, stop = part.start or 0.0, part.stop or watched.duration
         button = f'<button type="button">▶ {start:.1f}–{stop:.1f} s</button>'
@@ -75,7 +85,7 @@ def write_explained_recording(
         sections.append(place + _utterance(one, ""))
     page = shell(
         "mecam explain",
-        watched.path.name,
+        watched.name,
         head + _how(),
         sections,
         notes=watched.notes,
@@ -91,9 +101,10 @@ def _how() -> str:
         "How to read this",
         "<p>What is shown is what the model does, not why it is right. <b>Kept</b> is the filter's gate: how much of a "
         "word or row went on. <b>Left out</b> asks the model again: a word replaced by the unknown token, rows masked, "
-        "a modality absent; the <b>change</b> is the answer without it less the answer with it. <b>Gradients</b> are "
-        "integrated gradients: what a word or row adds on the way from an empty utterance to this one. Blue raises the "
-        "answer by being there, red lowers it; colours of one measure are on one scale for all modalities.</p>",
+        "a modality absent; what it <b>adds</b> is the answer with it less the answer without it. <b>Gradients</b> are "
+        "integrated gradients: what a word or row adds on the way from an empty utterance to this one. Everywhere "
+        "+ and blue raise the answer by being there, − and red lower it; colours of one measure are on one scale for "
+        "all modalities. Differences of probabilities are in points.</p>",
     )
 
 
@@ -144,13 +155,14 @@ def _course(one: Explanation) -> str:
             strips.append(axes)
     if not lines and not strips:
         return ""
-    shown = legend(shades, any(any(s["injected"] or []) for s in streams.values())) if filtered else ""
+    missing = any(None in stream["kept"] for stream in filtered.values())
+    shown = legend(shades, any(any(s["injected"] or []) for s in streams.values()), missing) if filtered else ""
     shown += f'<div class="legend">{COLOURS}</div>'
     return f"<h3>What was kept, and what it does</h3>{shown}{''.join(lines)}{''.join(strips)}"
 
 
 def _stream(strand: Strand) -> dict[str, Any]:
-    """A strand as the report's filter maps are written; what was not observed counts as not kept."""
+    """A strand as the report's filter maps are written; what was not observed is None."""
     times = [part.part.seconds for part in strand.parts]
     rows = len(strand.observed)
     seconds = stop = None
@@ -163,7 +175,7 @@ def _stream(strand: Strand) -> dict[str, Any]:
             marks = [p.part.start for p in strand.parts] + [rows]
             seconds = np.interp(np.arange(rows), marks, [t[0] for t in known] + [stop]).tolist()
     return {
-        "kept": np.nan_to_num(strand.kept if strand.kept is not None else np.zeros(rows)).tolist(),
+        "kept": [None] * rows if strand.kept is None else known_only(strand.kept),
         "labels": [part.part.label or "" for part in strand.parts] if strand.words else None,
         "seconds": seconds,
         "stop": stop,
@@ -179,7 +191,7 @@ def _sentence(one: Explanation, modality: Modality, stream: Mapping[str, Any], s
     values, largest = _measures(one)["left out"]
     cells = [
         f'<span class="{"up" if v > 0 else "down"}{" gone" if gone else ""}" style="--weight:{abs(v) / largest:.2f}" '
-        f'title="change without it {_signed(-v)}">{escape(part.part.label or "")}</span>'
+        f'title="adds {_minus(one.quantity.difference(v))}">{escape(part.part.label or "")}</span>'
         for part, v, gone in zip(strand.parts, values[modality].tolist(), strand.removed, strict=True)
     ]
     return f'{first}<p class="said words">{" ".join(cells)} <small class="muted">left out</small></p>'
@@ -202,7 +214,7 @@ def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: A
 
 def _measures(one: Explanation) -> dict[str, tuple[dict[Modality, Array], float]]:
     """What each part adds by being there: measure → values per modality, and the largest of all."""
-    found = {"left out": {m: np.array([-p.without.change for p in s.parts]) for m, s in one.strands.items()}}
+    found = {"left out": {m: np.array([p.without.adds for p in s.parts]) for m, s in one.strands.items()}}
     if one.gradients is not None:
         found["gradients"] = {m: np.array([p.gradient or 0.0 for p in s.parts]) for m, s in one.strands.items()}
     return {
@@ -230,12 +242,14 @@ def _alternatives(one: Explanation) -> str:
     rows = [
         f'<span>{escape(name)}</span><svg viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" '
         f'aria-label="from {one.score:.2f} to {effect.score:.2f}">'
-        f'<line class="to {"down" if effect.change < 0 else "up"}" x1="{x(one.score):.0f}" x2="{x(effect.score):.0f}" '
+        f'<line class="to {"up" if effect.adds > 0 else "down"}" x1="{x(one.score):.0f}" x2="{x(effect.score):.0f}" '
         f'y1="10" y2="10"/><line class="whole" x1="{x(one.score):.0f}" x2="{x(one.score):.0f}" y1="0" y2="20"/></svg>'
-        f"<span>{_signed(effect.score)}</span><span>{_signed(effect.change)}</span>"
+        f"<span>{_minus(one.quantity.told(effect.score))}</span>"
+        f"<span>{_minus(one.quantity.difference(effect.adds))}</span>"
         for name, effect in moves
     ]
-    head = f"<b></b><b>from {_signed(one.score)}, the line, to</b><b>answer</b><b>change</b>"
+    begins = _minus(one.quantity.told(one.score))
+    head = f"<b></b><b>from {begins}, the line, to</b><b>answer</b><b>it adds{one.quantity.unit}</b>"
     return f'<h3>The answer without it</h3><div class="moves">{head}{"".join(rows)}</div>{_nothing(one)}'
 
 
@@ -248,9 +262,10 @@ def _nothing(one: Explanation) -> str:
 
 def _modalities(one: Explanation) -> str:
     """Shares, doubts and gates, as far as the model has any."""
+    said = contradicting(one.doubts)
     columns: list[tuple[str, dict[Modality, str]]] = [
         ("share", {m: _percent(share) for m, share in one.shares.items()}),
-        ("contradicts", {m: _percent(doubt) for m, doubt in one.doubts.items()}),
+        ("contradicts", {m: _percent(one.doubts[m]) for m in said}),
     ]
     filtered = {m: strand for m, strand in one.strands.items() if strand.kept is not None}
     kept = {m: plain(float(np.mean(s.kept[s.observed])), 2) for m, s in filtered.items() if s.kept is not None}
@@ -266,11 +281,16 @@ def _modalities(one: Explanation) -> str:
 def _strongest(one: Explanation) -> str:
     parts = [(m, p) for m, strand in one.strands.items() for p in strand.parts if p.without.count]
     rows = []
-    for m, p in sorted(parts, key=lambda pair: -abs(pair[1].without.change))[:SHOWN]:
+    for m, p in sorted(parts, key=lambda pair: -abs(pair[1].without.adds))[:SHOWN]:
         when = "" if p.part.seconds is None else f" <small>{p.part.seconds[0]:.1f}–{p.part.seconds[1]:.1f} s</small>"
-        numbers = ["—" if p.kept is None else plain(p.kept, 2), _signed(p.without.score), _signed(p.without.change, 3)]
-        rows.append([f"{escape(p.part.name)}{when}", escape(m), *numbers, _signed(p.gradient, 3)])
-    head = ["part", "modality", "kept", "without it", "change", "gradients"]
+        told = (
+            one.quantity.told(p.without.score),
+            *(one.quantity.difference(v, 3) for v in (p.without.adds, p.gradient)),
+        )
+        kept = "—" if p.kept is None else plain(p.kept, 2)
+        rows.append([f"{escape(p.part.name)}{when}", escape(m), kept, *map(_minus, told)])
+    unit = one.quantity.unit
+    head = ["part", "modality", "kept", "without it", f"adds{unit}", f"gradients{unit}"]
     return details("What counts most", table(head, rows, numbers=4)) if rows else ""
 
 
@@ -296,16 +316,24 @@ def _completeness(one: Explanation) -> str:
     found = one.gradients
     if found is None:
         return ""
+    said = one.quantity
     held = f" {', '.join(found.held)} stood still: this model reads it in a way of its own." if found.held else ""
     return (
-        f'<p class="note">Integrated gradients from {_signed(found.baseline, 3)} to {_signed(found.score, 3)} in '
-        f"{found.steps} steps attribute {_signed(found.total, 3)}; completeness error {_signed(found.error, 4)}."
+        f'<p class="note">Integrated gradients from {_minus(said.told(found.baseline, 3))} to '
+        f"{_minus(said.told(found.score, 3))} in {found.steps} steps attribute "
+        f"{_minus(said.difference(found.total, 3))}{said.unit and ' points'}; completeness error "
+        f"{_minus(said.difference(found.error, 4))}."
         f"{escape(held)}</p>"
     )
 
 
 def _signed(number: float | None, digits: int = 2) -> str:
     return "—" if number is None else f"{number:+.{digits}f}".replace("-", "−")
+
+
+def _minus(text: str) -> str:
+    """A number with the sign that print has for minus."""
+    return text.replace("-", "−")
 
 
 def _percent(share: float | None) -> str:

@@ -3,51 +3,47 @@
 It loads nothing from anywhere but the video, which it holds itself or links to.
 """
 
-import base64
-import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import quote
 
 import numpy as np
 
-from mecam.evaluation.report.markup import escape, plain, table
+from mecam.evaluation.report.markup import details, escape, plain, table
 from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
+from mecam.serve.player import player
 from mecam.serve.predictor import Prediction
+from mecam.serve.preview import PreviewChoice
 from mecam.serve.recordings import Watched
 from mecam.serve.shell import shell
 from mecam.types import TEXT, VISION, Modality, Task
 
-__all__ = ["player", "says", "timeline", "write_watched"]
+__all__ = ["odds", "says", "timeline", "write_watched"]
 
-LARGEST_EMBEDDED = 25_000_000
-"""Bytes of a video that the page holds; a larger one is linked to."""
-TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/mp4", ".ogv": "video/ogg"}
-TYPES |= {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
-"""What browsers play; others are linked to as they are."""
 WIDTH, BINS = 1000, 400
 """Units of a strip from left to right, and pieces that it is drawn in at most."""
 
 
-def write_watched(path: Path, watched: Watched, task: Task) -> Path:
+def write_watched(path: Path, watched: Watched, task: Task, *, preview: PreviewChoice = "auto") -> Path:
     """Write the page of a recording, whole or not at all.
 
     Args:
         path: of the page.
         watched: with the contributions of words, where they are to be shown.
         task: of the model.
+        preview: whether the page gets a copy of the recording that browsers play.
 
     Raises: DataError if it cannot be written.
     """
-    return write_whole(path, _page(path, watched, task))
+    return write_whole(path, _page(path, watched, task, preview))
 
 
-def _page(path: Path, watched: Watched, task: Task) -> str:
+def _page(path: Path, watched: Watched, task: Task, preview: PreviewChoice) -> str:
     sections = [
-        player(path, watched),
+        player(path, watched, preview),
         timeline(watched, task),
+        _probabilities(watched),
         _parts(watched, task),
         _modalities(watched, task),
         _faces(watched),
@@ -55,7 +51,7 @@ def _page(path: Path, watched: Watched, task: Task) -> str:
     ]
     return shell(
         "mecam predict",
-        watched.path.name,
+        watched.name,
         _headline(watched, task),
         sections,
         notes=watched.notes,
@@ -67,38 +63,29 @@ def _headline(watched: Watched, task: Task) -> str:
     overall = watched.overall
     count = len(watched.parts)
     what = f"{watched.duration:.1f} s, {count} utterance{'s' if count > 1 else ''}"
-    return f'<p class="score">{escape(says(overall, task))}<small>{escape(what)}</small></p>'
+    small = f"{odds(overall)} · {what}" if overall.probabilities else what
+    return f'<p class="score">{escape(says(overall, task))}<small>{escape(small)}</small></p>'
 
 
 def says(given: Prediction, task: Task) -> str:
     """A prediction in one line of text."""
     if given.score is None:
-        odds = max(given.probabilities.values(), default=0.0)
-        return f"{given.label} ({100 * odds:.0f} %)" if task.kind == "classes" else given.label
+        highest = max(given.probabilities.values(), default=0.0)
+        return f"{given.label} ({100 * highest:.0f} %)" if task.kind == "classes" else given.label
     ends = ""
     if given.low is not None and given.high is not None:
         ends = f" ({_signed(given.low)} to {_signed(given.high)})"
     return f"{given.label} {_signed(given.score)}{ends}"
 
 
+def odds(given: Prediction) -> str:
+    """All probabilities, the highest first."""
+    order = sorted(given.probabilities.items(), key=lambda pair: -pair[1])
+    return " · ".join(f"{name} {100 * share:.0f} %" for name, share in order)
+
+
 def _signed(number: float) -> str:
     return f"{number:+.2f}".replace("-", "−")
-
-
-def player(path: Path, watched: Watched) -> str:
-    """The recording, held by the page or linked to."""
-    kind = TYPES.get(watched.path.suffix.lower(), "")
-    embed = kind and watched.path.stat().st_size <= LARGEST_EMBEDDED
-    if embed:
-        source = f"data:{kind};base64,{base64.b64encode(watched.path.read_bytes()).decode('ascii')}"
-    else:
-        source = quote(Path(os.path.relpath(watched.path.resolve(), path.resolve().parent)).as_posix())
-    tag = "audio" if kind.startswith("audio") else "video"
-    warning = (
-        f'<p class="note" id="cannot"{"" if not kind else " hidden"}>This browser may not play this format; '
-        "everything below needs no player.</p>"
-    )
-    return f'<{tag} class="player" controls preload="metadata" src="{source}"></{tag}>{warning}'
 
 
 def timeline(watched: Watched, task: Task) -> str:
@@ -121,7 +108,13 @@ def timeline(watched: Watched, task: Task) -> str:
     if task.kind == "regression":
         band = "; the band is the interval" if any(part.low is not None for part in watched.parts) else ""
         scale = f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top){band}."
-    note = f'<p class="note">The darker a strip, the more of that moment was kept by the filter.{scale}</p>'
+    kept = ""
+    if any(part.kept for part in watched.parts):
+        kept = (
+            "The stronger a strip's colour, the more of that moment was kept by the filter; where there is no colour, "
+        )
+        kept += "there was nothing to keep."
+    note = f'<p class="note">{kept}{scale}</p>'
     return f'<h2>Timeline</h2>{note}<div class="time">{strips}{ends}</div>' if rows else ""
 
 
@@ -149,7 +142,7 @@ def _kept(watched: Watched, modality: Modality) -> str:
     """The mean of what was kept in each piece of the strip."""
     total, count = np.zeros(BINS), np.zeros(BINS)
     for part, utterance in zip(watched.parts, watched.utterances, strict=True):
-        kept = np.array(part.kept.get(modality, []))
+        kept = np.array(part.kept.get(modality, []), np.float64)
         if modality == TEXT:
             times = _word_times(part, [(w.start, w.stop) for w in utterance.words], len(kept))
         else:
@@ -157,6 +150,8 @@ def _kept(watched: Watched, modality: Modality) -> str:
         for (start, stop), value in zip(times, kept, strict=False):
             first = int(BINS * start / watched.duration)
             last = max(first + 1, int(np.ceil(BINS * min(stop, watched.duration) / watched.duration)))
+            if np.isnan(value):
+                continue
             total[first:last] += value
             count[first:last] += 1
     step = WIDTH / BINS
@@ -188,6 +183,21 @@ def _seen(watched: Watched) -> str:
     return "".join(rects)
 
 
+def _probabilities(watched: Watched) -> str:
+    """Of classes or labels: the probability of each, in every utterance."""
+    names = list(watched.overall.probabilities)
+    if not names:
+        return ""
+    rows = [(f"{_clock(p.start or 0.0)}–{_clock(p.stop or 0.0)}", p) for p in watched.parts]
+    rows = [*rows, ("whole", watched.overall)] if len(rows) > 1 else rows
+    cells = []
+    for time, part in rows:
+        best = max(part.probabilities.values())
+        shown = [(f"{100 * p:.0f} %", p == best) for p in (part.probabilities[name] for name in names)]
+        cells.append([escape(time), *(f"<b>{text}</b>" if top else text for text, top in shown)])
+    return f"<h2>Probabilities</h2>{table(['utterance', *map(escape, names)], cells, numbers=len(names))}"
+
+
 def _parts(watched: Watched, task: Task) -> str:
     largest = max((abs(c) for row in watched.contributions for c in row), default=0.0)
     rows = []
@@ -217,7 +227,12 @@ def _oddities(part: Prediction) -> list[str]:
         f"{modality} contradicts the others: {100 * part.doubts[modality]:.0f} % probable."
         for modality in part.contradicts
     ]
-    return lines + ([f"{', '.join(part.disagrees)} alone would say otherwise."] if part.disagrees else [])
+    said = ((modality, part.alone[modality]) for modality in part.disagrees)
+    return lines + [
+        f"{modality} alone would say {'the opposite' if isinstance(answer, float) else 'something else'}: "
+        f"{_signed(answer) if isinstance(answer, float) else answer}."
+        for modality, answer in said
+    ]
 
 
 def _words(part: Prediction, given: Sequence[float], largest: float) -> str:
@@ -240,8 +255,7 @@ def _modalities(watched: Watched, task: Task) -> str:
     present = sorted({m for p in watched.parts for m in p.shares}, key=lambda m: (m != TEXT, m))
     if not present:
         return ""
-    doubted = any(part.doubts for part in watched.parts)
-    head = ["utterance", "modality", "share", "alone", *(["contradicts"] if doubted else [])]
+    head = ["utterance", "modality", "share", "alone"]
     rows = []
     for part in watched.parts:
         for modality in present:
@@ -250,20 +264,40 @@ def _modalities(watched: Watched, task: Task) -> str:
             cells = [
                 _clock(part.start or 0.0) if modality == present[0] else "",
                 escape(modality),
-                f"{100 * part.shares.get(modality, 0.0):.0f} %",
+                "absent" if modality in part.absent else f"{100 * part.shares.get(modality, 0.0):.0f} %",
                 f'<span class="warn">{said}</span>' if modality in part.disagrees else said,
             ]
-            if doubted:
-                doubt = part.doubts.get(modality)
-                told = "—" if doubt is None else f"{100 * doubt:.0f} %"
-                cells.append(f'<span class="warn">{told}</span>' if modality in part.contradicts else told)
             rows.append(cells)
-    note = "Alone, in colour: the modality by itself would say the opposite of all together."
-    if doubted:
-        note += " Contradicts: how probable the model finds it that this modality contradicts the others."
-    note = f'<p class="note">{note}</p>'
-    missing = "".join(f"<p>No {escape(m)}: {escape(why)}.</p>" for m, why in watched.absent.items())
-    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=len(head) - 2)}{missing}"
+    note = ""
+    if any(part.alone for part in watched.parts):
+        other = "the opposite of" if task.kind == "regression" else "something else than"
+        note = "Alone: what the model says when it is given this modality only; in colour where that is "
+        note = f'<p class="note">{note}{other} what it says of all together.</p>'
+    missing = "".join(f"<p>{escape(m)} is absent: {escape(why)}.</p>" for m, why in watched.absent.items())
+    return f"<h2>Modalities</h2>{note}{table(head, rows, numbers=2)}{missing}{_doubts(watched)}"
+
+
+def _doubts(watched: Watched) -> str:
+    """How probable contradictions are, folded away: small ones mean nothing."""
+    names = sorted({m for p in watched.parts for m in p.doubts}, key=lambda m: (m != TEXT, m))
+    if not names:
+        return ""
+    rows = []
+    for part in watched.parts:
+        shown = []
+        for modality in names:
+            doubt = part.doubts.get(modality)
+            told = "—" if doubt is None else f"{100 * doubt:.0f} %"
+            shown.append(f'<span class="warn">{told}</span>' if modality in part.contradicts else told)
+        rows.append([_clock(part.start or 0.0), *shown])
+    note = (
+        '<p class="note">How probable the model finds it, having seen all together, that a modality contradicts the '
+        "others. It is said beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not "
+        "agree with what a modality says alone: that is asked of the modality, this is the model's own estimate.</p>"
+    )
+    return details(
+        "Does a modality contradict the others?", note + table(["utterance", *names], rows, numbers=len(names))
+    )
 
 
 def _faces(watched: Watched) -> str:

@@ -4,6 +4,7 @@ What a prediction rests on is found by asking the model again: with one modality
 with one word unknown, which tells what the word contributes. Both hold for any model.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mecam.data.sources.base import make_id
-from mecam.errors import ModelError
+from mecam.errors import DataError, ModelError
 from mecam.evaluation.evaluate import in_words
 from mecam.features.clips import RENDERED
 from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.transcript import transcript_beside
-from mecam.features.utterances import Recipe, read_recording
+from mecam.features.utterances import Recipe, Recording, read_recording
 from mecam.types import TEXT, Modality, Task, Utterance
 
 if TYPE_CHECKING:
     from mecam.serve.predictor import Prediction, Predictor
 
-__all__ = ["Watched", "notes_of", "recipe_of", "watch"]
+__all__ = ["Watched", "notes_of", "printable", "recipe_of", "watch"]
 
 UNKNOWN = "[UNK]"
 MOST_WORDS = 200
@@ -43,11 +44,12 @@ class Watched:
         utterances: what each prediction was made from; features with times, words with times.
         contributions: per utterance, per word: how much the score (or the probability of the class that is given)
             falls when the word is unknown; empty where not asked for or where there is no text.
-        absent: modality that the model reads and the recording lacks → why.
+        absent: modality that the model reads and the recording lacks, or of which all is missing → why.
         details: modality → per utterance, what the extractor reports (faces found …).
         findings: what was odd, in sentences.
         language: of the transcript, where known.
         notes: what must be said beside every result of this model.
+        name: what the recording is called in tables and on pages; tells it from others that it is shown with.
     """
 
     path: Path
@@ -61,11 +63,12 @@ class Watched:
     findings: tuple[str, ...] = ()
     language: str = ""
     notes: tuple[str, ...] = ()
+    name: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the file by its name."""
         content = {
-            "file": self.path.name,
+            "file": self.name,
             "duration": round(self.duration, 3),
             "overall": self.overall.to_json(),
             "utterances": [part.to_json() for part in self.parts],
@@ -88,6 +91,7 @@ def watch(
     language: str | None = None,
     lengths: Lengths | None = None,
     words: bool = False,
+    name: str | None = None,
 ) -> Watched:
     """Predict a recording.
 
@@ -99,42 +103,102 @@ def watch(
         language: of the speech.
         lengths: of utterances.
         words: also look for what each word contributes.
+        name: what the recording is called; by default the file's name.
 
     Raises: MediaError for an unusable file; ModelError if the model's features cannot be made, or the recording has
         nothing that the model reads.
     """
     path = Path(path)
     recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
-    reads = predictor.trained.model.reads
     words_of = Path(transcript) if transcript is not None else transcript_beside(path)
-    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=words_of)
-    absent = {m: why for m, why in recording.absent.items() if m in reads}
-    if reads and not any(set(u.streams) & set(reads) or (u.text and TEXT in reads) for u in recording.utterances):
+    recording = read_recording(path, recipe, id=_id_of(path), transcript=words_of)
+    said = predictor.predict_utterances(recording.utterances, together=True)
+    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
+    absent = _absent(predictor, recording, recipe, parts)
+    _require_something(predictor, path, parts, absent)
+    alone = _alone(predictor, recording.utterances, parts)
+    parts = [
+        replace(p, alone=a, disagrees=_disagreeing(predictor.task, p, a)) for p, a in zip(parts, alone, strict=True)
+    ]
+    asked = words and TEXT in predictor.trained.model.reads and TEXT not in absent
+    return Watched(
+        path,
+        recording.duration,
+        overall_of(predictor.task, printable(path.stem), _telling(predictor, parts)),
+        tuple(parts),
+        recording.utterances,
+        _contributions(predictor, recording.utterances, parts) if asked else (),
+        absent,
+        recording.details,
+        (*recording.findings, *_empty_parts(predictor, parts)),
+        recording.language,
+        notes_of(predictor),
+        printable(path.name) if name is None else name,
+    )
+
+
+def _id_of(path: Path) -> str:
+    """The file's name as an id; where it cannot be one, `recording`."""
+    try:
+        return make_id(printable(path.stem))
+    except DataError:
+        return "recording"
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+NOTHING = {"audio": "the sound is silent", "vision": "no face was seen", TEXT: "there is no word in it"}
+"""Why a modality that a recording has may give nothing."""
+
+
+def _absent(
+    predictor: "Predictor", recording: Recording, recipe: Recipe, parts: Sequence["Prediction"]
+) -> dict[Modality, str]:
+    """Modalities that the model reads and that no utterance has, each with the reason."""
+    reasons = {}
+    for modality in predictor.trained.model.reads:
+        if not all(modality in part.absent for part in parts):
+            continue
+        follows_words = modality in recipe.aligned and not any(modality in u.streams for u in recording.utterances)
+        known = "its rows follow words, and no word has a time" if follows_words else NOTHING.get(modality)
+        reasons[modality] = recording.absent.get(modality) or known or "all of its rows are missing"
+    return reasons
+
+
+def _require_something(
+    predictor: "Predictor", path: Path, parts: Sequence["Prediction"], absent: Mapping[Modality, str]
+) -> None:
+    """Refuse a recording of which the model reads nothing: its answer would be that of no recording at all."""
+    reads = predictor.trained.model.reads
+    if reads and not _telling(predictor, parts, or_all=False):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
         raise ModelError(
             f"the recording has nothing that this model reads ({reasons})",
             where=str(path),
             fix="give a transcript with --transcript, or --asr" if reads == (TEXT,) else "choose another model",
         )
-    said = predictor.predict_utterances(recording.utterances, together=True)
-    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
-    alone = _alone(predictor, recording.utterances)
-    parts = [
-        replace(p, alone=a, disagrees=_disagreeing(predictor.task, p, a)) for p, a in zip(parts, alone, strict=True)
+
+
+def _telling(predictor: "Predictor", parts: Sequence["Prediction"], *, or_all: bool = True) -> Sequence["Prediction"]:
+    """The utterances of which the model reads something; all of them where it reads nothing of any."""
+    reads = set(predictor.trained.model.reads)
+    found = [part for part in parts if not reads or reads - set(part.absent)]
+    return found or (parts if or_all else [])
+
+
+def _empty_parts(predictor: "Predictor", parts: Sequence["Prediction"]) -> list[str]:
+    """Said where some utterances hold nothing."""
+    empty = len(parts) - len(_telling(predictor, parts))
+    if not empty:
+        return []
+    return [
+        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, "
+        "and the whole leaves them out"
     ]
-    return Watched(
-        path,
-        recording.duration,
-        overall_of(predictor.task, path.stem, parts),
-        tuple(parts),
-        recording.utterances,
-        _contributions(predictor, recording.utterances, parts) if words and TEXT in reads else (),
-        absent,
-        recording.details,
-        recording.findings,
-        recording.language,
-        notes_of(predictor),
-    )
 
 
 def notes_of(predictor: "Predictor") -> tuple[str, ...]:
@@ -200,11 +264,13 @@ def overall_of(task: Task, name: str, parts: Sequence["Prediction"]) -> "Predict
     )
 
 
-def _alone(predictor: "Predictor", utterances: Sequence[Utterance]) -> list[dict[Modality, float | str]]:
+def _alone(
+    predictor: "Predictor", utterances: Sequence[Utterance], parts: Sequence["Prediction"]
+) -> list[dict[Modality, float | str]]:
     """What each modality would say without the others; nothing where there is only one."""
     asked: list[tuple[int, Modality, Utterance]] = []
-    for i, utterance in enumerate(utterances):
-        present = [m for m in predictor.trained.model.reads if m in utterance.streams or (m == TEXT and utterance.text)]
+    for i, (utterance, part) in enumerate(zip(utterances, parts, strict=True)):
+        present = [m for m in predictor.trained.model.reads if m not in part.absent]
         asked += [(i, m, _only(utterance, m)) for m in present if len(present) > 1]
     answers: list[dict[Modality, float | str]] = [{} for _ in utterances]
     for (i, modality, _), said in zip(asked, predictor.predict_utterances([u for *_, u in asked]), strict=True):
@@ -218,13 +284,11 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
 
 
 def _disagreeing(task: Task, whole: "Prediction", alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
-    """Modalities that, alone, would say the opposite sentiment, or another class."""
+    """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
     if task.kind != "regression" or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)
-    middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
-    away = whole.score - middle
-    apart = {m: float(score) - middle for m, score in alone.items()}
-    return tuple(m for m, a in apart.items() if abs(a) > neutral and a * away < 0)
+    opposite = {"positive": "negative", "negative": "positive"}.get(in_words(task, whole.score))
+    return tuple(m for m, score in alone.items() if in_words(task, score) == opposite)
 
 
 def _contributions(

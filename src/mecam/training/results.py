@@ -2,7 +2,8 @@
 
 `metrics.json`: split → metric → {mean, std, ci95, per_seed}; under `constant` the same for the constant predictor,
 under `filter` modality → kind → the same of the filter AUROC, under `conflict` modality → the same of the conflict
-AUROC, under `calibration` level, half_width, coverage per split.
+AUROC, under `calibration` level, half_width, coverage per split, under `resampled` split → unit and count of what the
+intervals draw.
 """
 
 import csv
@@ -10,7 +11,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
 from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.conflict_score import conflict_table
-from mecam.evaluation.evaluate import constant_predictions
+from mecam.evaluation.evaluate import constant_predictions, interval_around, known_only
 from mecam.evaluation.filter_score import filter_table
+from mecam.evaluation.groups import Groups
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.files import whole_file, write_whole
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
@@ -151,14 +153,17 @@ def evaluation_tables(
     """
     metrics: dict[str, Any] = {}
     constant: dict[str, Any] = {}
+    resampled: dict[str, Any] = {}
     for split in predictions[0]:
         seeds = [seed[split] for seed in predictions]
         if seeds[0].truth is None:
             continue
         task = splits[split].task
         metrics[split] = metrics_table(task, seeds)
+        resampled[split] = asdict(Groups.of(seeds[0]).resampled)
         constant[split] = metrics_table(task, [constant_predictions(task, seeds[0], prior)])
     metrics["constant"] = constant
+    metrics["resampled"] = resampled
     shown = "test" if "test" in splits and "test" in predictions[0] else next(iter(predictions[0]))
     return metrics | _injection_tables(splits[shown], [seed[shown] for seed in predictions])
 
@@ -194,6 +199,7 @@ def prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]
             task = splits[split].task
             for i, name in enumerate(p.ids):
                 row: dict[str, Any] = {"split": split, "seed": result.seed, "id": name, "video": p.videos[i]}
+                row |= {"speaker": p.speakers[i]} if p.speakers else {}
                 row |= prediction_columns(task, p, i, result.half_width)
                 row["text"] = texts[split][i] or ""
                 row |= {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
@@ -207,7 +213,7 @@ def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | N
     if task.kind == "regression":
         value = float(p.prediction[i])
         half = None if half_width is None else float(p.half_widths(half_width)[i])
-        ends = (None, None) if half is None else (value - half, value + half)
+        ends = (None, None) if half is None else interval_around(task, value, half)
         known = None if truth is None else round(float(truth), 6)  # float32 labels read as people wrote them
         return {"truth": known, "prediction": value, "low": ends[0], "high": ends[1]}
     odds = {f"prob_{name}": float(p.prediction[i, c]) for c, name in enumerate(task.names)}
@@ -265,7 +271,7 @@ def _map_of(utterance: Any, p: Predictions, i: int) -> dict[str, Any]:
         if modality == TEXT and len(utterance.words) == len(kept):
             seconds, stop = [word.start for word in utterance.words], utterance.words[-1].stop
         modalities[modality] = {
-            "kept": np.round(np.nan_to_num(kept.astype(float)), 4).tolist(),
+            "kept": known_only(kept),
             "labels": labels,
             "seconds": None if seconds is None or not np.isfinite(seconds).all() else seconds,
             "stop": stop if stop is not None and np.isfinite(stop) else None,
@@ -291,6 +297,8 @@ def write_predictions(path: Path, p: Predictions) -> None:
     }
     if p.truth is not None:
         arrays["truth"] = p.truth
+    if p.speakers:
+        arrays["speakers"] = np.array(p.speakers, np.str_)
     if p.wider is not None:
         arrays["wider"] = p.wider
     arrays |= {f"share {m}": share for m, share in p.shares.items()}
@@ -331,6 +339,7 @@ def read_predictions(path: Path) -> Predictions:
         embeddings=named("embedding "),
         doubts=named("doubt "),
         wider=arrays.get("wider"),
+        speakers=tuple(arrays["speakers"].tolist()) if "speakers" in arrays else (),
     )
 
 

@@ -143,7 +143,7 @@ def test_many_different_scores_are_ranked_finely_enough():
     assert entry["ci95"][0] < entry["mean"] < entry["ci95"][1]
     assert entry["ci95"][1] - entry["ci95"][0] < 0.12
     perfect, spans = recordings(20, rng=rng, rows=400, quality=50)
-    assert filter_table([perfect], spans)["audio"]["all"]["ci95"] == pytest.approx([1, 1], abs=1e-3)
+    assert filter_table([perfect], spans)["audio"]["all"]["ci95"] == pytest.approx([0.025 ** (1 / 20), 1])
 
 
 def test_one_recording_has_no_interval():

@@ -55,3 +55,42 @@ def test_classes_and_several_utterances(encoder: str, tmp_path: Path) -> None:
     for one in explained:
         assert f"what is explained is the {one.quantity.name}" in page
         assert f"<h2>{one.id}</h2>" in page
+
+
+@pytest.mark.parametrize("kind", ["regression", "classes"])
+def test_one_sign_everywhere(kind: str, encoder: str, tmp_path: Path) -> None:
+    """+ and blue raise the answer by being there: in the terminal, on the page and in JSON, of both measures."""
+    import json
+
+    from rich.console import Console
+
+    from mecam.cli.explanation_tables import explanation_view
+    from mecam.evaluation.explain.files import explanation_document
+
+    pytest.importorskip("captum")
+    task = tiny.TASKS[kind]
+    store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
+    place = next(i for i, u in enumerate(store) if u.text and len(u.streams) == 3)
+    (one,) = explain(tiny.build("mecam", store, encoder, used=True), store, np.array([place]), gradients=True, steps=4)
+    written = json.loads(json.dumps(explanation_document([one], about=ABOUT)))["utterances"][0]
+    console = Console(record=True, width=220)
+    console.print(explanation_view(one, ()))
+    shown, page = console.export_text(), write_explained(tmp_path / "a.html", [one], ABOUT).read_text("utf-8")
+    assert "change" not in page.partition("<main>")[2]
+    assert "change" not in shown
+    for modality, effect in written["without_modality"].items():
+        assert effect["adds"] == pytest.approx(one.score - effect["score"])
+        row = next(line for line in shown.splitlines() if f"│ {modality} " in line)
+        assert one.quantity.difference(effect["adds"]) in row
+        assert one.quantity.told(effect["score"]) in row
+    if kind == "classes":
+        assert one.quantity.told(0.5612) == "56 %"
+        assert one.quantity.difference(-0.0512) == "-5"
+        assert f"{one.quantity.name} {100 * one.score:.0f} %" in shown
+        assert f"integrated gradients: {100 * one.gradients.baseline:.1f} % →" in shown  # type: ignore[union-attr]
+        assert "adds, points" in shown
+        assert "adds, points" in page
+    strand = one.strands["text"]
+    up = sum(part.without.adds > 0 for part in strand.parts)
+    said = page.partition('<p class="said words">')[2].partition("</p>")[0]
+    assert said.count('class="up') == up

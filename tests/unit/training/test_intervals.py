@@ -1,5 +1,6 @@
 """The interval around a score: as wide as validation asks for, and wider where data is missing."""
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -10,8 +11,10 @@ import pytest
 
 import tiny
 from mecam.data.store import Store
-from mecam.errors import DataError
-from mecam.evaluation.evaluate import finished, predict
+from mecam.errors import DataError, ModelError
+from mecam.evaluation.evaluate import finished, interval_around, predict
+from mecam.evaluation.report.calibration import calibration
+from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import material_of
@@ -118,12 +121,12 @@ def test_factors_survive_the_files_of_a_seed(tmp_path: Path, trained: Trained, s
 
 
 def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) -> None:
-    calibrated = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 1.0}))
+    calibrated = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 0.05}))
     (answer,) = Predictor(calibrated).predict(["it was good"])
     assert answer.low is not None
     assert answer.high is not None
     absent = sum(slope for modality, slope in calibrated.checkpoint.widening.slope.items() if modality != "text")  # type: ignore[union-attr]
-    assert answer.high - answer.low == pytest.approx(2 * (1 + absent), rel=1e-5)
+    assert answer.high - answer.low == pytest.approx(0.1 * (1 + absent), rel=1e-5)
 
 
 def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained, store: Store, tmp_path: Path) -> None:
@@ -144,3 +147,36 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
         assert found["coverage"] == pytest.approx((np.abs(said.prediction - said.truth) <= half).mean())
         assert found["width"] == pytest.approx(2 * half.mean())
     assert cells[1].wider.mean() > cells[0].wider.mean()
+
+
+def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
+    """The text and the row of its level; and both are the share of the intervals in predictions.csv that hold."""
+    record = RunRecord.read(run)
+    page = calibration(record)
+    told = record.metrics["calibration"]["coverage"]["test"]
+    inside = record.answers["test"].inside
+    assert inside is not None
+    assert inside.mean() == pytest.approx(told)
+    assert f"{100 * told:.1f} % on test" in page
+    row = page.partition('<th scope="row">90 %</th>')[2].partition("</tr>")[0]
+    assert f"{100 * told:.1f} %" in row
+
+
+def test_intervals_never_leave_the_scale(run: Path, trained: Trained, store: Store) -> None:
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(-3 <= float(row["low"]) <= float(row["high"]) <= 3 for row in rows)
+    wide = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 2.5}))
+    said = Predictor(wide, device="cpu").predict_store(store, split="test")
+    assert all(one.low is not None and one.high is not None and -3 <= one.low < one.high <= 3 for one in said)
+    assert any(one.high == 3 for one in said)
+    truth = [float(store[int(i)].label) for i in store.split("test")]  # type: ignore[arg-type]
+    held = [one.low <= t <= one.high for one, t in zip(said, truth, strict=True)]  # type: ignore[operator]
+    halves = finished(wide, predict(wide.model, wide.dataset(store, store.split("test")), wide.collator)).half_widths(
+        2.5
+    )
+    unlimited = [abs(one.score - t) <= half for one, t, half in zip(said, truth, halves, strict=True)]  # type: ignore[operator]
+    assert held == unlimited, "no truth lies beyond the scale"
+    assert interval_around(wide.checkpoint.inputs.task, 3.4, 0.2) == (3.0, 3.0)
+    with pytest.raises(ModelError, match="not finite"):
+        interval_around(wide.checkpoint.inputs.task, 0.0, float("nan"))

@@ -88,7 +88,7 @@ def test_the_run_folder(finished: Path, store: Store) -> None:
 
 def test_metrics(finished: Path, store: Store) -> None:
     metrics = read(finished / "metrics.json")
-    assert set(metrics) == {"valid", "test", "constant", "filter", "calibration"}
+    assert set(metrics) == {"valid", "test", "constant", "filter", "calibration", "resampled"}
     names = set(metrics_for(store.task))
     for table in (metrics["valid"], metrics["test"], metrics["constant"]["valid"], metrics["constant"]["test"]):
         assert set(table) == names

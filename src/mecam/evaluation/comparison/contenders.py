@@ -6,7 +6,7 @@ other data: that is noted, not refused.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +98,7 @@ def read_contenders(
     chosen = split or ("test" if all("test" in record.predictions for record in records) else "valid")
     contenders = [record.contender(label, chosen) for record, label in zip(records, labels, strict=True)]
     _check_answers(contenders, chosen)
+    contenders = _all_with_speakers(contenders)
     task = records[0].task
     prior = next((record.prior for record in records if record.prior is not None), None)
     if prior is not None and not any(contender.model == CONSTANT for contender in contenders):
@@ -174,13 +175,13 @@ def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
     given: Answers = run.answers[split]
     if given.truth is None:
         return ()
-    videos = {row["id"]: row["video"] for row in run.rows if row["split"] == split}
     labels: list[Any] = list(given.truth)
     if run.task.kind == "multilabel":
         labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
     truth = encode_labels(run.task, labels).astype(np.float64)
-    groups = tuple(videos[name] for name in given.ids)
-    return tuple(Predictions(given.ids, groups, scores, truth) for scores in given.scores)
+    return tuple(
+        Predictions(given.ids, given.videos, scores, truth, speakers=given.speakers) for scores in given.scores
+    )
 
 
 def _facts(run: RunRecord) -> dict[str, float]:
@@ -280,6 +281,18 @@ def _check_answers(contenders: Sequence[Contender], split: str) -> None:
         else:
             continue
         raise DataError(what, where=str(other.folder), fix="compare runs on the same split of the same data")
+
+
+def _all_with_speakers(contenders: Sequence[Contender]) -> list[Contender]:
+    """The contenders, all with the speakers that one of them names: an older run kept none."""
+    known = next((p for c in contenders for p in c.predictions if p.speakers), None)
+    if known is None:
+        return list(contenders)
+    names = dict(zip(known.ids, known.speakers, strict=True))
+    return [
+        replace(c, predictions=tuple(replace(p, speakers=tuple(names[i] for i in p.ids)) for p in c.predictions))
+        for c in contenders
+    ]
 
 
 def _rows(predictions: Predictions) -> list[tuple[float, ...]]:

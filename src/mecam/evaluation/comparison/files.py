@@ -176,7 +176,7 @@ def _numbers(difference: Difference | None) -> list[float | None]:
 
 
 def _title(standings: Standings) -> str:
-    return f"{standings.data}, {standings.split}: {standings.utterances} utterances of {standings.videos} recordings"
+    return f"{standings.data}, {standings.split}: {standings.resampled.of(standings.utterances, standings.videos)}"
 
 
 def _markdown_cell(score: Score, metric: Metric) -> str:

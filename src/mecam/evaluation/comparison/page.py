@@ -54,8 +54,8 @@ def _header(standings: Standings) -> str:
         f"<h1>{len(runs)} runs on {escape(standings.data)}</h1>"
         f'<p class="lede">{_summary(standings)}</p>'
         + "".join(f'<p class="badge">{escape(note)}</p>' for note in standings.notes)
-        + f'<p class="note">{escape(standings.split)} split: {standings.utterances} utterances of '
-        f"{standings.videos} recordings</p>"
+        + f'<p class="note">{escape(standings.split)} split: '
+        f"{standings.resampled.of(standings.utterances, standings.videos)}</p>"
     )
 
 
@@ -181,8 +181,8 @@ def _tests(standings: Standings) -> str:
         return ""
     note = (
         "Paired permutation test: if two models were alike, it would not matter which of them answered the utterances "
-        "of a recording. Differences are row minus best, with a bootstrap interval over recordings. The best was "
-        "chosen by the same figures, which favours it a little."
+        "of a recording (of a speaker, where speakers are resampled). Differences are row minus best, shares "
+        "in points, with a bootstrap interval. The best was chosen by the same figures, which favours it a little."
     )
     return titled("Tests against the best", f'<p class="note">{note}</p>', *parts)
 
@@ -191,7 +191,7 @@ def _test_row(row: Standing, metric: Metric) -> list[str]:
     difference = row.scores[metric.name].against_best
     assert difference is not None
     number = delta(difference, metric).partition(" ")[0]
-    ends = interval(difference.ci95, metric)
+    ends = interval(difference.ci95, metric, points=True)
     plain, adjusted = p_value(difference.p_value), p_value(difference.p_holm)
     return [escape(row.name), number, ends, escape(plain), escape(adjusted)]
 

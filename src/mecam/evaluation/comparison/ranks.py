@@ -20,14 +20,15 @@ import numpy as np
 from scipy import stats
 
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
+from mecam.evaluation.groups import FEWEST, Groups
 from mecam.evaluation.statistics import holm
 from mecam.evaluation.sums import Array
 from mecam.types import Predictions, Task
 
 __all__ = ["LEAST", "Ranks", "rank"]
 
-LEAST = 6
-"""Recordings below which no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06."""
+LEAST = FEWEST
+"""Recordings or speakers below which no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06."""
 
 DIGITS = 12
 """Errors that agree to so many digits are equal."""
@@ -39,7 +40,8 @@ class Ranks:
 
     Attributes:
         error: by which they are ranked, in words.
-        recordings: over which.
+        recordings: over how many, or over how many speakers.
+        unit: `recordings` or `speakers`.
         names: of the models.
         means: average ranks, from 1.
         friedman: p-value of the hypothesis that all are alike (Friedman's test in the form of Iman and Davenport);
@@ -50,6 +52,7 @@ class Ranks:
 
     error: str
     recordings: int
+    unit: str
     names: tuple[str, ...]
     means: tuple[float, ...]
     friedman: float
@@ -76,7 +79,7 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     models = [contender for contender in contenders if contender.model != CONSTANT]
     if len(models) < 2:
         return None
-    errors = np.stack([_by_recording(task, model.predictions) for model in models], axis=1)  # V M
+    errors = np.stack([_by_group(task, model.predictions) for model in models], axis=1)  # G M
     if len(errors) < LEAST:
         return None
     errors = errors.round(DIGITS)
@@ -90,6 +93,7 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     return Ranks(
         error=_ERRORS[task.kind],
         recordings=len(errors),
+        unit=Groups.of(models[0].predictions[0]).unit,
         names=names,
         means=tuple(float(mean) for mean in means),
         friedman=whole,
@@ -105,15 +109,15 @@ _ERRORS = {
 }
 
 
-def _by_recording(task: Task, seeds: Sequence[Predictions]) -> Array:
-    """Mean error of each recording, over its utterances and all seeds; recordings in the order of their names."""
-    videos = sorted(set(seeds[0].videos))
-    place = {video: i for i, video in enumerate(videos)}
-    total = np.zeros(len(videos))
+def _by_group(task: Task, seeds: Sequence[Predictions]) -> Array:
+    """Mean error of each group, over its utterances and all seeds; groups in the order of their names."""
+    names = sorted(set(Groups.of(seeds[0]).names))
+    place = {name: i for i, name in enumerate(names)}
+    total = np.zeros(len(names))
     for one in seeds:
-        where = np.array([place[video] for video in one.videos])
-        counts = np.bincount(where, minlength=len(videos))
-        total += np.bincount(where, weights=_errors(task, one), minlength=len(videos)) / counts
+        where = np.array([place[name] for name in Groups.of(one).names])
+        counts = np.bincount(where, minlength=len(names))
+        total += np.bincount(where, weights=_errors(task, one), minlength=len(names)) / counts
     mean: Array = total / len(seeds)
     return mean
 

@@ -9,6 +9,7 @@ from mecam.errors import DataError
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
 from mecam.evaluation.comparison.overlap import Overlap, overlap
 from mecam.evaluation.comparison.ranks import Ranks, rank
+from mecam.evaluation.groups import Groups, Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import holm, metrics_table, paired_permutation_test
 from mecam.types import Task
@@ -27,7 +28,7 @@ class Difference:
 
     Attributes:
         value: metric of this run minus metric of the other, averaged over seeds.
-        ci95: bootstrap interval over videos.
+        ci95: bootstrap interval over recordings or speakers.
         p_value: of the paired permutation test; None where the metric is undefined.
         p_holm: the same, adjusted for all runs that are tested against the same one on this metric.
     """
@@ -50,7 +51,7 @@ class Score:
     Attributes:
         mean: over seeds; None where undefined.
         std: over seeds (n − 1); None for one seed.
-        ci95: bootstrap interval over videos and seeds.
+        ci95: bootstrap interval over recordings or speakers, and seeds.
         per_seed: the metric of every seed.
         best: True for the best mean of all runs (the constant predictor takes no part).
         tied: True where the test cannot tell the run from the best.
@@ -106,7 +107,8 @@ class Standings:
         split: that was compared on.
         data: name of the data set.
         utterances: of the split.
-        videos: of the split: what the tests swap and the bootstrap draws.
+        videos: of the split.
+        resampled: what the tests swap and the bootstrap draws.
         rows: in the order given, the constant predictor last.
         baseline: name of the row that all are tested against beside the best.
         missing: name → why there is no row.
@@ -120,6 +122,7 @@ class Standings:
     data: str
     utterances: int
     videos: int
+    resampled: Resampled
     rows: tuple[Standing, ...]
     baseline: str | None = None
     missing: dict[str, str] = field(default_factory=dict)
@@ -152,7 +155,8 @@ def compare(
     """Compare runs on every metric.
 
     For each metric the run with the best mean is found; every other is tested against it, and against the baseline
-    where one is named, by a paired permutation test over videos; each family of tests is adjusted by Holm's method.
+    where one is named, by a paired permutation test over recordings or speakers; each family of tests is adjusted by
+    Holm's method.
 
     Args:
         contenders: from `read_contenders`.
@@ -198,6 +202,7 @@ def compare(
         data=data or str(contenders[0].learned_from.get("name") or "data"),
         utterances=len(first),
         videos=len(set(first.videos)),
+        resampled=Groups.of(first).resampled,
         rows=tuple(standing),
         baseline=baseline,
         missing=dict(missing or {}),

@@ -25,8 +25,8 @@ __all__ = [
 ]
 
 EXPLANATION = (
-    "Mean ± standard deviation over seeds; below it the 95 % interval over other recordings and seeds (bootstrap). "
-    f"The best mean of a column is **bold**; ≈ marks what a paired permutation test over recordings, adjusted by Holm "
+    "Mean ± standard deviation over seeds; below it the 95 % interval over other recordings (or speakers) and seeds "
+    "(bootstrap). The best mean of a column is **bold**; ≈ marks what a paired permutation test, adjusted by Holm "
     f"over the column, cannot tell from it (p ≥ {ALPHA:g})."
 )
 
@@ -42,8 +42,8 @@ def explained_ranks(ranks: Ranks) -> str:
     """What an average rank is, and what its letters say."""
     who = "Wilcoxon's signed-rank" if len(ranks.names) == 2 else "Friedman's"
     return (
-        f"Rank: in each of {ranks.recordings} recordings the runs are ranked by {ranks.error}, averaged over seeds; "
-        f"the mean over recordings is shown (1 is best). Runs that share a letter cannot be told apart (Wilcoxon's "
+        f"Rank: in each of {ranks.recordings} {ranks.unit} the runs are ranked by {ranks.error}, averaged over seeds; "
+        f"the mean over {ranks.unit} is shown (1 is best). Runs that share a letter cannot be told apart (Wilcoxon's "
         f"signed ranks, adjusted by Holm over all pairs, {ALPHA:g}; {who} test over all: {p_value(ranks.friedman)})."
     )
 
@@ -71,8 +71,7 @@ def alike(overlap: Overlap) -> str:
 def explained_delta(baseline: str) -> str:
     """What a table of differences shows."""
     return (
-        f"Difference from {baseline}, with Holm's adjusted p-value of the paired permutation test over recordings; "
-        f"* is p < {ALPHA:g}."
+        f"Difference from {baseline}, with Holm's adjusted p-value of the paired permutation test; * is p < {ALPHA:g}."
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from mecam.evaluation.statistics import resample_videos, summarise
+from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.statistics import summarise
 from mecam.types import Modality
 
 __all__ = ["TOP", "Agreement", "agreement_table", "agreements", "between"]
@@ -75,7 +76,7 @@ def _spearman(first: Array, second: Array) -> float | None:
 
 def agreement_table(
     found: Sequence[Mapping[Modality, Mapping[str, Agreement]]],
-    videos: Sequence[str],
+    groups: Groups,
     *,
     resamples: int = 1000,
     seed: int = 0,
@@ -84,16 +85,15 @@ def agreement_table(
 
     Args:
         found: per utterance, modality → pair → agreement.
-        videos: the recording of each; whole recordings are resampled.
+        groups: who each is of; whole groups are resampled.
         resamples: of the bootstrap.
         seed: of the bootstrap.
 
     Returns: modality → pair → `spearman` and `overlap` (entries as `statistics.summarise` describes them: the mean over
         utterances in which it is defined), `chance` (of the overlap), `utterances`.
     """
-    numbers = {video: number for number, video in enumerate(dict.fromkeys(videos))}
-    place = np.array([numbers[video] for video in videos], np.int64)
-    draws = resample_videos(len(numbers), resamples, np.random.default_rng(seed))
+    place = groups.numbers
+    draws = resample_groups(groups.count, resamples, np.random.default_rng(seed))
     keys = dict.fromkeys((modality, pair) for one in found for modality, pairs in one.items() for pair in pairs)
     table: dict[Modality, dict[str, dict[str, Any]]] = {}
     for modality, pair in keys:
@@ -107,13 +107,13 @@ def agreement_table(
     return table
 
 
-def _entry(values: Sequence[float | None], videos: NDArray[np.int64], draws: Array | None) -> dict[str, Any]:
-    """Mean of the known values, its interval from resampled recordings."""
+def _entry(values: Sequence[float | None], groups: NDArray[np.int64], draws: Array | None) -> dict[str, Any]:
+    """Mean of the known values, its interval from resampled groups."""
     known = np.array([value is not None for value in values])
     if not known.any():
         return summarise([None])
-    given, where = np.array([value for value in values if value is not None]), videos[known]
-    count = int(videos.max()) + 1
+    given, where = np.array([value for value in values if value is not None]), groups[known]
+    count = int(groups.max()) + 1
     total = np.bincount(where, weights=given, minlength=count)
     size = np.bincount(where, minlength=count).astype(np.float64)
     drawn = None

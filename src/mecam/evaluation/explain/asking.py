@@ -39,6 +39,21 @@ class Quantity:
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)
 
+    def told(self, value: float, digits: int = 2) -> str:
+        """A value in print: a score with its sign, a probability in per cent."""
+        return f"{value:+.{digits}f}" if self.column is None else f"{100 * value:.{max(digits - 2, 0)}f} %"
+
+    def difference(self, value: float | None, digits: int = 2) -> str:
+        """A difference of two values in print: of scores, or of probabilities in points; a dash where it is unknown."""
+        if value is None:
+            return "–"
+        return f"{value:+.{digits}f}" if self.column is None else f"{100 * value:+.{max(digits - 2, 0)}f}"
+
+    @property
+    def unit(self) -> str:
+        """Of a difference, as it stands behind a heading."""
+        return "" if self.column is None else ", points"
+
     def read(self, predictions: _Values) -> _Values:
         """N values from N scores or N × C probabilities."""
         return predictions if self.column is None else predictions[:, self.column]

@@ -1,12 +1,13 @@
 """What removals cost: the metric without some rows against the metric with all of them, tested by recording."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
 from mecam.types import Predictions, Task
@@ -85,9 +86,11 @@ def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -
         points = [_point(cost(arm(name, [s]), whole)) for s in every]
         curves[name] = {"shares": points, "mean": _point(cost(arm(name, every), repeated))}
     random = arm("random", every)
+    groups = Groups.of(whole[0])
     return {
         "utterances": len(chosen),
         "videos": len(set(whole[0].videos)),
+        "resampled": asdict(groups.resampled),
         "score": _mean([metric(p.prediction, p.truth) for p in whole if p.truth is not None]),
         "removed": first.removed[:, chosen].mean(axis=1).tolist(),
         "curves": curves,
@@ -107,7 +110,8 @@ def adjust(tables: Sequence[dict[str, Any]]) -> None:
 def _cut(one: Removals, prediction: Array, chosen: NDArray[np.int64]) -> Predictions:
     assert one.whole.truth is not None
     ids, videos = (tuple(names[i] for i in chosen) for names in (one.whole.ids, one.whole.videos))
-    return Predictions(ids, videos, prediction[chosen], one.whole.truth[chosen])
+    speakers = tuple(one.whole.speakers[i] for i in chosen) if one.whole.speakers else ()
+    return Predictions(ids, videos, prediction[chosen], one.whole.truth[chosen], speakers=speakers)
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -30,12 +30,13 @@ class Effect:
 
     Attributes:
         score: the answer without it.
-        change: the answer without it less the answer with it: negative where what was left out raised the score.
+        adds: the answer with it less the answer without it: positive where it raises the answer by being there. The
+            same sign as integrated gradients.
         count: rows or words that were left out; None for whole modalities.
     """
 
     score: float
-    change: float
+    adds: float
     count: int | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -68,7 +69,7 @@ class PartEffect:
             "seconds": None if self.part.seconds is None else list(self.part.seconds),
             "kept": self.kept,
             "score": self.without.score,
-            "change": self.without.change,
+            "adds": self.without.adds,
             "gradient": self.gradient,
         }
 

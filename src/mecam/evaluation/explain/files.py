@@ -1,4 +1,7 @@
-"""Explanations as one JSON document whose keys do not change; docs/explain.md describes them."""
+"""Explanations as one JSON document whose keys do not change; docs/explain.md describes them.
+
+Version 1 held `change`, the answer without something less the answer with it; version 2 holds its negative, `adds`.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +13,7 @@ from mecam.files import write_whole
 
 __all__ = ["REMOVAL", "explanation_document", "result_document", "write_document"]
 
-FORMAT, VERSION = "mecam-explanation", 1
+FORMAT, VERSION = "mecam-explanation", 2
 
 REMOVAL = {
     "words": "replaced by the unknown token",

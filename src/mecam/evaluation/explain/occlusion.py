@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.store import Store
-from mecam.evaluation.evaluate import in_words, with_widths
+from mecam.evaluation.evaluate import in_words, interval_around, with_widths
 from mecam.evaluation.explain.agreement import agreements
 from mecam.evaluation.explain.asking import Quantity, answers, unknown_token
 from mecam.evaluation.explain.explanation import ALL, MARKED, Effect, Explanation, PartEffect, Strand
@@ -78,7 +78,7 @@ def measures(parts: Sequence[PartEffect]) -> dict[str, NDArray[np.float64]]:
         left out.
     """
     seen = [part for part in parts if part.without.count]
-    found = {"occlusion": np.array([abs(part.without.change) for part in seen])}
+    found = {"occlusion": np.array([abs(part.without.adds) for part in seen])}
     for name, values in (("kept", [p.kept for p in seen]), ("gradients", [p.gradient for p in seen])):
         known = [abs(value) for value in values if value is not None]
         if seen and len(known) == len(seen):
@@ -107,11 +107,13 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     quantity = Quantity.of(task, whole.prediction[i])
     score = float(quantity.read(whole.prediction[i : i + 1])[0])
     known = trained.checkpoint.half_width
-    half = None if known is None else float(with_widths(trained, whole).half_widths(known)[i])
+    ends = None
+    if known is not None and quantity.column is None:
+        ends = interval_around(task, score, float(with_widths(trained, whole).half_widths(known)[i]))
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
     asked = _questions(utterance, read, gates, unknown_token(trained))
     said = quantity.read(answers(trained, [q.variant for q in asked]).prediction) if asked else np.empty(0)
-    effects = {q.key: Effect(float(value), float(value) - score, q.count) for q, value in zip(asked, said, strict=True)}
+    effects = {q.key: Effect(float(value), score - float(value), q.count) for q, value in zip(asked, said, strict=True)}
     nothing = Effect(score, 0.0, 0)
     return Explanation(
         id=utterance.id,
@@ -119,8 +121,8 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
         truth=utterance.label,
         quantity=quantity,
         score=score,
-        low=None if half is None else score - half,
-        high=None if half is None else score + half,
+        low=None if ends is None else ends[0],
+        high=None if ends is None else ends[1],
         label=in_words(task, whole.prediction[i]),
         shares={m: float(share[i]) for m, share in whole.shares.items() if m in read},
         doubts={m: float(doubt[i]) for m, doubt in whole.doubts.items() if m in read},

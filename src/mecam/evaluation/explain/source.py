@@ -1,59 +1,15 @@
-"""Where the utterances come from: the store that a run was trained on, found again, and places in it."""
+"""Which utterances of a store are explained."""
 
 import difflib
-import json
-import shlex
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from mecam.data.store import Store
-from mecam.errors import DataError, MecamError, ModelError
+from mecam.errors import DataError
 
-__all__ = ["find_utterances", "some_of", "store_of"]
-
-
-def store_of(run: Path) -> Store:
-    """The store that a run was trained on, known by the SHA-256 of its files.
-
-    Looked for where the run's command names it, in `stores/` here and beside the run, and next to the run itself.
-
-    Args:
-        run: a run folder.
-
-    Raises: ModelError if this is no run folder; DataError if the store is not where it is looked for.
-    """
-    try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-        known: dict[str, Any] = config["store"]
-        name, wanted = str(known["name"]), dict(known["sha256"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ModelError(
-            "there is no run here, or it does not say what it was trained on",
-            where=str(run),
-            fix="name a run folder made by `mecam train`, and its store with --data",
-        ) from error
-    looked: list[str] = []
-    for folder in dict.fromkeys(_places(run)):
-        if not (folder / "manifest.json").is_file():
-            continue
-        looked.append(str(folder))
-        try:
-            store = Store(folder)
-        except MecamError:
-            continue
-        if dict(store.manifest["sha256"]) == wanted:
-            return store
-    seen = f"other stores lie there: {', '.join(looked[:4])}" if looked else "no store lies where it was looked for"
-    raise DataError(
-        f"the store that this run was trained on ({name!r}) is not found; {seen}",
-        where=str(run),
-        fix="name it with --data STORE",
-    )
+__all__ = ["find_utterances", "some_of"]
 
 
 def find_utterances(store: Store, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -82,23 +38,3 @@ def some_of(store: Store, split: str, limit: int | None) -> NDArray[np.int64]:
         return places
     chosen: NDArray[np.int64] = places[np.linspace(0, len(places) - 1, limit).round().astype(np.int64)]
     return chosen
-
-
-def _places(run: Path) -> Iterator[Path]:
-    """Folders that may be the store."""
-    for given in _named(run):
-        yield from (Path(given), run.parent / given, run.resolve().parent.parent / given)
-    yield from (run.with_name(f"{run.name}-corpus"), run.with_name(f"{run.name}-store"))
-    for folder in (Path("stores"), run.parent / "stores", run.resolve().parent.parent / "stores", run.parent):
-        if folder.is_dir():
-            yield from sorted(path for path in folder.iterdir() if path.is_dir())
-
-
-def _named(run: Path) -> list[str]:
-    """Stores that the run's command names."""
-    try:
-        facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-        words = shlex.split(str(facts["command"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return [word.partition("=")[0] for word in words if word and not word.startswith("-")]

@@ -1,6 +1,7 @@
 """Many utterances explained: do the filter, occlusion and integrated gradients agree?"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from mecam.evaluation.explain.agreement import TOP, agreement_table
 from mecam.evaluation.explain.explanation import Explanation
 from mecam.evaluation.explain.gradients import STEPS
 from mecam.evaluation.explain.occlusion import explain
+from mecam.evaluation.groups import Groups
 from mecam.models.checkpoint import Trained
 
 __all__ = ["survey"]
@@ -35,17 +37,19 @@ def survey(
         steps: of their path.
         progress: called with (utterances done, all).
 
-    Returns: `utterances`, `videos`, `top` (share of the parts that the overlap is about), `modalities` (as
-        `agreement_table` describes them) and `completeness` (of the gradients; None without them).
+    Returns: `utterances`, `videos`, `resampled` (unit and count), `top` (share of the parts that the overlap is about),
+        `modalities` (as `agreement_table` describes them) and `completeness` (of the gradients; None without them).
     """
     explained = explain(trained, store, indices, gradients=gradients, steps=steps, progress=progress)
-    videos = trained.dataset(store, indices).videos
+    dataset = trained.dataset(store, indices)
+    groups = Groups.among(dataset.videos, dataset.speakers)
     found = [{m: strand.agreement for m, strand in one.strands.items()} for one in explained]
     return {
         "utterances": len(explained),
-        "videos": len(set(videos)),
+        "videos": len(set(dataset.videos)),
+        "resampled": asdict(groups.resampled),
         "top": TOP,
-        "modalities": agreement_table(found, videos),
+        "modalities": agreement_table(found, groups),
         "completeness": _completeness(explained),
     }
 

@@ -27,8 +27,8 @@ def beside(run: RunRecord) -> str:
         return ""
     split, baseline = str(run.comparison.get("split", "test")), run.comparison.get("baseline")
     note = (
-        "Mean ± standard deviation over seeds, and the 95 % interval over other recordings and seeds. The best of each "
-        "column is bold; ≈ marks what a paired permutation test cannot tell from it."
+        "Mean ± standard deviation over seeds, and the 95 % interval over other recordings (or speakers) and seeds. "
+        "The best of each column is bold; ≈ marks what a paired permutation test cannot tell from it."
     )
     if baseline:
         note += f" Δ is the difference from {escape(baseline)} with its adjusted p-value; * is p &lt; 0.05."

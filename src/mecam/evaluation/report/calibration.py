@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from mecam.evaluation.groups import resample_groups
 from mecam.evaluation.report import figures
 from mecam.evaluation.report.markup import escape, figure, percent, plain, table, titled
 from mecam.evaluation.report.record import Answers, RunRecord
-from mecam.evaluation.statistics import conformal_quantile, coverage, resample_videos
+from mecam.evaluation.statistics import central, conformal_quantile, coverage
 from mecam.evaluation.sums import BINS, Array, binned_gaps, gap
 
 __all__ = ["calibration"]
@@ -54,35 +55,56 @@ def _intervals(run: RunRecord) -> str:
         f"<p>The interval is the score ± {plain(found['half_width'], 2)}. It is meant to hold the truth for "
         f"{100 * found['level']:.0f} % of new utterances, and holds it for {covered}. Its width comes from the "
         "validation errors (split conformal prediction), so the rate on validation is true by construction. Where "
-        "more of an utterance is missing than usual it is wider.</p>"
+        "more of an utterance is missing than usual it is wider; it never leaves the scale.</p>"
     )
     valid, test = run.answers.get("valid"), run.answers.get("test")
     if valid is None or test is None or valid.truth is None or test.truth is None:
         return titled("Calibration", text)
-    spec = figures.reliability(LEVELS, [_tried(valid, test, level)[1] for level in LEVELS], AXES)
+    delivered = float(found["level"])
+    spec = figures.reliability(LEVELS, [_reached(valid, test, level, delivered)[1] for level in LEVELS], AXES)
     caption = "<b>Intervals of every level</b>, made from validation errors and tried on test; mean over seeds."
     drawn = figure(spec, caption, label="Promised and reached coverage")
-    return titled("Calibration", text, f'<div class="pair">{drawn}<div>{_levels(valid, test)}</div></div>')
+    return titled("Calibration", text, f'<div class="pair">{drawn}<div>{_levels(valid, test, delivered)}</div></div>')
 
 
 AXES = ("promised coverage", "coverage on test")
 
 
-def _levels(valid: Answers, test: Answers) -> str:
+def _levels(valid: Answers, test: Answers, delivered: float) -> str:
     """Width and coverage of the usual levels."""
     rows = []
     for level in TABLE_LEVELS:
-        half, reached, ends = _tried(valid, test, level)
+        half, reached, ends = _reached(valid, test, level, delivered)
         kept = "too few to say" if half is None else percent(reached)
         width = "" if half is None else f"± {plain(half, 2)}"
-        others = "" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+        others = (
+            "too few"
+            if ends is None and half is not None
+            else ""
+            if ends is None
+            else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+        )
         rows.append([f"{100 * level:.0f} %", width, kept, others])
     head = ["promised", "width", "on test", "95 % interval"]
+    unit = test.groups.unit
     note = (
-        '<p class="note">Widths are means over seeds. The 95 % interval says what other test videos would have given '
-        "(bootstrap over whole videos); a level is kept where it holds the promise.</p>"
+        f'<p class="note">Widths are means over seeds. The row of {100 * delivered:.0f} % is the interval that every '
+        "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the other "
+        "levels are tried without that. The 95 % interval says what other "
+        f"{unit} would have given (bootstrap over whole {unit}); a level is kept where it holds the promise. "
+        f"{test.groups.resampled.too_few}</p>"
     )
     return table(head, rows, numbers=3) + note
+
+
+def _reached(
+    valid: Answers, test: Answers, level: float, delivered: float
+) -> tuple[float | None, float | None, list[float] | None]:
+    """As `_tried`; of the level that is delivered, how often the intervals of the predictions themselves hold."""
+    half, reached, ends = _tried(valid, test, level)
+    if half is None or test.inside is None or abs(level - delivered) > 1e-9:
+        return half, reached, ends
+    return half, float(test.inside.mean()), _bootstrapped(test.inside.mean(axis=0), test)
 
 
 def _tried(valid: Answers, test: Answers, level: float) -> tuple[float | None, float | None, list[float] | None]:
@@ -100,15 +122,16 @@ def _tried(valid: Answers, test: Answers, level: float) -> tuple[float | None, f
 
 
 def _bootstrapped(inside: Array, test: Answers, resamples: int = 1000) -> list[float] | None:
-    """95 % interval of the mean of N values over resampled videos."""
-    numbers = {video: number for number, video in enumerate(dict.fromkeys(test.videos))}
-    draws = resample_videos(len(numbers), resamples, np.random.default_rng(0))
+    """95 % interval of the mean of N shares over resampled speakers or recordings."""
+    groups = test.groups
+    draws = resample_groups(groups.count, resamples, np.random.default_rng(0))
     if draws is None:
         return None
-    totals = np.zeros((len(numbers), 2))
-    np.add.at(totals, [numbers[video] for video in test.videos], np.column_stack([inside, np.ones(len(inside))]))
+    totals = np.zeros((groups.count, 2))
+    np.add.at(totals, groups.numbers, np.column_stack([inside, np.ones(len(inside))]))
     hits, count = (draws @ totals).T
-    return [float(end) for end in np.quantile(hits / count, (0.025, 0.975))]
+    ends = central(hits / count, groups=groups.count)
+    return None if ends is None else list(ends)
 
 
 def _probabilities(said: Array, came: Array, axes: tuple[str, str], split: str) -> str:

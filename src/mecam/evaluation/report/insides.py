@@ -82,7 +82,7 @@ def filter_score(run: RunRecord) -> str:
     note = (
         '<p class="note">Negative information was put into this data at known places. The figure is the chance that a '
         "place with it was kept less than a place without (AUROC): 0.5 is guessing, 1 is perfect. Mean ± standard "
-        "deviation over seeds; below it the 95 % interval over other recordings (bootstrap).</p>"
+        "deviation over seeds; below it the 95 % interval over other recordings or speakers (bootstrap).</p>"
     )
     head = ["kind", *map(escape, found)]
     return titled("Does the filter find what was put in?", note, table(head, rows, css="shades"))
@@ -97,7 +97,7 @@ def conflict_score(run: RunRecord) -> str:
         '<p class="note">In some utterances of this data a modality was made to contradict the others. The figure is '
         "the chance that such an utterance is doubted more in this modality than another utterance (AUROC): 0.5 is "
         "guessing, 1 is perfect; <b>any</b> asks whether something contradicts at all. Mean ± standard deviation over "
-        "seeds; below it the 95 % interval over other recordings (bootstrap).</p>"
+        "seeds; below it the 95 % interval over other recordings or speakers (bootstrap).</p>"
     )
     rows = [["contradicting", *(_shaded(entry) for entry in found.values())]]
     return titled("Is it noticed who contradicts?", note, table(["", *map(escape, found)], rows, css="shades"))

@@ -41,25 +41,28 @@ def filter_maps(run: RunRecord) -> str:
     shades = shades_of(maps)
     parts = [_map(one, run, shades) for one in maps]
     injected = any(any(stream.get("injected") or []) for one in maps for stream in one["modalities"].values())
-    return titled("What the filter kept", legend(shades, injected), *parts)
+    missing = any(None in stream["kept"] for one in maps for stream in one["modalities"].values())
+    return titled("What the filter kept", legend(shades, injected, missing), *parts)
 
 
 def shades_of(maps: Sequence[Mapping[str, Any]]) -> Range:
     """The gate that is drawn empty and the one drawn full, in tenths, at least 0.3 apart."""
     gates = np.concatenate([np.asarray(s["kept"], np.float64) for one in maps for s in one["modalities"].values()])
+    gates = gates[~np.isnan(gates)]
     low, high = np.quantile(gates, (0.02, 0.98)) if gates.size else (0.0, 1.0)
     low, high = math.floor(10 * float(low)) / 10, math.ceil(10 * float(high)) / 10
     high = min(1.0, max(high, low + 0.3))
     return max(0.0, min(low, high - 0.3)), high
 
 
-def legend(shades: Range, injected: bool) -> str:
-    """What the shades mean, and the mark of what was put in if there is any."""
+def legend(shades: Range, injected: bool, missing: bool = False) -> str:
+    """What the shades mean, the mark of what was put in, and what no colour says, where there is any."""
     ramp = "background:linear-gradient(90deg, rgb(var(--accent-rgb) / .04), rgb(var(--accent-rgb) / .64))"
-    text = (
-        f'<div class="legend"><span>kept {plain(shades[0], 1)} or less <span class="ramp" style="{ramp}"></span> '
-        f"{plain(shades[1], 1)} or more</span>"
-    )
+    low = "0" if shades[0] <= 0 else f"{plain(shades[0], 1)} or less"
+    high = "1" if shades[1] >= 1 else f"{plain(shades[1], 1)} or more"
+    text = f'<div class="legend"><span>kept {low} <span class="ramp" style="{ramp}"></span> {high}</span>'
+    if missing:
+        text += "<span>no colour: missing, no filter has seen it</span>"
     if injected:
         mark = '<span class="word injected" style="--kept:0">dashed</span>'
         text += f"<span>{mark} negative information was put in here</span>"
@@ -116,8 +119,8 @@ def kept_words(stream: Mapping[str, Any], shades: Range) -> str:
     """Words shaded by what was kept of them."""
     marked = stream.get("injected") or [False] * len(stream["labels"])
     words = [
-        f'<span class="word{" injected" if touched else ""}" style="--kept:{_shade(kept, shades):.2f}" '
-        f'title="kept {kept:.2f}">{escape(label)}</span>'
+        f'<span class="word{" injected" if touched else ""}" style="--kept:{_shade(kept or 0.0, shades):.2f}" '
+        f'title="{"missing" if kept is None else f"kept {kept:.2f}"}">{escape(label)}</span>'
         for label, kept, touched in zip(stream["labels"], stream["kept"], marked, strict=False)
     ]
     return f'<p class="words">{" ".join(words)} {_kinds(stream)}</p>'
@@ -135,6 +138,8 @@ def kept_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
     cells = [(i, i + 1, float(kept[i])) for i in range(len(kept))] if stream.get("labels") else _cells(kept, shades)
     parts = []
     for start, stop, mean in cells:
+        if np.isnan(mean):
+            continue
         told = "" if names[start] is None else f"<title>{escape(names[start])}: kept {mean:.2f}</title>"
         parts.append(f'<rect {box(start, stop)} style="--kept:{_shade(mean, shades):.2f}">{told}</rect>')
     parts += [
@@ -142,7 +147,8 @@ def kept_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
         for start, stop in _stretches(np.asarray(stream.get("injected") or [], np.bool_))
     ]
     kinds = "" if stream.get("labels") else _kinds(stream)
-    label = f"{name}: {kept.mean():.2f} kept on average"
+    known = kept[~np.isnan(kept)]
+    label = f"{name}: {f'{known.mean():.2f} kept on average' if known.size else 'all missing'}"
     return (
         f'<div class="strip"><span>{escape(name)} {kinds}</span><svg viewBox="0 0 1000 1" preserveAspectRatio="none" '
         f'role="img" aria-label="{escape(label)}">{"".join(parts)}</svg></div>'
@@ -177,10 +183,15 @@ def _shade(kept: float, shades: Range) -> float:
 
 
 def _cells(kept: Array, shades: Range) -> list[tuple[int, int, float]]:
-    """First row, one past the last, and mean kept: at most `CELLS` stretches, neighbours of one shade joined."""
+    """First row, one past the last, and mean kept: at most `CELLS` stretches, neighbours of one shade joined.
+
+    The mean is that of the rows that are not missing; NaN where all are.
+    """
     edges = np.unique(np.linspace(0, len(kept), min(len(kept), CELLS) + 1).astype(np.int64))
-    means = np.add.reduceat(kept, edges[:-1]) / np.diff(edges)
-    drawn = np.array([round(_shade(mean, shades), 2) for mean in means])
+    known = ~np.isnan(kept)
+    total, count = (np.add.reduceat(values, edges[:-1]) for values in (np.where(known, kept, 0.0), known.astype(float)))
+    means = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    drawn = np.array([-1.0 if np.isnan(mean) else round(_shade(mean, shades), 2) for mean in means])
     new = np.r_[True, drawn[1:] != drawn[:-1]]
     starts = edges[:-1][new]
     stops = np.r_[starts[1:], len(kept)]

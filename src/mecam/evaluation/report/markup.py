@@ -100,10 +100,12 @@ def spread(number: float | None, metric: Metric | None) -> str:
     return f"± {100 * number:.1f}" if metric is not None and metric.fraction else f"± {plain(number)}"
 
 
-def interval(ends: Sequence[float] | None, metric: Metric | None) -> str:
-    """From … to, in the unit of `value`."""
+def interval(ends: Sequence[float] | None, metric: Metric | None, *, points: bool = False) -> str:
+    """From … to, in the unit of `value`; `points` for a difference of shares, whose unit is points."""
     if not ends:
         return UNDEFINED
     if metric is not None and metric.fraction:
+        if points:
+            return f"{plain(100 * ends[0], 1)} to {plain(100 * ends[1], 1)} points"
         return f"{plain(100 * ends[0], 1)} to {plain(100 * ends[1], 1)} %"
     return f"{plain(ends[0])} to {plain(ends[1])}"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from mecam.data.cells import original_cell
 from mecam.errors import MecamError, TrainingError
+from mecam.evaluation.groups import Groups
 from mecam.evaluation.sums import Array
 from mecam.hashes import sha256_of
 from mecam.types import Modality, Task
@@ -27,6 +28,9 @@ from mecam.types import Modality, Task
 __all__ = ["Answers", "RunRecord", "understood"]
 
 Row = Mapping[str, str]
+
+TINY = 1e-6
+"""Truths are written with six digits."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,8 @@ class Answers:
         high: N, upper ends.
         shares: modality → N, mean over seeds.
         videos: N recordings that the utterances were cut from.
+        speakers: N who speak; () where nobody is named.
+        inside: S × N, whether the truth lies in the interval of each seed; None where there is none.
     """
 
     ids: tuple[str, ...]
@@ -54,6 +60,13 @@ class Answers:
     high: Array | None
     shares: Mapping[Modality, Array]
     videos: tuple[str, ...] = ()
+    speakers: tuple[str, ...] = ()
+    inside: Array | None = None
+
+    @property
+    def groups(self) -> Groups:
+        """What is resampled."""
+        return Groups.among(self.videos, self.speakers)
 
     def label_matrix(self, task: Task) -> NDArray[np.bool_]:
         """The truth of a task of several labels: N × C, True where the label is present."""
@@ -167,6 +180,7 @@ class RunRecord:
         truth = [row["truth"] for row in ordered[0]]
         known = all(truth) or (self.task.kind == "multilabel" and any(truth))
         scores = self._scores(ordered)
+        speakers = tuple(original_cell(row.get("speaker") or "") for row in ordered[0])
         texts = {str(one["id"]): one.get("text") for one in self.filter_maps}
         return Answers(
             ids=ids,
@@ -177,7 +191,9 @@ class RunRecord:
             low=_column(ordered, "low"),
             high=_column(ordered, "high"),
             shares=self._shares(ordered),
-            videos=tuple(row.get("video") or row["id"] for row in ordered[0]),
+            videos=tuple(original_cell(row.get("video") or "") or row["id"] for row in ordered[0]),
+            speakers=speakers if any(speakers) else (),
+            inside=_inside(ordered) if known and self.task.kind == "regression" else None,
         )
 
     def _scores(self, ordered: Sequence[Sequence[Row]]) -> Array:
@@ -215,6 +231,15 @@ def understood(folder: Path) -> Iterator[None]:
     except Exception as error:  # a missing column, a text for a number: anything can stand in a file
         what = f"the files of this run cannot be understood: {type(error).__name__}: {error}"
         raise _broken(folder, what) from error
+
+
+def _inside(ordered: Sequence[Sequence[Row]]) -> Array | None:
+    """Whether each seed's interval holds the truth: S × N; None where an interval is missing."""
+    ends = [[[_number(row.get(key)) for key in ("low", "truth", "high")] for row in rows] for rows in ordered]
+    if any(end is None for rows in ends for row in rows for end in row):
+        return None
+    low, truth, high = np.moveaxis(np.array(ends, np.float64), -1, 0)
+    return np.asarray((low - TINY <= truth) & (truth <= high + TINY), np.float64)
 
 
 def _column(ordered: Sequence[Sequence[Row]], key: str) -> Array | None:

@@ -3,6 +3,7 @@
 A section reads the record of a run and returns HTML, or "" to be left out.
 """
 
+from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.report.markup import (
     definitions,
@@ -46,10 +47,12 @@ def results(run: RunRecord) -> str:
     metrics = metrics_for(run.task)
     meanings = definitions([(name, escape(metric.definition)) for name, metric in metrics.items()])
     folded = "".join(details(f"The same on {split}", _result_table(run, split)) for split in others)
+    resampled = resampled_in(run, first)
+    few = ", too few for an interval" if resampled.too_few else ""
     note = (
-        "Mean ± standard deviation over seeds. The 95 % interval says what other videos would have given (bootstrap "
-        "over whole videos). The constant predictor gives the same answer to everything. ↓ lower, ↑ higher is "
-        "better; ✓ marks the better of the two."
+        f"Mean ± standard deviation over seeds. The 95 % interval says what other {resampled.unit} would have given "
+        f"(bootstrap over {resampled}{few}). The constant predictor gives the same answer to everything. ↓ lower, ↑ "
+        "higher is better; ✓ marks the better of the two."
     )
     return titled(
         f"Results on {first}",
@@ -58,6 +61,11 @@ def results(run: RunRecord) -> str:
         folded,
         details("What each metric is (p prediction, t truth)", meanings),
     )
+
+
+def resampled_in(run: RunRecord, split: str) -> Resampled:
+    """What the intervals of a split draw."""
+    return run.answers[split].groups.resampled if split in run.answers else Resampled("recordings", 0)
 
 
 def _summary(run: RunRecord) -> str:
@@ -106,7 +114,9 @@ def _result_table(run: RunRecord, split: str) -> str:
             else:
                 theirs = f'<span class="better">✓ {theirs}</span>'
         label = escape(name).replace("_", "_<wbr>")
-        rows.append([f"{label} {_arrow(metric)}", ours, interval(entry.get("ci95"), metric), theirs])
+        few = entry["mean"] is not None and resampled_in(run, split).too_few
+        ends = "too few" if few and not entry.get("ci95") else interval(entry.get("ci95"), metric)
+        rows.append([f"{label} {_arrow(metric)}", ours, ends, theirs])
     return table(["metric", escape(run.name), "95 % interval", "constant"], rows, numbers=3)
 
 

@@ -1,7 +1,6 @@
 """Runs + a protocol → findings: what the command `mecam robustness` does, for programs."""
 
 import json
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from mecam.batch import Device
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
+from mecam.evaluation.origin import store_of
 from mecam.evaluation.robustness.findings import Findings, find
 from mecam.evaluation.robustness.material import Material, material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
@@ -100,7 +100,7 @@ def assess(
     with claimed(out):
         clear([out / CELLS])
         cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
-    resample = Resample(len(set(material.videos)))
+    resample = Resample(material.groups.count)
     scored = []
     for done, run in enumerate(cells):
         if progress:
@@ -120,25 +120,18 @@ def assess(
 
 
 def find_store(folders: Sequence[Path]) -> Store:
-    """Find the store that runs learned from: where their command named it, if it still is the same data.
+    """Find the store that the runs, or one of them, learned from, as `store_of` looks for it.
 
-    Raises: DataError if it is not there.
+    Raises: as `store_of`, of the first run.
     """
+    problem: MecamError | None = None
     for folder in folders:
         try:
-            environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-            words = shlex.split(environment["command"])
-            place = words[words.index("--data") + 1]
-            store = Store(place)
-            if store.manifest["sha256"] == environment["data"]["sha256"]:
-                return store
-        except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError, AttributeError, MecamError):
-            continue
-    raise DataError(
-        "where is the data? The store that the run learned from is not where its command says",
-        where=str(folders[0]),
-        fix="add --data STORE",
-    )
+            return store_of(folder)
+        except MecamError as error:
+            problem = problem or error
+    assert problem is not None  # runs are given
+    raise problem
 
 
 def _checkpoints(folder: Path) -> tuple[Path, ...]:

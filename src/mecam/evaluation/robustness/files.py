@@ -36,8 +36,8 @@ def write_findings(findings: Findings, folder: Path) -> list[Path]:
 def title_of(findings: Findings) -> str:
     """What was measured on what."""
     return (
-        f"{findings.plan.protocol} on {findings.data}, {findings.split}: {findings.utterances} utterances of "
-        f"{findings.videos} recordings"
+        f"{findings.plan.protocol} on {findings.data}, {findings.split}: "
+        f"{findings.resampled.of(findings.utterances, findings.videos)}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
+from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
@@ -49,6 +50,7 @@ class Findings:
         split: that was spoilt.
         utterances: of the split.
         videos: recordings of the split.
+        resampled: what intervals and tests draw.
         synthetic: True for the built-in corpus.
         seeds: of the masks.
         runs: in the order given.
@@ -65,6 +67,7 @@ class Findings:
     split: str
     utterances: int
     videos: int
+    resampled: Resampled
     synthetic: bool
     seeds: tuple[int, ...]
     runs: tuple[Scored, ...]
@@ -96,6 +99,7 @@ class Findings:
             "data": {"name": self.data, "synthetic": self.synthetic, **self.identity},
             "utterances": self.utterances,
             "videos": self.videos,
+            "resampled": asdict(self.resampled),
             "mask_seeds": list(self.seeds),
             "alpha": ALPHA,
             "metrics": {m.name: {"higher_is_better": m.higher_is_better} for m in self.metrics.values()},
@@ -155,6 +159,7 @@ def find(
         split=material.split,
         utterances=len(material),
         videos=len(set(material.videos)),
+        resampled=material.groups.resampled,
         synthetic=store.synthetic,
         seeds=tuple(seeds),
         runs=tuple(runs),

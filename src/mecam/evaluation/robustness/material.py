@@ -18,7 +18,7 @@ from mecam.data.corrupt.utterances import present, spans_of
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.statistics import video_numbers
+from mecam.evaluation.groups import Groups
 from mecam.types import TEXT, Modality, Span, Utterance
 
 if TYPE_CHECKING:
@@ -74,10 +74,15 @@ class Material:
         """The recording of each utterance."""
         return self._dataset.videos
 
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Who speaks in each utterance; () where nobody is named."""
+        return self._dataset.speakers
+
     @cached_property
-    def video_numbers(self) -> NDArray[np.int64]:
-        """The recording of each utterance, as a number."""
-        return video_numbers(self.videos)
+    def groups(self) -> Groups:
+        """What is resampled: speakers or recordings."""
+        return Groups.among(self.videos, self.speakers)
 
     @property
     def identity(self) -> Mapping[str, object]:

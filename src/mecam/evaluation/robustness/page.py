@@ -73,9 +73,10 @@ def _header(findings: Findings) -> str:
         f"<h1>{runs} under {escape(findings.plan.protocol)} on {escape(findings.data)}</h1>{badge}"
         f'<p class="lede">{_headline(findings)}</p>'
         + "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
-        + f'<p class="note">{escape(findings.split)} split: {findings.utterances} utterances of {findings.videos} '
-        f"recordings · masks of {len(findings.seeds)} seed{'s' if len(findings.seeds) > 1 else ''}, the same for every "
-        "run · the checkpoints were chosen on clean validation data</p>"
+        + f'<p class="note">{escape(findings.split)} split: '
+        f"{findings.resampled.of(findings.utterances, findings.videos)} · "
+        f"masks of {len(findings.seeds)} seed{'s' if len(findings.seeds) > 1 else ''}, the same for every run · "
+        "the checkpoints were chosen on clean validation data</p>"
     )
 
 
@@ -156,7 +157,7 @@ def _heat_maps(findings: Findings) -> str:
     maps = _maps_of_severities(findings)
     if not drawn and not maps:
         return ""
-    note = "The darker, the more is lost against clean data; the shade is the same for all runs."
+    note = "The stronger the colour, the more is lost against clean data; the scale is the same for all runs."
     folded = _folded(maps, FIRST_SHOWN, "The other runs") if maps else []
     return titled("Heat maps", f'<p class="note">{note}</p>', drawn, *folded)
 

@@ -29,7 +29,7 @@ class MeanRank:
 
     Attributes:
         mean: 1 is first in every corruption; equals share their ranks.
-        ci95: over other recordings, seeds and masks (bootstrap); None with fewer than two recordings.
+        ci95: over other recordings, seeds and masks (bootstrap); None with too few recordings or speakers.
     """
 
     mean: float

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mecam.evaluation.evaluate import constant_predictions
 from mecam.evaluation.filter_score import auroc, resampled_auroc
+from mecam.evaluation.groups import resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
@@ -21,7 +22,7 @@ from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.measure import Job
 from mecam.evaluation.robustness.measures import conflict_scores, gate_scores, measures_for, seen_by
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.statistics import resample_videos, summarise, video_sums
+from mecam.evaluation.statistics import group_sums, summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
@@ -63,11 +64,13 @@ class Value:
 
     Attributes:
         per_seed: S, averaged over the seeds of the masks; NaN where undefined.
-        drawn: R, the mean over seeds in every resample; None with fewer than two recordings.
+        drawn: R, the mean over seeds in every resample; None with too few recordings or speakers.
+        groups: how many of these there are, where the measure is a share.
     """
 
     per_seed: Array
     drawn: Array | None
+    groups: int | None = None
 
     @property
     def mean(self) -> float | None:
@@ -77,7 +80,7 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """{mean, std, ci95, per_seed}."""
         known = [None if np.isnan(value) else float(value) for value in self.per_seed]
-        return summarise(known, self.drawn)
+        return summarise(known, self.drawn, groups=self.groups)
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ class Scored:
         width: mean width of its interval around undamaged utterances; None where there is none.
         values: measure → condition → value.
         summaries: summary → measure → value.
-        sums: metric → condition → S × K × V × T sums per recording, for the tests.
+        sums: metric → condition → S × K × G × T sums per group, for the tests.
     """
 
     name: str
@@ -108,23 +111,25 @@ class Scored:
 
 
 class Resample:
-    """One draw of recordings for all runs.
+    """One draw of recordings or speakers for all runs.
 
     Args:
-        videos: how many recordings.
+        groups: how many there are.
         resamples: how many draws.
     """
 
-    def __init__(self, videos: int, resamples: int = RESAMPLES) -> None:
-        self.counts = resample_videos(videos, resamples, np.random.default_rng(0))  # R V
+    def __init__(self, groups: int, resamples: int = RESAMPLES) -> None:
+        self.groups = groups
+        self.counts = resample_groups(groups, resamples, np.random.default_rng(0))  # R G
         self.resamples = resamples
 
-    def mean(self, values: Array, drawn: Array | None) -> Value:
+    def mean(self, values: Array, drawn: Array | None, *, share: bool) -> Value:
         """Bring the seeds together.
 
         Args:
             values: S × K.
             drawn: S × K × R, of the first R resamples.
+            share: they lie in [0, 1].
         """
         if drawn is None:
             return Value(values.mean(axis=1), None)
@@ -132,7 +137,7 @@ class Resample:
         runs, masks = (rng.multinomial(n, np.full(n, 1 / n), size=self.resamples) / n for n in values.shape)  # R S
         count = drawn.shape[2]
         together = np.einsum("skr,rs,rk->r", drawn, runs[:count], masks[:count])
-        return Value(values.mean(axis=1), together)
+        return Value(values.mean(axis=1), together, self.groups if share else None)
 
 
 def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample) -> Scored:
@@ -150,7 +155,7 @@ def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample)
             metric = [by_name[name] for by_name in measures]
             found = np.stack(
                 [
-                    video_sums(m, [seen_by(name, predictions) for predictions, _ in row], material.video_numbers)
+                    group_sums(m, [seen_by(name, predictions) for predictions, _ in row], material.groups.numbers)
                     for m, row in zip(metric, cells, strict=True)
                 ]
             )
@@ -181,7 +186,7 @@ def constant_scored(
     values: dict[str, dict[str, Value]] = {}
     sums: dict[str, dict[str, Array]] = {}
     for metric in metrics_for(material.store.task).values():
-        found = video_sums(metric, [said], material.video_numbers)[None]
+        found = group_sums(metric, [said], material.groups.numbers)[None]
         value = _valued(metric, found, resample)
         values[metric.name] = {condition.key: value for condition in plan.conditions}
         sums[metric.name] = {condition.key: found for condition in plan.conditions}
@@ -193,10 +198,10 @@ def _jobs(jobs: Sequence[Job], condition: Condition) -> list[Job]:
 
 
 def _valued(metric: Metric, sums: Array, resample: Resample) -> Value:
-    """The metric of S × K × V × T sums per recording."""
+    """The metric of S × K × G × T sums per group."""
     plain = metric.value(sums.sum(axis=2))  # S K
     drawn = None if resample.counts is None else metric.value(resample.counts @ sums)  # S K R
-    return resample.mean(plain, drawn)
+    return resample.mean(plain, drawn, share=metric.fraction)
 
 
 def _found(
@@ -216,7 +221,7 @@ def _found(
             questions.append(("conflict", conflict_scores))
         for name, ask in questions:
             rows = [
-                [ask(*whole, *cell, modality, material.video_numbers) for cell in row]
+                [ask(*whole, *cell, modality, material.groups.numbers) for cell in row]
                 for whole, row in zip(clean, cells, strict=True)
             ]
             known = [[one for one in row if one is not None and one[1].any() and not one[1].all()] for row in rows]
@@ -229,10 +234,10 @@ def _ranked(rows: Sequence[Sequence[tuple[Array, NDArray[np.bool_], NDArray[np.i
     """AUROC of S × K rankings."""
     values = np.array([[auroc(score, positive) for score, positive, _ in row] for row in rows], np.float64)
     if resample.counts is None:
-        return resample.mean(values, None)
+        return resample.mean(values, None, share=True)
     counts = resample.counts[:ROW_RESAMPLES]
     drawn = np.stack([[resampled_auroc(*one, counts) for one in row] for row in rows])
-    return resample.mean(values, drawn)
+    return resample.mean(values, drawn, share=True)
 
 
 def _summaries(summaries: Sequence[Summary], values: Mapping[str, Mapping[str, Value]]) -> dict[str, dict[str, Value]]:
@@ -253,7 +258,9 @@ def _weighted(values: Sequence[Value], weights: Sequence[float]) -> Value:
     if len(draws) < len(values):
         return Value(per_seed, None)
     count = min(map(len, draws))
-    return Value(per_seed, _sum([w * draw[:count] for w, draw in zip(weights, draws, strict=True)]))
+    shares = {value.groups for value in values}
+    drawn = _sum([w * draw[:count] for w, draw in zip(weights, draws, strict=True)])
+    return Value(per_seed, drawn, shares.pop() if len(shares) == 1 else None)
 
 
 def _sum(parts: Sequence[Array]) -> Array:

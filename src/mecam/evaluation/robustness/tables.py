@@ -30,8 +30,8 @@ __all__ = [
 
 EXPLANATION = (
     "Mean over seeds and masks; ± is the standard deviation over the run's seeds; below it the 95 % interval over "
-    "other recordings, seeds and masks (bootstrap). The best mean is bold; ≈ marks what a paired permutation test over "
-    "recordings, adjusted by Holm, cannot tell from it."
+    "other recordings (or speakers), seeds and masks (bootstrap). The best mean is bold; ≈ marks what a paired "
+    "permutation test, adjusted by Holm, cannot tell from it."
 )
 
 
@@ -184,7 +184,7 @@ def ranks_table(findings: Findings) -> Table:
         rows.append((name, tuple(cells)))
     note = (
         f"In every corruption the runs are ranked by {findings.leading[0].name}, mean over its severities; the mean of "
-        "these ranks (1 is best), with its 95 % interval over other recordings, seeds and masks."
+        "these ranks (1 is best), with its 95 % interval over other recordings (or speakers), seeds and masks."
     )
     return Table("Mean rank over the corruptions", note, ("", *findings.ranks), tuple(rows))
 
@@ -199,7 +199,7 @@ def tests_table(findings: Findings) -> Table | None:
                 number = UNDEFINED if d.value is None else _signed(d.value, metric)
                 cells = (
                     Cell(test.best if test else ""),
-                    Cell(number, interval(d.ci95, metric) if d.ci95 else "", number=d.value),
+                    Cell(number, interval(d.ci95, metric, points=True) if d.ci95 else "", number=d.value),
                     Cell(p_value(d.p_value), number=d.p_value),
                     Cell(p_value(d.p_holm) + (" *" if d.significant else ""), number=d.p_holm),
                 )
@@ -207,8 +207,8 @@ def tests_table(findings: Findings) -> Table | None:
     if not rows:
         return None
     note = (
-        "Paired permutation test over recordings: the run minus the best of its column; p adjusted by Holm over the "
-        "runs that are compared with the same one; * is p < .05. The best was chosen by the same figures."
+        "Paired permutation test over recordings (or speakers): the run minus the best of its column; p adjusted by "
+        "Holm over the runs that are compared with the same one; * is p < .05. The best was chosen by the same figures."
     )
     return Table("Tests against the best", note, ("", "best", "difference", "p", "p adjusted"), tuple(rows))
 

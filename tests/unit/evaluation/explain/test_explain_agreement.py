@@ -10,6 +10,7 @@ import planted
 from mecam.evaluation.explain import explain
 from mecam.evaluation.explain.agreement import Agreement, agreement_table, agreements, between
 from mecam.evaluation.explain.occlusion import measures
+from mecam.evaluation.groups import Groups
 
 
 def test_the_same_ranking_and_the_opposite_one() -> None:
@@ -46,7 +47,7 @@ def test_over_many_utterances_by_recording() -> None:
     given_ = [{"audio": {"kept_occlusion": Agreement(float(v), 0.5, 0.25, 8)}} for v in rng.normal(0.3, 0.2, 60)]
     given_[0] = {"audio": {"kept_occlusion": Agreement(None, 1.0, 0.25, 8)}}
     given_[1] = {}
-    table = agreement_table(given_, [f"v{i // 3}" for i in range(60)])["audio"]["kept_occlusion"]
+    table = agreement_table(given_, Groups.among([f"v{i // 3}" for i in range(60)], ()))["audio"]["kept_occlusion"]
     known = [a["audio"]["kept_occlusion"].spearman for a in given_[2:]]
     assert table["spearman"]["mean"] == pytest.approx(np.mean(known))
     low, high = table["spearman"]["ci95"]
