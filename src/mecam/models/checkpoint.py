@@ -325,8 +325,6 @@ def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: objec
 
     Raises: ModelError if they are those of another model, or not finite.
     """
-    if found := not_finite(weights):
-        raise ModelError(f"the model's weights hold {found}")
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
@@ -335,6 +333,8 @@ def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: objec
             f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
             fix=f"train again, or use the mecam that made it (it says {made_by})",
         ) from error
+    if found := not_finite(model.state_dict()):
+        raise ModelError(f"the model's weights hold {found}")
 
 
 def not_finite(tensors: Mapping[str, Tensor]) -> str:
