@@ -106,8 +106,9 @@ def watch(
     path = Path(path)
     recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
     reads = predictor.trained.model.reads
-    words_of = Path(transcript) if transcript is not None else transcript_beside(path)
-    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=words_of)
+    given = None if transcript is None else Path(transcript)
+    beside = transcript_beside(path) if given is None else ()
+    recording = read_recording(path, recipe, id=make_id(path.stem), transcript=given, beside=beside)
     absent = {m: why for m, why in recording.absent.items() if m in reads}
     if reads and not any(set(u.streams) & set(reads) or (u.text and TEXT in reads) for u in recording.utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"

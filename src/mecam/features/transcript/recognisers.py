@@ -1,0 +1,425 @@
+"""What speech recognisers write as JSON, each recognised by its shape.
+
+A shape is told by the names that only it has, never by the file's name; the first that fits is read, in the order of
+`SHAPES`. A file that fits none is refused with the list of those that are known.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from mecam.errors import DataError
+from mecam.features.transcript.captions import plain
+from mecam.features.transcript.clock import seconds_of
+from mecam.features.transcript.entries import (
+    Entry,
+    check_known,
+    ended,
+    segments_of,
+    text_in,
+    unit_of,
+    words_of,
+)
+from mecam.features.transcript.segments import Segment, has_unspaced
+from mecam.features.transcript.word_times import Counts, segment_of, sentences_of
+from mecam.types import Word
+
+__all__ = ["SHAPES", "Heard", "read_json"]
+
+NO_WORD = re.compile(r"\[_[^\]]*\]|<\|[^|]*\|>")
+"""Tokens that are no part of a text: `[_BEG_]`, `[_TT_50]`, `<|endoftext|>`."""
+LONGEST_WORD = 8
+"""Letters of a word in a script without blanks; a longer piece is a sentence."""
+CHANNELS = "{} channels: brought together by time"
+
+
+@dataclass
+class Heard:
+    """What a recogniser's file holds.
+
+    Attributes:
+        segments: in the order of the file.
+        counts: findings and their numbers.
+        notes: findings.
+        language: its code, where the file says it.
+    """
+
+    segments: list[Segment] = field(default_factory=list)
+    counts: Counts = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    language: str = ""
+
+    @property
+    def findings(self) -> list[str]:
+        """Everything odd, in sentences."""
+        return [*self.notes, *(finding.format(number) for finding, number in self.counts.items())]
+
+
+def read_json(content: Any) -> Heard:
+    """Read what a recogniser wrote.
+
+    Args:
+        content: the JSON, parsed.
+
+    Raises: DataError if the shape is not known, or it is not what it must be.
+    """
+    heard = Heard()
+    content = _unwrapped(content)
+    for name, read in SHAPES.items():
+        try:
+            found = read(content, heard)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            raise DataError(
+                f"this looks like {name}, but it is not whole ({type(error).__name__}: {error})", fix="write it again"
+            ) from error
+        if found is not None:
+            heard.segments = found
+            heard.language = _language(content)
+            return heard
+    raise DataError(
+        f"this JSON holds no list of words or segments that is known; known are: {', '.join(SHAPES)}",
+        fix='give [{"word": …, "start": …, "end": …}], times in seconds',
+    )
+
+
+def _unwrapped(content: Any) -> Any:
+    """The result itself, where an answer of a service or one file of several is around it."""
+    for key in ("response", "result"):
+        if isinstance(content, Mapping) and isinstance(inner := content.get(key), Mapping):
+            if any(name in inner for name in ("results", "transcription", "utterances", "segments", "words")):
+                return _unwrapped(inner)
+    if isinstance(content, Mapping) and isinstance(inner := content.get("transcription"), Mapping):
+        return inner
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
+        alone = content[0]
+        if any(isinstance(alone.get(key), list) for key in ("segments", "chunks", "transcription", "words")):
+            return alone
+    return content
+
+
+def _youtube(content: Any, heard: Heard) -> list[Segment] | None:
+    """YouTube's json3: events with segs, a word each, in milliseconds."""
+    events = _list(content, "events")
+    if events is None or not ("wireMagic" in content or any("segs" in event for event in events)):
+        return None
+    told = [event for event in events if any(seg.get("utf8", "").strip() for seg in event.get("segs", ()))]
+    found = []
+    for event, after in zip(told, [*told[1:], None], strict=True):
+        start, stop = event["tStartMs"], event["tStartMs"] + event.get("dDurationMs", 0)
+        stop = min(stop, after["tStartMs"]) if after and after["tStartMs"] > start else stop
+        segs = [seg for seg in event["segs"] if seg.get("utf8", "").strip()]
+        text = "".join(seg["utf8"] for seg in event["segs"])
+        times = [start + seg.get("tOffsetMs", 0) for seg in segs]
+        pieces: list[Word] = []
+        if len(segs) > 1 and all(a <= b for a, b in pairwise(times)):
+            ends = [*times[1:], max(stop, times[-1])]
+            pieces = [Word(s["utf8"], a / 1e3, b / 1e3) for s, a, b in zip(segs, times, ends, strict=True)]
+        found.append(segment_of(start / 1e3, stop / 1e3, plain(text), pieces, heard.counts))
+    return found
+
+
+def _whisper_cpp(content: Any, heard: Heard) -> list[Segment] | None:
+    """whisper.cpp: `transcription`, with `offsets` in milliseconds, and tokens where they were asked for."""
+    parts = _list(content, "transcription")
+    if parts is None or not all("offsets" in part or "timestamps" in part for part in parts):
+        return None
+    read = [_cpp_word(part) for part in parts]
+    if any("tokens" in part for part in parts):
+        return [
+            segment_of(whole.start, whole.stop, plain(whole.text), _cpp_tokens(part), heard.counts)
+            for whole, part in zip(read, parts, strict=True)
+        ]
+    return _by_size(read, heard)
+
+
+def _cpp_word(entry: Entry) -> Word:
+    if (offsets := entry.get("offsets")) is not None:
+        return Word(entry["text"], offsets["from"] / 1e3, offsets["to"] / 1e3)
+    if (times := entry.get("timestamps")) is None:
+        return Word(entry["text"])
+    return Word(entry["text"], seconds_of(times["from"]), seconds_of(times["to"]))
+
+
+def _cpp_tokens(entry: Entry) -> list[Word]:
+    words = [_cpp_word(token) for token in entry["tokens"] if not NO_WORD.fullmatch(token["text"])]
+    # A letter that is cut into bytes, each a token, can be put together by the text of the whole alone.
+    return [] if any("\ufffd" in word.text for word in words) else words
+
+
+def _hugging_face(content: Any, heard: Heard) -> list[Segment] | None:
+    """Hugging Face's pipelines: `chunks` of words or sentences with `timestamp`, the last perhaps without an end."""
+    chunks = _list(content, "chunks")
+    if chunks is None or not all("timestamp" in chunk for chunk in chunks):
+        return None
+    read = []
+    for chunk in chunks:
+        start, stop = chunk["timestamp"] or (None, None)
+        read.append(Word(chunk["text"], seconds_of(start), seconds_of(stop)))
+    return _by_size(read, heard)
+
+
+def _by_size(read: Sequence[Word], heard: Heard) -> list[Segment]:
+    """Entries that may be words or sentences: words if no blank is inside any, and none is as long as a sentence."""
+    bare = [word.text.strip() for word in read]
+    sentences = any(len(text.split()) > 1 or (has_unspaced(text) and len(text) > LONGEST_WORD) for text in bare)
+    _check_times(read)
+    if not sentences:
+        return sentences_of(read, heard.counts)
+    return ended([Segment(w.start, w.stop, text) for w, text in zip(read, map(plain, bare), strict=True)], heard.counts)
+
+
+def _deepgram(content: Any, heard: Heard) -> list[Segment] | None:
+    """Deepgram: `results.channels[].alternatives[0].words`."""
+    channels = _list(_get(content, "results"), "channels")
+    if channels is None:
+        return None
+    found: list[Segment] = []
+    spoken = 0
+    for channel in channels:
+        best = channel["alternatives"][0] if channel.get("alternatives") else {}
+        part = _words_or_text(best.get("words"), best.get("transcript", ""), heard)
+        spoken += bool(part)
+        found += part
+    if spoken > 1:
+        heard.counts[CHANNELS] = spoken
+        found.sort(key=lambda segment: segment.start)
+    return found
+
+
+def _items(content: Any, heard: Heard) -> list[Segment] | None:
+    """Amazon Transcribe (`results.items`) and Speechmatics (`results` with `type`): words and punctuation in turn."""
+    results = _get(content, "results")
+    items = _list(results, "items") if isinstance(results, Mapping) else results
+    if not isinstance(items, list) or not all(isinstance(i, Mapping) and "type" in i for i in items):
+        return None
+    if isinstance(results, list) and not items:
+        return None
+    entries = [{**item, "text": item["alternatives"][0]["content"]} for item in items]
+    return sentences_of(words_of(entries, 1.0, heard.counts), heard.counts)
+
+
+def _google(content: Any, heard: Heard) -> list[Segment] | None:
+    """Google Speech: `results[].alternatives[0].words[]`; IBM Watson: the same with `timestamps`."""
+    results = _list(content, "results")
+    if results is None or not all(
+        "alternatives" in r or "resultEndTime" in r or "resultEndOffset" in r for r in results
+    ):
+        return None
+    best = [result["alternatives"][0] for result in results if result.get("alternatives")]
+    if not all("transcript" in one or "words" in one or not one for one in best):
+        return None
+    parts = [(one.get("transcript", ""), [*_google_words(one)]) for one in best]
+    if len(parts) > 1 and _tells_all_again(best):
+        parts = parts[-1:]
+    return [segment for text, entries in parts for segment in _words_or_text(entries, text, heard)]
+
+
+def _google_words(one: Entry) -> Iterator[Entry]:
+    """Zero is not written in this format: a word without a start, but with an end, starts at 0 s."""
+    for text, start, stop in one.get("timestamps") or ():
+        yield {"word": text, "start": start, "end": stop}
+    for word in one.get("words") or ():
+        start = _first(word, "startTime", "startOffset", "start_time", "start_offset")
+        stop = _first(word, "endTime", "endOffset", "end_time", "end_offset")
+        yield {"word": word["word"], "start": "0s" if start is None and stop is not None else start, "end": stop}
+
+
+def _tells_all_again(best: Sequence[Entry]) -> bool:
+    """True where the last result repeats the words of all others with their speakers, as diarisation has it."""
+    count = [len(one.get("words") or ()) for one in best]
+    tagged = any({"speakerTag", "speakerLabel", "speaker_tag"} & word.keys() for word in best[-1].get("words") or ())
+    return tagged and count[-1] == sum(count[:-1])
+
+
+def _azure(content: Any, heard: Heard) -> list[Segment] | None:
+    """Azure Speech: `phrases`, `recognizedPhrases` with `nBest`, or results with `NBest`; ticks of 100 ns."""
+    phrases = _list(content, "phrases") or _list(content, "recognizedPhrases")
+    if phrases is None:
+        listed = content if isinstance(content, list) else [content]
+        if not listed or not all(
+            isinstance(one, Mapping) and ("NBest" in one or "RecognitionStatus" in one) for one in listed
+        ):
+            return None
+        phrases = listed
+    found = []
+    for phrase in phrases:
+        best = (phrase.get("nBest") or phrase.get("NBest") or [{}])[0]
+        text = best.get("display") or best.get("Display") or phrase.get("DisplayText") or phrase.get("text") or ""
+        words = best.get("displayWords") or best.get("words") or best.get("Words") or phrase.get("words") or []
+        entry = {k: v for k, v in phrase.items() if k not in ("offset", "duration", "words")}
+        found += segments_of([{**entry, "text": text, "words": words}] if text or words else [], 1.0, heard.counts)
+    return found
+
+
+def _vosk(content: Any, heard: Heard) -> list[Segment] | None:
+    """Vosk: `result`, a list of words, and their `text`; or a list of such."""
+    parts = content if isinstance(content, list) else [content]
+    if not parts or not all(isinstance(p, Mapping) and ("result" in p or p.keys() == {"text"}) for p in parts):
+        return None
+    if not any(_is_list(part.get("result")) for part in parts):
+        return None
+    return [s for p in parts for s in _words_or_text(p.get("result"), p.get("text", ""), heard)]
+
+
+def _rev(content: Any, heard: Heard) -> list[Segment] | None:
+    """Rev AI: `monologues[].elements[]`, words and punctuation in turn."""
+    monologues = _list(content, "monologues")
+    if monologues is None:
+        return None
+    elements = [element for one in monologues for element in [*one["elements"], {"value": " "}]]
+    pieces = words_of([{**element, "text": element["value"]} for element in elements], 1.0, heard.counts)
+    return sentences_of(pieces, heard.counts)
+
+
+def _mfa(content: Any, heard: Heard) -> list[Segment] | None:
+    """Montreal Forced Aligner: `tiers`, one of words for each speaker."""
+    tiers = _get(content, "tiers")
+    if not isinstance(tiers, Mapping):
+        return None
+    spoken = [tier["entries"] for name, tier in tiers.items() if name.lower().endswith("words")]
+    if not spoken:
+        return None
+    rows = sorted((start, stop, text) for tier in spoken for start, stop, text in tier)
+    words = [Word(text, start, stop) for start, stop, text in rows if text and text not in ("<eps>", "sil", "sp")]
+    return sentences_of(words, heard.counts)
+
+
+def _nemo(content: Any, heard: Heard) -> list[Segment] | None:
+    """NeMo: `timestamp.word`, a list with start and end in seconds."""
+    stamps = _get(content, "timestamp") or content
+    words = _list(stamps, "word")
+    if words is None:
+        return None
+    return _words_or_text(words, _get(content, "text") or "", heard)
+
+
+def _whisper(content: Any, heard: Heard) -> list[Segment] | None:
+    """Whisper and what is made like it: `segments` with their words, or lists of words beside them."""
+    lists = {key: found for key in _LISTS if (found := _list(content, key)) is not None}
+    if not lists:
+        return None
+    return _of_lists(lists, content, heard)
+
+
+def _plain_list(content: Any, heard: Heard) -> list[Segment] | None:
+    """A list of words or sentences with start and end."""
+    if not _is_list(content):
+        return None
+    return _of_lists({"segments": content}, {}, heard)
+
+
+def _plain_text(content: Any, heard: Heard) -> list[Segment] | None:
+    """A text alone. Beside lists that are not known it would be half of what the file says, so it is refused."""
+    if not isinstance(content, Mapping) or not isinstance(content.get("text"), str):
+        return None
+    if any(isinstance(value, (list, Mapping)) and value for value in content.values()):
+        return None
+    return segments_of([content], 1.0, heard.counts) if content["text"].strip() else []
+
+
+_LISTS = ("segments", "utterances", "captions", "sentences", "words", "word_segments", "cues", "subtitles")
+
+SHAPES: Mapping[str, Callable[[Any, Heard], list[Segment] | None]] = {
+    "YouTube json3": _youtube,
+    "whisper.cpp": _whisper_cpp,
+    "Hugging Face pipelines": _hugging_face,
+    "Deepgram": _deepgram,
+    "Amazon Transcribe and Speechmatics": _items,
+    "Google Speech and IBM Watson": _google,
+    "Azure Speech": _azure,
+    "Vosk": _vosk,
+    "Rev AI": _rev,
+    "Montreal Forced Aligner": _mfa,
+    "NeMo": _nemo,
+    "Whisper (OpenAI, faster-whisper, whisper-timestamped, WhisperX), AssemblyAI, ElevenLabs, Gentle": _whisper,
+    "a list of words or sentences": _plain_list,
+    "a text": _plain_text,
+}
+"""Name → reader: it returns None where the file has not its shape."""
+
+
+def _of_lists(lists: Mapping[str, list[Entry]], content: Entry, heard: Heard) -> list[Segment]:
+    """The list that says most: one with words inside, else words beside sentences, else the first that is not empty."""
+    filled = {key: entries for key, entries in lists.items() if entries}
+    if not filled:
+        return [Segment(math.nan, math.nan, text)] if (text := text_in(content)) else []
+    for entries in filled.values():
+        inner = [word for entry in entries for word in entry.get("words") or ()]
+        if inner:
+            check_known(inner)
+            unit, notes = unit_of(inner)
+            heard.notes += notes
+            return segments_of(entries, unit, heard.counts)
+    words = filled.get("words") or filled.get("word_segments")
+    sentences = next((entries for key, entries in filled.items() if not key.startswith("word")), None)
+    chosen = words or sentences
+    assert chosen is not None
+    check_known(chosen)
+    unit, notes = unit_of(chosen)
+    heard.notes += notes
+    if words is None:
+        return segments_of(chosen, unit, heard.counts)
+    pieces = words_of(words, unit, heard.counts)
+    if sentences is None:
+        return sentences_of(pieces, heard.counts)
+    return _shared_out(pieces, segments_of(sentences, unit, heard.counts), heard)
+
+
+def _shared_out(words: Sequence[Word], sentences: Sequence[Segment], heard: Heard) -> list[Segment]:
+    """Words that lie beside sentences, each given to the one that its middle is in, or that is the last before it."""
+    groups: list[list[Word]] = [[] for _ in sentences]
+    at = 0
+    for word in words:
+        middle = (word.start + word.stop) / 2  # NaN stays with the word before
+        while at + 1 < len(sentences) and middle >= sentences[at + 1].start:
+            at += 1
+        groups[at].append(word)
+    return [
+        segment_of(sentence.start, sentence.stop, sentence.text or "", group, heard.counts)
+        for sentence, group in zip(sentences, groups, strict=True)
+    ]
+
+
+def _words_or_text(words: Sequence[Entry] | None, text: str, heard: Heard) -> list[Segment]:
+    if words:
+        check_known(words)
+        return sentences_of(words_of(words, 1.0, heard.counts), heard.counts)
+    return [Segment(math.nan, math.nan, plain(text))] if text.strip() else []
+
+
+def _check_times(words: Sequence[Word]) -> None:
+    for word in words:
+        if word.stop < word.start:
+            raise DataError(
+                f"a time ends before it starts: {word.start:.3f} s to {word.stop:.3f} s, {word.text!r:.40}",
+                fix="mend the times of the transcript",
+            )
+
+
+def _language(content: Any) -> str:
+    for place in (content, _get(content, "result"), _get(content, "params")):
+        value = _first(place, "language", "language_code", "languageCode") if isinstance(place, Mapping) else None
+        if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*", value):
+            return value
+    return ""
+
+
+def _first(entry: Entry, *names: str) -> Any:
+    return next((entry[name] for name in names if entry.get(name) is not None), None)
+
+
+def _get(content: Any, key: str) -> Any:
+    return content.get(key) if isinstance(content, Mapping) else None
+
+
+def _list(content: Any, key: str) -> list[Entry] | None:
+    """The list of objects under a key; None where there is none."""
+    value = _get(content, key)
+    return value if _is_list(value) else None
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value)
