@@ -7,6 +7,7 @@ that somebody may have written (`is_plausible`). What is not certain then is ref
 
 import re
 import unicodedata
+from itertools import pairwise
 from pathlib import Path
 
 import chardet
@@ -44,7 +45,7 @@ RIVALS = ("cp1258", "mac-roman", "mac-cyrillic", "cp437", "cp850", "cp852", "cp7
 """Encodings that are not read, but whose bytes must not be taken for another's."""
 WESTERN = "cp1252"
 PRIOR = {WESTERN: 1.4, **dict.fromkeys(RIVALS, 0.7)}
-"""What chardet's confidence is multiplied by: short texts tell little, and some encodings are more usual than others."""
+"""Times chardet's confidence: short texts tell little, and some encodings are more usual than others."""
 UNUSUAL = 0.5
 """The same for Western European with letters that few of its languages have: they are another's, misread."""
 LEAST, AHEAD = 0.04, 1.15
@@ -203,9 +204,7 @@ def _lenient(sample: bytes, encoding: str) -> str | None:
 
 def _odd_case(word: str) -> bool:
     """True if a capital follows a small letter, and one of both is not ASCII."""
-    return any(
-        a.islower() and b.isupper() and not (a.isascii() and b.isascii()) for a, b in zip(word, word[1:], strict=False)
-    )
+    return any(a.islower() and b.isupper() and not (a.isascii() and b.isascii()) for a, b in pairwise(word))
 
 
 def _script(letter: str) -> str:

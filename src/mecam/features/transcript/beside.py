@@ -29,8 +29,8 @@ def transcript_beside(path: Path) -> tuple[Path, ...]:
     `clip.en-orig.vtt`) or what the tools put there (`clip.words.json`). One that carries the name of another recording
     in the folder (`clip.en.vtt` beside `clip.en.mp4`) is that one's. They are only listed here, not read.
 
-    Returns: in a fixed order, the likeliest first: without a language before those with one, `-orig` before others, then
-        the order of `SUFFIXES`, then by name. Nothing where there is none.
+    Returns: in a fixed order, the likeliest first: without a language before those with one, `-orig` before others,
+        then the order of `SUFFIXES`, then by name. Nothing where there is none.
     """
     try:
         stamp = path.parent.stat().st_mtime_ns

@@ -7,7 +7,7 @@ microseconds as hours.
 import html
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 from mecam.errors import DataError
@@ -90,7 +90,7 @@ def read_cues(content: str) -> tuple[list[Cue], list[str]]:
     heading = [line for line in before if line.strip()][: None if 0 not in labels else -1]
     if heading:
         notes.append(f"{len(heading)} lines before the first caption: left out")
-    ends = [labels.get(k, i) for k, (i, _) in enumerate(found)][1:] + [len(lines)]
+    ends = [*(labels.get(k, i) for k, (i, _) in enumerate(found)), len(lines)][1:]
     cues = []
     for (i, match), (start, stop), end in zip(found, times, ends, strict=True):
         beside = [match[4]] if match.re is _CUE and match[4] else []

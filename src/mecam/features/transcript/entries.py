@@ -72,7 +72,6 @@ class Spoken:
     text: str
     start: float
     stop: float
-    word: bool
 
 
 def spoken(entry: Entry) -> Spoken:
@@ -86,7 +85,7 @@ def spoken(entry: Entry) -> Spoken:
     start, stop = _time(entry, STARTS), _time(entry, STOPS)
     if math.isnan(stop) and not math.isnan(length := _time(entry, LENGTHS)):
         stop = start + length
-    return Spoken(str(entry[name]), start, stop, name in WORDS)
+    return Spoken(str(entry[name]), start, stop)
 
 
 def words_of(entries: Sequence[Entry], unit: float, counts: Counts) -> list[Word]:
@@ -110,10 +109,14 @@ def unit_of(entries: Sequence[Entry]) -> tuple[float, tuple[str, ...]]:
 
     Raises: DataError if that makes no speech either.
     """
-    read = [each for entry in entries if (each := spoken(entry)).text.strip()]
-    timed = [each for each in read if math.isfinite(each.start) and math.isfinite(each.stop)]
-    if not timed or any(each.start % 1 or each.stop % 1 for each in timed):
-        return 1.0, ()
+    timed: list[Spoken] = []
+    for entry in entries:
+        each = spoken(entry)
+        if not each.text.strip() or math.isnan(each.start) or math.isnan(each.stop):
+            continue
+        if each.start % 1 or each.stop % 1:
+            return 1.0, ()
+        timed.append(each)
     if not _too_long(timed, 1.0):
         return 1.0, ()
     if _too_long(timed, 1e-3):
@@ -144,7 +147,7 @@ def segments_of(entries: Sequence[Entry], unit: float, counts: Counts) -> list[S
 
     Raises: DataError if an entry has no text, or a time that is none, or ends before it starts.
     """
-    if entries and all(not entry.get("words") and spoken(entry).word for entry in entries):
+    if entries and all(not entry.get("words") and _is_word(entry) for entry in entries):
         return sentences_of(words_of(entries, unit, counts), counts)
     found = []
     for entry in entries:
@@ -188,10 +191,16 @@ def _word(each: Spoken, unit: float, counts: Counts) -> Word:
 
 def _unmarked(text: str) -> str:
     """Without tags, and with a blank where there were some at its ends."""
+    if text.isalnum():
+        return text
     bare = plain(text)
     if not bare:
         return " " if text.strip() != text else ""
     return f"{' ' * text[0].isspace()}{bare}{' ' * text[-1].isspace()}"
+
+
+def _is_word(entry: Entry) -> bool:
+    return any(entry.get(name) is not None for name in WORDS)
 
 
 def _time(entry: Entry, names: Mapping[str, float]) -> float:

@@ -88,10 +88,10 @@ def read_json(content: Any) -> Heard:
 def _unwrapped(content: Any) -> Any:
     """The result itself, where an answer of a service or one file of several is around it."""
     for key in ("response", "result"):
-        if isinstance(content, Mapping) and isinstance(inner := content.get(key), Mapping):
-            if any(name in inner for name in ("results", "transcription", "utterances", "segments", "words")):
-                return _unwrapped(inner)
-    if isinstance(content, Mapping) and isinstance(inner := content.get("transcription"), Mapping):
+        inner = _get(content, key)
+        if isinstance(inner, Mapping) and _RESULTS & inner.keys():
+            return _unwrapped(inner)
+    if isinstance(inner := _get(content, "transcription"), Mapping):
         return inner
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
         alone = content[0]
@@ -107,7 +107,7 @@ def _youtube(content: Any, heard: Heard) -> list[Segment] | None:
         return None
     told = [event for event in events if any(seg.get("utf8", "").strip() for seg in event.get("segs", ()))]
     found = []
-    for event, after in zip(told, [*told[1:], None], strict=True):
+    for event, after in zip(told, [*told, None][1:], strict=True):
         start, stop = event["tStartMs"], event["tStartMs"] + event.get("dDurationMs", 0)
         stop = min(stop, after["tStartMs"]) if after and after["tStartMs"] > start else stop
         segs = [seg for seg in event["segs"] if seg.get("utf8", "").strip()]
@@ -320,6 +320,7 @@ def _plain_text(content: Any, heard: Heard) -> list[Segment] | None:
     return segments_of([content], 1.0, heard.counts) if content["text"].strip() else []
 
 
+_RESULTS = {"results", "transcription", "utterances", "segments", "words"}
 _LISTS = ("segments", "utterances", "captions", "sentences", "words", "word_segments", "cues", "subtitles")
 
 SHAPES: Mapping[str, Callable[[Any, Heard], list[Segment] | None]] = {

@@ -121,7 +121,7 @@ def settled(found: Sequence[Segment], notes: tuple[str, ...]) -> Transcript:
     if any(a.start > b.start for a, b in pairwise(timed)):
         notes += ("captions out of order: sorted by time",)
         timed.sort(key=lambda segment: segment.start)
-    estimated = any(not segment.words for segment in timed)
+    estimated = any(not segment.words and len(units(segment.text or "")) > 1 for segment in timed)
     apart, overlapping = [], 0
     for segment, after in zip(timed, [*timed[1:], None], strict=True):
         if after is not None and segment.stop > after.start:

@@ -4,6 +4,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from mecam.features.transcript.segments import Segment, has_unspaced, join_words, spread
 from mecam.types import Word
@@ -160,7 +161,7 @@ def _ended(words: Sequence[Word]) -> list[Word]:
 def _without_backward(words: Sequence[Word]) -> list[Word]:
     """Words out of order lose their times: the longest rising series of starts keeps them."""
     starts = [word.start for word in words if not math.isnan(word.start)]
-    if all(a <= b for a, b in zip(starts, starts[1:], strict=False)):
+    if all(a <= b for a, b in pairwise(starts)):
         return list(words)
     tails: list[float] = []
     ends: list[int] = []
