@@ -1,7 +1,7 @@
 """Captions: SRT, VTT, SBV, ASS, and the lines that Whisper prints; with what players and tools make of them.
 
-An own parser, since pysubs2 leaves out text after a blank line, negative times and word marks, and reads
-microseconds as hours.
+An own parser: pysubs2 (1.8) reads a negative time as a positive one, leaves out captions without hours and those with
+frames, both without a word, and gives word marks as text.
 """
 
 import html

@@ -1,6 +1,7 @@
 """Rows of tables and objects of JSON: what is said in one, and when, under whatever names."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -143,7 +144,7 @@ def check_known(entries: Sequence[Entry]) -> None:
 
 
 def segments_of(entries: Sequence[Entry], unit: float, counts: Counts) -> list[Segment]:
-    """Words are brought together at the ends of sentences; sentences stay as they are, with their words if they have any.
+    """Words are brought together at the ends of sentences; sentences stay as they are, with the words that they have.
 
     Raises: DataError if an entry has no text, or a time that is none, or ends before it starts.
     """
@@ -220,6 +221,8 @@ def _too_long(timed: Sequence[Spoken], unit: float) -> bool:
 
 
 def _is_number(value: object) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"-?\d+(?:\.\d+)?", value) is not None
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
