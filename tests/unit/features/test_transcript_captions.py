@@ -1,6 +1,8 @@
 """Captions as players, broadcasters, YouTube and hasty tools write them: every sentence once, at its time."""
 
+import re
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -92,8 +94,6 @@ def test_one_rolling_line_is_enough(read: Read, count: int) -> None:
 
 def unmarked(cues: Cues) -> Cues:
     """As ffmpeg makes SRT of them: no marks, no blank lines."""
-    import re
-
     return [
         (a, b, "\n".join(line for line in re.sub("<[^>]*>", "", text).splitlines() if line.strip()))
         for a, b, text in cues
@@ -151,11 +151,11 @@ def test_said_twice_in_rolling_captions(read: Read) -> None:
 
 @pytest.mark.parametrize("tag", ["u", 'font color="#00ff00"', "b"])
 def test_highlighted_words_are_word_times(read: Read, tag: str) -> None:
-    words, times = "I loved this film".split(), [0.5, 1.0, 2.0, 2.5, 3.0]
+    words, times = ["I", "loved", "this", "film"], [0.5, 1.0, 2.0, 2.5, 3.0]
     close = tag.split()[0]
     cues: Cues = [
         (a, b, " ".join(f"<{tag}>{w}</{close}>" if j == i else w for j, w in enumerate(words)))
-        for i, (a, b) in enumerate(zip(times, times[1:], strict=False))
+        for i, (a, b) in enumerate(pairwise(times))
     ]
     cues[2:2] = [(1.8, 2.0, " ".join(words))]
     cues[1] = (1.0, 1.8, cues[1][2])
@@ -173,7 +173,11 @@ def test_highlighted_words_are_word_times(read: Read, tag: str) -> None:
 
 
 def test_blank_lines_inside_a_caption(read: Read) -> None:
-    content = "1\n00:00:01,000 --> 00:00:02,000\nI went\n\nwith him.\n\n\n2\n00:00:02,000 --> 00:00:03,000\n\nSecond.\n\n3\n00:00:03,000 --> 00:00:04,000\n \nThird\n\n\nand last.\n"
+    content = (
+        "1\n00:00:01,000 --> 00:00:02,000\nI went\n\nwith him.\n\n\n"
+        "2\n00:00:02,000 --> 00:00:03,000\n\nSecond.\n\n"
+        "3\n00:00:03,000 --> 00:00:04,000\n \nThird\n\n\nand last.\n"
+    )
     expected = [(1, 2, "I went with him."), (2, 3, "Second."), (3, 4, "Third and last.")]
     for newline in ("\n", "\r\n", "\r\r\n"):
         assert said(read(content.replace("\n", newline))) == expected
@@ -189,7 +193,10 @@ def test_a_number_that_is_said_is_no_number_of_a_caption(read: Read) -> None:
         read("1\n00:00:01,000 --> 00:00:02,000\nIn\n2014\n\n2\n00:00:02,000 --> 00:00:03,000\n99\n").text
         == "In 2014 99"
     )
-    unnumbered = "00:00:01,000 --> 00:00:02,000\nIn\n2014\n00:00:02,000 --> 00:00:03,000\nit was\n\n00:00:04,000 --> 00:00:05,000\nx\n"
+    unnumbered = (
+        "00:00:01,000 --> 00:00:02,000\nIn\n2014\n00:00:02,000 --> 00:00:03,000\nit was\n\n"
+        "00:00:04,000 --> 00:00:05,000\nx\n"
+    )
     assert read(unnumbered).text == "In 2014 it was x"
 
 
@@ -315,8 +322,6 @@ def test_a_time_that_is_not_understood_is_an_error(name: str, read: Read) -> Non
         ("a.vtt", "WEBVTT\n\n"),
         ("a.vtt", "WEBVTT\n\nNOTE nothing\n"),
         ("a.txt", " \n"),
-    ]
-    + [
         ("a.srt", "1\n00:00:00,000 --> 00:00:02,000\n\n"),
         ("a.csv", "word,start,end\n"),
         ("a.tsv", "start\tend\ttext\n"),

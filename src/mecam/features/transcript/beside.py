@@ -1,5 +1,6 @@
 """What lies beside a recording under its name: which of it is a transcript, and which of several is taken."""
 
+import mimetypes
 import os
 import re
 import time
@@ -18,6 +19,7 @@ _TAGS = re.compile(
     r"(?:\.(?P<language>[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*))?(?:\.(?:words|sdh|cc|hi|auto|asr|transcript))*",
     re.IGNORECASE,
 )
+_MEDIA = mimetypes.MimeTypes()
 _SETTLED_NS = 2_000_000_000
 """A folder changed later than so long before it is listed may change again under the same time."""
 
@@ -48,9 +50,11 @@ def transcript_beside(path: Path) -> tuple[Path, ...]:
         )
         match = None if rest is None else _TAGS.fullmatch(rest)
         # The stem of another recording says whose it is; so does its full name.
-        if match is None or name == path.name or (rest and normal in stems and normal != full):
+        if match is None or (rest and normal in stems and normal != full):
             continue
         language = (match["language"] or "").lower()
+        if _is_media(language):  # clip.wav.json is of clip.wav, not of clip.mp4
+            continue
         found.append((bool(language), not language.endswith("-orig"), SUFFIXES.index(suffix), name))
     return tuple(path.parent / name for *_, name in sorted(found))
 
@@ -118,6 +122,12 @@ def _listing(folder: Path, stamp: int) -> tuple[dict[str, list[str]], frozenset[
             elif entry.is_file():
                 by_start.setdefault(name.partition(".")[0], []).append(entry.name)
     return by_start, frozenset(stems)
+
+
+def _is_media(suffix: str) -> bool:
+    """True if a part of a name is the ending of a recording, and no language."""
+    kind = _MEDIA.guess_type(f"x.{suffix}")[0] or ""
+    return kind.startswith(("audio/", "video/"))
 
 
 def _normal(name: str) -> str:
