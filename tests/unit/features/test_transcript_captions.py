@@ -92,6 +92,15 @@ def test_one_rolling_line_is_enough(read: Read, count: int) -> None:
     assert [w.text for w in found.words] == " ".join(LINES[: count // 2]).split()
 
 
+def test_a_line_that_stays_through_a_pause_is_said_once(read: Read) -> None:
+    pause: Cues = [
+        (6.0, 7.0, f"{LINES[2]}\nI<{clock(6.5)}><c> see</c>"),
+        (7.0, 7.01, "I see\n "),
+        (9.0, 9.5, "I see\nokay"),
+    ]
+    assert read(vtt(*YOUTUBE[:6], *pause), "a.vtt").text == " ".join((*LINES[:3], "I see okay"))
+
+
 def unmarked(cues: Cues) -> Cues:
     """As ffmpeg makes SRT of them: no marks, no blank lines."""
     return [

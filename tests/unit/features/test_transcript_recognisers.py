@@ -333,7 +333,7 @@ def test_every_shape_gives_the_words_at_their_times(name: str, read: Read) -> No
     found = read(SHAPES[name])
     starts = {w.text: w.start for w in found.words}
     assert " ".join(w.text for w in found.words) == found.text
-    assert found.text == TEXT.strip() or name in ("azure-fast", "vosk-list")
+    assert found.text == TEXT.strip() or name == "vosk-list"
     assert found.text.rstrip(".") == TEXT.strip().rstrip(".")
     assert not found.estimated
     assert starts["loved"] == pytest.approx(0.9)
@@ -406,6 +406,16 @@ def test_a_sentence_without_blanks_has_a_time_for_each_letter(read: Read) -> Non
     assert found.estimated
     japanese = read([{"start": 0.0, "end": 1.0, "text": "ラーメンが好き"}])
     assert [w.text for w in japanese.words] == ["ラー", "メ", "ン", "が", "好", "き"]
+
+
+def test_pieces_of_one_long_word_are_joined_by_the_text(read: Read) -> None:
+    rows: Rows = [(" un", 0.1, 0.2), ("believ", 0.2, 0.4), ("able", 0.4, 0.6)]
+    for content in (
+        {"segments": [{"start": 0.1, "end": 0.6, "text": " unbelievable!", "words": listed(rows)}]},
+        {"text": " unbelievable!", "chunks": [{"text": w, "timestamp": [a, b]} for w, a, b in rows]},
+        {"text": "unbelievable!", "words": listed(rows)},
+    ):
+        assert rows_of(read(content)) == [("unbelievable!", 0.1, 0.6)]
 
 
 def test_pieces_of_bytes_are_not_read(read: Read) -> None:

@@ -80,8 +80,8 @@ def read_json(content: Any) -> Heard:
             heard.language = _language(content)
             return heard
     raise DataError(
-        f"this JSON holds no list of words or segments that is known; known are: {', '.join(SHAPES)}",
-        fix='give [{"word": …, "start": …, "end": …}], times in seconds',
+        "this JSON holds no list of words or segments of a shape that is known",
+        fix=f'known are: {", ".join(SHAPES)}; or give [{{"word": …, "start": …, "end": …}}], times in seconds',
     )
 
 
@@ -158,16 +158,16 @@ def _hugging_face(content: Any, heard: Heard) -> list[Segment] | None:
     for chunk in chunks:
         start, stop = chunk["timestamp"] or (None, None)
         read.append(Word(chunk["text"], seconds_of(start), seconds_of(stop)))
-    return _by_size(read, heard)
+    return _by_size(read, heard, text_in(content))
 
 
-def _by_size(read: Sequence[Word], heard: Heard) -> list[Segment]:
+def _by_size(read: Sequence[Word], heard: Heard, text: str = "") -> list[Segment]:
     """Entries that may be words or sentences: words if no blank is inside any, and none is as long as a sentence."""
     bare = [word.text.strip() for word in read]
     sentences = any(len(text.split()) > 1 or (has_unspaced(text) and len(text) > LONGEST_WORD) for text in bare)
     _check_times(read)
     if not sentences:
-        return sentences_of(read, heard.counts)
+        return sentences_of(read, heard.counts, text)
     return ended([Segment(w.start, w.stop, text) for w, text in zip(read, map(plain, bare), strict=True)], heard.counts)
 
 
@@ -250,6 +250,8 @@ def _azure(content: Any, heard: Heard) -> list[Segment] | None:
         text = best.get("display") or best.get("Display") or phrase.get("DisplayText") or phrase.get("text") or ""
         words = best.get("displayWords") or best.get("words") or best.get("Words") or phrase.get("words") or []
         entry = {k: v for k, v in phrase.items() if k not in ("offset", "duration", "words")}
+        if "offset" in phrase and "offsetInTicks" not in phrase:
+            entry |= {"start": phrase["offset"], "duration": phrase.get("duration")}
         found += segments_of([{**entry, "text": text, "words": words}] if text or words else [], 1.0, heard.counts)
     return found
 
@@ -365,7 +367,7 @@ def _of_lists(lists: Mapping[str, list[Entry]], content: Entry, heard: Heard) ->
         return segments_of(chosen, unit, heard.counts)
     pieces = words_of(words, unit, heard.counts)
     if sentences is None:
-        return sentences_of(pieces, heard.counts)
+        return sentences_of(pieces, heard.counts, text_in(content))
     return _shared_out(pieces, segments_of(sentences, unit, heard.counts), heard)
 
 
@@ -387,7 +389,7 @@ def _shared_out(words: Sequence[Word], sentences: Sequence[Segment], heard: Hear
 def _words_or_text(words: Sequence[Entry] | None, text: str, heard: Heard) -> list[Segment]:
     if words:
         check_known(words)
-        return sentences_of(words_of(words, 1.0, heard.counts), heard.counts)
+        return sentences_of(words_of(words, 1.0, heard.counts), heard.counts, plain(text))
     return [Segment(math.nan, math.nan, plain(text))] if text.strip() else []
 
 

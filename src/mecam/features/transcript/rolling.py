@@ -25,7 +25,8 @@ def each_word_once(cues: Sequence[Cue]) -> tuple[list[Cue], list[str]]:
     of the one before, and new lines come below; so does a *growing line*, that begins with all of the one before. The
     rule: of the captions that follow the one before within 0.15 s, half or more begin with its last lines or with all
     of it; and among those there is one shorter than 0.06 s, or one with word marks, or two with something new below. A
-    line with word marks is always new. Only in such a file the repeated lines are left out, and only within 0.15 s.
+    line with word marks is always new. Only in such a file the repeated lines are left out: within 0.15 s, or later where
+    something new stands below them.
     Elsewhere two captions of the same words ("No." "No.") are both said.
 
     *Highlighted words* (Whisper's `--highlight_words`): captions of the same words follow each other, and in most
@@ -77,14 +78,13 @@ class _Repeat:
 
 
 def _repeat(before: _Shown, after: _Shown) -> _Repeat | None:
-    if not -NEAR_S <= after.start - before.stop <= NEAR_S and not before.start <= after.start <= before.stop:
-        return None
+    near = -NEAR_S <= after.start - before.stop <= NEAR_S or before.start <= after.start <= before.stop
     unmarked = next((i for i, line in enumerate(after.raw) if MARK.search(line)), len(after.raw))
     for count in range(min(len(before.lines), unmarked), 0, -1):
-        if before.lines[-count:] == after.lines[:count]:
+        if before.lines[-count:] == after.lines[:count] and (near or count < len(after.lines)):
             return _Repeat(lines=count)
     old, new = " ".join(before.lines).split(), " ".join(after.lines).split()
-    if unmarked == len(after.raw) and len(old) < len(new) and new[: len(old)] == old:
+    if near and unmarked == len(after.raw) and len(old) < len(new) and new[: len(old)] == old:
         return _Repeat(words=len(old))
     return None
 

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
+from typing import Literal
 
 from mecam.errors import DataError
 from mecam.features.transcript.entries import TEXTS, Entry, check_known, segments_of, unit_of
@@ -29,7 +30,7 @@ def read_table(content: str) -> tuple[list[Segment], list[str]]:
     delimiter = max("\t;,", key=head.count)
     # Whisper writes its texts without quotes, and a quotation mark in one is part of it.
     header = [name.strip().lower() for name in head.split("\t")]
-    quoting = csv.QUOTE_NONE if header == _WHISPER else csv.QUOTE_MINIMAL
+    quoting: Literal[0, 3] = csv.QUOTE_NONE if header == _WHISPER else csv.QUOTE_MINIMAL
     rows = csv.DictReader(io.StringIO(content.lstrip("\n")), delimiter=delimiter, strict=True, quoting=quoting)
     names = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
     texts = [name for name in TEXTS if name.lower() in names]
@@ -37,7 +38,7 @@ def read_table(content: str) -> tuple[list[Segment], list[str]]:
         raise DataError("this table has no column `word` or `text`", fix="give columns word, start, end")
     entries: list[Entry] = []
     for row in rows:
-        if row.get(None) is not None:  # type: ignore[call-overload]
+        if row.get(None) is not None:
             raise DataError(f"line {rows.line_num} has more cells than the header", fix="put texts in quotation marks")
         entries.append({key: (row.get(name) or "").strip() for key, name in names.items()})
     if not entries:

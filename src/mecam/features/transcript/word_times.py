@@ -59,13 +59,21 @@ def segment_of(start: float, stop: float, text: str, pieces: Sequence[Word], cou
     return Segment(start, stop, text, tuple(_as_written(text.split(), words)))
 
 
-def sentences_of(pieces: Sequence[Word], counts: Counts) -> list[Segment]:
-    """Words without sentences, brought together at the ends of sentences."""
+def sentences_of(pieces: Sequence[Word], counts: Counts, text: str = "") -> list[Segment]:
+    """Words without sentences, brought together at the ends of sentences.
+
+    Args:
+        pieces: words or pieces of words; some may have no time.
+        counts: findings are added to it.
+        text: all of it, where the source has it: where it has the same letters, words are written as there.
+    """
     words = joined_pieces(pieces)
     known = any(map(_has_time, words))
     if known:
         _count(counts, UNTIMED, sum(1 for word in words if not _has_time(word)))
         words = placed(words, math.nan, math.nan)
+        if text and not has_unspaced(text) and _letters(text) == _letters("".join(word.text for word in words)):
+            words = _as_written(text.split(), words)
     found: list[Segment] = []
     current: list[Word] = []
     for number, word in enumerate(words, 1):
