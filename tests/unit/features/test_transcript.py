@@ -41,7 +41,8 @@ def as_srt(segments: list[Segment], mark: str = ",") -> str:
 # Words that hold no markup, and whose first character is no digit, as a line of digits is a caption's number.
 WORD = st.text("abcdefghéüñ好中?!',", min_size=1, max_size=8)
 LENGTHS = st.lists(
-    st.tuples(st.integers(0, 3000), st.integers(1, 9000), st.lists(WORD, min_size=1, max_size=6)),
+    # Pauses of 0.2 s and more, as captions that follow at once may roll: test_transcript_captions.py.
+    st.tuples(st.integers(200, 3000), st.integers(1, 9000), st.lists(WORD, min_size=1, max_size=6)),
     min_size=1,
     max_size=8,
 )

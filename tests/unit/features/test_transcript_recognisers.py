@@ -436,11 +436,12 @@ def test_words_out_of_order_are_placed(read: Read) -> None:
 
 def test_two_channels_are_brought_together(read: Read) -> None:
     def channel(rows: Rows) -> dict[str, Any]:
-        return {"alternatives": [{"transcript": "x", "words": listed(rows)}]}
+        return {"alternatives": [{"transcript": " ".join(w for w, _, _ in rows), "words": listed(rows)}]}
 
-    content = {"results": {"channels": [channel([("Late.", 3.0, 3.4)]), channel(ROWS)]}}
+    content = {"results": {"channels": [channel([("Yes.", 1.0, 1.2)]), channel(ROWS), channel(ROWS)]}}
     found = read(content)
-    assert found.text == "I really loved this movie. Late."
+    assert found.text == "I really loved this movie. Yes."
+    assert rows_of(found) == [*ROWS, ("Yes.", 1.0, 1.2)]
     assert any("2 channels" in finding for finding in found.findings)
 
 

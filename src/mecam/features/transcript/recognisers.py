@@ -6,8 +6,7 @@ A shape is told by the names that only it has, never by the file's name; the fir
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -23,39 +22,18 @@ from mecam.features.transcript.entries import (
     unit_of,
     words_of,
 )
+from mecam.features.transcript.heard import Heard, first_of, get, is_list, list_at, words_or_text
 from mecam.features.transcript.segments import Segment, has_unspaced
-from mecam.features.transcript.word_times import Counts, segment_of, sentences_of
+from mecam.features.transcript.services import read_azure, read_deepgram, read_google, read_items, read_rev
+from mecam.features.transcript.word_times import segment_of, sentences_of
 from mecam.types import Word
 
-__all__ = ["SHAPES", "Heard", "read_json"]
+__all__ = ["SHAPES", "read_json"]
 
 NO_WORD = re.compile(r"\[_[^\]]*\]|<\|[^|]*\|>")
 """Tokens that are no part of a text: `[_BEG_]`, `[_TT_50]`, `<|endoftext|>`."""
 LONGEST_WORD = 8
 """Letters of a word in a script without blanks; a longer piece is a sentence."""
-CHANNELS = "{} channels: brought together by time"
-
-
-@dataclass
-class Heard:
-    """What a recogniser's file holds.
-
-    Attributes:
-        segments: in the order of the file.
-        counts: findings and their numbers.
-        notes: findings.
-        language: its code, where the file says it.
-    """
-
-    segments: list[Segment] = field(default_factory=list)
-    counts: Counts = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    language: str = ""
-
-    @property
-    def findings(self) -> list[str]:
-        """Everything odd, in sentences."""
-        return [*self.notes, *(finding.format(number) for finding, number in self.counts.items())]
 
 
 def read_json(content: Any) -> Heard:
@@ -88,10 +66,10 @@ def read_json(content: Any) -> Heard:
 def _unwrapped(content: Any) -> Any:
     """The result itself, where an answer of a service or one file of several is around it."""
     for key in ("response", "result"):
-        inner = _get(content, key)
+        inner = get(content, key)
         if isinstance(inner, Mapping) and _RESULTS & inner.keys():
             return _unwrapped(inner)
-    if isinstance(inner := _get(content, "transcription"), Mapping):
+    if isinstance(inner := get(content, "transcription"), Mapping):
         return inner
     if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
         alone = content[0]
@@ -102,7 +80,7 @@ def _unwrapped(content: Any) -> Any:
 
 def _youtube(content: Any, heard: Heard) -> list[Segment] | None:
     """YouTube's json3: events with segs, a word each, in milliseconds."""
-    events = _list(content, "events")
+    events = list_at(content, "events")
     if events is None or not ("wireMagic" in content or any("segs" in event for event in events)):
         return None
     told = [event for event in events if any(seg.get("utf8", "").strip() for seg in event.get("segs", ()))]
@@ -123,7 +101,7 @@ def _youtube(content: Any, heard: Heard) -> list[Segment] | None:
 
 def _whisper_cpp(content: Any, heard: Heard) -> list[Segment] | None:
     """whisper.cpp: `transcription`, with `offsets` in milliseconds, and tokens where they were asked for."""
-    parts = _list(content, "transcription")
+    parts = list_at(content, "transcription")
     if parts is None or not all("offsets" in part or "timestamps" in part for part in parts):
         return None
     read = [_cpp_word(part) for part in parts]
@@ -151,7 +129,7 @@ def _cpp_tokens(entry: Entry) -> list[Word]:
 
 def _hugging_face(content: Any, heard: Heard) -> list[Segment] | None:
     """Hugging Face's pipelines: `chunks` of words or sentences with `timestamp`, the last perhaps without an end."""
-    chunks = _list(content, "chunks")
+    chunks = list_at(content, "chunks")
     if chunks is None or not all("timestamp" in chunk for chunk in chunks):
         return None
     read = []
@@ -171,114 +149,19 @@ def _by_size(read: Sequence[Word], heard: Heard, text: str = "") -> list[Segment
     return ended([Segment(w.start, w.stop, text) for w, text in zip(read, map(plain, bare), strict=True)], heard.counts)
 
 
-def _deepgram(content: Any, heard: Heard) -> list[Segment] | None:
-    """Deepgram: `results.channels[].alternatives[0].words`."""
-    channels = _list(_get(content, "results"), "channels")
-    if channels is None:
-        return None
-    found: list[Segment] = []
-    spoken = 0
-    for channel in channels:
-        best = channel["alternatives"][0] if channel.get("alternatives") else {}
-        part = _words_or_text(best.get("words"), best.get("transcript", ""), heard)
-        spoken += bool(part)
-        found += part
-    if spoken > 1:
-        heard.counts[CHANNELS] = spoken
-        found.sort(key=lambda segment: segment.start)
-    return found
-
-
-def _items(content: Any, heard: Heard) -> list[Segment] | None:
-    """Amazon Transcribe (`results.items`) and Speechmatics (`results` with `type`): words and punctuation in turn."""
-    results = _get(content, "results")
-    items = _list(results, "items") if isinstance(results, Mapping) else results
-    if not isinstance(items, list) or not all(isinstance(i, Mapping) and "type" in i for i in items):
-        return None
-    if isinstance(results, list) and not items:
-        return None
-    entries = [{**item, "text": item["alternatives"][0]["content"]} for item in items]
-    return sentences_of(words_of(entries, 1.0, heard.counts), heard.counts)
-
-
-def _google(content: Any, heard: Heard) -> list[Segment] | None:
-    """Google Speech: `results[].alternatives[0].words[]`; IBM Watson: the same with `timestamps`."""
-    results = _list(content, "results")
-    if results is None or not all(
-        "alternatives" in r or "resultEndTime" in r or "resultEndOffset" in r for r in results
-    ):
-        return None
-    best = [result["alternatives"][0] for result in results if result.get("alternatives")]
-    if not all("transcript" in one or "words" in one or not one for one in best):
-        return None
-    parts = [(one.get("transcript", ""), [*_google_words(one)]) for one in best]
-    if len(parts) > 1 and _tells_all_again(best):
-        parts = parts[-1:]
-    return [segment for text, entries in parts for segment in _words_or_text(entries, text, heard)]
-
-
-def _google_words(one: Entry) -> Iterator[Entry]:
-    """Zero is not written in this format: a word without a start, but with an end, starts at 0 s."""
-    for text, start, stop in one.get("timestamps") or ():
-        yield {"word": text, "start": start, "end": stop}
-    for word in one.get("words") or ():
-        start = _first(word, "startTime", "startOffset", "start_time", "start_offset")
-        stop = _first(word, "endTime", "endOffset", "end_time", "end_offset")
-        yield {"word": word["word"], "start": "0s" if start is None and stop is not None else start, "end": stop}
-
-
-def _tells_all_again(best: Sequence[Entry]) -> bool:
-    """True where the last result repeats the words of all others with their speakers, as diarisation has it."""
-    count = [len(one.get("words") or ()) for one in best]
-    tagged = any({"speakerTag", "speakerLabel", "speaker_tag"} & word.keys() for word in best[-1].get("words") or ())
-    return tagged and count[-1] == sum(count[:-1])
-
-
-def _azure(content: Any, heard: Heard) -> list[Segment] | None:
-    """Azure Speech: `phrases`, `recognizedPhrases` with `nBest`, or results with `NBest`; ticks of 100 ns."""
-    phrases = _list(content, "phrases") or _list(content, "recognizedPhrases")
-    if phrases is None:
-        listed = content if isinstance(content, list) else [content]
-        if not listed or not all(
-            isinstance(one, Mapping) and ("NBest" in one or "RecognitionStatus" in one) for one in listed
-        ):
-            return None
-        phrases = listed
-    found = []
-    for phrase in phrases:
-        best = (phrase.get("nBest") or phrase.get("NBest") or [{}])[0]
-        text = best.get("display") or best.get("Display") or phrase.get("DisplayText") or phrase.get("text") or ""
-        words = best.get("displayWords") or best.get("words") or best.get("Words") or phrase.get("words") or []
-        entry = {k: v for k, v in phrase.items() if k not in ("offset", "duration", "words")}
-        if "offset" in phrase and "offsetInTicks" not in phrase:
-            entry |= {"start": phrase["offset"], "duration": phrase.get("duration")}
-        found += segments_of([{**entry, "text": text, "words": words}] if text or words else [], 1.0, heard.counts)
-    return found
-
-
 def _vosk(content: Any, heard: Heard) -> list[Segment] | None:
     """Vosk: `result`, a list of words, and their `text`; or a list of such."""
     parts = content if isinstance(content, list) else [content]
     if not parts or not all(isinstance(p, Mapping) and ("result" in p or p.keys() == {"text"}) for p in parts):
         return None
-    if not any(_is_list(part.get("result")) for part in parts):
+    if not any(is_list(part.get("result")) for part in parts):
         return None
-    return [s for p in parts for s in _words_or_text(p.get("result"), p.get("text", ""), heard)]
-
-
-def _rev(content: Any, heard: Heard) -> list[Segment] | None:
-    """Rev AI: `monologues[].elements[]`, words and punctuation in turn."""
-    monologues = _list(content, "monologues")
-    if monologues is None:
-        return None
-    elements = [element for one in monologues for element in [*one["elements"], {"value": " "}]]
-    pieces = words_of([{**element, "text": element["value"]} for element in elements], 1.0, heard.counts)
-    return sentences_of(pieces, heard.counts)
+    return [s for p in parts for s in words_or_text(p.get("result"), p.get("text", ""), heard)]
 
 
 def _mfa(content: Any, heard: Heard) -> list[Segment] | None:
     """Montreal Forced Aligner: `tiers`, one of words for each speaker."""
-    tiers = _get(content, "tiers")
+    tiers = get(content, "tiers")
     if not isinstance(tiers, Mapping):
         return None
     spoken = [tier["entries"] for name, tier in tiers.items() if name.lower().endswith("words")]
@@ -291,16 +174,16 @@ def _mfa(content: Any, heard: Heard) -> list[Segment] | None:
 
 def _nemo(content: Any, heard: Heard) -> list[Segment] | None:
     """NeMo: `timestamp.word`, a list with start and end in seconds."""
-    stamps = _get(content, "timestamp") or content
-    words = _list(stamps, "word")
+    stamps = get(content, "timestamp") or content
+    words = list_at(stamps, "word")
     if words is None:
         return None
-    return _words_or_text(words, _get(content, "text") or "", heard)
+    return words_or_text(words, get(content, "text") or "", heard)
 
 
 def _whisper(content: Any, heard: Heard) -> list[Segment] | None:
     """Whisper and what is made like it: `segments` with their words, or lists of words beside them."""
-    lists = {key: found for key in _LISTS if (found := _list(content, key)) is not None}
+    lists = {key: found for key in _LISTS if (found := list_at(content, key)) is not None}
     if not lists:
         return None
     return _of_lists(lists, content, heard)
@@ -308,7 +191,7 @@ def _whisper(content: Any, heard: Heard) -> list[Segment] | None:
 
 def _plain_list(content: Any, heard: Heard) -> list[Segment] | None:
     """A list of words or sentences with start and end."""
-    if not _is_list(content):
+    if not is_list(content):
         return None
     return _of_lists({"segments": content}, {}, heard)
 
@@ -329,12 +212,12 @@ SHAPES: Mapping[str, Callable[[Any, Heard], list[Segment] | None]] = {
     "YouTube json3": _youtube,
     "whisper.cpp": _whisper_cpp,
     "Hugging Face pipelines": _hugging_face,
-    "Deepgram": _deepgram,
-    "Amazon Transcribe and Speechmatics": _items,
-    "Google Speech and IBM Watson": _google,
-    "Azure Speech": _azure,
+    "Deepgram": read_deepgram,
+    "Amazon Transcribe and Speechmatics": read_items,
+    "Google Speech and IBM Watson": read_google,
+    "Azure Speech": read_azure,
     "Vosk": _vosk,
-    "Rev AI": _rev,
+    "Rev AI": read_rev,
     "Montreal Forced Aligner": _mfa,
     "NeMo": _nemo,
     "Whisper (OpenAI, faster-whisper, whisper-timestamped, WhisperX), AssemblyAI, ElevenLabs, Gentle": _whisper,
@@ -386,13 +269,6 @@ def _shared_out(words: Sequence[Word], sentences: Sequence[Segment], heard: Hear
     ]
 
 
-def _words_or_text(words: Sequence[Entry] | None, text: str, heard: Heard) -> list[Segment]:
-    if words:
-        check_known(words)
-        return sentences_of(words_of(words, 1.0, heard.counts), heard.counts, plain(text))
-    return [Segment(math.nan, math.nan, plain(text))] if text.strip() else []
-
-
 def _check_times(words: Sequence[Word]) -> None:
     for word in words:
         if word.stop < word.start:
@@ -403,26 +279,8 @@ def _check_times(words: Sequence[Word]) -> None:
 
 
 def _language(content: Any) -> str:
-    for place in (content, _get(content, "result"), _get(content, "params")):
-        value = _first(place, "language", "language_code", "languageCode") if isinstance(place, Mapping) else None
+    for place in (content, get(content, "result"), get(content, "params")):
+        value = first_of(place, "language", "language_code", "languageCode") if isinstance(place, Mapping) else None
         if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]+)*", value):
             return value
     return ""
-
-
-def _first(entry: Entry, *names: str) -> Any:
-    return next((entry[name] for name in names if entry.get(name) is not None), None)
-
-
-def _get(content: Any, key: str) -> Any:
-    return content.get(key) if isinstance(content, Mapping) else None
-
-
-def _list(content: Any, key: str) -> list[Entry] | None:
-    """The list of objects under a key; None where there is none."""
-    value = _get(content, key)
-    return value if _is_list(value) else None
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(entry, Mapping) for entry in value)

@@ -14,7 +14,7 @@ __all__ = ["each_word_once"]
 NEAR_S = 0.15
 """A caption that repeats another follows it within this time."""
 BLINK_S = 0.06
-"""Nobody reads a caption that is shorter; it only moves a line up."""
+"""Nobody reads a caption that is shorter, and five times shorter than the one before; it only moves a line up."""
 _LIT = re.compile(r"<(u|b|i|font|c)\b[^<>]*>(.*?)</\1>", re.IGNORECASE)
 
 
@@ -24,10 +24,9 @@ def each_word_once(cues: Sequence[Cue]) -> tuple[list[Cue], list[str]]:
     *Rolling lines* (YouTube's automatic captions, roll-up captions of television): a caption begins with the last lines
     of the one before, and new lines come below; so does a *growing line*, that begins with all of the one before. The
     rule: of the captions that follow the one before within 0.15 s, half or more begin with its last lines or with all
-    of it; and among those there is one shorter than 0.06 s, or one with word marks, or two with something new below. A
-    line with word marks is always new. Only in such a file the repeated lines are left out: within 0.15 s, or later where
-    something new stands below them.
-    Elsewhere two captions of the same words ("No." "No.") are both said.
+    of it; and among those there is one of 0.06 s at most, or one with word marks, or two with something new below. A
+    line with word marks is always new. Only in such a file the repeated lines are left out: within 0.15 s, or later
+    where something new stands below them. Elsewhere two captions of the same words ("No." "No.") are both said.
 
     *Highlighted words* (Whisper's `--highlight_words`): captions of the same words follow each other, and in most
     another word is underlined or coloured, each after the one before. They become one caption, and each highlighted
@@ -94,7 +93,8 @@ def _is_rolling(cues: Sequence[Cue], shown: Sequence[_Shown], repeats: Sequence[
     repeating = [i for i in near if repeats[i] is not None]
     if not repeating or 2 * len(repeating) < len(near):
         return False
-    blinks = any(shown[i + 1].stop - shown[i + 1].start <= BLINK_S for i in repeating)
+    lengths = [cue.stop - cue.start for cue in shown]
+    blinks = any(lengths[i + 1] <= min(BLINK_S, lengths[i] / 5) for i in repeating)
     marked = any(MARK.search(line) for i in repeating for cue in (cues[i], cues[i + 1]) for line in cue.lines)
     more = sum(1 for i in repeating if (r := repeats[i]) and (r.words or len(shown[i + 1].lines) > r.lines))
     return blinks or marked or more >= 2

@@ -126,7 +126,9 @@ def settled(found: Sequence[Segment], notes: tuple[str, ...]) -> Transcript:
     for segment, after in zip(timed, [*timed[1:], None], strict=True):
         if after is not None and segment.stop > after.start:
             overlapping += 1
-            segment = cut_at(segment, max(after.start, segment.start)) or segment
+            stop = max(after.start, segment.start)
+            # Words with times of their own keep them: two people may talk at once.
+            segment = replace(segment, stop=stop) if segment.words else cut_at(segment, stop) or segment
         apart.append(spread(segment))
     if overlapping:
         notes += (f"{overlapping} captions overlap the next: cut",)
