@@ -13,7 +13,19 @@ from mecam.features.transcript.segments import Segment
 from mecam.features.transcript.word_times import Counts, segment_of, sentences_of
 from mecam.types import Word
 
-__all__ = ["TEXTS", "WORDS", "Entry", "check_known", "segments_of", "spoken", "text_in", "unit_of", "words_of"]
+__all__ = [
+    "TEXTS",
+    "WORDS",
+    "Entry",
+    "check_known",
+    "ended",
+    "piece_of",
+    "segments_of",
+    "spoken",
+    "text_in",
+    "unit_of",
+    "words_of",
+]
 
 Entry = Mapping[str, Any]
 
@@ -59,6 +71,8 @@ SLOWEST = 0.06
 """Letters a second, over the time that is spoken in: no speech is slower."""
 EARLY_S = 1.0
 """A time may be so much before zero: recognisers round."""
+LATEST_S = 1e7
+"""No recording is so long."""
 MILLISECONDS = "times are whole numbers far too long for speech: read as milliseconds"
 EARLY = "{} times are before 0 s: set to 0"
 NO_STOP = "{} sentences have no end: until the next, or at the usual pace of speech"
@@ -175,19 +189,28 @@ def ended(segments: Sequence[Segment], counts: Counts) -> list[Segment]:
     return result
 
 
-def _word(each: Spoken, unit: float, counts: Counts) -> Word:
-    start, stop = each.start * unit, each.stop * unit
-    if min(start, stop) < 0:  # False for NaN
-        if min(start, stop) < -EARLY_S:
-            raise DataError(f"{min(start, stop):.3f} s is no time", fix="give seconds from the start of the recording")
-        start, stop = max(start, 0.0), max(stop, 0.0)
+def piece_of(text: str, start: float, stop: float, counts: Counts) -> Word:
+    """A word, or a piece of one, with blanks as the source has them and times in seconds, which are checked.
+
+    Raises: DataError if a time is before the recording by more than rounding, or longer than any recording, or it ends
+        before it starts.
+    """
+    for time in (start, stop):
+        if time < -EARLY_S or time > LATEST_S:
+            raise DataError(f"{time:.6g} s is no time", fix="give seconds from the start of the recording")
+    if start < 0 or stop < 0:
         counts[EARLY] = counts.get(EARLY, 0) + 1
+        start, stop = (0.0 if time < 0 else time for time in (start, stop))
     if stop < start:
         raise DataError(
-            f"a time ends before it starts: {start:.3f} s to {stop:.3f} s, {each.text.strip()!r:.40}",
+            f"a time ends before it starts: {start:.3f} s to {stop:.3f} s, {text.strip()!r:.40}",
             fix="mend the times of the transcript",
         )
-    return Word(_unmarked(each.text), start, stop)
+    return Word(_unmarked(text), start, stop)
+
+
+def _word(each: Spoken, unit: float, counts: Counts) -> Word:
+    return piece_of(each.text, each.start * unit, each.stop * unit, counts)
 
 
 def _unmarked(text: str) -> str:

@@ -17,6 +17,7 @@ from mecam.features.transcript.entries import (
     Entry,
     check_known,
     ended,
+    piece_of,
     segments_of,
     text_in,
     unit_of,
@@ -94,7 +95,8 @@ def _youtube(content: Any, heard: Heard) -> list[Segment] | None:
         pieces: list[Word] = []
         if len(segs) > 1 and all(a <= b for a, b in pairwise(times)):
             ends = [*times[1:], max(stop, times[-1])]
-            pieces = [Word(s["utf8"], a / 1e3, b / 1e3) for s, a, b in zip(segs, times, ends, strict=True)]
+            spans = zip(segs, times, ends, strict=True)
+            pieces = [piece_of(seg["utf8"], a / 1e3, b / 1e3, heard.counts) for seg, a, b in spans]
         found.append(segment_of(start / 1e3, stop / 1e3, plain(text), pieces, heard.counts))
     return found
 
@@ -104,25 +106,25 @@ def _whisper_cpp(content: Any, heard: Heard) -> list[Segment] | None:
     parts = list_at(content, "transcription")
     if parts is None or not all("offsets" in part or "timestamps" in part for part in parts):
         return None
-    read = [_cpp_word(part) for part in parts]
+    read = [_cpp_word(part, heard) for part in parts]
     if any("tokens" in part for part in parts):
         return [
-            segment_of(whole.start, whole.stop, plain(whole.text), _cpp_tokens(part), heard.counts)
+            segment_of(whole.start, whole.stop, plain(whole.text), _cpp_tokens(part, heard), heard.counts)
             for whole, part in zip(read, parts, strict=True)
         ]
     return _by_size(read, heard)
 
 
-def _cpp_word(entry: Entry) -> Word:
+def _cpp_word(entry: Entry, heard: Heard) -> Word:
     if (offsets := entry.get("offsets")) is not None:
-        return Word(entry["text"], offsets["from"] / 1e3, offsets["to"] / 1e3)
+        return piece_of(entry["text"], offsets["from"] / 1e3, offsets["to"] / 1e3, heard.counts)
     if (times := entry.get("timestamps")) is None:
         return Word(entry["text"])
-    return Word(entry["text"], seconds_of(times["from"]), seconds_of(times["to"]))
+    return piece_of(entry["text"], seconds_of(times["from"]), seconds_of(times["to"]), heard.counts)
 
 
-def _cpp_tokens(entry: Entry) -> list[Word]:
-    words = [_cpp_word(token) for token in entry["tokens"] if not NO_WORD.fullmatch(token["text"])]
+def _cpp_tokens(entry: Entry, heard: Heard) -> list[Word]:
+    words = [_cpp_word(token, heard) for token in entry["tokens"] if not NO_WORD.fullmatch(token["text"])]
     # A letter that is cut into bytes, each a token, can be put together by the text of the whole alone.
     return [] if any("\ufffd" in word.text for word in words) else words
 
@@ -135,7 +137,7 @@ def _hugging_face(content: Any, heard: Heard) -> list[Segment] | None:
     read = []
     for chunk in chunks:
         start, stop = chunk["timestamp"] or (None, None)
-        read.append(Word(chunk["text"], seconds_of(start), seconds_of(stop)))
+        read.append(piece_of(chunk["text"], seconds_of(start), seconds_of(stop), heard.counts))
     return _by_size(read, heard, text_in(content))
 
 
@@ -143,7 +145,6 @@ def _by_size(read: Sequence[Word], heard: Heard, text: str = "") -> list[Segment
     """Entries that may be words or sentences: words if no blank is inside any, and none is as long as a sentence."""
     bare = [word.text.strip() for word in read]
     sentences = any(len(text.split()) > 1 or (has_unspaced(text) and len(text) > LONGEST_WORD) for text in bare)
-    _check_times(read)
     if not sentences:
         return sentences_of(read, heard.counts, text)
     return ended([Segment(w.start, w.stop, text) for w, text in zip(read, map(plain, bare), strict=True)], heard.counts)
@@ -168,7 +169,8 @@ def _mfa(content: Any, heard: Heard) -> list[Segment] | None:
     if not spoken:
         return None
     rows = sorted((start, stop, text) for tier in spoken for start, stop, text in tier)
-    words = [Word(text, start, stop) for start, stop, text in rows if text and text not in ("<eps>", "sil", "sp")]
+    said = [row for row in rows if row[2] and row[2] not in ("<eps>", "sil", "sp")]
+    words = [piece_of(text, start, stop, heard.counts) for start, stop, text in said]
     return sentences_of(words, heard.counts)
 
 
@@ -267,15 +269,6 @@ def _shared_out(words: Sequence[Word], sentences: Sequence[Segment], heard: Hear
         segment_of(sentence.start, sentence.stop, sentence.text or "", group, heard.counts)
         for sentence, group in zip(sentences, groups, strict=True)
     ]
-
-
-def _check_times(words: Sequence[Word]) -> None:
-    for word in words:
-        if word.stop < word.start:
-            raise DataError(
-                f"a time ends before it starts: {word.start:.3f} s to {word.stop:.3f} s, {word.text!r:.40}",
-                fix="mend the times of the transcript",
-            )
 
 
 def _language(content: Any) -> str:
