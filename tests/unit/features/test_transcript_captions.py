@@ -227,7 +227,7 @@ TIMES = {
 @pytest.mark.parametrize("name", TIMES)
 def test_times_of_many_looks(name: str, read: Read) -> None:
     start, stop = TIMES[name]
-    for arrow in (" --> ", "-->", " -> ", " → ", " –> "):
+    for arrow in (" --> ", "-->", " -> ", " → ", " –> ") if ":" in start else (" --> ",):
         assert said(read(f"1\n{start}{arrow}{stop}\nHello.\n")) == [(1.5, 2.25, "Hello.")]
 
 
@@ -308,6 +308,13 @@ Dialogue: 0,0:00:03.00,0:00:04.00,Default,,0,0,0,,Yes.
         for name in names:
             assert said(read(content, name)) == expected
     assert said(read(srt(*expected), "a.txt")) == expected  # type: ignore[arg-type]
+
+
+def test_an_arrow_in_a_sentence_is_no_time(read: Read) -> None:
+    assert (
+        read(srt((1, 2, "from\n3 → 4 people\n2 --> 3, and 1.5 -> 2"))).text == "from 3 → 4 people 2 --> 3, and 1.5 -> 2"
+    )
+    assert read("we went from\n2 → 3\n", "a.txt").text == "we went from 2 → 3"
 
 
 BROKEN = {

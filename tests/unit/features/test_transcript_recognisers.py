@@ -1,8 +1,10 @@
 """What recognisers write: whatever the shape, the same words at the same times; and nothing is read by half."""
 
+import copy
 import json
 import math
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -517,6 +519,66 @@ def test_what_is_not_known_is_refused_with_the_reason(name: str, read: Read) -> 
     with pytest.raises(DataError, match=message) as caught:
         read(content)
     assert "\n" not in caught.value.what
+
+
+ODD = [
+    None,
+    True,
+    0,
+    -1,
+    1e308,
+    -1e308,
+    math.nan,
+    math.inf,
+    10**400,
+    "",
+    "x",
+    "1",
+    [],
+    {},
+    [[]],
+    [None],
+    {"a": 1},
+    "1:2:3:4",
+    -0.5,
+]
+
+
+def places_in(content: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if place:
+        yield place
+    keys = content if isinstance(content, dict) else range(len(content)) if isinstance(content, list) else ()
+    for key in keys:
+        yield from places_in(content[key], (*place, key))
+
+
+@pytest.mark.parametrize("seed", [*range(400), *(pytest.param(i, marks=pytest.mark.slow) for i in range(400, 5000))])
+def test_whatever_is_changed_it_is_words_in_time_or_one_clear_error(seed: int, read: Read) -> None:
+    draw = random.Random(seed)
+    content = copy.deepcopy(draw.choice(list(SHAPES.values())))
+    for _ in range(draw.randint(1, 3)):
+        places = [*places_in(content)]
+        if not places:
+            break
+        *path, last = draw.choice(places)
+        inner = content
+        for key in path:
+            inner = inner[key]
+        if isinstance(inner, dict) and draw.random() < 0.3:
+            del inner[last]
+        else:
+            inner[last] = copy.deepcopy(draw.choice(ODD))
+    refusal = None
+    try:
+        found = read(content)
+    except DataError as error:
+        refusal = error
+    if refusal is not None:
+        assert "\n" not in refusal.what
+        return
+    assert all(not s.stop < s.start for s in found.segments)
+    if found.timed:
+        assert all(0 <= w.start <= w.stop < math.inf for w in found.words)
 
 
 def test_times_that_are_no_numbers_are_none(read: Read) -> None:

@@ -21,7 +21,8 @@ MARK = re.compile(r"<((?:\d+:)?\d{1,2}:\d{1,2}[.,]\d{1,9})>")
 """The time of a word inside a caption."""
 _CUE = re.compile(rf"^\s*(\[)?\s*({CLOCK}){ARROW}({CLOCK})(?(1)\s*\](.*)|(?:\s.*)?)$")
 _SBV_CUE = re.compile(r"^(\d+:\d{1,2}:\d{1,2}\.\d+),(\d+:\d{1,2}:\d{1,2}\.\d+)\s*$")
-_MAYBE_CUE = re.compile(rf"^\s*\[?\s*-?\d[^<>]*?(?:{ARROW}).*\d")
+_SECONDS_CUE = re.compile(r"^\s*-?\d+[.,]\d+\s*-->\s*-?\d+[.,]\d+\s*$")
+_MAYBE_CUE = re.compile(r"^\s*\[?\s*-?\d[^<>]*:[^<>]*--(?:>|&gt;).*\d")
 _BREAK = re.compile(r"<br\s*/?>|\\[Nn]", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>|</>|<\|[^<>|]*\|>|\{\\[^{}]*\}|\{[a-zA-Z]:[^{}]*\}")
 _ZERO_WIDTH = re.compile(r"[\u200b\u200e\u200f\u2060\ufeff]")
@@ -57,9 +58,7 @@ class Cue:
 def is_captions(content: str) -> bool:
     """True if text is captions by its look, whatever the file is called."""
     lines = content.lstrip().splitlines()[:50]
-    return content.lstrip().startswith("WEBVTT") or any(
-        match is not None and ":" in match[2] and ":" in match[3] for match in map(_CUE.match, lines)
-    )
+    return content.lstrip().startswith("WEBVTT") or any(map(_cue, lines))
 
 
 def read_cues(content: str) -> tuple[list[Cue], list[str]]:
@@ -73,7 +72,7 @@ def read_cues(content: str) -> tuple[list[Cue], list[str]]:
     """
     lines = content.splitlines()
     vtt = content.lstrip().startswith("WEBVTT")
-    found = [(i, match) for i, line in enumerate(lines) if (match := _CUE.match(line) or _SBV_CUE.match(line))]
+    found = [(i, match) for i, line in enumerate(lines) if (match := _cue(line) or _SBV_CUE.match(line))]
     known = {i for i, _ in found}
     for i, line in enumerate(lines):
         if i not in known and _MAYBE_CUE.match(line):
@@ -139,6 +138,14 @@ def marked_words(raw: str, start: float, stop: float) -> tuple[Word, ...]:
         piece = Segment(times[i], times[i + 1], plain(raw[begin:end]))
         words += spread(piece).words
     return tuple(words)
+
+
+def _cue(line: str) -> re.Match[str] | None:
+    """The times of a caption; `3 → 4 people` is text, though bare seconds with decimals may stand alone on a line."""
+    match = _CUE.match(line)
+    if match is None or (":" in match[2] and ":" in match[3]) or _SECONDS_CUE.match(line):
+        return match
+    return None
 
 
 def _times(pairs: Sequence[tuple[str, str]]) -> tuple[list[tuple[float, float]], list[str]]:

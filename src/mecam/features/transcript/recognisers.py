@@ -51,9 +51,8 @@ def read_json(content: Any) -> Heard:
         try:
             found = read(content, heard)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise DataError(
-                f"this looks like {name}, but it is not whole ({type(error).__name__}: {error})", fix="write it again"
-            ) from error
+            reason = f"{type(error).__name__}: {' '.join(str(error).split()):.100}"
+            raise DataError(f"this looks like {name}, but it is not whole ({reason})", fix="write it again") from error
         if found is not None:
             heard.segments = found
             heard.language = _language(content)
