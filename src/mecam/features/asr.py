@@ -8,6 +8,8 @@ from typing import Any
 from mecam.errors import DataError, MissingExtraError
 from mecam.features.media import Media
 from mecam.features.transcript import Segment, Transcript, settled
+from mecam.features.transcript.captions import plain
+from mecam.features.transcript.word_times import segment_of
 from mecam.types import Word
 
 __all__ = ["DEFAULT_MODEL", "transcribe"]
@@ -42,13 +44,13 @@ def transcribe(media: Media, *, model: str = DEFAULT_MODEL, language: str | None
 
 
 def _segment(part: Any, offset: float) -> Segment:
-    words = tuple(
-        Word(word.word.strip(), word.start + offset, max(word.start, word.end) + offset)
+    """A segment with whole words: the engine gives pieces, and a blank where a word begins."""
+    pieces = [
+        Word(word.word, word.start + offset, max(word.start, word.end) + offset)
         for word in part.words or ()
-        if word.word.strip() and math.isfinite(word.start)
-    )
-    text = " ".join(word.text for word in words) or part.text.strip()
-    return Segment(part.start + offset, max(part.start, part.end) + offset, text, words)
+        if math.isfinite(word.start)
+    ]
+    return segment_of(part.start + offset, max(part.start, part.end) + offset, plain(part.text), pieces, {})
 
 
 @cache

@@ -54,7 +54,7 @@ class Clip:
         id: of its utterance.
         path: the file.
         row: its row of the label table; None without one.
-        transcript: a file of what is said, beside it.
+        transcript: files beside it that may say what is said, the likeliest first.
         span: the seconds that it is of the file; None where it is all of it.
         others: files that babble is made from, where it is to be damaged so.
     """
@@ -62,7 +62,7 @@ class Clip:
     id: str
     path: Path
     row: Row | None = None
-    transcript: Path | None = None
+    transcript: tuple[Path, ...] = ()
     span: tuple[float, float] | None = None
     others: tuple[Path, ...] = ()
 

@@ -309,7 +309,7 @@ def _one(clip: Clip, recipe: Recipe) -> Part | str:
             recipe,
             id=clip.id,
             text=row.text if row else None,
-            transcript=clip.transcript,
+            beside=clip.transcript,
             span=clip.span,
             whole=row is not None,
             others=clip.others,

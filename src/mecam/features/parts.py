@@ -50,7 +50,7 @@ def key_of(clip: Clip, recipe: Recipe) -> str:
     """Changes with the file, its transcript, its row, the recipe, and the versions of what is run."""
     made = {e.name: e.version for e in recipe.made().values()}
     row = None if clip.row is None else {"text": clip.row.text, "words": len(clip.row.words)}
-    known = [clip.id, clip.span, row, _stamp(clip.path), clip.transcript and _stamp(clip.transcript), asdict(recipe)]
+    known = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
     known.append([_stamp(path) for path in clip.others])
     return hashlib.sha256(json.dumps([known, made, __version__], sort_keys=True).encode()).hexdigest()[:32]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
 from mecam.features.media import Media
-from mecam.features.transcript import Segment, Transcript
+from mecam.features.transcript import Segment, Transcript, join_words
 from mecam.types import Word
 
 __all__ = ["Lengths", "cut", "cut_words", "voice_activity"]
@@ -73,7 +73,7 @@ def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
         current.append(word)
     if current:
         pieces.append(current)
-    return [Segment(p[0].start, max(w.stop for w in p), " ".join(w.text for w in p), tuple(p)) for p in pieces if p]
+    return [Segment(p[0].start, max(w.stop for w in p), join_words([w.text for w in p]), tuple(p)) for p in pieces if p]
 
 
 def voice_activity(levels: NDArray[np.float64], lengths: Lengths) -> list[tuple[float, float]]:

@@ -20,7 +20,7 @@ from mecam.features.media import Media
 from mecam.features.protocol import Extractor, Features
 from mecam.features.registry import DEFAULT, chosen
 from mecam.features.segmentation import Lengths, cut
-from mecam.features.transcript import Segment, Transcript, read_transcript
+from mecam.features.transcript import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
 __all__ = ["Recipe", "Recording", "read_recording"]
@@ -85,6 +85,7 @@ def read_recording(
     id: str,
     text: str | None = None,
     transcript: Path | None = None,
+    beside: Sequence[Path] = (),
     span: tuple[float, float] | None = None,
     whole: bool = False,
     others: Sequence[Path] = (),
@@ -97,6 +98,7 @@ def read_recording(
         id: of the utterance; pieces of a recording get it with their number.
         text: what is said in all of it, where known; a transcript with times says it better.
         transcript: a file of what is said, and when.
+        beside: files that may be that, where none is given; what is no transcript is left out and named in a finding.
         span: the seconds that matter; None takes all.
         whole: never cut.
         others: recordings that babble is made from, where the recipe damages so.
@@ -108,7 +110,7 @@ def read_recording(
     if recipe.damage:
         media = DamagedMedia(path, recipe.damage, name=id, others=others)
     absent: dict[Modality, str] = {}
-    said = _said(media, recipe, text, transcript, absent)
+    said, findings = _said(media, recipe, text, transcript, beside, absent)
     if span is not None or whole:
         start, stop = span or (0.0, media.duration)
         segments = [_all_of(said, start, min(stop, media.duration), path)]
@@ -142,27 +144,48 @@ def read_recording(
         media.duration,
         absent,
         {m: tuple(rows) for m, rows in details.items()},
-        (*media.findings, *(said.findings if said else ())),
+        (*media.findings, *findings),
         said.language if said else "",
     )
 
 
 def _said(
-    media: Media, recipe: Recipe, text: str | None, transcript: Path | None, absent: dict[Modality, str]
-) -> Transcript | None:
-    if transcript is not None:
-        return read_transcript(transcript).within(media.duration, where=str(transcript))
+    media: Media,
+    recipe: Recipe,
+    text: str | None,
+    transcript: Path | None,
+    beside: Sequence[Path],
+    absent: dict[Modality, str],
+) -> tuple[Transcript | None, tuple[str, ...]]:
+    """What is said, where it is known, and what was odd about it."""
+    findings: tuple[str, ...] = ()
+    said = read_transcript(transcript) if transcript is not None else None
+    if said is None and beside:
+        said, transcript, findings = read_beside(beside, language=recipe.language)
+    if said is not None and said.segments:
+        said = said.within(media.duration, where=str(transcript))
+        return said, (*findings, *said.findings)
     if text is not None and text.strip():
-        return Transcript((Segment(math.nan, math.nan, text),))
-    if recipe.asr is None:
-        absent[TEXT] = "no transcript was given"
-        return None
+        if said is not None:
+            findings += (f"{transcript and transcript.name} has no word: the text of the table is taken",)
+        return Transcript((Segment(math.nan, math.nan, text),)), findings
+    if said is not None:
+        absent[TEXT] = "the transcript is empty: nothing is said"
+        return None, (*findings, *said.findings)
+    if recipe.asr is not None:
+        heard = _heard(media, recipe.asr, recipe.language, absent)
+        return heard, (*findings, *(heard.findings if heard else ()))
+    absent[TEXT] = "no transcript was given" if not findings else "nothing beside the recording is a transcript"
+    return None, findings
+
+
+def _heard(media: Media, model: str, language: str | None, absent: dict[Modality, str]) -> Transcript | None:
     if media.sound is None:
         absent[TEXT] = "there is no sound to transcribe"
         return None
     from mecam.features.asr import transcribe
 
-    heard = transcribe(media, model=recipe.asr, language=recipe.language)
+    heard = transcribe(media, model=model, language=language)
     if heard is None:
         absent[TEXT] = "no speech was heard"
         return None
@@ -176,7 +199,7 @@ def _all_of(said: Transcript | None, start: float, stop: float, path: Path) -> S
     if said is None or not said.timed:
         return Segment(start, stop, said.text if said else None)
     words = tuple(w for w in said.words if start <= (w.start + w.stop) / 2 <= stop)
-    return Segment(start, stop, " ".join(w.text for w in words) or None, words)
+    return Segment(start, stop, join_words([w.text for w in words]) or None, words)
 
 
 def _features(extractor: Extractor, media: Media, segment: Segment, absent: dict[Modality, str]) -> Features | None:
@@ -190,7 +213,10 @@ def _features(extractor: Extractor, media: Media, segment: Segment, absent: dict
 
 
 def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utterance:
-    """With one row per word in these streams; where words have no times, without them."""
+    """With one row per word in these streams; where words have no times, without them.
+
+    A text without blanks, as Chinese is written, then gets them: its words are what rows belong to.
+    """
     chosen = [m for m in modalities if m in utterance.streams]
     if not chosen:
         return utterance
@@ -201,7 +227,8 @@ def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utteranc
         if np.isfinite(words).all(axis=1).any():
             streams[modality] = mean_per_interval(values, times, words)
             intervals[modality] = words
-    return replace(utterance, streams=streams, intervals=intervals)
+    text = " ".join(word.text for word in utterance.words) or utterance.text
+    return replace(utterance, streams=streams, intervals=intervals, text=text)
 
 
 def _marked(utterance: Utterance, media: Media) -> Utterance:

@@ -110,8 +110,9 @@ def watch(
     """
     path = Path(path)
     recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
-    words_of = Path(transcript) if transcript is not None else transcript_beside(path)
-    recording = read_recording(path, recipe, id=_id_of(path), transcript=words_of)
+    given = None if transcript is None else Path(transcript)
+    beside = transcript_beside(path) if given is None else ()
+    recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
     said = predictor.predict_utterances(recording.utterances, together=True)
     parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
     absent = _absent(predictor, recording, recipe, parts)

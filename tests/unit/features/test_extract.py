@@ -220,7 +220,7 @@ def test_a_part_is_made_again_when_what_it_depends_on_changes(tmp_path: Path) ->
     clip = Clip("a", wav)
     keys = [key_of(clip, AUDIO_ONLY), key_of(clip, Recipe()), key_of(clip, Recipe(("mecam-audio",), asr="tiny"))]
     (tmp_path / "a.srt").write_text("x")
-    keys.append(key_of(Clip("a", wav, transcript=tmp_path / "a.srt"), AUDIO_ONLY))
+    keys.append(key_of(Clip("a", wav, transcript=(tmp_path / "a.srt",)), AUDIO_ONLY))
     assert key_of(Clip("a", wav), AUDIO_ONLY) == keys[0]
     voices.write_wav(wav, voices.buzz(0.4))
     keys.append(key_of(clip, AUDIO_ONLY))

@@ -65,7 +65,7 @@ def test_scripts_are_spread_over_speakers_and_feelings(tmp_path: Path) -> None:
     found = find_clips([tmp_path])
     assert [(c.id, c.row and c.row.split) for c in found.clips] == [(f"{s.video}_{s.clip}", s.split) for s in scripts]
     assert not found.missing
-    assert all(c.transcript is not None for c in found.clips)
+    assert all(c.transcript for c in found.clips)
     with (tmp_path / "label.csv").open(encoding="utf-8") as file:
         assert [float(row["label"]) for row in csv.DictReader(file)] == [s.sentiment for s in scripts]
 
