@@ -110,9 +110,7 @@ def best_video(container: Any, note: Note) -> Any:
 
 def best_sound(container: Any, note: Note) -> Any:
     """The stream to listen to: the default one, then the one with most channels; None where there is none."""
-    return _chosen(
-        list(container.streams.audio), lambda stream: stream.codec_context.layout.nb_channels, "sound", note
-    )
+    return _chosen(list(container.streams.audio), lambda stream: stream.codec_context.layout.nb_channels, "sound", note)
 
 
 def first_frame(path: Path, index: int) -> Any:

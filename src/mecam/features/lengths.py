@@ -50,16 +50,14 @@ def seconds_of(container: Any, path: Path, streams: Sequence[int], note: Note) -
     if indexed and found is None:  # nothing there: the file is shorter, or its index is damaged
         with opened(path) as again:
             found = _end(again, streams, None)
-    if found is None:
-        found = announced
-    elif indexed and abs(found - announced) <= _SAME:
+    if found is None or (indexed and abs(found - announced) <= _SAME):
         found = announced
     if announced and abs(found - announced) > _LATE:
         note(f"the file announces {announced:.1f} s and holds {found:.1f} s; what it holds counts")
     if found > most_seconds(path):
         raise MediaError(
-            f"refused: {found / 3600:.1f} hours in a file of {path.stat().st_size / 1000:.0f} kB; its time stamps or its "
-            "header are damaged",
+            f"refused: {found / 3600:.1f} hours in a file of {path.stat().st_size / 1000:.0f} kB; its time stamps "
+            "or its header are damaged",
             where=str(path),
             fix="export the file again",
         )

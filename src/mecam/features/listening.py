@@ -6,6 +6,7 @@ file, at places all over it, so that a stretch gives the same samples as the who
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ _LEAST_POWER = 1e-6
 _OPPOSITE = 0.3
 """Where the plain mean keeps less than this part of the power that turning channels would keep, they are turned."""
 _LISTEN_S, _ENOUGH_S, _PLACES, _SHORT_S = 0.5, 3.0, 24, 8.0
-"""Seconds listened to at a place; seconds of sound that are enough; most places; a shorter file is listened to whole."""
+"""Seconds listened to at a place; seconds of sound that are enough; most places; a shorter file is heard whole."""
 _FULL_SCALE = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 Mix = Mapping[int, NDArray[np.float32]]
@@ -90,7 +91,9 @@ def weights_of(share: NDArray[np.float64]) -> tuple[NDArray[np.float32], str]:
         return np.full(count, 1 / count, np.float32), ""
     said = []
     if not loud.all():
-        said.append(f"{count - int(loud.sum())} of {count} channels are silent, or nearly; they are left out of the mix")
+        said.append(
+            f"{count - int(loud.sum())} of {count} channels are silent, or nearly; they are left out of the mix"
+        )
     main = np.where(loud, np.linalg.eigh(np.where(np.outer(loud, loud), share, 0.0))[1][:, -1], 0.0)
     turned = np.where(main < 0, -1.0, 1.0) * loud
     turned *= 1.0 if turned.sum() > 0 or (turned.sum() == 0 and turned[loud.argmax()] > 0) else -1.0
@@ -115,10 +118,8 @@ def _heard(path: Path, index: int, duration: float) -> Iterator[NDArray[np.float
         heard = 0.0
         for place in range(_PLACES):
             time = (place * 0.618034 + 0.5) % 1 * (duration - _LISTEN_S) + origin(container)
-            try:
+            with suppress(av.FFmpegError, OverflowError):  # then what follows is listened to
                 container.seek(int(time / float(stream.time_base)), stream=stream)
-            except (av.FFmpegError, OverflowError):
-                pass  # then what follows is listened to
             for seconds, channels in _listened(container, stream):
                 if float(np.square(channels).mean(axis=1).max()) > _LEAST_POWER:
                     heard += seconds

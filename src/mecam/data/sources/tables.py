@@ -5,6 +5,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -25,7 +26,7 @@ from mecam.data.sources.base import (
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["read_labels", "read_table"]
+__all__ = ["id_of_file", "read_labels", "read_table", "tells_recordings"]
 
 Table = Sequence[Mapping[str, str]]
 
@@ -44,7 +45,7 @@ def read_table(path: Path) -> Source | None:
     """
     table = _Csv(path)
     columns = set(table.header)
-    if {"dialogue_id", "utterance_id", "utterance"} <= columns:
+    if _of_meld(table.header):
         rows = [_meld_row(row, split_in_name(path.stem)) for row in table]
         return Source("MELD table", path.name, rows, split_files=True)
     if table.id_columns() and {"word", "start", "end"} <= columns:
@@ -57,9 +58,20 @@ def read_table(path: Path) -> Source | None:
 def read_labels(path: Path) -> list[tuple[Row, str]]:
     """Read a label table of recordings: its rows, each with the media file that it names, or "" where it names none.
 
+    In MELD's own tables the file is `dia0_utt0`; their times are those of the television episode, and left out.
+
     Raises: DataError if it is no label table, or cannot be read.
     """
     table = _Csv(path)
+    if _of_meld(table.header):
+        split, unknown = split_in_name(path.stem), (math.nan, math.nan)
+        return [
+            (
+                replace(_meld_row(row, split), interval=unknown),
+                f"dia{row['dialogue_id'].strip()}_utt{row['utterance_id'].strip()}",
+            )
+            for row in table
+        ]
     if not table.id_columns():
         raise DataError(
             f"this label table has no id: its columns are {', '.join(table.header)}",
@@ -72,6 +84,21 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
         named = next((row[name].strip() for name in files if row[name].strip()), "")
         rows.append((_label_row(row, table.id_columns()), named))
     return rows
+
+
+def tells_recordings(path: Path) -> bool:
+    """True if a label table says in a column which recording a row is from; ids alone let it be guessed."""
+    header = _Csv(path).header
+    return "video_id" in header or _of_meld(header)
+
+
+def id_of_file(name: str) -> str:
+    """The id of a row that has nothing but the path of a file: its last two parts."""
+    return make_id("_".join([part for part in re.split(r"[\\/]+", name.strip()) if part not in ("", ".", "..")][-2:]))
+
+
+def _of_meld(header: Sequence[str]) -> bool:
+    return {"dialogue_id", "utterance_id", "utterance"} <= set(header)
 
 
 class _Csv:
@@ -135,9 +162,9 @@ def _encoding(path: Path) -> str:
 def _label_row(row: Mapping[str, str], ids: Sequence[str]) -> Row:
     names = [row[column] for column in ids]
     return Row(
-        id=make_id(*names),
+        id=id_of_file(names[0]) if ids[0] in _FILES else make_id(*names),
         split=split_named(row.get("mode") or row.get("split") or ""),
-        video=row.get("video_id", "").strip() or split_ids(names[0])[0],
+        video=row.get("video_id", "").strip() or split_ids(id_of_file(names[0]) if ids[0] in _FILES else names[0])[0],
         speaker=(row.get("speaker") or row.get("actor") or "").strip(),
         text=row.get("text"),
         labels=_labels(row),
