@@ -5,12 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mecam.data.sources.base import Row
+from mecam.data.sources.tables import tells_recordings
+from mecam.data.split import first_splits
 from mecam.errors import DataError
 from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
 from mecam.features.labelled import id_of_place, match_rows
 from mecam.features.transcript import transcript_beside
+from mecam.types import SPLITS
 
-__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips"]
+__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
 
 RENDERED = "rendered"
 """Name of a data set whose clips `mecam.features.talking` rendered."""
@@ -51,6 +54,7 @@ class Clips:
         name: of the data set.
         left_out: files in the folders that may have been meant and are no recordings, as far as can be told.
         notes: what was decided, in sentences.
+        told: True if the table says which recording a clip is from; else it is guessed from the ids.
     """
 
     clips: tuple[Clip, ...]
@@ -59,6 +63,7 @@ class Clips:
     name: str = "clips"
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    told: bool = True
 
 
 def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
@@ -85,6 +90,24 @@ def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
     tables = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     clips = _labelled(found.places, tables) if tables else Clips(_unlabelled(found.places))
     return replace(clips, name=shown(name), left_out=found.left_out)
+
+
+def with_splits(found: Clips) -> Clips:
+    """Labelled clips of which no row has a split, with splits, so that a model can be trained; else as they are."""
+    rows = [clip.row for clip in found.clips if clip.row is not None]
+    without = sum(1 for row in rows if not row.split)
+    if not any(row.labels for row in rows) or not without:
+        return found
+    if without < len(rows):
+        note = f"{without} of {len(rows)} rows have no split: they are in the store, and no training or test reads them"
+        return replace(found, notes=(*found.notes, note))
+    own_file = len({clip.path for clip in found.clips}) == len(rows)
+    if not found.told and own_file and len({row.video for row in rows}) < len(SPLITS):
+        rows = [replace(row, video=row.id) for row in rows]  # ids such as clip_001 tell no recording
+    splits, how = first_splits([row.video or row.id for row in rows], [row.speaker for row in rows])
+    note = f"no row has a split; {how}. `mecam data split` makes others"
+    clips = (replace(c, row=replace(row, split=s)) for c, row, s in zip(found.clips, rows, splits, strict=True))
+    return replace(found, clips=tuple(clips), notes=(*found.notes, note))
 
 
 def _unlabelled(places: Sequence[Place]) -> tuple[Clip, ...]:
@@ -114,4 +137,5 @@ def _labelled(places: Sequence[Place], tables: Sequence[Path]) -> Clips:
     clips = tuple(Clip(m.row.id, m.place.path, m.row, transcript_beside(m.place.path), m.span) for m in matches.found)
     used = {clip.path for clip in clips}
     unlabelled = tuple(shown(place.name) for place in places if place.path not in used)
-    return Clips(clips, matches.missing, unlabelled, notes=matches.notes)
+    told = all(tells_recordings(table) for table in tables)
+    return Clips(clips, matches.missing, unlabelled, notes=matches.notes, told=told)
