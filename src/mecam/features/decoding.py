@@ -1,6 +1,6 @@
 """How a container becomes pictures and pieces of sound: the only place that opens media through PyAV for reading."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,7 @@ __all__ = [
     "Note",
     "best_sound",
     "best_video",
+    "decode",
     "decoded",
     "first_frame",
     "frames",
@@ -28,6 +29,7 @@ __all__ = [
     "origin",
     "packets",
     "shown_size",
+    "sought",
     "timed",
 ]
 
@@ -157,19 +159,21 @@ def decoded(
     container: Any, stream: Any, note: Note, start: float = 0.0, *, options: dict[str, str] | None = None
 ) -> Iterator[Any]:
     """Everything that a stream still gives, from a key frame before `start`; nothing where its codec is not known."""
+    if start > _TINY and not sought(container, start):
+        note("the file has no index; reading from its beginning")
+    yield from decode(packets(container, [stream], note), stream, note, options=options)
+
+
+def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, str] | None = None) -> Iterator[Any]:
+    """What packets of a stream hold; damaged ones are counted and left out."""
     import av
 
     if stream.codec_context is None:
         return
     stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
     stream.codec_context.options = {"max_pixels": str(MOST_PIXELS), **(options or {})}
-    if start > _TINY:
-        try:
-            container.seek(int((start + origin(container)) * 1_000_000), backward=True)
-        except (av.FFmpegError, OverflowError):
-            note("the file has no index; reading from its beginning")
     damaged = 0
-    for packet in packets(container, [stream], note):
+    for packet in items:
         try:
             yield from packet.decode()
         except av.EOFError:
@@ -179,6 +183,17 @@ def decoded(
     if damaged:
         kind = "video" if stream.type == "video" else "sound"
         note(f"{damaged} packet{'s' * (damaged > 1)} of the {kind} stream cannot be decoded; the rest is kept")
+
+
+def sought(container: Any, start: float) -> bool:
+    """Go to a key frame before `start`; False where the file cannot be gone about in."""
+    import av
+
+    try:
+        container.seek(int((start + origin(container)) * 1_000_000), backward=True)
+    except (av.FFmpegError, OverflowError):
+        return False
+    return True
 
 
 def packets(container: Any, streams: list[Any], note: Note = lambda _: None) -> Iterator[Any]:

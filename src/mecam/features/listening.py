@@ -5,8 +5,10 @@ those of opposite phase, which would cancel the voice, are turned; both are told
 file, at places all over it, so that a stretch gives the same samples as the whole.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import MediaError
-from mecam.features.decoding import Note, decoded, opened, origin, packets, timed
-from mecam.features.lengths import GAP, MOST_HOLE, most_seconds
+from mecam.features.decoding import Note, decode, decoded, opened, origin, packets, sought, timed
+from mecam.features.lengths import GAP, MOST_HOLE, Course, joined, most_seconds
 
-__all__ = ["RATES", "Mix", "Sound", "mix_of", "sound", "weights_of"]
+__all__ = ["RATES", "Mix", "Sound", "Way", "mix_of", "sound", "weights_of"]
 
 RATES = (2_000, 768_000)
 """Samples a second between which there can be a voice."""
@@ -29,6 +31,8 @@ _OPPOSITE = 0.3
 """Where the plain mean keeps less than this part of the power that turning channels would keep, they are turned."""
 _LISTEN_S, _ENOUGH_S, _PLACES, _SHORT_S = 0.5, 3.0, 24, 8.0
 """Seconds listened to at a place; seconds of sound that are enough; most places; a shorter file is heard whole."""
+_BEFORE_S = 0.5
+"""Seconds before a stretch from which it is decoded."""
 _FULL_SCALE = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 Mix = Mapping[int, NDArray[np.float32]]
@@ -42,14 +46,29 @@ class Sound(NamedTuple):
     samples: NDArray[np.float32]
 
 
-def sound(
-    path: Path, index: int, mix: Mix, start: float, stop: float | None, rate: int, seconds: float, note: Note
-) -> Iterator[Sound]:
+@dataclass(frozen=True)
+class Way:
+    """How a file's sound is come by.
+
+    Attributes:
+        path: the file.
+        index: number of the stream.
+        mix: what its channels weigh.
+        course: where its packets lie, in a file without an index.
+    """
+
+    path: Path
+    index: int
+    mix: Mix
+    course: Course | None
+
+
+def sound(way: Way, start: float, stop: float | None, rate: int, seconds: float, note: Note) -> Iterator[Sound]:
     """Stream mono sound between `start` and `stop`; see `Media.sound_blocks`."""
     size = max(round(seconds * rate), 1)
     pending: list[NDArray[np.float32]] = []
     held, begin = 0, None
-    for piece in _cut(_pieces(path, index, mix, start, rate, note), start, stop, rate):
+    for piece in _cut(_pieces(way, start, rate, note), start, stop, rate):
         begin = piece.time if begin is None else begin
         pending.append(piece.samples)
         held += len(piece.samples)
@@ -159,34 +178,64 @@ def _cut(pieces: Iterator[Sound], start: float, stop: float | None, rate: int) -
             yield Sound(time + first / rate, samples[first:last])
 
 
-def _pieces(path: Path, index: int, mix: Mix, start: float, rate: int, note: Note) -> Iterator[Sound]:
+def _pieces(way: Way, start: float, rate: int, note: Note) -> Iterator[Sound]:
     """Resampled mono sound in the stream's own portions, each following the one before."""
-    most = most_seconds(path)
-    with opened(path) as container:
-        stream = container.streams[index]
-        mixer, begin, given, due = _Mixer(mix, rate, note), 0.0, 0, None
-        for time, frame in timed(decoded(container, stream, note, start), stream, origin(container), note):
-            if due is None:
-                begin = due = time
-            elif time - due > GAP:
-                if time - due > MOST_HOLE:
-                    raise MediaError(
-                        f"refused: the sound has a hole of {(time - due) / 3600:.1f} hours at {due:.1f} s",
-                        where=str(path),
-                        fix="its time stamps are damaged; export the file again, or cut it there",
-                    )
-                note(f"the sound has a hole at {due:.2f} s; it is filled with silence")
-                yield Sound(begin + given / rate, (rest := mixer.flush()))
-                given += len(rest)
-                hole = max(round((time - begin) * rate) - given, 0)
-                yield from _silence(begin + given / rate, hole, rate)
-                given, due = given + hole, time
-            samples = mixer(frame, time)
-            yield Sound(begin + given / rate, samples)
-            given, due = given + len(samples), due + frame.samples / frame.sample_rate
-            if given / rate > most:
-                raise MediaError("refused: the file holds more sound than its size can hold", where=str(path))
-        yield Sound(begin + given / rate, mixer.flush())
+    most = most_seconds(way.path)
+    mixer, begin, given, due = _Mixer(way.mix, rate, note), 0.0, 0, None
+    for time, frame in _frames(way, start, note):
+        if due is None:
+            begin = due = time
+        elif time - due > GAP:
+            if time - due > MOST_HOLE:
+                raise MediaError(
+                    f"refused: the sound has a hole of {(time - due) / 3600:.1f} hours at {due:.1f} s",
+                    where=str(way.path),
+                    fix="its time stamps are damaged; export the file again, or cut it there",
+                )
+            note(f"the sound has a hole at {due:.2f} s; it is filled with silence")
+            yield Sound(begin + given / rate, (rest := mixer.flush()))
+            given += len(rest)
+            hole = max(round((time - begin) * rate) - given, 0)
+            yield from _silence(begin + given / rate, hole, rate)
+            given, due = given + hole, time
+        samples = mixer(frame, time)
+        yield Sound(begin + given / rate, samples)
+        given, due = given + len(samples), due + frame.samples / frame.sample_rate
+        if given / rate > most:
+            raise MediaError("refused: the file holds more sound than its size can hold", where=str(way.path))
+    yield Sound(begin + given / rate, mixer.flush())
+
+
+def _frames(way: Way, start: float, note: Note) -> Iterator[tuple[float, Any]]:
+    """Decoded sound with its time, from a little before `start`: decoders need some packets to come to themselves."""
+    early = start - _BEFORE_S
+    if early > 0:
+        with opened(way.path) as container:
+            stream = container.streams[way.index]
+            items = packets(container, [stream], note) if sought(container, early) else iter(())
+            first = next(items, None)
+            if first is not None and _is_right(first, start, origin(container), way.course):
+                found = decode(itertools.chain([first], items), stream, note)
+                yield from timed(found, stream, origin(container), note)
+                return
+    with opened(way.path) as container:
+        stream, zero, shift = container.streams[way.index], origin(container), 0.0
+        items = packets(container, [stream], note)
+        for packet, begin, end in joined(items, [stream], zero) if early > 0 else ():
+            if end > early:
+                shift = 0.0 if packet.pts is None else begin - (packet.pts * float(packet.time_base) - zero)
+                items = itertools.chain([packet], items)
+                break
+        for time, frame in timed(decode(items, stream, note), stream, zero, note):
+            yield time + shift, frame
+
+
+def _is_right(packet: Any, start: float, origin: float, course: Course | None) -> bool:
+    """True if a file was entered before `start`, and where its time stamps say: in some they begin anew half-way."""
+    if packet.pts is None:
+        return False
+    time = packet.pts * float(packet.time_base) - origin
+    return time <= start and (course is None or abs(course.time_at(packet.pos) - time) <= GAP)
 
 
 def _silence(time: float, count: int, rate: int) -> Iterator[Sound]:

@@ -16,7 +16,7 @@ from mecam.errors import MediaError
 from mecam.features import decoding
 from mecam.features.decoding import Frame
 from mecam.features.lengths import seconds_of
-from mecam.features.listening import RATES, Mix, Sound, mix_of, sound
+from mecam.features.listening import RATES, Mix, Sound, Way, mix_of, sound
 
 __all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
 
@@ -95,7 +95,8 @@ class Media:
             chosen = [facts.index for facts in (self.video, self.sound) if facts is not None]
             if not chosen:
                 raise MediaError(self._nothing(), where=str(self.path), fix="fetch or export the file again")
-            self.duration: float = seconds_of(container, self.path, chosen, self._note)
+            self.duration: float
+            self.duration, self._course = seconds_of(container, self.path, chosen, self._note)
 
     def frames(
         self,
@@ -151,7 +152,8 @@ class Media:
         if self._mix is None:
             index, several = self.sound.index, self.sound.channels > 1
             self._mix = mix_of(self.path, index, self.duration, self._note) if several else {}
-        yield from sound(self.path, self.sound.index, self._mix, start, stop, rate, seconds, self._note)
+        way = Way(self.path, self.sound.index, self._mix, self._course)
+        yield from sound(way, start, stop, rate, seconds, self._note)
 
     def waveform(
         self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000
