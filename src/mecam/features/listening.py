@@ -6,7 +6,7 @@ file, at places all over it, so that a stretch gives the same samples as the who
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +33,8 @@ _LISTEN_S, _ENOUGH_S, _PLACES, _SHORT_S = 0.5, 3.0, 24, 8.0
 """Seconds listened to at a place; seconds of sound that are enough; most places; a shorter file is heard whole."""
 _BEFORE_S = 0.5
 """Seconds before a stretch from which it is decoded."""
+_AT_ONCE = 4096
+"""Samples that are resampled at once: a frame of a hundred channels holds twenty."""
 _FULL_SCALE = {"u1": 2.0**7, "i2": 2.0**15, "i4": 2.0**31, "i8": 2.0**63}
 
 Mix = Mapping[int, NDArray[np.float32]]
@@ -85,7 +87,8 @@ def mix_of(path: Path, index: int, duration: float, note: Note) -> Mix:
     shares: dict[int, NDArray[np.float64]] = {}
     for channels in _heard(path, index, duration):
         count = len(channels)
-        centred = channels.astype(np.float64) - channels.mean(axis=1, keepdims=True, dtype=np.float64)
+        centred = np.nan_to_num(channels.astype(np.float64), posinf=0.0, neginf=0.0)
+        centred -= centred.mean(axis=1, keepdims=True)
         shares[count] = shares.get(count, np.zeros((count, count))) + centred @ centred.T
     mix = {}
     for count, share in shares.items():
@@ -132,32 +135,46 @@ def _heard(path: Path, index: int, duration: float) -> Iterator[NDArray[np.float
     with opened(path) as container:
         stream = container.streams[index]
         if duration <= _SHORT_S:
-            yield from (_channels(frame) for frame in decoded(container, stream, lambda _: None))
+            yield from _joined(decoded(container, stream, lambda _: None))
             return
         heard = 0.0
         for place in range(_PLACES):
             time = (place * 0.618034 + 0.5) % 1 * (duration - _LISTEN_S) + origin(container)
             with suppress(av.FFmpegError, OverflowError):  # then what follows is listened to
                 container.seek(int(time / float(stream.time_base)), stream=stream)
-            for seconds, channels in _listened(container, stream):
+            for channels in _joined(_listened(container, stream)):
                 if float(np.square(channels).mean(axis=1).max()) > _LEAST_POWER:
-                    heard += seconds
+                    heard += _LISTEN_S
                     yield channels
             if heard >= _ENOUGH_S:
                 return
 
 
-def _listened(container: Any, stream: Any) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """What comes next in a container, about half a second of it: seconds, and channels × samples."""
+def _joined(frames: Iterable[Any]) -> Iterator[NDArray[np.float32]]:
+    """Channels × samples of about half a second, of frames that may hold a few samples each."""
+    for _, run in itertools.groupby(frames, key=lambda frame: (frame.layout.nb_channels, frame.sample_rate)):
+        waiting: list[NDArray[np.float32]] = []
+        held = 0.0
+        for frame in run:
+            waiting.append(_channels(frame))
+            held += frame.samples / frame.sample_rate
+            if held >= _LISTEN_S:
+                yield np.concatenate(waiting, axis=1)
+                waiting, held = [], 0.0
+        if waiting:
+            yield np.concatenate(waiting, axis=1)
+
+
+def _listened(container: Any, stream: Any) -> Iterator[Any]:
+    """What comes next in a container, about half a second of it."""
     import av
 
     left = _LISTEN_S
     for packet in packets(container, [stream]):
         try:
             for frame in packet.decode():
-                seconds = frame.samples / frame.sample_rate
-                left -= seconds
-                yield seconds, _channels(frame)
+                left -= frame.samples / frame.sample_rate
+                yield frame
         except (av.FFmpegError, ValueError):
             left -= 0.01  # a damaged stretch shall not be read to the end of the file
         if left <= 0:
@@ -245,55 +262,56 @@ def _silence(time: float, count: int, rate: int) -> Iterator[Sound]:
 
 
 class _Mixer:
-    """Decoded sound to mono float32 at one rate; a change of format within the stream is allowed."""
+    """Decoded sound to mono float32 at one rate; a change of format within the stream is allowed.
+
+    The channels are not mixed by libswresample, which knows few layouts and raises the level with their number.
+    """
 
     def __init__(self, mix: Mix, rate: int, note: Note) -> None:
         self._mix, self._rate, self._note = mix, rate, note
-        self._format: object = None
-        self._channels = 0
+        self._channels = self._own_rate = self._held = 0
+        self._waiting: list[NDArray[np.float32]] = []
         self._resampler: Any = None
 
     def __call__(self, frame: Any, time: float) -> NDArray[np.float32]:
-        import av
-
-        count = frame.layout.nb_channels
+        count, rest = frame.layout.nb_channels, np.zeros(0, np.float32)
         if self._channels and count != self._channels:
             self._note(f"the number of channels changes from {self._channels} to {count} at {time:.1f} s")
         self._channels = count
-        mono = self._mono(frame)
-        rest = np.zeros(0, np.float32)
-        now = (mono.format.name, mono.layout.name, mono.sample_rate)
-        if now != self._format:
-            rest = self.flush()
-            self._format, self._resampler = now, av.AudioResampler("flt", "mono", self._rate)
-        mono.pts = None  # time stamps are our own business
-        return np.concatenate([rest, *_samples(self._resampler.resample(mono))])
+        if frame.sample_rate != self._own_rate:
+            rest, self._own_rate = self.flush(), frame.sample_rate
+        mono = self._mono(_channels(frame))
+        self._waiting.append(mono)
+        self._held += len(mono)
+        return np.concatenate([rest, self._resampled()]) if self._held >= _AT_ONCE else rest
 
     def flush(self) -> NDArray[np.float32]:
         """The samples still inside; the next frame starts anew."""
-        if self._resampler is None:
-            return np.zeros(0, np.float32)
-        rest = np.concatenate([np.zeros(0, np.float32), *_samples(self._resampler.resample(None))])
-        self._format = self._resampler = None
+        rest = self._resampled()
+        if self._resampler is not None:
+            rest = np.concatenate([rest, *_samples(self._resampler.resample(None))])
+        self._resampler = None
         return rest
 
-    def _mono(self, frame: Any) -> Any:
-        """The channels as one. Not by libswresample, which knows few layouts and raises the level with their number."""
+    def _resampled(self) -> NDArray[np.float32]:
         import av
 
-        count = frame.layout.nb_channels
-        if count == 1 and "s" in frame.format.name:  # whole numbers: nothing to mix, nothing that is no number
-            return frame
-        channels = _channels(frame)
+        if not self._held:
+            return np.zeros(0, np.float32)
+        frame = av.AudioFrame.from_ndarray(np.concatenate(self._waiting)[None], format="flt", layout="mono")
+        frame.sample_rate = self._own_rate
+        self._waiting, self._held = [], 0
+        if self._resampler is None:
+            self._resampler = av.AudioResampler("flt", "mono", self._rate)
+        return np.concatenate([np.zeros(0, np.float32), *_samples(self._resampler.resample(frame))])
+
+    def _mono(self, channels: NDArray[np.float32]) -> NDArray[np.float32]:
         finite = np.isfinite(channels)
         if not finite.all():
             self._note("some samples of the sound are no numbers; they are taken for silence")
             channels = np.where(finite, channels, np.float32(0))
-        weights = self._mix.get(count)
-        mono = channels.mean(axis=0) if weights is None else weights @ channels
-        made = av.AudioFrame.from_ndarray(np.ascontiguousarray(mono[None]), format="flt", layout="mono")
-        made.sample_rate = frame.sample_rate
-        return made
+        weights = self._mix.get(len(channels))
+        return np.asarray(channels.mean(axis=0) if weights is None else weights @ channels, np.float32)
 
 
 def _channels(frame: Any) -> NDArray[np.float32]:
