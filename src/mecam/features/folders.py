@@ -163,9 +163,9 @@ def _existing(path: Path) -> Path:
         if path.exists() or path.is_symlink():
             return path
         same = [other for other in path.parent.iterdir() if plain(other.name) == plain(path.name)]
-    except (OSError, ValueError):  # no such folder; a name that cannot be (a zero byte, too long)
-        return Path(str(path).replace("\0", "?"))
-    return same[0] if len(same) == 1 else path
+    except OSError:  # no such folder; a name that is too long
+        same = []
+    return same[0] if len(same) == 1 else Path(str(path).replace("\0", "?"))  # no file has a name with a zero byte
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -181,7 +181,7 @@ def _lines(path: Path) -> Iterator[str]:
 def _identity(path: Path) -> str:
     try:
         return str(path.resolve())
-    except (OSError, RuntimeError):  # links that go round in a circle
+    except (OSError, RuntimeError):  # too long; links that go round in a circle
         return str(path.absolute())
 
 

@@ -265,10 +265,10 @@ class _Index:
         lengths = {place: _common_end(parts, _parts(str(place.path.absolute()))) for place in ends}
         best = max(lengths.values(), default=0)
         winners = _one_of_twins([place for place, length in lengths.items() if length == best])
-        if best >= min(one.telling, len(parts)):
-            return winners
         told = split_in_name("_".join(parts[:-1]))
-        return [p for p in winners if unique and len(ends) == 1 and (not told or _split_of(p) in ("", told))]
+        winners = [place for place in winners if not told or _split_of(place) in ("", told)]
+        sure = best >= min(one.telling, len(parts)) or (unique and len(ends) == 1)
+        return winners if sure else []
 
     def _look(self, table: Mapping[str, list[Place]], key: str) -> list[Place]:
         """What a key leads to; as a last resort without regard to capitals, where that is one file."""
