@@ -372,7 +372,7 @@ def _without_main() -> Iterator[None]:
     """
     main = vars(sys.modules["__main__"])
     with _HIDING:
-        kept = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+        kept: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
         main["__spec__"] = None
         try:
             yield

@@ -70,7 +70,7 @@ def test_building_in_many_threads_leaves_stderr_where_it_was(capfd: pytest.Captu
     face_models._idle.clear()
     picture = np.zeros((64, 64, 3), np.uint8)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: face_models.mesh(picture, Box(32, 32, 40)), range(16)))
+        list(pool.map(lambda _: face_models.mesh(picture, Box(32.0, 32.0, 40.0)), range(16)))
 
     os.write(2, b"still here\n")
     assert "still here" in capfd.readouterr().err
