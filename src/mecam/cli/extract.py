@@ -33,7 +33,11 @@ def extract(
     ],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")],
     labels: Annotated[
-        Path | None, typer.Option(help="Table of labels. [default: label.csv in a folder, where there is one]")
+        list[Path] | None,
+        typer.Option(
+            help="Table of labels, or MELD's own; repeatable, one per split. [default: label.csv in a folder, where "
+            "there is one]"
+        ),
     ] = None,
     extractor: Annotated[
         list[str] | None,
@@ -99,7 +103,7 @@ def extract(
         report = run(
             inputs,
             output,
-            labels=labels,
+            labels=labels or None,
             recipe=recipe,
             jobs=jobs,
             name=name,
@@ -123,6 +127,11 @@ def _show(report: "ExtractReport") -> None:
     for modality, reasons in sorted(report.absent.items()):
         for reason, count in reasons.items():
             out.print(f"{modality} is absent from {count} recordings: {reason}")
+    for note in report.notes:
+        out.print(note)
+    if report.left_out:
+        names = ", ".join(report.left_out[:SHOWN]) + (" …" if len(report.left_out) > SHOWN else "")
+        out.print(f"{len(report.left_out)} files were left out, as they look like no recordings: {names}")
     if report.findings:
         out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
     for name, sentence in report.oddities[:SHOWN]:

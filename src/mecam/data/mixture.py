@@ -107,6 +107,12 @@ def check_sources(sources: Sequence[Source]) -> tuple[Task, dict[Modality, Featu
     stores = [source.store for source in sources]
     task, specs = common_task(stores), common_specs(stores)
     for source in sources:
+        if not any(source.store.column("split")):
+            raise DataError(
+                f"none of its {len(source.store)} utterances has a split",
+                where=str(source.store.path),
+                fix=f"`mecam data split {source.store.path} -o STORE` assigns them to train, valid and test",
+            )
         if not _count(len(source.store.split("train")), source.weight):
             raise DataError(
                 f"an epoch would draw nothing from its {len(source.store.split('train'))} train utterances",

@@ -4,7 +4,7 @@ No recording ever lies in two splits. Every choice is drawn from a seed and depe
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,21 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import SPLITS
 
-__all__ = ["Unit", "fold_splits", "groups_of", "official_splits", "random_splits", "table_splits", "write_splits"]
+__all__ = [
+    "Unit",
+    "first_splits",
+    "fold_splits",
+    "groups_of",
+    "official_splits",
+    "random_splits",
+    "table_splits",
+    "write_splits",
+]
+
+SHARES, SEED = (0.7, 0.1, 0.2), 1111
+"""Of the utterances in train, valid and test, where nobody says otherwise; of the draw."""
+LEAST_SPEAKERS = 5
+"""From so many speakers on, utterances without a split are split by speaker."""
 
 Unit = Literal["video", "speaker"]
 """What must not lie in two splits; `speaker` keeps recordings together too."""
@@ -43,7 +57,7 @@ def official_splits(store: Store) -> list[str]:
 
 
 def random_splits(
-    store: Store, *, unit: Unit = "video", shares: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 1111
+    store: Store, *, unit: Unit = "video", shares: tuple[float, float, float] = SHARES, seed: int = SEED
 ) -> list[str]:
     """Draw train, valid and test so that no unit lies in two of them.
 
@@ -62,7 +76,34 @@ def random_splits(
     return _dealt(store, unit, wanted, seed)
 
 
-def fold_splits(store: Store, *, folds: int, fold: int, unit: Unit = "video", seed: int = 1111) -> list[str]:
+def first_splits(videos: Sequence[str], speakers: Sequence[str]) -> tuple[list[str], str]:
+    """Splits for utterances that come without any: the official folds of a known data set, else drawn.
+
+    Drawn by speaker where all are known and there are enough of them, else by recording.
+
+    Args:
+        videos: the recording of each utterance.
+        speakers: who speaks in it, or "".
+
+    Returns: a split per utterance and how they came about; "" for all where there are too few recordings.
+    """
+    name = recognise(videos)
+    if name is not None:
+        folds = official_folds(name, videos)
+        return [folds.get(video, "") for video in videos], f"the official folds of {name.upper()}"
+    columns, unit = {"video": videos}, "recording"
+    together = Counter(_groups({**columns, "speaker": speakers}))
+    if all(speakers) and len(together) >= LEAST_SPEAKERS and 2 * max(together.values()) <= len(speakers):
+        columns, unit = {**columns, "speaker": speakers}, "speaker"
+    groups = _groups(columns)
+    if len(set(groups)) < len(SPLITS):
+        return [""] * len(videos), f"none: {len(set(groups))} recordings are too few to be split"
+    splits = _deal(groups, dict(zip(SPLITS, SHARES, strict=True)), SEED)
+    counts = ", ".join(f"{splits.count(split)} {split}" for split in SPLITS)
+    return splits, f"drawn by {unit} (seed {SEED}): {counts}"
+
+
+def fold_splits(store: Store, *, folds: int, fold: int, unit: Unit = "video", seed: int = SEED) -> list[str]:
     """Cross-validation: fold `fold` is test, the next one valid, all others train.
 
     Args:
@@ -128,8 +169,13 @@ def groups_of(store: Store, unit: Unit) -> list[int]:
     Utterances of one recording belong together, and with `speaker` those of one speaker do too; so recordings
     that share a speaker do. An utterance without a recording stands alone.
     """
+    return _groups({field: store.column(field) for field in (("video",) if unit == "video" else ("video", "speaker"))})
+
+
+def _groups(columns: Mapping[str, Sequence[str]]) -> list[int]:
+    """A number per place; the same for two that share a value of a column, or that others link."""
     links: dict[tuple[str, str], int] = {}
-    parent = list(range(len(store)))
+    parent = list(range(len(next(iter(columns.values())))))
 
     def root(i: int) -> int:
         while parent[i] != i:
@@ -137,27 +183,31 @@ def groups_of(store: Store, unit: Unit) -> list[int]:
             i = parent[i]
         return i
 
-    for field in ("video",) if unit == "video" else ("video", "speaker"):
-        for i, value in enumerate(store.column(field)):
+    for field, values in columns.items():
+        for i, value in enumerate(values):
             if value:
                 parent[root(i)] = root(links.setdefault((field, value), i))
-    return [root(i) for i in range(len(store))]
+    return [root(i) for i in range(len(parent))]
 
 
 def _dealt(store: Store, unit: Unit, wanted: Mapping[str, float], seed: int) -> list[str]:
-    """Deal whole groups in random order, each to the part that lacks most; no part stays empty."""
     if unit == "speaker" and not any(store.column("speaker")):
         raise DataError("the store names no speaker", where=str(store.path), fix="split by video instead")
     groups = groups_of(store, unit)
-    members: dict[int, list[int]] = defaultdict(list)
-    for i, group in enumerate(groups):
-        members[group].append(i)
-    if len(members) < len(wanted):
+    if len(set(groups)) < len(wanted):
         raise DataError(
-            f"{len(members)} groups of utterances that belong together cannot make {len(wanted)} parts",
+            f"{len(set(groups))} groups of utterances that belong together cannot make {len(wanted)} parts",
             where=str(store.path),
             fix="split by video instead of by speaker, or into fewer parts",
         )
+    return _deal(groups, wanted, seed)
+
+
+def _deal(groups: Sequence[int], wanted: Mapping[str, float], seed: int) -> list[str]:
+    """Deal whole groups in random order, each to the part that lacks most; no part stays empty."""
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, group in enumerate(groups):
+        members[group].append(i)
     parts = list(members.values())
     lacking = {part: share * len(groups) for part, share in wanted.items()}
     result = [""] * len(groups)

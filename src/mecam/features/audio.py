@@ -7,6 +7,7 @@
                   name or folder, through `transformers`
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -28,6 +29,8 @@ CONTEXT_ROWS = 10
 PIECE_S = 60.0
 """Seconds that are decoded and measured at once, so that memory stays flat."""
 ENCODER_PIECE_S = 20.0
+_SMILE_LOCK, _LOADING_LOCK = threading.Lock(), threading.Lock()
+"""OpenSMILE keeps what it works on in itself; `transformers` changes PyTorch's defaults while it loads a model."""
 
 _FORMANTS = [f"F{i}{what}" for i in (1, 2, 3) for what in ("frequency", "bandwidth", "amplitudeLogRelF0")]
 EGEMAPS_NAMES = (
@@ -45,7 +48,7 @@ class Acoustics:
     """Cepstrum, pitch, voicing, level and spectral shape: see `mecam.features.acoustics`."""
 
     name = "mecam-audio"
-    version = "1"
+    version = "2"  # 1 mixed stereo 3 dB louder than mono
     modality: Modality = AUDIO
 
     @property
@@ -77,7 +80,7 @@ class Egemaps:
     """openSMILE's eGeMAPS v02 low-level descriptors. Not for commercial use: audEERING's licence."""
 
     name = "egemaps"
-    version = "v02"
+    version = "v02-2"  # openSMILE's, and ours: 1 mixed stereo 3 dB louder than mono
     modality: Modality = AUDIO
 
     @property
@@ -95,7 +98,8 @@ class Egemaps:
         sound = _exact(media, first / ROWS_PER_S, (last - first) * HOP)
         values = np.full((last - first, len(EGEMAPS_NAMES)), np.nan, np.float32)
         if len(sound) >= RATE_HZ // 10:  # openSMILE needs 60 ms
-            found = smile.process_signal(sound, RATE_HZ).to_numpy(np.float32)[: len(values)]
+            with _SMILE_LOCK:
+                found = smile.process_signal(sound, RATE_HZ).to_numpy(np.float32)[: len(values)]
             values[: len(found)] = found
             values[~np.isfinite(values)] = np.nan
         silent = np.isnan(_rows_heard(sound, len(values)))
@@ -209,7 +213,7 @@ def _encoder_config(model: str) -> Any:
 def _encoder(model: str) -> Any:
     from transformers import AutoModel
 
-    with _loading(model):
+    with _LOADING_LOCK, _loading(model):
         return AutoModel.from_pretrained(model, trust_remote_code=False, use_safetensors=True).eval()
 
 

@@ -1,49 +1,25 @@
 """Which recordings there are, and what is known about each: folders, lists, and label tables in the MMSA-FET layout."""
 
-import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.sources.base import Row, make_id, split_ids
-from mecam.data.sources.tables import read_labels
+from mecam.data.sources.base import Row
+from mecam.data.sources.tables import tells_recordings
+from mecam.data.split import first_splits
 from mecam.errors import DataError
+from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
+from mecam.features.labelled import id_of_place, match_rows
 from mecam.features.transcript import transcript_beside
+from mecam.types import SPLITS
 
-__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "find_clips"]
+__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
 
 RENDERED = "rendered"
 """Name of a data set whose clips `mecam.features.talking` rendered."""
 
-MEDIA_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".wmv",
-        ".flv",
-        ".ts",
-        ".mts",
-        ".3gp",
-        ".ogv",
-        ".wav",
-        ".flac",
-        ".mp3",
-        ".m4a",
-        ".aac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".wma",
-        ".aiff",
-        ".aif",
-    ]
-)
+Tables = Path | Sequence[Path] | None
+"""A label table, or several: one per split."""
 
 
 @dataclass(frozen=True)
@@ -76,119 +52,97 @@ class Clips:
         missing: ids of label rows without a file.
         unlabelled: files without a label row, which are left out.
         name: of the data set.
+        left_out: files in the folders that may have been meant and are no recordings, as far as can be told.
+        notes: what was decided, in sentences.
+        told: True if the table says which recording a clip is from; else it is guessed from the ids.
     """
 
     clips: tuple[Clip, ...]
     missing: tuple[str, ...] = ()
     unlabelled: tuple[str, ...] = ()
     name: str = "clips"
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    told: bool = True
 
 
-def find_clips(inputs: Sequence[str | Path], labels: Path | None = None) -> Clips:
+def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
     """Find recordings and match them with their labels.
 
     Args:
         inputs: folders (searched through), media files, patterns with `*`, or `.txt` files that list paths, one a line.
             A single folder with a `label.csv` is read with it.
-        labels: a table with video_id and clip_id (the file is `…/video_id/clip_id.mp4`, or one named
-            `video_id_clip_id`), or with an id or a file column that names the file. With start and end, and no file of
-            its own, a row is that stretch of the recording `video_id`.
+        labels: tables with a column file that names the file (absolute, relative to the table or to the folder), or
+            with video_id and clip_id (the file is `…/video_id/clip_id.mp4`, or one named `video_id_clip_id`), or with
+            an id that names the file; or MELD's own. With start and end, and no file of its own, a row is that stretch
+            of the recording `video_id`.
 
-    Raises: DataError if nothing is found.
+    Raises: DataError if nothing is found, or a row may mean several files.
     """
-    files = list(_files(inputs))
-    if not files:
-        raise DataError("there is no video or sound file here", where=", ".join(map(str, inputs)))
+    found = find_media(inputs)
+    if not found.places:
+        left = f"; {len(found.left_out)} files were left out: {', '.join(found.left_out[:5])}" if found.left_out else ""
+        raise DataError(f"there is no video or sound file here{left}", where=", ".join(map(str, inputs)))
     first = Path(inputs[0])
     if labels is None and len(inputs) == 1 and (first / "label.csv").is_file():
         labels = first / "label.csv"
     name = (first if first.is_dir() else first.parent).resolve().name or "clips"
-    return Clips(_unlabelled(files), name=name) if labels is None else replace(_labelled(files, labels), name=name)
+    tables = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
+    clips = _labelled(found.places, tables) if tables else Clips(_unlabelled(found.places))
+    return replace(clips, name=shown(name), left_out=found.left_out)
 
 
-def _files(inputs: Sequence[str | Path]) -> Iterator[tuple[Path, str]]:
-    """Every media file once, with its path below the input as a name."""
-    seen: set[Path] = set()
-    for path, name in (found for given in inputs for found in _of_input(given)):
-        if (place := path.resolve()) not in seen:
-            seen.add(place)
-            yield path, name
+def with_splits(found: Clips) -> Clips:
+    """Labelled clips of which no row has a split, with splits, so that a model can be trained; else as they are."""
+    rows = [clip.row for clip in found.clips if clip.row is not None]
+    without = sum(1 for row in rows if not row.split)
+    if not any(row.labels for row in rows) or not without:
+        return found
+    if without < len(rows):
+        note = f"{without} of {len(rows)} rows have no split: they are in the store, and no training or test reads them"
+        return replace(found, notes=(*found.notes, note))
+    own_file = len({clip.path for clip in found.clips}) == len(rows)
+    if not found.told and own_file and len({row.video for row in rows}) < len(SPLITS):
+        rows = [replace(row, video=row.id) for row in rows]  # ids such as clip_001 tell no recording
+    splits, how = first_splits([row.video or row.id for row in rows], [row.speaker for row in rows])
+    note = f"no row has a split; {how}. `mecam data split` makes others"
+    clips = (replace(c, row=replace(row, split=s)) for c, row, s in zip(found.clips, rows, splits, strict=True))
+    return replace(found, clips=tuple(clips), notes=(*found.notes, note))
 
 
-def _of_input(given: str | Path) -> Iterator[tuple[Path, str]]:
-    path = Path(given)
-    if path.is_dir():
-        found = (f for f in path.rglob("*") if f.suffix.lower() in MEDIA_SUFFIXES and not f.name.startswith("."))
-        yield from sorted((file, file.relative_to(path).as_posix()) for file in found if file.is_file())
-    elif path.suffix.lower() == ".txt" and path.is_file():
-        lines = (line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
-        for line in lines:
-            if line and not line.startswith("#"):
-                place = path.parent / line
-                yield place, place.name
-    elif any(mark in str(given) for mark in "*?[") and not path.exists():
-        for match in sorted(glob.glob(str(given), recursive=True)):
-            if Path(match).suffix.lower() in MEDIA_SUFFIXES:
-                yield Path(match), Path(match).name
-    elif path.exists():
-        yield path, path.name
-    else:
-        raise DataError("there is no such file or folder", where=str(given))
-
-
-def _unlabelled(files: Sequence[tuple[Path, str]]) -> tuple[Clip, ...]:
+def _unlabelled(places: Sequence[Place]) -> tuple[Clip, ...]:
     """Ids from the paths; two files of one name in different places are told apart by a number."""
     clips, taken = [], set()
-    for path, name in files:
-        base = make_id("_".join(Path(name).with_suffix("").parts))
+    for place in places:
+        base = id_of_place(place.name)
         key, number = base, 2
         while key in taken:
             key, number = f"{base}-{number}", number + 1
         taken.add(key)
-        clips.append(Clip(key, path, transcript=transcript_beside(path)))
+        clips.append(Clip(key, place.path, transcript=_beside(place.path)))
     return tuple(clips)
 
 
-def _labelled(files: Sequence[tuple[Path, str]], labels: Path) -> Clips:
-    places: dict[str, Path] = {}
-    for path, name in files:
-        for key in _keys(Path(name)):
-            places.setdefault(key, path)
-    clips, missing, taken = [], [], set()
-    for row, named in read_labels(labels):
-        if row.id in taken:
-            continue
-        taken.add(row.id)
-        clip = _clip_of(row, named, places)
-        if clip is None:
-            missing.append(row.id)
-        else:
-            clips.append(clip)
-    if not clips:
+def _labelled(places: Sequence[Place], tables: Sequence[Path]) -> Clips:
+    matches = match_rows(tables, places)
+    if not matches.found:
+        missing = matches.missing
         raise DataError(
             f"none of the {len(missing)} labelled utterances has a file: no file is called {missing[0]!r} or the like"
             if missing
             else "the label table is empty",
-            where=str(labels),
+            where=", ".join(map(str, tables)),
             fix="lay the clips down as Raw/video_id/clip_id.mp4, or add a column `file` to the table",
         )
+    clips = tuple(Clip(m.row.id, m.place.path, m.row, _beside(m.place.path), m.span) for m in matches.found)
     used = {clip.path for clip in clips}
-    return Clips(tuple(clips), tuple(missing), tuple(name for path, name in files if path not in used))
+    unlabelled = tuple(shown(place.name) for place in places if place.path not in used)
+    told = all(tells_recordings(table) for table in tables)
+    return Clips(clips, matches.missing, unlabelled, notes=matches.notes, told=told)
 
 
-def _keys(name: Path) -> Iterator[str]:
-    """What a table may call a file."""
-    yield from (name.as_posix(), name.name, name.stem)
-    if name.parent.name:
-        yield f"{name.parent.name}_{name.stem}"
-
-
-def _clip_of(row: Row, named: str, places: dict[str, Path]) -> Clip | None:
-    video, number = row.video, split_ids(row.id)[1]
-    for key in (named, Path(named).name, row.id, f"{video}_{number}"):
-        if key and key in places:
-            return Clip(row.id, places[key], row, transcript_beside(places[key]))
-    start, stop = row.interval
-    if video in places and start < stop:
-        return Clip(row.id, places[video], row, transcript_beside(places[video]), row.interval)
-    return None
+def _beside(path: Path) -> Path | None:
+    try:
+        return transcript_beside(path)
+    except OSError:  # a name so long that with another ending it could not be
+        return None

@@ -13,7 +13,7 @@ from typing import Any
 from mecam.data.speakers import RELATIVE
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.features.clips import find_clips
+from mecam.features.clips import Tables, find_clips
 from mecam.features.damage import Damage
 from mecam.features.extract import extract
 from mecam.features.segmentation import Lengths
@@ -30,7 +30,7 @@ def damaged_store(
     damage: Sequence[Damage],
     path: Path,
     *,
-    labels: Path | None = None,
+    labels: Tables = None,
     only: Collection[str] | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -97,7 +97,7 @@ def recipe_of_store(store: Store) -> Recipe:
     )
 
 
-def recordings_identity(recordings: Sequence[str | Path], labels: Path | None = None) -> str:
+def recordings_identity(recordings: Sequence[str | Path], labels: Tables = None) -> str:
     """A hash that changes with any of the recordings: their names, sizes and times."""
     facts = []
     for clip in find_clips(recordings, labels).clips:

@@ -1,7 +1,7 @@
-"""How a container becomes frames and sound: the only place that speaks to PyAV for reading."""
+"""How a container becomes pictures and pieces of sound: the only place that opens media through PyAV for reading."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,19 +9,40 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.errors import MediaError
+from mecam.budget import check_regular_file
+from mecam.errors import DataError, MecamError, MediaError
 
 if TYPE_CHECKING:
     from mecam.features.media import VideoFacts
 
-__all__ = ["Frame", "Sound", "best_sound", "best_video", "duration_of", "first_frame", "frames", "opened", "sound"]
+__all__ = [
+    "MOST_PIXELS",
+    "Frame",
+    "Note",
+    "best_sound",
+    "best_video",
+    "decode",
+    "decoded",
+    "first_frame",
+    "frames",
+    "opened",
+    "origin",
+    "packets",
+    "shown_size",
+    "sought",
+    "timed",
+]
 
 Note = Callable[[str], None]
 
+MOST_PIXELS = 40_000_000
+"""Of one picture, a little more than 8K (8192 × 4320): a decoder holds up to twenty of them."""
+_FREE_PIXELS, _PIXELS_PER_BYTE = 15_000_000_000, 20_000
+"""Pixels that any file may decode to (four minutes of 1080p), and how many more a byte of it may become."""
+_ASPECTS = (0.1, 10.0)
+"""Width of a pixel against its height; beyond, the number is damaged and square ones are assumed."""
 _TINY = 1e-4
 """Seconds by which two times may differ and still be the same."""
-_GAP = 0.05
-"""Seconds of missing sound that become silence; less is jitter of the time stamps."""
 
 
 class Frame(NamedTuple):
@@ -31,49 +52,56 @@ class Frame(NamedTuple):
     image: NDArray[np.uint8]
 
 
-class Sound(NamedTuple):
-    """A stretch of sound: seconds of its first sample, and mono float32 samples."""
-
-    time: float
-    samples: NDArray[np.float32]
-
-
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
     """Open a container for reading, from the file system only.
 
-    Yields: the PyAV container.
+    Yields: the PyAV container. Whatever PyAV raises while it is in use becomes a MediaError.
     Raises: MediaError saying what the file is instead.
     """
     import av
 
     _check_file(path)
-    try:
-        # "file:" and the white list keep names such as "concat:a|b" and playlists from reaching anything else.
-        container = av.open(
-            f"file:{path.absolute()}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-        )
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(_what_it_is(path, error), where=str(path), fix=_FIX) from error
-    with container:
+    with ExitStack() as stack:
+        try:
+            container = stack.enter_context(_open(path, stack))
+        except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
+            raise MediaError(_what_it_is(path, error), where=str(path), fix=_FIX) from error
         if container.format.name in _NO_MEDIA or container.format.name.endswith("_pipe"):
             raise MediaError("this is no video or sound file", where=str(path), fix=_FIX)
-        yield container
+        try:
+            yield container
+        except MecamError:
+            raise
+        except Exception as error:  # AttributeError, ArgumentError, OverflowError …: whatever a damaged header leads to
+            raise MediaError(
+                f"the file cannot be decoded: {type(error).__name__}: {error}",
+                where=str(path),
+                fix="fetch or export the file again",
+            ) from error
 
 
 _FIX = "give a video or sound file (mp4, mov, mkv, webm, avi, mpg, wav, flac, mp3 …)"
 _NO_MEDIA = {"tty", "image2", "lrc", "srt", "ass", "webvtt"}
 
 
-def duration_of(container: Any) -> float:
-    """Seconds that the container announces; where it does not, the end of its last packet."""
-    if container.duration:
-        return float(container.duration / 1_000_000)
-    end = 0.0
-    for packet in _packets(container, None):
-        if packet.pts is not None and packet.time_base:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-    return max(end - _origin(container), 0.0)
+def _open(path: Path, stack: ExitStack) -> Any:
+    import av
+
+    # The white list keeps playlists and the like from reaching anything but files.
+    limits, version = {"protocol_whitelist": "file"}, int(av.__version__.split(".")[0])
+    options: dict[str, Any] = {"container_options": limits}
+    if version >= 17:  # older ones crash where options for streams meet a container that tells its streams late (mpg)
+        options = {"options": {**limits, "max_pixels": str(MOST_PIXELS)}}
+    if version < 19:
+        # Titles and comments that are no UTF-8 would refuse the file; from 19 on PyAV reads them by itself.
+        options["metadata_errors"] = "replace"
+    name = str(path.absolute())
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # a name that is no UTF-8 cannot be told to libav; the file can
+        return av.open(stack.enter_context(path.open("rb")), **options)
+    return av.open(f"file:{name}", **options)  # "file:" keeps names such as "concat:a|b" from meaning anything else
 
 
 def best_video(container: Any, note: Note) -> Any:
@@ -84,18 +112,19 @@ def best_video(container: Any, note: Note) -> Any:
 
 def best_sound(container: Any, note: Note) -> Any:
     """The stream to listen to: the default one, then the one with most channels; None where there is none."""
-    return _chosen(list(container.streams.audio), lambda stream: stream.codec_context.channels, "sound", note)
+    return _chosen(list(container.streams.audio), lambda stream: stream.codec_context.layout.nb_channels, "sound", note)
 
 
 def first_frame(path: Path, index: int) -> Any:
     """The first picture or piece of sound of a stream that can be decoded, or None."""
     with opened(path) as container:
-        return next(_decoded(container, container.streams[index], lambda _: None), None)
+        return next(decoded(container, container.streams[index], lambda _: None), None)
 
 
 def shown_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
     """Width and height in square pixels, upright."""
-    width = round(frame.width * float(aspect)) if aspect and aspect > 0 else frame.width
+    square = not aspect or not _ASPECTS[0] <= aspect <= _ASPECTS[1]
+    width = frame.width if square else round(frame.width * float(aspect or 1))
     return (frame.height, width) if frame.rotation % 180 else (width, frame.height)
 
 
@@ -108,13 +137,15 @@ def frames(
     scale = VideoReformatter()
     width, height = _scaled(facts.width, facts.height, max_side)
     stored = (height, width) if facts.rotation % 180 else (width, height)
-    next_time = start
+    next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
         stream = container.streams[facts.index]
-        stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
         # Pictures that no other one is made from need no deblocking: a fifth of the time, nothing to see.
-        stream.codec_context.options = {"skip_loop_filter": "noref"}
-        for time, frame in _timed(_decoded(container, stream, note, start), stream, _origin(container), note):
+        items = decoded(container, stream, note, start, options={"skip_loop_filter": "noref"})
+        for time, frame in timed(items, stream, origin(container), note):
+            left -= frame.width * frame.height
+            if left < 0:
+                raise MediaError("refused: the file holds more pictures than its size can hold", where=str(path))
             if time + _TINY < next_time:
                 continue
             if rate is not None:
@@ -124,111 +155,25 @@ def frames(
             yield Frame(time, _upright(np.asarray(picture.to_ndarray(), np.uint8), facts.rotation))
 
 
-def sound(
-    path: Path, index: int, start: float, stop: float | None, rate: int, seconds: float, note: Note
-) -> Iterator[Sound]:
-    """Stream mono sound between `start` and `stop`; see `Media.sound_blocks`."""
-    size = max(round(seconds * rate), 1)
-    pending: list[NDArray[np.float32]] = []
-    held, begin = 0, None
-    for piece in _cut(_pieces(path, index, start, rate, note), start, stop, rate):
-        begin = piece.time if begin is None else begin
-        pending.append(piece.samples)
-        held += len(piece.samples)
-        while held >= size:
-            joined = np.concatenate(pending)
-            yield Sound(begin, joined[:size])
-            pending, held, begin = [joined[size:]], held - size, begin + size / rate
-    if held and begin is not None:
-        yield Sound(begin, np.concatenate(pending))
+def decoded(
+    container: Any, stream: Any, note: Note, start: float = 0.0, *, options: dict[str, str] | None = None
+) -> Iterator[Any]:
+    """Everything that a stream still gives, from a key frame before `start`; nothing where its codec is not known."""
+    if start > _TINY and not sought(container, start):
+        note("the file has no index; reading from its beginning")
+    yield from decode(packets(container, [stream], note), stream, note, options=options)
 
 
-def _cut(pieces: Iterator[Sound], start: float, stop: float | None, rate: int) -> Iterator[Sound]:
-    """The samples with start ≤ time < stop."""
-    for time, samples in pieces:
-        if not len(samples):
-            continue
-        # A thousandth of a sample of slack: seconds are not exact.
-        first = max(int(np.ceil((start - time) * rate - 1e-3)), 0)
-        last = len(samples) if stop is None else int(np.ceil((stop - time) * rate - 1e-3))
-        if last <= 0:
-            return
-        if first < min(last, len(samples)):
-            yield Sound(time + first / rate, samples[first:last])
-
-
-def _pieces(path: Path, index: int, start: float, rate: int, note: Note) -> Iterator[Sound]:
-    """Resampled mono sound in the stream's own portions, each following the one before."""
-    with opened(path) as container:
-        stream = container.streams[index]
-        stream.codec_context.thread_count = 1
-        mixer, begin, given, due = _Mixer(rate), 0.0, 0, None
-        decoded = _decoded(container, stream, note, start)
-        for time, frame in _timed(decoded, stream, _origin(container), note):
-            if due is None:
-                begin = due = time
-            elif time - due > _GAP:
-                note(f"the sound has a hole at {due:.2f} s; it is filled with silence")
-                yield Sound(begin + given / rate, (rest := mixer.flush()))
-                given += len(rest)
-                hole = max(round((time - begin) * rate) - given, 0)
-                yield from _silence(begin + given / rate, hole, rate)
-                given, due = given + hole, time
-            samples = mixer(frame)
-            yield Sound(begin + given / rate, samples)
-            given, due = given + len(samples), due + frame.samples / frame.sample_rate
-        yield Sound(begin + given / rate, mixer.flush())
-
-
-def _silence(time: float, count: int, rate: int) -> Iterator[Sound]:
-    """Zeros, in portions, as a hole may be an hour long."""
-    for done in range(0, count, rate):
-        yield Sound(time + done / rate, np.zeros(min(rate, count - done), np.float32))
-
-
-class _Mixer:
-    """Decoded sound to mono float32 at one rate; a change of format within the stream is allowed."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._format: object = None
-        self._resampler: Any = None
-
-    def __call__(self, frame: Any) -> NDArray[np.float32]:
-        import av
-
-        rest = np.zeros(0, np.float32)
-        now = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if now != self._format:
-            rest = self.flush()
-            self._format, self._resampler = now, av.AudioResampler("flt", "mono", self._rate)
-        frame.pts = None  # time stamps are our own business
-        return np.concatenate([rest, *_samples(self._resampler.resample(frame))])
-
-    def flush(self) -> NDArray[np.float32]:
-        """The samples still inside; the next frame starts anew."""
-        if self._resampler is None:
-            return np.zeros(0, np.float32)
-        rest = np.concatenate([np.zeros(0, np.float32), *_samples(self._resampler.resample(None))])
-        self._format = self._resampler = None
-        return rest
-
-
-def _samples(frames: list[Any]) -> list[NDArray[np.float32]]:
-    return [frame.to_ndarray()[0].astype(np.float32, copy=False) for frame in frames if frame is not None]
-
-
-def _decoded(container: Any, stream: Any, note: Note, start: float = 0.0) -> Iterator[Any]:
-    """Everything that a stream still gives, from a key frame before `start`."""
+def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, str] | None = None) -> Iterator[Any]:
+    """What packets of a stream hold; damaged ones are counted and left out."""
     import av
 
-    if start > _TINY:
-        try:
-            container.seek(int((start + _origin(container)) * 1_000_000), backward=True)
-        except av.FFmpegError:
-            note("the file has no index; reading from its beginning")
+    if stream.codec_context is None:
+        return
+    stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS), **(options or {})}
     damaged = 0
-    for packet in _packets(container, stream, note):
+    for packet in items:
         try:
             yield from packet.decode()
         except av.EOFError:
@@ -240,28 +185,40 @@ def _decoded(container: Any, stream: Any, note: Note, start: float = 0.0) -> Ite
         note(f"{damaged} packet{'s' * (damaged > 1)} of the {kind} stream cannot be decoded; the rest is kept")
 
 
-def _packets(container: Any, stream: Any, note: Note = lambda _: None) -> Iterator[Any]:
+def sought(container: Any, start: float) -> bool:
+    """Go to a key frame before `start`; False where the file cannot be gone about in."""
     import av
 
     try:
-        yield from container.demux(stream) if stream is not None else container.demux()
+        container.seek(int((start + origin(container)) * 1_000_000), backward=True)
+    except (av.FFmpegError, OverflowError):
+        return False
+    return True
+
+
+def packets(container: Any, streams: list[Any], note: Note = lambda _: None) -> Iterator[Any]:
+    """The packets of some streams, up to where the file ends or breaks off."""
+    import av
+
+    try:
+        yield from container.demux(streams)
     except av.FFmpegError as error:
         note(f"the file breaks off ({error.strerror}); what comes before is kept")
 
 
-def _timed(decoded: Iterator[Any], stream: Any, origin: float, note: Note) -> Iterator[tuple[float, Any]]:
+def timed(items: Iterator[Any], stream: Any, origin: float, note: Note) -> Iterator[tuple[float, Any]]:
     """Each piece with its time in seconds; times always increase."""
     last, length = -np.inf, 0.0
-    for item in decoded:
+    for item in items:
         time = item.time
         if time is None:
             note("some time stamps are missing; their times are those of the piece before and its length")
             time = last + length if np.isfinite(last) else origin
         else:
             time -= origin
-        length = float((item.duration or 0) * item.time_base) if item.time_base else 0.0
         if stream.type == "video":
-            length = length or 1 / float(stream.average_rate or 25)
+            ticks = getattr(item, "duration", 0) or 0  # PyAV 16 and older do not tell
+            length = float(ticks * (item.time_base or 0)) or 1 / float(stream.average_rate or 25)
             if time <= last:
                 note("some frames have times that run backwards; they are left out")
                 continue
@@ -271,7 +228,7 @@ def _timed(decoded: Iterator[Any], stream: Any, origin: float, note: Note) -> It
         yield time, item
 
 
-def _origin(container: Any) -> float:
+def origin(container: Any) -> float:
     """The container's time that a player calls 0."""
     return float((container.start_time or 0) / 1_000_000)
 
@@ -295,29 +252,33 @@ def _is_still(stream: Any) -> bool:
 def _chosen(streams: list[Any], size: Callable[[Any], int], kind: str, note: Note) -> Any:
     import av
 
-    if not streams:
+    known = [stream for stream in streams if stream.codec_context is not None]
+    if len(known) < len(streams):
+        note(f"nothing here can decode {len(streams) - len(known)} of the {len(streams)} {kind} streams")
+    if not known:
         return None
-    best = max(streams, key=lambda stream: (bool(stream.disposition & av.stream.Disposition.default), size(stream)))
-    if len(streams) > 1:
-        note(f"the file has {len(streams)} {kind} streams; stream {best.index} is taken")
+    best = max(known, key=lambda stream: (bool(stream.disposition & av.stream.Disposition.default), size(stream)))
+    if len(known) > 1:
+        note(f"the file has {len(known)} {kind} streams; stream {best.index} is taken")
     return best
 
 
 def _check_file(path: Path) -> None:
-    """Say plainly what is wrong before libav says it in its own way."""
+    """Say plainly what is wrong before libav says it in its own way; a pipe or a device is never opened."""
     try:
-        if path.is_dir():
-            raise MediaError("this is a folder, not a file", where=str(path))
-        with path.open("rb") as file:
-            empty = not file.read(1)
+        size = check_regular_file(path)
+        with path.open("rb"):
+            pass
+    except DataError as error:
+        what = "no such file" if "no such file" in error.what else error.what
+        raise MediaError(what, where=str(path), fix=error.fix) from error
     except OSError as error:
-        what = "no such file" if isinstance(error, FileNotFoundError) else f"cannot read: {error.strerror}"
-        raise MediaError(what, where=str(path)) from error
-    if empty:
+        raise MediaError(f"cannot read: {error.strerror}", where=str(path)) from error
+    if not size:
         raise MediaError("the file is empty", where=str(path), fix="fetch or export it again")
 
 
-def _what_it_is(path: Path, error: Exception) -> str:
+def _what_it_is(path: Path, error: BaseException) -> str:
     """Why libav cannot open a file, in words."""
     with path.open("rb") as file:
         head = file.read(4096)

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -18,8 +19,9 @@ from mecam.data.joining import Finding, Findings
 from mecam.data.labels import infer_task, label_of, unimodal_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
-from mecam.features.clips import Clip, Clips, find_clips
+from mecam.features.clips import Clip, Clips, Tables, find_clips, with_splits
 from mecam.features.damage.kinds import ANY
+from mecam.features.folders import shown
 from mecam.features.parts import Part, key_of, read_part, write_part
 from mecam.features.registry import prepare
 from mecam.features.utterances import Recipe, read_recording
@@ -32,6 +34,7 @@ Progress = Callable[[int, int], None]
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VOICES = 5
 """People in a babble."""
+_HIDING = threading.Lock()
 MOST_FINDINGS = 50
 """Findings that the manifest lists; the number of all is beside them."""
 
@@ -66,6 +69,8 @@ class ExtractReport:
         absent: modality → reason → recordings.
         findings: odd things about the labels.
         oddities: odd things about recordings: id and sentence.
+        notes: what was decided about the table and the splits, in sentences.
+        left_out: files in the folders that are no recordings, as far as can be told.
     """
 
     name: str
@@ -78,6 +83,8 @@ class ExtractReport:
     absent: dict[Modality, dict[str, int]] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     oddities: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-serialisable values."""
@@ -88,7 +95,7 @@ def extract(
     inputs: Sequence[str | Path],
     store: str | Path,
     *,
-    labels: Path | None = None,
+    labels: Tables = None,
     recipe: Recipe | None = None,
     jobs: int | None = None,
     name: str | None = None,
@@ -106,7 +113,7 @@ def extract(
     Args:
         inputs: folders, files, patterns or lists; see `find_clips`.
         store: the folder to make.
-        labels: a label table; see `find_clips`.
+        labels: a label table, or several; see `find_clips`. Where no row has a split, splits are drawn.
         recipe: how recordings become utterances. Labelled ones are never cut.
         jobs: processes; by default as many as there are cores.
         name: the data set's name; the folder's by default.
@@ -120,7 +127,8 @@ def extract(
     Raises: DataError if there is nothing to extract, nothing could be, or the store cannot be written.
     """
     store, recipe = Path(store), recipe or Recipe()
-    found = _with_voices(find_clips(inputs, labels), recipe)
+    _check_process()
+    found = _with_voices(with_splits(find_clips(inputs, labels)), recipe)
     if only is not None:
         found = replace(found, clips=tuple(clip for clip in found.clips if clip.id in only), missing=())
     rows = [clip.row for clip in found.clips if clip.row is not None]
@@ -151,7 +159,7 @@ def _extracted(
         if isinstance(result, Part):
             write_part(places[clip.id], result)
         else:
-            failures[clip.id] = Failure(clip.id, clip.path.name, result)
+            failures[clip.id] = Failure(clip.id, shown(clip.path.name), result)
         done += 1
         if progress:
             progress(done, len(found.clips))
@@ -160,6 +168,24 @@ def _extracted(
     report = _write(writer, found, recipe, places, failures, reused=reused, remarks=remarks)
     shutil.rmtree(parts, ignore_errors=True)
     return report
+
+
+def _check_process() -> None:
+    """Workers need a process that may have some.
+
+    Raises: DataError where this is itself a worker, or one that still imports the caller's script.
+    """
+    process = multiprocessing.current_process()
+    if getattr(process, "_inheriting", False):
+        raise DataError(
+            "the script that calls extract() is imported again by a worker of its own, and calls it there too",
+            fix='put what the script does under `if __name__ == "__main__":`',
+        )
+    if process.daemon:
+        raise DataError(
+            "extract() starts processes, which a worker of multiprocessing may not",
+            fix="call it from the main process; `jobs` says how many recordings are worked on at once",
+        )
 
 
 def _with_voices(found: Clips, recipe: Recipe) -> Clips:
@@ -177,7 +203,7 @@ def _with_voices(found: Clips, recipe: Recipe) -> Clips:
 
 
 def _check_any(found: Clips, failures: dict[str, Failure]) -> None:
-    if len(failures) == len(found.clips):
+    if failures and len(failures) == len(found.clips):
         first = next(iter(failures.values()))
         raise DataError(f"none of {len(failures)} recordings gives anything: {first.reason}", where=first.file)
 
@@ -197,6 +223,7 @@ def _write(
     absent: dict[Modality, dict[str, int]] = {}
     rows: dict[Modality, int] = {}
     oddities: list[tuple[str, str]] = []
+    taken: set[str] = set()
     with writer:
         for clip in found.clips:
             if clip.id in failures:
@@ -212,8 +239,14 @@ def _write(
             for modality, reason in part.absent.items():
                 reasons = absent.setdefault(modality, {})
                 reasons[reason] = reasons.get(reason, 0) + 1
-            for utterance in part.utterances:
-                writer.add(_labelled(utterance, clip, task, findings))
+            for utterance in _with_own_ids(part.utterances, taken, oddities):
+                try:
+                    writer.add(_labelled(utterance, clip, task, findings))
+                except DataError as error:
+                    if isinstance(error.__cause__, OSError):  # the disk, not the recording
+                        raise
+                    failures[clip.id] = Failure(clip.id, shown(clip.path.name), f"{utterance.id}: {error.what}")
+                    continue
                 for modality, values in utterance.streams.items():
                     rows[modality] = rows.get(modality, 0) + len(values)
         lost = [Failure(name, "", "no file for this row of the label table") for name in found.missing]
@@ -228,9 +261,25 @@ def _write(
             absent=absent,
             findings=findings.all(),
             oddities=tuple(oddities),
+            notes=found.notes,
+            left_out=found.left_out,
         )
         writer.provenance = {**_provenance(report, recipe, found), **remarks}
     return report
+
+
+def _with_own_ids(
+    utterances: Sequence[Utterance], taken: set[str], oddities: list[tuple[str, str]]
+) -> Iterator[Utterance]:
+    """Utterances whose ids no other has: piece 1 of `talk` is called as the file `talk_1` is."""
+    for utterance in utterances:
+        name, number = utterance.id, 2
+        while name in taken:
+            name, number = f"{utterance.id}-{number}", number + 1
+        taken.add(name)
+        if name != utterance.id:
+            oddities.append((name, f"another utterance is called {utterance.id}"))
+        yield replace(utterance, id=name)
 
 
 def _labelled(utterance: Utterance, clip: Clip, task: Task, findings: Findings) -> Utterance:
@@ -258,6 +307,8 @@ def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str
         "recordings": report.recordings,
         "failures": [asdict(failure) for failure in report.failures],
         "unlabelled": len(found.unlabelled),
+        "left_out": len(found.left_out),
+        "notes": list(found.notes),
         "absent": report.absent,
         "findings": [asdict(finding) for finding in report.findings],
         "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MOST_FINDINGS]]},
@@ -283,7 +334,8 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
                     while waiting or running:
                         while waiting and len(running) < 2 * jobs:
                             clip = waiting.pop()
-                            running[pool.submit(_one, clip, recipe)] = clip
+                            with _without_main():
+                                running[pool.submit(_one, clip, recipe)] = clip
                         for future in wait(running, return_when=FIRST_COMPLETED).done:
                             result = future.result()
                             yield running.pop(future), result
@@ -295,7 +347,9 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
 def _alone(clip: Clip, recipe: Recipe) -> Part | str:
     try:
         with _pool(1) as pool:
-            return pool.submit(_one, clip, recipe).result()
+            with _without_main():
+                future = pool.submit(_one, clip, recipe)
+            return future.result()
     except BrokenProcessPool:
         return "the file brings down the process that reads it"
 
@@ -325,6 +379,23 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     # A fork would copy threads and locks of whatever the caller has loaded.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_worker)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start workers that do not import the caller's script again: they need nothing of it, and it would run anew.
+
+    So a script needs no `if __name__ == "__main__":`, and one that is piped into Python works too.
+    """
+    main = vars(sys.modules["__main__"])
+    with _HIDING:
+        kept: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            del main["__spec__"]
+            main.update(kept)
 
 
 def _begin_worker() -> None:

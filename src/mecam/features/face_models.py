@@ -8,8 +8,10 @@ Source: MediaPipe's face detection (full range, sparse), face mesh, iris and Fac
 
 import os
 import sys
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -219,18 +221,36 @@ def _without_doubles(boxes: list[Box], most: float = 0.3) -> list[Box]:
 
 def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArray[np.float32]]:
     """The outputs of a network, largest one first."""
-    network, into, out = _network(asset, part)
-    network.set_tensor(into, given[None])
-    network.invoke()
-    return [network.get_tensor(index) for index in out]
+    with _borrowed(asset, part) as (network, into, out):
+        network.set_tensor(into, given[None])
+        network.invoke()
+        return [network.get_tensor(index) for index in out]
 
 
-@cache
-def _network(asset: Asset, part: str = "") -> tuple[Any, int, list[int]]:
+_Network = tuple[Any, int, list[int]]
+_idle: dict[tuple[Asset, str], list[_Network]] = defaultdict(list)
+"""Networks that nobody uses at the moment: an interpreter holds its inputs, so two threads must not share one."""
+_idle_lock = threading.Lock()
+_building_lock = threading.Lock()
+
+
+@contextmanager
+def _borrowed(asset: Asset, part: str) -> Iterator[_Network]:
+    """A network that is this thread's until the block ends: as many are built as there are threads at once."""
+    with _idle_lock:
+        network = _idle[asset, part].pop() if _idle[asset, part] else None
+    if network is None:
+        network = _built(asset, part)
+    yield network  # one whose run fails is not used again
+    with _idle_lock:
+        _idle[asset, part].append(network)
+
+
+def _built(asset: Asset, part: str) -> _Network:
     from ai_edge_litert.interpreter import Interpreter
 
     model = content(asset, part)
-    with _hushed():
+    with _building_lock, _hushed():  # the second would take the first one's silence for where stderr leads
         network = Interpreter(model_content=model, num_threads=1)
         network.allocate_tensors()
     outputs = sorted(network.get_output_details(), key=lambda detail: -int(np.prod(detail["shape"])))
@@ -240,8 +260,14 @@ def _network(asset: Asset, part: str = "") -> tuple[Any, int, list[int]]:
 @contextmanager
 def _hushed() -> Iterator[None]:
     """LiteRT greets on stderr from C++, past all logging; what goes wrong there comes as an exception too."""
-    sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError, ValueError, AttributeError):  # stderr may be closed, or None
+        sys.stderr.flush()
+    try:
+        kept = os.dup(2)
+    except OSError:  # nothing to hush
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         yield

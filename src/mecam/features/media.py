@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from mecam.errors import MediaError
 from mecam.features import decoding
-from mecam.features.decoding import Frame, Sound
+from mecam.features.decoding import Frame
+from mecam.features.lengths import seconds_of
+from mecam.features.listening import RATES, Mix, Sound, Way, mix_of, sound
 
 __all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
 
@@ -64,33 +66,37 @@ class Media:
     """A door to one file. Cheap to pickle; every reading opens the file anew, so several can go on at once.
 
     Args:
-        path: a file that libav can read: mp4, mov, mkv, webm, avi, mpg, wav, flac, mp3 …
+        path: a regular file that libav can read: mp4, mov, mkv, webm, avi, mpg, wav, flac, mp3 …
 
     Attributes:
         path: the file.
         format: the container's name.
-        duration: seconds.
+        duration: seconds; what the file holds, whatever its header announces.
         video: the chosen video stream, or None where no frame can be decoded.
         sound: the chosen sound stream, or None where no sample can be decoded.
         findings: what is unusual or damaged, in sentences; reading adds to it.
 
-    Raises: MediaError if the file is missing, empty, unreadable, no media file, or gives neither picture nor sound.
+    Raises: MediaError if the file is missing, empty, unreadable, no media file, gives neither picture nor sound, or
+        claims to be longer than a file of its size can be.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.findings: list[str] = []
+        self._mix: Mix | None = None
         with decoding.opened(self.path) as container:
             self.format: str = container.format.name
-            self.duration: float = decoding.duration_of(container)
             self._has_video_stream = bool(container.streams.video)
             self._has_sound_stream = bool(container.streams.audio)
             video = decoding.best_video(container, self._note)
-            sound = decoding.best_sound(container, self._note)
+            sound_stream = decoding.best_sound(container, self._note)
             self.video = None if video is None else self._video_facts(video)
-            self.sound = None if sound is None else self._sound_facts(sound)
-        if self.video is None and self.sound is None:
-            raise MediaError(self._nothing(), where=str(self.path), fix="fetch or export the file again")
+            self.sound = None if sound_stream is None else self._sound_facts(sound_stream)
+            chosen = [facts.index for facts in (self.video, self.sound) if facts is not None]
+            if not chosen:
+                raise MediaError(self._nothing(), where=str(self.path), fix="fetch or export the file again")
+            self.duration: float
+            self.duration, self._course = seconds_of(container, self.path, chosen, self._note)
 
     def frames(
         self,
@@ -122,12 +128,12 @@ class Media:
             yield frame
         announced = self.duration if stop is None else min(stop, self.duration)
         if ends and last + _LATE < announced:
-            self._note(f"the picture ends at {last:.1f} s; the file announces {self.duration:.1f} s")
+            self._note(f"the picture ends at {last:.1f} s of {self.duration:.1f} s")
 
     def sound_blocks(
         self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000, seconds: float = 1.0
     ) -> Iterator[Sound]:
-        """Stream the sound from `start` to `stop`, all channels mixed to one.
+        """Stream the sound from `start` to `stop`, all channels mixed to one; see `mecam.features.listening`.
 
         The blocks follow each other without gap: holes in the stream are silence. Sound that begins later than `start`
         gives a first block with that later time.
@@ -143,7 +149,11 @@ class Media:
         """
         if self.sound is None:
             raise MediaError(self._lacks("sound", self._has_sound_stream), where=str(self.path))
-        yield from decoding.sound(self.path, self.sound.index, start, stop, rate, seconds, self._note)
+        if self._mix is None:
+            index, several = self.sound.index, self.sound.channels > 1
+            self._mix = mix_of(self.path, index, self.duration, self._note) if several else {}
+        way = Way(self.path, self.sound.index, self._mix, self._course)
+        yield from sound(way, start, stop, rate, seconds, self._note)
 
     def waveform(
         self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000
@@ -163,6 +173,10 @@ class Media:
             self.findings.append(finding)
 
     def _video_facts(self, stream: Any) -> VideoFacts | None:
+        size = stream.codec_context.width, stream.codec_context.height
+        if size[0] * size[1] > decoding.MOST_PIXELS:
+            self._note(f"pictures of {size[0]} × {size[1]} are refused: at most {decoding.MOST_PIXELS:,} pixels")
+            return None
         first = decoding.first_frame(self.path, stream.index)
         if first is None:
             self._note("no frame of the video stream can be decoded")
@@ -177,11 +191,17 @@ class Media:
         if first is None:
             self._note("no sample of the sound stream can be decoded")
             return None
+        if not RATES[0] <= first.sample_rate <= RATES[1]:
+            self._note(f"the sound has {first.sample_rate:,} samples a second: there can be no voice in it")
+            return None
         return SoundFacts(stream.index, stream.codec_context.name, first.sample_rate, first.layout.nb_channels)
 
     def _nothing(self) -> str:
         if not (self._has_video_stream or self._has_sound_stream):
             return "the file holds neither picture nor sound"
+        telling = [said for said in self.findings if "refused" in said or "no voice" in said]
+        if telling:
+            return "; ".join(telling)
         kinds = [name for name, has in (("frame", self._has_video_stream), ("sample", self._has_sound_stream)) if has]
         return f"no {' and no '.join(kinds)} of this file can be decoded"
 

@@ -20,7 +20,7 @@ PAUSE_S = 0.8
 """Silence between words that ends a sentence without punctuation."""
 ROWS_PER_S = 50
 RATE_HZ = 16_000
-ABOVE_NOISE_DB, LEAST_DB = 9.0, -50.0
+ABOVE_NOISE_DB, LEAST_DB, SILENCE_DB = 9.0, -50.0, -120.0
 """Voice is this much louder than the background, and never softer than the second."""
 BRIDGE_S, KEEP_S = 0.35, 0.15
 """Shorter pauses are part of an utterance; this much is kept around the voice."""
@@ -151,18 +151,16 @@ def _evenly(start: float, stop: float, longest: float) -> list[tuple[float, floa
 
 
 def _levels(media: Media) -> NDArray[np.float64]:
-    """Level of every fiftieth of a second, streamed."""
+    """Level of every fiftieth of a second of what is decoded, streamed, and a row of silence at the end."""
     size = RATE_HZ // ROWS_PER_S
-    levels = np.full(int(media.duration * ROWS_PER_S) + 1, -120.0)
+    levels: list[NDArray[np.float64]] = []
     rest = np.empty(0, np.float32)
-    at: int | None = None
     for block in media.sound_blocks(rate=RATE_HZ, seconds=10.0):
-        if at is None:
-            at = round(block.time * ROWS_PER_S)
+        if not levels:
+            levels.append(np.full(max(round(block.time * ROWS_PER_S), 0), SILENCE_DB))
         rest = np.concatenate([rest, block.samples])
         count = len(rest) // size
         power = np.square(rest[: count * size].reshape(count, size).astype(np.float64)).mean(axis=1)
-        fitting = min(count, len(levels) - at)
-        levels[at : at + fitting] = 10 * np.log10(np.maximum(power, 1e-12))[:fitting]
-        at, rest = at + fitting, rest[count * size :]
-    return levels
+        levels.append(10 * np.log10(np.maximum(power, 1e-12)))
+        rest = rest[count * size :]
+    return np.concatenate([*levels, [SILENCE_DB]])

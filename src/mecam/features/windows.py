@@ -39,7 +39,7 @@ class Prosody:
     """Means and deviations of `mecam-audio` over half a second, every quarter of a second."""
 
     name = "mecam-prosody"
-    version = "1"
+    version = "2"  # as `mecam-audio`
     modality: Modality = AUDIO
 
     @property

@@ -76,10 +76,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("MECAM_ASSETS", str(place))
     monkeypatch.setattr(assets, "user_cache_path", lambda *_, **__: tmp_path / "cache")
     assets.ensure.cache_clear()
-    face_models._network.cache_clear()
+    face_models._idle.clear()
     yield place
     assets.ensure.cache_clear()
-    face_models._network.cache_clear()
+    face_models._idle.clear()
 
 
 def bring(

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tiny
 import voices
+from mecam.data.mixture import Source, check_sources
 from mecam.data.store import Store, sha256_of
 from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
@@ -302,3 +304,87 @@ def test_what_a_recording_lacks_is_said(tmp_path: Path) -> None:
         read_recording(empty, AUDIO_ONLY, id="a")
     ten_ms = voices.write_wav(tmp_path / "short.wav", voices.buzz(0.01))
     assert len(read_recording(ten_ms, AUDIO_ONLY, id="a").utterances[0].streams["audio"]) == 1
+
+
+SCRIPT = """
+import sys
+from mecam.features.extract import extract
+from mecam.features.utterances import Recipe
+
+print("begin")
+report = extract([{folder!r}], {store!r}, recipe=Recipe(("mecam-audio",)), jobs=2)
+print(report.utterances, report.failures)
+"""
+
+
+@pytest.mark.parametrize("piped", [True, False], ids=["piped", "file"])
+def test_a_script_without_a_guard_works_and_runs_once(tmp_path: Path, piped: bool) -> None:
+    for name in ("a", "b"):
+        voices.write_wav(tmp_path / "clips" / f"{name}.wav", voices.buzz(0.4))
+    code = SCRIPT.format(folder=str(tmp_path / "clips"), store=str(tmp_path / "store"))
+    (tmp_path / "go.py").write_text(code)
+    command = [sys.executable, *([] if piped else [str(tmp_path / "go.py")])]
+    done = subprocess.run(command, input=code if piped else None, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["begin", "2 ()"]), done.stderr
+
+
+def test_a_worker_that_imports_the_script_again_is_told_of_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = module.multiprocessing.current_process()
+    monkeypatch.setattr(process, "_inheriting", True, raising=False)
+    with pytest.raises(DataError, match="imported again") as caught:
+        extract(["anything"], "nowhere")
+    assert "__main__" in str(caught.value)
+
+
+def test_odd_names_and_broken_files_stop_nobody(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    for name in ("x\n", "x[/red]", "n" * 251, "\x1b[31m", " "):
+        voices.write_wav(folder / f"{name}.wav", voices.buzz(0.3))
+    odd = os.fsencode(folder) + b"/na\xffme.wav"
+    Path(os.fsdecode(odd)).write_bytes((folder / "x[/red].wav").read_bytes())
+    (folder / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(300))
+    (folder / "empty.wav").write_bytes(b"")
+    (folder / "not\udcffsound.flac").write_bytes(b"fLaC" + bytes(64))
+    report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY, jobs=1)
+    assert report.recordings == 6
+    assert len(report.failures) == 3
+    assert len(Store(tmp_path / "store", verify=True)) == 6
+    assert all(name.encode() for failure in report.failures for name in (failure.id, failure.file, failure.reason))
+
+
+def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "clips"
+    for name in ("talk", "talk_1"):
+        voices.write_wav(folder / f"{name}.wav", voices.buzz(0.3))
+
+    def run(todo: list[Clip], *_: object) -> Any:
+        for clip in todo:
+            pieces = [f"{clip.id}_1", f"{clip.id}_2"] if clip.id == "talk" else [clip.id]
+            yield clip, Part(tuple(Utterance(name, video=clip.id, text="x") for name in pieces))
+
+    monkeypatch.setattr(module, "_run", run)
+    report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY)
+    assert sorted(Store(tmp_path / "store").column("id")) == ["talk_1", "talk_1-2", "talk_2"]
+    assert report.oddities == (("talk_1-2", "another utterance is called talk_1"),)
+
+
+def test_a_table_of_files_and_labels_is_enough_to_train_on(tmp_path: Path) -> None:
+    lines = []
+    for i in range(12):
+        voices.write_wav(tmp_path / "clips" / f"clip_{i}.wav", voices.buzz(0.3, hertz=100 + 10 * i))
+        lines.append(f"clip_{i}.wav,{i % 5 - 2}")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n" + "\n".join(lines) + "\n")
+    report = extract([tmp_path / "clips"], tmp_path / "store", labels=table, recipe=AUDIO_ONLY, jobs=1)
+    assert any("drawn by recording (seed 1111)" in note for note in report.notes)
+    store = Store(tmp_path / "store")
+    assert all(len(store.split(split)) for split in ("train", "valid", "test"))
+    assert store.manifest["provenance"]["notes"] == list(report.notes)
+    check_sources([Source(store)])
+
+
+def test_training_without_splits_names_the_way_out(tmp_path: Path) -> None:
+    store = tiny.write_store(tmp_path / "s", tiny.TASKS["regression"], [Utterance("a", text="x", label=1.0)])
+    with pytest.raises(DataError, match="none of its 1 utterances has a split") as caught:
+        check_sources([Source(store)])
+    assert "mecam data split" in str(caught.value)

@@ -3,7 +3,8 @@
 import math
 import re
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from mecam.data.sources.numerals import is_missing
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["read_labels", "read_table"]
+__all__ = ["id_of_file", "read_labels", "read_table", "tells_recordings"]
 
 _FILES = ("path", "file", "filename", "media", "video_file", "audio_file", "mp4", "wav", "flac")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
@@ -43,7 +44,7 @@ def read_table(path: Path) -> Source | None:
     """
     table = DelimitedTable(path)
     columns = set(table.header)
-    if {"dialogue_id", "utterance_id", "utterance"} <= columns:
+    if _of_meld(table.header):
         rows = _rows(table, lambda row: _meld_row(table, row, split_in_name(path.stem)))
         return Source("MELD table", path.name, rows, split_files=True, form=table.form, notes=table.notes())
     if not table.id_columns() or len(columns) < 2:
@@ -59,9 +60,20 @@ def read_table(path: Path) -> Source | None:
 def read_labels(path: Path) -> list[tuple[Row, str]]:
     """Read a label table of recordings: its rows, each with the media file that it names, or "" where it names none.
 
+    In MELD's own tables the file is `dia0_utt0`; their times are those of the television episode, and left out.
+
     Raises: DataError if it is no label table, or cannot be read.
     """
     table = DelimitedTable(path)
+    if _of_meld(table.header):
+        split, unknown = split_in_name(path.stem), (math.nan, math.nan)
+        return [
+            (
+                replace(_meld_row(table, row, split), interval=unknown),
+                f"dia{row['dialogue_id'].strip()}_utt{row['utterance_id'].strip()}",
+            )
+            for row in table
+        ]
     if not table.id_columns():
         raise DataError(
             f"this label table has no id: its columns are {', '.join(table.header)}",
@@ -77,6 +89,21 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
     return rows
 
 
+def tells_recordings(path: Path) -> bool:
+    """True if a label table says in a column which recording a row is from; ids alone let it be guessed."""
+    header = DelimitedTable(path).header
+    return "video_id" in header or _of_meld(header)
+
+
+def id_of_file(name: str) -> str:
+    """The id of a row that has nothing but the path of a file: its last two parts."""
+    return make_id("_".join([part for part in re.split(r"[\\/]+", name.strip()) if part not in ("", ".", "..")][-2:]))
+
+
+def _of_meld(header: Sequence[str]) -> bool:
+    return {"dialogue_id", "utterance_id", "utterance"} <= set(header)
+
+
 def _rows(table: DelimitedTable, row_of: Callable[[Mapping[str, str]], Row]) -> list[Row]:
     table.check_header()
     rows: list[Row] = []
@@ -87,7 +114,10 @@ def _rows(table: DelimitedTable, row_of: Callable[[Mapping[str, str]], Row]) -> 
 
 
 def _label_row(table: DelimitedTable, row: Mapping[str, str]) -> Row:
-    names = [row[column] for column in table.id_columns()]
+    ids = table.id_columns()
+    names = [row[column] for column in ids]
+    if ids[0] in _FILES:
+        names = [id_of_file(names[0])]
     return Row(
         id=make_id(*names),
         split=split_named(row.get("mode") or row.get("split") or ""),
