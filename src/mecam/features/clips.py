@@ -119,7 +119,7 @@ def _unlabelled(places: Sequence[Place]) -> tuple[Clip, ...]:
         while key in taken:
             key, number = f"{base}-{number}", number + 1
         taken.add(key)
-        clips.append(Clip(key, place.path, transcript=_beside(place.path)))
+        clips.append(Clip(key, place.path, transcript=transcript_beside(place.path)))
     return tuple(clips)
 
 
@@ -134,15 +134,8 @@ def _labelled(places: Sequence[Place], tables: Sequence[Path]) -> Clips:
             where=", ".join(map(str, tables)),
             fix="lay the clips down as Raw/video_id/clip_id.mp4, or add a column `file` to the table",
         )
-    clips = tuple(Clip(m.row.id, m.place.path, m.row, _beside(m.place.path), m.span) for m in matches.found)
+    clips = tuple(Clip(m.row.id, m.place.path, m.row, transcript_beside(m.place.path), m.span) for m in matches.found)
     used = {clip.path for clip in clips}
     unlabelled = tuple(shown(place.name) for place in places if place.path not in used)
     told = all(tells_recordings(table) for table in tables)
     return Clips(clips, matches.missing, unlabelled, notes=matches.notes, told=told)
-
-
-def _beside(path: Path) -> Path | None:
-    try:
-        return transcript_beside(path)
-    except OSError:  # a name so long that with another ending it could not be
-        return None
