@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -121,10 +120,9 @@ def first_frame(path: Path, index: int) -> Any:
         return next(decoded(container, container.streams[index], lambda _: None), None)
 
 
-def shown_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
-    """Width and height in square pixels, upright."""
-    square = not aspect or not _ASPECTS[0] <= aspect <= _ASPECTS[1]
-    width = frame.width if square else round(frame.width * float(aspect or 1))
+def shown_size(frame: Any, aspect: float) -> tuple[int, int]:
+    """Width and height in square pixels, upright; `aspect` is the width of a stored pixel against its height, or 0."""
+    width = round(frame.width * aspect) if _ASPECTS[0] <= aspect <= _ASPECTS[1] else frame.width
     return (frame.height, width) if frame.rotation % 180 else (width, frame.height)
 
 

@@ -182,7 +182,7 @@ class Media:
             self._note("no frame of the video stream can be decoded")
             return None
         rotation = first.rotation % 360
-        width, height = decoding.shown_size(first, stream.sample_aspect_ratio)
+        width, height = decoding.shown_size(first, float(stream.sample_aspect_ratio or 0))
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         return VideoFacts(stream.index, stream.codec_context.name, width, height, rate, rotation)
 
