@@ -157,9 +157,8 @@ def decoded(
     container: Any, stream: Any, note: Note, start: float = 0.0, *, options: dict[str, str] | None = None
 ) -> Iterator[Any]:
     """Everything that a stream still gives, from a key frame before `start`; nothing where its codec is not known."""
-    if start > _TINY and not sought(container, start):
-        note("the file has no index; reading from its beginning")
-    yield from decode(packets(container, [stream], note), stream, note, options=options)
+    items = packets(container, [stream], note) if start <= _TINY else _packets_from(container, stream, start, note)
+    yield from decode(items, stream, note, options=options)
 
 
 def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, str] | None = None) -> Iterator[Any]:
@@ -192,6 +191,30 @@ def sought(container: Any, start: float) -> bool:
     except (av.FFmpegError, OverflowError):
         return False
     return True
+
+
+def _packets_from(container: Any, stream: Any, start: float, note: Note) -> Iterator[Any]:
+    """Packets of a stream from a key frame at or before `start`.
+
+    Where a file has no index (MPEG), seeking guesses and may land behind that key frame: then it goes back further.
+    """
+    back = 0.0
+    while start - back > _TINY:
+        if not sought(container, start - back):
+            note("the file has no index; reading from its beginning")
+            break
+        held: list[Any] = []
+        for packet in packets(container, [stream], note):
+            held.append(packet)
+            if packet.is_keyframe and packet.pts is not None:
+                break
+        if held and held[-1].pts is not None and float(held[-1].pts * held[-1].time_base) - origin(container) <= start:
+            yield from held
+            break
+        back = 2 * back + 1
+    else:
+        sought(container, -10.0)  # to its very beginning
+    yield from packets(container, [stream], note)
 
 
 def packets(container: Any, streams: list[Any], note: Note = lambda _: None) -> Iterator[Any]:

@@ -318,3 +318,20 @@ def test_sound_that_starts_late_keeps_its_time() -> None:
     time, samples = media.waveform()
     assert time == pytest.approx(2.43, abs=0.01)
     assert len(samples) / 16_000 == pytest.approx(3.98, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mpg", "ts", "mkv", "avi"])
+def test_a_stretch_begins_where_asked_in_files_without_an_index_too(tmp_path: Path, suffix: str) -> None:
+    codec = {"mpg": "mpeg2video", "ts": "mpeg2video", "avi": "mpeg4"}.get(suffix, "libx264")
+    media = Media(clip(tmp_path / f"a.{suffix}", 150, codec=codec))
+    whole = [frame.time for frame in media.frames()]
+    for start in (0.3, 0.5, 1.7, 3.1, 5.5):
+        expected = [time for time in whole if time >= start - 1e-3]
+        assert [frame.time for frame in media.frames(start)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["bbaf2n", "swiz3n"])
+def test_a_stretch_of_a_real_mpeg_file_begins_where_asked(name: str) -> None:
+    media = Media(need_data(f"video/{name}.mpg"))
+    whole = [frame.time for frame in media.frames()]
+    assert [frame.time for frame in media.frames(0.5)] == pytest.approx([time for time in whole if time >= 0.499])
