@@ -76,6 +76,7 @@ def tune(
         holds the search of something else, or no trial could be finished.
     """
     optuna = _optuna()
+    space_of(config.model, search)  # where there is nothing to search, nothing is made
     with claimed(out), closing(_Search(optuna, config, store, out, search)) as hunt:
         return _searched(hunt, trials, progress)
 

@@ -114,6 +114,8 @@ class RunRecord:
 
     @classmethod
     def _read(cls, folder: Path) -> "RunRecord":
+        if not (folder / "config.yaml").exists():
+            raise _broken(folder, "there is no run here: it has no config.yaml")
         environment = _mapping(folder / "environment.json")
         for name, sha256 in environment.get("files", {}).items():  # runs of earlier versions do not say
             if (folder / name).exists() and sha256_of(folder / name) != sha256:
