@@ -10,12 +10,39 @@ import tiny
 from mecam.data.store import Store
 from mecam.models.registry import MODELS
 from mecam.training.contract import EVERY_TASK, SCORES_ONLY, Case, Check
-from mecam.training.contract.checks import read
+from mecam.training.contract.checks import (
+    an_absent_modality_gives_a_finite_score,
+    batch_order_and_size_do_not_matter,
+    padding_never_changes_a_prediction,
+    read,
+    save_and_load_give_the_same_score,
+)
+
+OF_THE_BODY = (
+    padding_never_changes_a_prediction,
+    batch_order_and_size_do_not_matter,
+    an_absent_modality_gives_a_finite_score,
+    save_and_load_give_the_same_score,
+)
+"""Checks of what comes before a model's last layer, which is all that depends on the task."""
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("check", EVERY_TASK, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [c for c in EVERY_TASK if c not in OF_THE_BODY], ids=lambda check: check.__name__)
 def test_on_every_task(check: Check, name: str, any_store: Store, encoder: str, tmp_path: Path) -> None:
+    check(Case(name, any_store, encoder, tmp_path))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("check", OF_THE_BODY, ids=lambda check: check.__name__)
+def test_the_body(check: Check, name: str, store: Store, encoder: str, tmp_path: Path) -> None:
+    check(Case(name, store, encoder, tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("check", OF_THE_BODY, ids=lambda check: check.__name__)
+def test_the_body_on_every_task(check: Check, name: str, any_store: Store, encoder: str, tmp_path: Path) -> None:
     check(Case(name, any_store, encoder, tmp_path))
 
 
