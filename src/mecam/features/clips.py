@@ -89,7 +89,7 @@ def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
     name = (first if first.is_dir() else first.parent).resolve().name or "clips"
     tables = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     clips = _labelled(found.places, tables) if tables else Clips(_unlabelled(found.places))
-    return replace(clips, name=shown(name), left_out=found.left_out)
+    return replace(clips, name=shown(name), left_out=found.left_out, notes=(*found.notes, *clips.notes))
 
 
 def with_splits(found: Clips) -> Clips:
