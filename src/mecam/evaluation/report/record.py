@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.budget import small_text
+from mecam.budget import check_regular_file, small_text
 from mecam.data.cells import original_cell
 from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.groups import Groups
@@ -31,7 +31,7 @@ __all__ = ["Answers", "RunRecord", "understood"]
 Row = Mapping[str, str]
 
 MOST_BYTES = 256 << 20
-"""Of a table or the maps of a run."""
+"""Of a file of a run."""
 
 TINY = 1e-6
 """Truths are written with six digits."""
@@ -120,7 +120,9 @@ class RunRecord:
     def _read(cls, folder: Path) -> "RunRecord":
         environment = _mapping(folder / "environment.json")
         for name, sha256 in environment.get("files", {}).items():  # runs of earlier versions do not say
-            if (folder / name).exists() and sha256_of(folder / name) != sha256:
+            if not (folder / name).exists():
+                continue
+            if check_regular_file(folder / name) > MOST_BYTES or sha256_of(folder / name) != sha256:
                 raise _broken(folder / name, f"{name} is not what the run wrote: it was changed, or cut off")
         return cls(
             folder=folder,
