@@ -133,8 +133,8 @@ def match_rows(tables: Sequence[Path], places: Sequence[Place]) -> Matches:
         )
     own = _with_ids(found, notes, tables)
     unusual = tuple(note for content in read.values() for note in content.notes)
-    told = all(content.tells_recordings for content in read.values())
-    return Matches(own, tuple(missing), tuple(notes), unusual, told)
+    sure = all(content.tells_recordings for content in read.values())
+    return Matches(own, tuple(missing), tuple(notes), unusual, told=sure)
 
 
 def id_of_place(name: str) -> str:
