@@ -20,10 +20,16 @@ class TooLong(BaseException):
 
 
 def limit_memory() -> None:
-    """Let this process take no more than `ROOM` from here on."""
+    """Let this process take no more than `ROOM` from here on, until `free_memory`."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * os.sysconf("SC_PAGE_SIZE") + ROOM
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * os.sysconf("SC_PAGE_SIZE") + ROOM, most))
+
+
+def free_memory() -> None:
+    """Take the limit away."""
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def limit_time(seconds: int = SECONDS) -> None:

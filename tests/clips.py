@@ -16,13 +16,20 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real recordings, where they are to be had."""
 
 
-def need_faces() -> None:
-    """Skip the test where the face models are missing and cannot be fetched."""
+def why_no_faces() -> str:
+    """Why the face models are missing and cannot be fetched; "" where they are there."""
     try:
         for asset in assets.ASSETS:
             assets.ensure(asset)
     except MecamError as error:
-        pytest.skip(f"the face models cannot be had: {error.what}")
+        return error.what
+    return ""
+
+
+def need_faces() -> None:
+    """Skip the test where the face models are missing and cannot be fetched."""
+    if reason := why_no_faces():
+        pytest.skip(f"the face models cannot be had: {reason}")
 
 
 def need_data(name: str) -> Path:

@@ -5,14 +5,16 @@ of files from outside asks a `Budget` before it allocates, unpacks or goes on, s
 is to be refused. It is no sandbox: it bounds what our own code does.
 """
 
+import json
 import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mecam.errors import DataError
 
-__all__ = ["Budget", "check_regular_file"]
+__all__ = ["Budget", "check_regular_file", "small_json", "small_text"]
 
 BYTES_PER_BYTE = 20
 """How many bytes of memory a byte of file may become. Padded features compress about tenfold, bombs a thousandfold."""
@@ -25,6 +27,9 @@ MAX_BYTES = 1 << 30
 
 MIN_ELEMENTS = 2_000_000
 """Elements that any file may announce; a larger file may announce one per byte."""
+
+MOST_TEXT_BYTES = 16 << 20
+"""Bytes of a file that describes something: a manifest, a configuration, the facts and the metrics of a run."""
 
 SECONDS = 600.0
 """Time that reading one file may take, where the reader asks for it."""
@@ -104,3 +109,28 @@ def check_regular_file(path: Path) -> int:
         kind = "a folder" if stat.S_ISDIR(facts.st_mode) else "a pipe, a socket or a device"
         raise DataError(f"this is {kind}, not a file", where=str(path), fix="give a regular file")
     return facts.st_size
+
+
+def small_text(path: Path, *, most: int = MOST_TEXT_BYTES) -> str:
+    """The text of a file that mecam writes small, in UTF-8; its line ends stay as they are.
+
+    Raises: DataError if it is missing, no regular file, cannot be read, is no UTF-8, or has more bytes than `most`.
+    """
+    if (size := check_regular_file(path)) > most:
+        raise DataError(f"{path.name} has {size:,} bytes: it is not what mecam writes", where=str(path))
+    try:
+        with path.open("rb") as file:
+            return file.read(most).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path.name} cannot be read: {error}", where=str(path)) from error
+
+
+def small_json(path: Path, *, most: int = MOST_TEXT_BYTES) -> Any:
+    """The value in a JSON file that mecam writes small.
+
+    Raises: DataError, as `small_text`, or if it is no JSON.
+    """
+    try:
+        return json.loads(small_text(path, most=most))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path.name} is no JSON: {error}", where=str(path)) from error

@@ -16,6 +16,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from mecam.budget import check_regular_file
 from mecam.errors import DataError
 from mecam.files import unchanged, write_whole
 
@@ -28,8 +29,9 @@ MOST_REMEMBERED = 256
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, in hex.
 
-    Raises: DataError if it cannot be read.
+    Raises: DataError if it is no regular file, or cannot be read.
     """
+    check_regular_file(path)
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

@@ -33,9 +33,13 @@ def imported(folder: Path) -> Sequence[object]:
     return ("data", "import", folder / "label.csv", "-o", folder / "out", "--overwrite")
 
 
-def extracted(folder: Path) -> Sequence[object]:
-    names = ("--extractor", "mecam-audio", "--jobs", "2", "--overwrite")
+def extracted(folder: Path, jobs: str = "2") -> Sequence[object]:
+    names = ("--extractor", "mecam-audio", "--jobs", jobs, "--overwrite")
     return ("extract", folder / "clips", "-o", folder / "out", *names)
+
+
+def extracted_by_one(folder: Path) -> Sequence[object]:
+    return extracted(folder, "1")
 
 
 def trained(folder: Path) -> Sequence[object]:
@@ -56,6 +60,7 @@ def measured(folder: Path) -> Sequence[object]:
 COMMANDS: dict[str, Command] = {
     "import": imported,
     "extract": extracted,
+    "extract by one": extracted_by_one,
     "train": trained,
     "compare": compared,
     "robustness": measured,
@@ -114,7 +119,7 @@ def killed_and_given_again(name: str, folder: Path, encoder: str, kills: int) ->
             assert left == [], "something was left behind"
 
 
-@pytest.mark.parametrize("name", ["import", "extract"])
+@pytest.mark.parametrize("name", ["import", "extract by one"])
 def test_a_killed_command_given_again_gives_the_same(name: str, encoder: str, tmp_path: Path) -> None:
     killed_and_given_again(name, tmp_path, encoder, 1)
 

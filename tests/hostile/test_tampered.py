@@ -4,11 +4,10 @@ Fifteen by default, a hundred and fifty with `-m slow`; each within the time and
 """
 
 import json
-import os
 import random
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,23 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import tiny
+from bounded import free_memory, limit_memory
 from mecam.data.store import Store
 from mecam.errors import MecamError
 from mecam.evaluation.evaluate import predict
 from mecam.models.checkpoint import load_checkpoint, save_checkpoint
 
 SECONDS = 60.0
-MEMORY = 1_500_000_000
-"""Bytes by which the address space may grow."""
 
 Tamper = Callable[[Path, random.Random], None]
 
 
 @pytest.fixture
-def bounded() -> Any:
-    """A limit on memory around each test, where the system has one."""
-    resource = pytest.importorskip("resource")
-    if not Path("/proc/self/statm").exists():
-        yield
-        return
-    size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, before[1]))
+def little_memory() -> Iterator[None]:
+    """A limit on memory around each test."""
+    limit_memory()
     yield
-    resource.setrlimit(resource.RLIMIT_AS, before)
+    free_memory()
 
 
 def any_file(folder: Path, draw: random.Random) -> Path:
@@ -151,14 +143,14 @@ def tampered(what: str, checkpoint: Path, folder: Path, count: int, seed: int) -
     return refused
 
 
-@pytest.mark.usefixtures("bounded")
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize(("what", "count"), [("store", 7), ("checkpoint", 8)])
 def test_what_was_tampered_with_is_refused(what: str, count: int, checkpoint: Path, tmp_path: Path) -> None:
     assert tampered(what, checkpoint, tmp_path, count, seed=0) > count // 2
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("bounded")
+@pytest.mark.usefixtures("little_memory")
 @pytest.mark.parametrize("what", ["store", "checkpoint"])
 def test_a_hundred_and_fifty_that_were_tampered_with(what: str, checkpoint: Path, tmp_path: Path) -> None:
     assert tampered(what, checkpoint, tmp_path, 75, seed=1) > 50

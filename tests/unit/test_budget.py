@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mecam.budget import MIN_BYTES, MIN_ELEMENTS, Budget, check_regular_file
+from mecam.budget import MIN_BYTES, MIN_ELEMENTS, Budget, check_regular_file, small_json, small_text
 from mecam.errors import DataError
 
 
@@ -29,3 +29,18 @@ def test_pipes_and_devices_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "none", Path("a\0b")):
         with pytest.raises(DataError):
             check_regular_file(path)
+
+
+def test_what_describes_something_is_small(tmp_path: Path) -> None:
+    path = tmp_path / "facts.json"
+    path.write_text('{"a": [1, 2]}')
+    assert small_json(path) == {"a": [1, 2]}
+    with pytest.raises(DataError, match="has 13 bytes"):
+        small_json(path, most=12)
+    for content, says in ((b"[" * 100_000, "is no JSON"), (b"\xff", "cannot be read"), (b'{"a": ', "is no JSON")):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=says):
+            small_json(path)
+    for place in (tmp_path, tmp_path / "none", Path(os.devnull)):
+        with pytest.raises(DataError, match=r"this is a|no such file"):
+            small_text(place)

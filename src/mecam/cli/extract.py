@@ -1,5 +1,6 @@
 """`mecam extract`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,14 +8,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mecam.cli.console import err, out, print_json, print_place, progress
+from mecam.cli.console import err, one_line, out, print_json, print_place, progress
 from mecam.cli.data import TASK_HELP, parse_task
 from mecam.cli.data_tables import findings_view
 
 if TYPE_CHECKING:
     from mecam.features.extract import ExtractReport
 
-__all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract"]
+__all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "left_out_note"]
 
 SOME_FAILED = 3
 """Exit code when some of the files gave nothing."""
@@ -120,6 +121,13 @@ def extract(
         raise typer.Exit(SOME_FAILED)
 
 
+def left_out_note(names: Sequence[str]) -> str:
+    """Which files of folders are no recordings, in a sentence."""
+    shown = ", ".join(map(one_line, names[:SHOWN])) + (" …" if len(names) > SHOWN else "")
+    files = "1 file was" if len(names) == 1 else f"{len(names)} files were"
+    return f"{files} left out, as no recording: {shown}"
+
+
 def _show(report: "ExtractReport") -> None:
     reused = f" ({report.reused} of them were done before)" if report.reused else ""
     rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
@@ -130,8 +138,7 @@ def _show(report: "ExtractReport") -> None:
     for note in report.notes:
         out.print(note)
     if report.left_out:
-        names = ", ".join(report.left_out[:SHOWN]) + (" …" if len(report.left_out) > SHOWN else "")
-        out.print(f"{len(report.left_out)} files were left out, as they look like no recordings: {names}")
+        out.print(left_out_note(report.left_out))
     if report.findings:
         out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
     for name, sentence in report.oddities[:SHOWN]:

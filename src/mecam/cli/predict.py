@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mecam.cli.console import echo, err, out, print_place, progress
+from mecam.cli.console import echo, err, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr
+from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
 from mecam.cli.predict_inputs import Found, Recording, sorted_out
 from mecam.cli.prediction_tables import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import ConfigError, DataError, MecamError, MediaError, ModelError
@@ -90,6 +90,7 @@ def predict(
     """
     _check_places(output, html)
     found = sorted_out(inputs)
+    _tell(found)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript goes with one recording", where=f"{len(found.recordings)} were given")
     if html is not None and not found.recordings:
@@ -123,6 +124,14 @@ def predict(
     if failures:
         err.print(failures_view(failures))
         raise typer.Exit(SOME_FAILED)
+
+
+def _tell(found: Found) -> None:
+    """Say what was found out about the inputs."""
+    for note in found.notes:
+        err.print(one_line(note), style="yellow")
+    if found.left_out:
+        err.print(left_out_note(found.left_out), style="yellow")
 
 
 WRITERS = {".csv": as_csv, ".jsonl": as_jsonl, ".json": as_json}

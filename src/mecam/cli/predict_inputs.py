@@ -11,6 +11,8 @@ from mecam.errors import DataError
 __all__ = ["Found", "Recording", "sorted_out"]
 
 STDIN = "-"
+LARGEST_TEXT = 256 << 20
+"""Bytes of a file of sentences, or of standard input."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,16 @@ class Found:
         stores: folders of stores.
         sentences: id and text. The id is the number of the line in its file, or of the sentence among those given.
         folders: True where a folder of recordings was given.
+        left_out: names of files in the folders that may have been meant and are no recordings.
+        notes: what was found out about the texts, in sentences.
     """
 
     recordings: list[Recording] = field(default_factory=list)
     stores: list[Path] = field(default_factory=list)
     sentences: list[tuple[str, str]] = field(default_factory=list)
     folders: bool = False
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def sorted_out(inputs: Sequence[str]) -> Found:
@@ -48,54 +54,54 @@ def sorted_out(inputs: Sequence[str]) -> Found:
 
     Raises: DataError if a path leads nowhere, a sentence is empty, or a folder holds nothing to predict.
     """
-    from mecam.features.clips import MEDIA_SUFFIXES
+    from mecam.features.folders import MEDIA_SUFFIXES, is_media
     from mecam.serve.asked import is_folder, kind_of
 
     files: list[tuple[Path, Path | None]] = []
     stores: list[Path] = []
     lines: list[tuple[str, list[tuple[int, str]]]] = []
+    left_out: list[str] = []
+    notes: list[str] = []
     said = 0
     folders = False
     for given in inputs:
         path = Path(given)
         if given == STDIN:
-            lines.append((STDIN, _sentences(_standard_input(), "standard input")))
+            lines.append((STDIN, _sentences(sys.stdin.buffer.read(LARGEST_TEXT + 1), "standard input", notes)))
         elif given.strip() and is_folder(given):
-            inside = [] if (path / "manifest.json").exists() else _recordings_in(path)
+            inside = [] if (path / "manifest.json").exists() else _recordings_in(path, left_out)
             files += [(file, path) for file in inside]
             stores += [] if inside else [path]
             folders = folders or bool(inside)
         elif kind_of(given) == "text":
             said += 1
             lines.append(("", [(said, given)]))
-        elif path.suffix.lower() in MEDIA_SUFFIXES:
+        elif path.suffix.lower() in MEDIA_SUFFIXES or is_media(path):
             files.append((path, None))
         else:
-            lines.append((path.name, _sentences(_read(path), str(path))))
+            lines.append((path.name, _sentences(path, str(path), notes)))
     several = len(lines) - max(said - 1, 0) > 1  # the sentences of the command line count as one source
     sentences = [
         (f"{name}:{number}" if several and name else str(number), text)
         for name, found in lines
         for number, text in found
     ]
-    return Found(_named(files), stores, sentences, folders)
+    return Found(_named(files), stores, sentences, folders, tuple(dict.fromkeys(left_out)), tuple(notes))
 
 
-def _recordings_in(folder: Path) -> list[Path]:
-    """All recordings below a folder, hidden files left out.
+def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
+    """All recordings below a folder, those that `mecam extract` finds; hidden files left out.
 
     Raises: DataError if there is neither a recording nor a store.
     """
-    from mecam.features.clips import MEDIA_SUFFIXES
+    from mecam.features.folders import find_media
 
-    found = sorted(
-        file
-        for file in folder.rglob("*")
-        if file.suffix.lower() in MEDIA_SUFFIXES and not file.name.startswith("._") and file.is_file()
-    )
-    if not found:
-        raise DataError("this is no store, and no recording lies in it", where=str(folder))
-    return found
+    found = find_media([folder])
+    if not found.places:
+        names = f"; files that look like none: {', '.join(found.left_out[:5])}" if found.left_out else ""
+        raise DataError(f"this is no store, and no recording lies in it{names}", where=str(folder))
+    left_out += found.left_out
+    return [place.path for place in found.places]
 
 
 def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
@@ -118,30 +124,16 @@ def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
         lengths = longer
 
 
-def _standard_input() -> str:
-    try:
-        return sys.stdin.buffer.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError("this is no text in UTF-8", where="standard input") from error
+def _sentences(source: Path | bytes, where: str, notes: list[str]) -> list[tuple[int, str]]:
+    """Lines that are not blank, each with its number in the file; an encoding that had to be found out is noted.
 
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "this is neither a recording whose ending is known nor a text file in UTF-8", where=str(path)
-        ) from error
-    except OSError as error:
-        raise DataError(f"cannot read: {error.strerror}", where=str(path)) from error
-
-
-def _sentences(text: str, where: str) -> list[tuple[int, str]]:
-    """Lines that are not blank, each with its number in the file.
-
-    Raises: DataError if there is none.
+    Raises: DataError if there is none, or it is no text.
     """
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    from mecam.data.text_files import lines_of
+
+    lines, encoding = lines_of(source, most=LARGEST_TEXT, where=where, what="file of sentences")
+    if encoding:
+        notes.append(f"{where}: not in UTF-8: read as {encoding}")
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise DataError("there is no sentence in this file", where=where)

@@ -97,10 +97,10 @@ def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwr
 
 def show_run(folder: Path) -> None:
     """Print a run's tables and where its report lies."""
-    import json
+    from mecam.budget import small_json
 
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    facts = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    metrics = small_json(folder / "metrics.json")
+    facts = small_json(folder / "environment.json")
     if facts["data"]["synthetic"]:
         from mecam.features.clips import RENDERED
 

@@ -30,6 +30,7 @@ RULES = {
     "labels out of range": "a little beyond the scale; set to its end",
     "unknown classes": "not among the task's classes; left out",
     "other entries": "beside the splits in the file; not read",
+    "other encodings": "found out by the letters, and certain; a table in UTF-8 needs no finding out",
     "unusual delimiters": "what separates the columns of the table",
     "decimal commas": "1,4 is read as 1.4",
     "percentages": "50 % is read as 0.5",

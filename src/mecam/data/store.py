@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from mecam.budget import small_json
 from mecam.data.lines import Lines, to_line, to_record, utterance_fields, words_of
 from mecam.data.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
@@ -383,7 +384,7 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
             fix="make one with `mecam data import` or `mecam data synth`",
         )
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = small_json(file)
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise DataError("this manifest is not a mecam store's", where=str(file))
         if isinstance(raw.get("version"), int) and raw["version"] > VERSION:
@@ -394,8 +395,6 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
         first = error.errors()[0]
         what = f"the manifest is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise DataError(what, where=str(file), fix="import or extract again") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"the manifest cannot be read: {error}", where=str(file)) from error
     for modality in manifest.streams:
         check_modality_name(modality)
     _check_files(path, manifest)

@@ -18,7 +18,7 @@ import chardet
 from mecam.budget import check_regular_file
 from mecam.errors import DataError
 
-__all__ = ["decoded", "is_plausible", "read_text"]
+__all__ = ["decoded", "is_plausible", "lines_of", "read_encoded", "read_text", "text_of_bytes"]
 
 NAMES = {
     "gb18030": "GBK (Chinese)",
@@ -89,27 +89,61 @@ def read_text(path: Path, *, most: int, what: str = "text file") -> tuple[str, t
     Returns: its text, and what was found out about its encoding, in sentences.
     Raises: DataError if it is missing, no regular file, too large, holds binary data, or its encoding is not certain.
     """
-    check_regular_file(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except OSError as error:
-        raise DataError(f"cannot read the {what}: {error.strerror}", where=str(path)) from error
+    content, encoding = read_encoded(path, most=most, what=what)
+    return content, (f"not in UTF-8: read as {encoding}",) if encoding else ()
+
+
+def read_encoded(path: Path, *, most: int, what: str = "text file") -> tuple[str, str]:
+    """As `read_text`.
+
+    Returns: the text, and the name of its encoding, "" for UTF.
+    Raises: DataError, as `read_text`.
+    """
+    data = _bytes_of(path, most, what)
     if len(data) > most:
         raise DataError(f"this is larger than any {what}", where=str(path), fix=f"give the {what}'s file")
+    return text_of_bytes(data, where=str(path), what=what)
+
+
+def text_of_bytes(data: bytes, *, where: str, what: str = "text file") -> tuple[str, str]:
+    """Bytes as text, as `read_encoded`.
+
+    Raises: DataError if they are binary data, or their encoding is not certain.
+    """
     found = decoded(data)
     if found is None:
         binary = b"\x00" in data or len(_CONTROLS.findall(data.decode("latin-1"))) * 20 > len(data)
         raise DataError(
             f"this is no {what}: it holds binary data" if binary else "the encoding of this text is not certain",
-            where=str(path),
+            where=where,
             fix=f"give a text file as {what}" if binary else SAVE_AS_UTF8,
         )
     content, encoding = found
     if _CONTROLS.search(content):
-        raise DataError(f"this is no {what}: it holds binary data", where=str(path), fix=f"give a text file as {what}")
-    notes = (f"not in UTF-8: read as {encoding}",) if encoding else ()
-    return re.sub(r"\r+\n|\r", "\n", content), notes
+        raise DataError(f"this is no {what}: it holds binary data", where=where, fix=f"give a text file as {what}")
+    return re.sub(r"\r+\n|\r", "\n", content), encoding
+
+
+def lines_of(source: Path | bytes, *, most: int, where: str, what: str) -> tuple[list[str], str]:
+    """The lines of a file that holds one thing a line; in UTF-8, control characters in them stay.
+
+    Args:
+        source: the file, or what was read of it.
+        most: bytes that it may have.
+        where: how errors name it.
+        what: what it is read as, for errors.
+
+    Returns: the lines without their ends, and the name of the encoding, "" for UTF.
+    Raises: DataError if it cannot be read, is too large, holds binary data, or its encoding is not certain.
+    """
+    data = _bytes_of(source, most, what) if isinstance(source, Path) else source
+    if len(data) > most:
+        raise DataError(f"this {what} is larger than {most >> 20} MB", where=where, fix="give it in parts")
+    found = _as(data, "utf-8-sig")
+    if found is None or data.count(0) * 4 > len(data):  # UTF-16 without its mark
+        found = text_of_bytes(data, where=where, what=what)
+    text, encoding = found
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), encoding
 
 
 def decoded(data: bytes) -> tuple[str, str] | None:
@@ -156,6 +190,16 @@ def is_plausible(text: str) -> bool:
     return half * 4 <= len(foreign) and accented * 2 <= sum(
         _script(letter) == "LATIN" for letter in text if letter.isalpha()
     )
+
+
+def _bytes_of(path: Path, most: int, what: str) -> bytes:
+    """The bytes of a file, at most one more than it may have."""
+    check_regular_file(path)
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise DataError(f"cannot read the {what}: {error.strerror}", where=str(path)) from error
 
 
 def _as(data: bytes, encoding: str) -> tuple[str, str] | None:

@@ -1,13 +1,12 @@
 """The store that a run was trained on, found again: one way for all commands that take a run."""
 
-import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mecam.budget import small_json, small_text
+from mecam.config import parse_yaml
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 
@@ -25,10 +24,10 @@ def store_of(run: Path) -> Store:
     Raises: ModelError if this is no run folder; DataError if the store is not where it is looked for.
     """
     try:
-        config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+        config = parse_yaml(small_text(run / "config.yaml"), where=str(run / "config.yaml"))
         known: dict[str, Any] = config["store"]
         name, wanted = str(known["name"]), dict(known["sha256"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (MecamError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             "there is no run here, or it does not say what it was trained on",
             where=str(run),
@@ -66,8 +65,8 @@ def _places(run: Path) -> Iterator[Path]:
 def _named(run: Path) -> list[str]:
     """Stores that the run's command names."""
     try:
-        facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        facts = small_json(run / "environment.json")
         words = shlex.split(str(facts["command"]))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (MecamError, ValueError, KeyError, TypeError):
         return []
     return [word.partition("=")[0] for word in words if word and not word.startswith("-")]

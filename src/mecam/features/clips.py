@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.sources.base import Row
-from mecam.data.sources.tables import tells_recordings
+from mecam.data.sources.base import Note, Row
 from mecam.data.split import first_splits
 from mecam.errors import DataError
 from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
@@ -53,7 +52,8 @@ class Clips:
         unlabelled: files without a label row, which are left out.
         name: of the data set.
         left_out: files in the folders that may have been meant and are no recordings, as far as can be told.
-        notes: what was decided, in sentences.
+        notes: how the tables are written and what was decided, in sentences.
+        unusual: what was unusual in the tables.
         told: True if the table says which recording a clip is from; else it is guessed from the ids.
     """
 
@@ -63,6 +63,7 @@ class Clips:
     name: str = "clips"
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unusual: tuple[Note, ...] = ()
     told: bool = True
 
 
@@ -89,7 +90,7 @@ def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
     name = (first if first.is_dir() else first.parent).resolve().name or "clips"
     tables = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     clips = _labelled(found.places, tables) if tables else Clips(_unlabelled(found.places))
-    return replace(clips, name=shown(name), left_out=found.left_out)
+    return replace(clips, name=shown(name), left_out=found.left_out, notes=(*found.notes, *clips.notes))
 
 
 def with_splits(found: Clips) -> Clips:
@@ -137,5 +138,4 @@ def _labelled(places: Sequence[Place], tables: Sequence[Path]) -> Clips:
     clips = tuple(Clip(m.row.id, m.place.path, m.row, transcript_beside(m.place.path), m.span) for m in matches.found)
     used = {clip.path for clip in clips}
     unlabelled = tuple(shown(place.name) for place in places if place.path not in used)
-    told = all(tells_recordings(table) for table in tables)
-    return Clips(clips, matches.missing, unlabelled, notes=matches.notes, told=told)
+    return Clips(clips, matches.missing, unlabelled, notes=matches.notes, unusual=matches.unusual, told=matches.told)

@@ -67,9 +67,9 @@ class ExtractReport:
         rows: modality → rows in the store.
         failures: what gave nothing, in the order of the clips.
         absent: modality → reason → recordings.
-        findings: odd things about the labels.
+        findings: odd things about the labels and their tables.
         oddities: odd things about recordings: id and sentence.
-        notes: what was decided about the table and the splits, in sentences.
+        notes: how the tables are written, what was decided about them and the splits, in sentences.
         left_out: files in the folders that are no recordings, as far as can be told.
     """
 
@@ -220,6 +220,7 @@ def _write(
 ) -> ExtractReport:
     """Bring the parts together, in the order of the clips."""
     findings, task = Findings(), writer.task
+    findings.take(found.unusual)
     absent: dict[Modality, dict[str, int]] = {}
     rows: dict[Modality, int] = {}
     oddities: list[tuple[str, str]] = []

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mecam.data.text_files import lines_of
 from mecam.errors import DataError
 
 __all__ = ["MEDIA_SUFFIXES", "VIDEO_SUFFIXES", "Found", "Place", "find_media", "is_media", "plain", "shown"]
@@ -40,6 +41,9 @@ _COMPANIONS = _suffixes(_BESIDE)
 """Endings of what lies beside recordings and is none; nothing is said about such files."""
 _DOUBTFUL = _suffixes("ts mts mod tod ps sf aa c2 264 265 dv ram")
 """Endings that other files have as well (programs, modules): the content decides."""
+
+LARGEST_LIST = 64 << 20
+"""Bytes of a list of paths."""
 
 _BEGINNINGS = (
     *(
@@ -78,10 +82,12 @@ class Found:
     Attributes:
         places: the recordings, each once, in a fixed order.
         left_out: names of files that may have been meant and are no recordings.
+        notes: what was found out about the lists, in sentences.
     """
 
     places: tuple[Place, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def find_media(inputs: Sequence[str | Path]) -> Found:
@@ -91,10 +97,11 @@ def find_media(inputs: Sequence[str | Path]) -> Found:
     """
     seen: dict[str, Place] = {}
     left: list[str] = []
+    notes: list[str] = []
     for given in inputs:
-        for place in _of_input(given, left):
+        for place in _of_input(given, left, notes):
             seen.setdefault(_identity(place.path), place)
-    return Found(tuple(seen.values()), tuple(dict.fromkeys(left)))
+    return Found(tuple(seen.values()), tuple(dict.fromkeys(left)), tuple(notes))
 
 
 def is_media(path: Path) -> bool:
@@ -117,13 +124,13 @@ def shown(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
-def _of_input(given: str | Path, left: list[str]) -> Iterator[Place]:
+def _of_input(given: str | Path, left: list[str], notes: list[str]) -> Iterator[Place]:
     path = _existing(Path(given))
     if path.is_dir():
         inside = (f for f in sorted(path.rglob("*")) if not f.name.startswith("."))
         yield from _chosen(((file, file.relative_to(path).as_posix()) for file in inside), left)
     elif path.suffix.lower() == ".txt" and path.is_file():
-        for line in _lines(path):
+        for line in _lines(path, notes):
             place = _existing(path.parent / line)
             yield Place(place, place.name)
     elif any(mark in str(given) for mark in "*?[") and not path.exists():
@@ -168,13 +175,10 @@ def _existing(path: Path) -> Path:
     return same[0] if len(same) == 1 else Path(str(path).replace("\0", "?"))  # no file has a name with a zero byte
 
 
-def _lines(path: Path) -> Iterator[str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"the list of files cannot be read: {error}", where=str(path), fix="save it as UTF-8, one path a line"
-        ) from error
+def _lines(path: Path, notes: list[str]) -> Iterator[str]:
+    lines, encoding = lines_of(path, most=LARGEST_LIST, where=str(path), what="list of files")
+    if encoding:
+        notes.append(f"{shown(path.name)}: not in UTF-8: read as {encoding}")
     return (line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))
 
 

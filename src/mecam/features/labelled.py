@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.sources.base import Row, make_id, split_ids, split_in_name
-from mecam.data.sources.tables import id_of_file, read_labels
+from mecam.data.sources.base import Note, Row, make_id, split_ids, split_in_name
+from mecam.data.sources.tables import LabelTable, id_of_file, read_labels
 from mecam.errors import DataError
 from mecam.features.folders import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Place, plain, shown
 
@@ -47,12 +47,16 @@ class Matches:
     Attributes:
         found: those with a file.
         missing: ids of those without one.
-        notes: what was decided, in sentences.
+        notes: how the tables are written and what was decided, in sentences.
+        unusual: what was unusual in the tables.
+        told: True if the tables say which recording a row is from; else it is guessed from the ids.
     """
 
     found: tuple[Match, ...]
     missing: tuple[str, ...]
     notes: tuple[str, ...]
+    unusual: tuple[Note, ...]
+    told: bool
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,8 @@ def match_rows(tables: Sequence[Path], places: Sequence[Place]) -> Matches:
 
     Raises: DataError if a row may mean several files, or an id stands for different things.
     """
-    rows = [row for table in tables for row in _rows_of(table)]
+    read = {table: read_labels(table) for table in tables}
+    rows = [row for table in tables for row in _rows_of(table, read[table])]
     index, shared = _Index(places), _shared(rows)
     found: list[tuple[Match, str]] = []
     missing: list[str] = []
@@ -115,7 +120,7 @@ def match_rows(tables: Sequence[Path], places: Sequence[Place]) -> Matches:
             where=", ".join(table.name for table in tables),
             fix="name each row's file in a column `file`, by its path below the folder of the recordings",
         )
-    notes = []
+    notes = [f"{shown(table.name)}: {content.form}" for table, content in read.items()]
     if by_split:
         notes.append(
             f"{by_split} rows may mean several files of one name; the one in the folder of their split is taken"
@@ -127,7 +132,9 @@ def match_rows(tables: Sequence[Path], places: Sequence[Place]) -> Matches:
             f"{whole} rows name a file of their own and times: all of the file is taken, the times are not used"
         )
     own = _with_ids(found, notes, tables)
-    return Matches(own, tuple(missing), tuple(notes))
+    unusual = tuple(note for content in read.values() for note in content.notes)
+    sure = all(content.tells_recordings for content in read.values())
+    return Matches(own, tuple(missing), tuple(notes), unusual, told=sure)
 
 
 def id_of_place(name: str) -> str:
@@ -137,8 +144,8 @@ def id_of_place(name: str) -> str:
     return make_id(clean if clean.strip(".") else "clip")
 
 
-def _rows_of(table: Path) -> Iterator[_Named]:
-    rows = read_labels(table)
+def _rows_of(table: Path, content: LabelTable) -> Iterator[_Named]:
+    rows = content.rows
     folders = [_parts(named)[:-1] for _, named in rows if named]
     levels = zip(*folders, strict=False)  # as deep as the shallowest
     common = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, levels))

@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from mecam.budget import check_regular_file
+from mecam.budget import check_regular_file, small_json
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
@@ -245,9 +245,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
 def _configuration(folder: Path) -> dict[str, Any]:
     """What `config.json` says, once it is clear that it is ours and that no file was changed since."""
     path = folder / CONFIG
-    if (size := check_regular_file(path)) > MOST_CONFIG_BYTES:
-        raise ModelError(f"{CONFIG} has {size:,} bytes: this is no checkpoint of mecam")
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = small_json(path, most=MOST_CONFIG_BYTES)
     if content["format"] != FORMAT:
         raise ModelError("this is no checkpoint of mecam")
     if content["version"] > VERSION:
@@ -293,9 +291,8 @@ def _elsewhere(path: Path) -> list[str]:
     """What a configuration of `transformers` asks for from outside its folder: code, files, further networks."""
     if not path.is_file():
         return []
-    check_regular_file(path)
     found: list[str] = []
-    waiting: list[Any] = [json.loads(path.read_text(encoding="utf-8"))]
+    waiting: list[Any] = [small_json(path, most=MOST_CONFIG_BYTES)]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):

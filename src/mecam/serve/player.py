@@ -57,7 +57,21 @@ def _copied(path: Path, watched: Watched, copy: Preview, problem: str) -> str:
     why = f"Browsers do not play the recording itself ({problem})" if problem else "A preview was asked for"
     text = f"{why}: this is a small copy of it ({copy.what})."
     original = f'<a href="{_link(path, watched.path)}">The recording</a> is left as it is.'
-    return _tag(copy.kind, source) + f'<p class="note">{escape(text)} {original}</p>' + _note("cannot", "", hidden=True)
+    return (
+        _tag(copy.kind, source)
+        + _stills(copy)
+        + f'<p class="note">{escape(text)} {original}</p>'
+        + _note("cannot", "", hidden=True)
+    )
+
+
+def _stills(copy: Preview) -> str:
+    """Pictures of a recording whose copy has none."""
+    images = [
+        f'<img src="{_inline("image/jpeg", data)}" alt="at {time:.1f} s" title="{time:.1f} s">'
+        for time, data in copy.stills
+    ]
+    return f'<p class="stills">{"".join(images)}</p>' if images else ""
 
 
 def _tag(kind: str, source: str) -> str:

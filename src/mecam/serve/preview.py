@@ -32,6 +32,8 @@ MOST_BITS, FEWEST_BITS, SOUND_BITS = 400_000, 40_000, 48_000
 SOUND_HZ = 48_000
 PLAIN, PLAIN_HZ = "pcm_s16le", 16_000
 """Sound as it is, for installations without any other encoder."""
+STILLS = 6
+"""Pictures beside a copy that has sound only."""
 MOST_SECONDS = 3 * 3600.0
 """Of longer recordings the beginning is copied."""
 
@@ -65,11 +67,13 @@ class Preview:
         data: the file's bytes; empty where no copy could be made.
         kind: its media type.
         what: what it is, in words; or why there is none.
+        stills: where it has sound only, seconds and JPEG of some of the recording's pictures.
     """
 
     data: bytes
     kind: str
     what: str
+    stills: tuple[tuple[float, bytes], ...] = ()
 
 
 def unplayable(path: Path) -> str:
@@ -108,7 +112,7 @@ def made_for_browsers(path: Path) -> Preview:
             reason = error.what if isinstance(error, MecamError) else f"{type(error).__name__}: {error}"
             continue
         kind = f"{'video' if media.video and choice.video else 'audio'}/{choice.type}"
-        return Preview(data, kind, what)
+        return Preview(data, kind, what, () if choice.video else _stills(media))
     return Preview(b"", "", reason)
 
 
@@ -182,6 +186,27 @@ def _written(media: Media, choice: _Encoders) -> tuple[bytes, str]:
     if seconds < media.duration:
         words.append(f"the first {seconds / 60:.0f} minutes")
     return file.getvalue(), ", ".join(words)
+
+
+def _stills(media: Media) -> tuple[tuple[float, bytes], ...]:
+    """Some pictures, evenly over the recording; as many as can be had."""
+    import av
+
+    made: list[tuple[float, bytes]] = []
+    if media.video is None:
+        return ()
+    size = _even(media.video.width, media.video.height)
+    for begin in np.linspace(0.0, media.duration, STILLS, endpoint=False).tolist():
+        try:
+            time, image = next(iter(media.frames(begin, media.duration, max_side=SIDE)))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            encoder: Any = av.CodecContext.create("mjpeg", "w")
+            encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = *size, "yuvj420p", Fraction(1, 1)
+            packets = [*encoder.encode(frame.reformat(*size, "yuvj420p")), *encoder.encode(None)]
+        except Exception:  # no picture there, or no encoder: the page does without
+            continue
+        made.append((float(time), b"".join(bytes(packet) for packet in packets)))
+    return tuple(made)
 
 
 def _put_pictures(container: Any, stream: Any, media: Media, size: tuple[int, int], seconds: float) -> None:

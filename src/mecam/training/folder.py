@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from mecam.config import dump_yaml
+from mecam.budget import small_text
+from mecam.config import dump_yaml, parse_yaml
 from mecam.errors import MecamError, TrainingError
 from mecam.files import whole_folder, write_whole, writing
 
@@ -95,7 +94,7 @@ def _read(path: Path) -> "tuple[RunConfig, dict[str, Any]] | None":
     from mecam.training.run import RunConfig
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(small_text(path), where=str(path))
         return RunConfig.decode(dict(values)), {key: values[key] for key in RECORDED if key in values}
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError, yaml.YAMLError, MecamError):
+    except (ValueError, TypeError, AttributeError, MecamError):
         return None

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.budget import small_json
 from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
 from mecam.errors import MecamError, TrainingError
@@ -103,7 +104,7 @@ class SeedResult:
 
     @classmethod
     def _read(cls, folder: Path) -> "SeedResult":
-        content = json.loads((folder / "seed.json").read_text(encoding="utf-8"))
+        content = small_json(folder / "seed.json")
         check_record(content, OWN, folder / "seed.json", fix=AGAIN)
         check_files(folder, content.pop("sha256", {}), beside="seed.json", full=True, fix=AGAIN)
         content.pop(OWN, None)

@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import yaml
-
-from mecam.errors import ConfigError
+from mecam.config import parse_yaml
+from mecam.errors import ConfigError, MecamError
 from mecam.models.registry import MODELS
 
 __all__ = ["SPACES", "Between", "Choice", "Range", "Trial", "Tuned", "parsed_ranges", "space_of"]
@@ -211,8 +210,8 @@ def _choice(given: str, text: str) -> Choice:
 def _plain(text: str) -> Any:
     """A number wherever it is one: YAML takes 1e-4 for a word."""
     try:
-        return float(text) if "e" in text.lower() else yaml.safe_load(text)
-    except (ValueError, yaml.YAMLError):
+        return float(text) if "e" in text.lower() else parse_yaml(text, where=text)
+    except (ValueError, MecamError):
         return text
 
 

@@ -1,6 +1,7 @@
 """Run folders that are broken in any way: every command that reads one says so in one error, and writes nothing."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,6 +41,17 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+def pipe(path: Path) -> None:
+    """Who opens it waits for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def huge(path: Path) -> None:
+    """It takes no room on the disk."""
+    os.truncate(path, 8 << 30)
+
+
 def swapped(path: Path) -> None:
     """Something valid of another kind."""
     path.write_text({".json": "[1]", ".yaml": "- a\n- b\n", ".csv": "a,b\n1,x\n"}.get(path.suffix, ""))
@@ -51,6 +63,8 @@ DAMAGES: dict[str, Callable[[Path], Any]] = {
     "bytes": lambda path: path.write_bytes(b"\xff\xfe\x00\x80" * 9),
     "empty": lambda path: path.write_text(""),
     "a folder": folder,
+    "a pipe": pipe,
+    "huge": huge,
     "of another kind": swapped,
     "nested": lambda path: path.write_text("[" * 100_000),
 }

@@ -227,7 +227,7 @@ def test_no_name_of_a_file_stops_the_rest(tmp_path: Path, name: str) -> None:
 def test_a_list_that_cannot_be_read_is_an_error_and_a_name_that_cannot_be_is_not(tmp_path: Path) -> None:
     lay(tmp_path, "a.wav")
     (tmp_path / "list.txt").write_bytes(b"\xff\xfe\xfd")
-    with pytest.raises(DataError, match="list of files cannot be read"):
+    with pytest.raises(DataError, match="encoding of this text is not certain"):
         find_clips([tmp_path / "list.txt"])
     (tmp_path / "list.txt").write_bytes(b"a.wav\nb\0.wav\nlong" + b"g" * 5000 + b".wav\n")
     assert len(find_clips([tmp_path / "list.txt"]).clips) == 3
@@ -276,3 +276,13 @@ def test_the_cases(shared_cases: Path) -> None:
     found = find_clips([shared_cases / "10_unicode_names/clips"], shared_cases / "10_unicode_names/label.csv")
     assert (len(found.clips), found.missing) == (4, ())
     assert len(find_clips([shared_cases / "11_extensions"]).clips) == 4
+
+
+def test_a_list_of_paths_may_be_in_another_encoding(tmp_path):
+    names = ["в ресторане очень хорошо.wav", "я ждал целый час.wav"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"RIFF    WAVE")
+    (tmp_path / "list.txt").write_bytes("\r\n".join(names).encode("cp1251"))
+    found = find_clips([tmp_path / "list.txt"])
+    assert [clip.path.name for clip in found.clips] == names
+    assert "read as Windows-1251" in found.notes[0]

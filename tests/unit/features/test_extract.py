@@ -388,3 +388,16 @@ def test_training_without_splits_names_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of its 1 utterances has a split") as caught:
         check_sources([Source(store)])
     assert "mecam data split" in str(caught.value)
+
+
+def test_how_the_label_table_was_read_is_reported(tmp_path: Path) -> None:
+    rows = ["id;text;label", 'один;"очень хорошо, правда";1,5', 'два;"всё-таки плохо";-2,5']
+    (tmp_path / "label.csv").write_bytes("\r\n".join(rows).encode("cp1251"))
+    for name in ("один", "два"):
+        voices.write_wav(tmp_path / f"{name}.wav", voices.buzz(0.4))
+    report = extract([tmp_path], tmp_path / "store", recipe=AUDIO_ONLY, jobs=1)
+    assert Store(tmp_path / "store").column("label") == [1.5, -2.5]
+    assert {"other encodings", "unusual delimiters", "decimal commas"} <= {f.kind for f in report.findings}
+    said = "label.csv: Windows-1251 (Cyrillic), columns separated by semicolons, decimal comma"
+    assert report.notes[0] == said
+    assert Store(tmp_path / "store").manifest["provenance"]["notes"][0] == said

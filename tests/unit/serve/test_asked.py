@@ -11,6 +11,7 @@ import voices
 from mecam.cli.predict_inputs import sorted_out
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
+from mecam.features.folders import find_media
 from mecam.serve.asked import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.serve.predictor import Prediction, Predictor
 
@@ -129,8 +130,39 @@ def test_ids_of_sentences_are_lines_of_their_file(files: Path, monkeypatch: pyte
     with pytest.raises(DataError, match="no sentence"):
         sorted_out(["blank.txt"])
     Path("binary.txt").write_bytes(bytes(range(256)))
-    with pytest.raises(DataError, match="UTF-8"):
+    with pytest.raises(DataError, match="binary data"):
         sorted_out(["binary.txt"])
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name", "text"),
+    [
+        ("gb18030", "GBK", "这家餐厅的服务态度很好，菜也新鲜。\n我等了一个小时，最后还是走了。"),
+        ("cp1251", "Windows-1251", "В этом ресторане очень хорошо.\nЯ ждал целый час и всё-таки ушёл."),
+        ("utf-16", "", "Schön!\nÜber die Straße."),
+    ],
+)
+def test_sentences_may_be_in_another_encoding(
+    files: Path, monkeypatch: pytest.MonkeyPatch, encoding: str, name: str, text: str
+) -> None:
+    Path("a.txt").write_bytes(text.encode(encoding))
+    found = sorted_out(["a.txt"])
+    assert [said for _, said in found.sentences] == text.split("\n")
+    assert [f"read as {name}" in note for note in found.notes] == [True] * bool(name)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode(encoding))))
+    assert sorted_out(["-"]).sentences == found.sentences
+
+
+def test_folders_give_the_recordings_that_extract_finds(files: Path) -> None:
+    for place in ("d/a/no ending", "d/x.wav", "d/.hidden.wav", "d/y.caf"):
+        voices.write_wav(files / place, voices.buzz(0.1))
+    Path("d/notes.txt").write_text("not a recording")
+    Path("d/strange.bin9").write_bytes(bytes(range(128, 256)) * 8)
+    found = sorted_out(["d"])
+    assert [r.path for r in found.recordings] == [place.path for place in find_media(["d"]).places]
+    assert {r.name for r in found.recordings} == {"a/no ending", "x.wav", "y.caf"}
+    assert found.left_out == ("strange.bin9",)
+    assert [r.name for r in sorted_out(["d/a/no ending"]).recordings] == ["no ending"]
 
 
 def test_no_two_recordings_are_called_the_same(files: Path) -> None:

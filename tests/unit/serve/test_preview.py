@@ -1,6 +1,7 @@
 """Recordings that browsers do not play get a small copy that they play, with the recording's own times."""
 
 import base64
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -155,3 +156,15 @@ def test_a_failing_encoder_makes_way_for_the_next(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(preview, "_written", refuses)
     assert made_for_browsers(path).kind == "video/webm"
+
+
+def test_a_copy_of_sound_alone_has_some_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = video(tmp_path / "a.mpg", "mpeg1video", sound="mp2")
+    monkeypatch.setattr(preview, "_encoders", lambda: iter([preview._Encoders("wav", "wav", "", preview.PLAIN)]))
+    copy = made_for_browsers(path)
+    assert copy.kind == "audio/wav"
+    assert len(copy.stills) > 1
+    for _, data in copy.stills:
+        with av.open(io.BytesIO(data), format="mjpeg") as container:
+            assert next(container.decode(video=0)).to_ndarray(format="rgb24").std() > 1
+    assert player(tmp_path / "page.html", watched(path)).count("<img ") == len(copy.stills)

@@ -1,27 +1,31 @@
 """Text tables as spreadsheets and pandas write them: what separates the columns, and how numbers are written.
 
 Excel separates columns with semicolons where the decimal mark is a comma, saves "Unicode text" as UTF-16 with tabs, may
-write `sep=;` before the header, and leaves empty rows and columns behind. All that is understood and reported; what can
-be read in two ways is refused.
+write `sep=;` before the header, and leaves empty rows and columns behind; its plain "CSV" is in the encoding of the
+system, such as GBK or Windows-1252. All that is understood and reported; what can be read in two ways is refused.
 """
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from mecam.budget import check_regular_file
 from mecam.data.cells import original_cell
 from mecam.data.sources.base import Note
 from mecam.data.sources.numerals import COMMA, POINT, Marks, is_missing, parse_number
+from mecam.data.text_files import read_encoded
 from mecam.errors import DataError
 
 __all__ = ["DelimitedTable", "looks_like_table"]
 
 LONGEST_LINE = 1 << 20
 """Characters; a row of a thousand features has about 20 000."""
+
+LARGEST_NOT_UTF = 64 << 20
+"""Bytes of a table in another encoding than UTF; it is held in memory as a whole."""
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -54,14 +58,33 @@ class _Dialect:
     """How a table is written.
 
     Attributes:
-        encoding: of the file.
         delimiter: between two columns.
         skip: lines before the header (`sep=;`, empty ones).
     """
 
-    encoding: str
     delimiter: str
     skip: int
+
+
+@dataclass(frozen=True)
+class _Text:
+    """The text of a file: read piece by piece where it is in UTF, else held as a whole.
+
+    Attributes:
+        path: the file.
+        encoding: of the file, as Python calls it if it is UTF, else as people do.
+        whole: the text, if it is in another encoding.
+    """
+
+    path: Path
+    encoding: str
+    whole: str | None = None
+
+    def open(self) -> io.TextIOWrapper | io.StringIO:
+        """The text from its beginning."""
+        if self.whole is not None:
+            return io.StringIO(self.whole, newline="")
+        return self.path.open(encoding=self.encoding, newline="")
 
 
 class DelimitedTable:
@@ -74,14 +97,15 @@ class DelimitedTable:
         path: the file.
         header: the columns' names in lower case; one without a name is `unnamed: N`.
 
-    Raises: DataError if it is no file, or no text in UTF-8 or UTF-16.
+    Raises: DataError if it is no file, no text, or its encoding is not certain.
     """
 
     def __init__(self, path: Path) -> None:
         check_regular_file(path)
         self.path = path
         with _clear_errors(path):
-            self._dialect = _dialect(path)
+            self._text = _text(path)
+            self._dialect = _dialect(self._text)
             names = [original_cell(name.strip()).lower() for name in next(self._records(), [])]
         self.header = [name or f"{_UNNAMED}{index}" for index, name in enumerate(names)]
         self._marks: dict[str, Marks] | None = None
@@ -143,13 +167,16 @@ class DelimitedTable:
         """How the table is written, for the report; of decimal marks those that were asked for so far."""
         marks = sorted(set(self._decimals.values()))
         decimal = {POINT: ", decimal point", COMMA: ", decimal comma"}.get("".join(marks), ", both decimal marks")
-        encoding = self._dialect.encoding.upper().removesuffix("-SIG")
+        encoding = self._text.encoding
+        encoding = encoding if self._text.whole is not None else encoding.upper().removesuffix("-SIG")
         return f"{encoding}, columns separated by {self._separator}{decimal if marks else ''}"
 
     def notes(self) -> list[Note]:
         """What is unusual about the table, as far as it has been read."""
         name = self.path.name
         found: list[Note] = []
+        if self._text.whole is not None:
+            found.append(("other encodings", f"{name}: not in UTF-8: read as {self._text.encoding}", 1))
         if self._dialect.delimiter != ",":
             found.append(("unusual delimiters", f"{name}: {self._separator}", 1))
         commas = [column for column, mark in self._decimals.items() if mark == COMMA]
@@ -175,7 +202,7 @@ class DelimitedTable:
 
     def _records(self) -> Iterator[list[str]]:
         """The header and the rows, without those that are empty."""
-        with self.path.open(encoding=self._dialect.encoding, newline="") as file:
+        with self._text.open() as file:
             for _ in range(self._dialect.skip):
                 file.readline(LONGEST_LINE)
             for cells in csv.reader(_lines(file), delimiter=self._dialect.delimiter):
@@ -232,21 +259,50 @@ class DelimitedTable:
             return any(wanted in block for block in iter(lambda: file.read(1 << 20), b""))
 
 
-def _dialect(path: Path) -> _Dialect:
+def _text(path: Path) -> _Text:
+    """A file's text in the encoding that it is in.
+
+    Raises: DataError if that is not certain, or it is not UTF and the file is large.
+    """
     with path.open("rb") as file:
         encoding = _encoding(file.read(HEAD))
-    with path.open(encoding=encoding, newline="") as file:
+    if encoding != "utf-8-sig" or _is_utf8(path):
+        return _Text(path, encoding)
+    if path.stat().st_size > LARGEST_NOT_UTF:
+        raise DataError(
+            f"this table is not in UTF-8, and larger than {LARGEST_NOT_UTF >> 20} MB",
+            where=path.name,
+            fix="save it as UTF-8 (in Excel: CSV UTF-8)",
+        )
+    whole, name = read_encoded(path, most=LARGEST_NOT_UTF, what="table")
+    return _Text(path, name, whole) if name else _Text(path, encoding)
+
+
+def _is_utf8(path: Path) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with path.open("rb") as file:
+        try:
+            while block := file.read(1 << 20):
+                decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+    return True
+
+
+def _dialect(text: _Text) -> _Dialect:
+    with text.open() as file:
         skip, line = 0, file.readline(LONGEST_LINE)
         while line and not line.strip():
             skip, line = skip + 1, file.readline(LONGEST_LINE)
     told = line.strip().strip('"')
     if told.lower().startswith("sep=") and len(told) == 5:
-        return _Dialect(encoding, told[4], skip + 1)
+        return _Dialect(told[4], skip + 1)
     if told.lower() == "sep=":  # the mark itself was stripped: a tab
-        return _Dialect(encoding, "\t", skip + 1)
+        return _Dialect("\t", skip + 1)
     headers = {mark: next(csv.reader([line], delimiter=mark), []) for mark in DELIMITERS}
     best = max(DELIMITERS, key=lambda mark: _knows(headers[mark]))
-    return _Dialect(encoding, best, skip)
+    return _Dialect(best, skip)
 
 
 def _knows(header: Sequence[str]) -> tuple[int, int]:
@@ -267,7 +323,7 @@ def _encoding(head: bytes) -> str:
     return "utf-8-sig"
 
 
-def _lines(file: TextIO) -> Iterator[str]:
+def _lines(file: io.TextIOWrapper | io.StringIO) -> Iterator[str]:
     """The lines of a file; none may be so long that reading it takes the memory that there is."""
     while line := file.readline(LONGEST_LINE):
         if len(line) == LONGEST_LINE:

@@ -4,7 +4,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from mecam.data.sources.numerals import is_missing
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["id_of_file", "read_labels", "read_table", "tells_recordings"]
+__all__ = ["LabelTable", "id_of_file", "read_labels", "read_table"]
 
 _FILES = ("path", "file", "filename", "media", "video_file", "audio_file", "mp4", "wav", "flac")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
@@ -57,8 +57,25 @@ def read_table(path: Path) -> Source | None:
     return _features(table)
 
 
-def read_labels(path: Path) -> list[tuple[Row, str]]:
-    """Read a label table of recordings: its rows, each with the media file that it names, or "" where it names none.
+@dataclass(frozen=True)
+class LabelTable:
+    """A label table of recordings.
+
+    Attributes:
+        rows: each with the media file that it names, or "" where it names none.
+        form: how it is written: encoding, separator, decimal mark.
+        notes: what was unusual in it.
+        tells_recordings: True if a column says which recording a row is from; ids alone let it be guessed.
+    """
+
+    rows: list[tuple[Row, str]]
+    form: str
+    notes: list[Note]
+    tells_recordings: bool
+
+
+def read_labels(path: Path) -> LabelTable:
+    """Read a label table of recordings.
 
     In MELD's own tables the file is `dia0_utt0`; their times are those of the television episode, and left out.
 
@@ -67,13 +84,14 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
     table = DelimitedTable(path)
     if _of_meld(table.header):
         split, unknown = split_in_name(path.stem), (math.nan, math.nan)
-        return [
+        rows = [
             (
                 replace(_meld_row(table, row, split), interval=unknown),
                 f"dia{row['dialogue_id'].strip()}_utt{row['utterance_id'].strip()}",
             )
             for row in table
         ]
+        return LabelTable(rows, table.form, table.notes(), tells_recordings=True)
     if not table.id_columns():
         raise DataError(
             f"this label table has no id: its columns are {', '.join(table.header)}",
@@ -86,13 +104,7 @@ def read_labels(path: Path) -> list[tuple[Row, str]]:
     for row in table:
         named = next((row[name].strip() for name in files if row[name].strip()), "")
         rows.append((_label_row(table, row), named))
-    return rows
-
-
-def tells_recordings(path: Path) -> bool:
-    """True if a label table says in a column which recording a row is from; ids alone let it be guessed."""
-    header = DelimitedTable(path).header
-    return "video_id" in header or _of_meld(header)
+    return LabelTable(rows, table.form, table.notes(), tells_recordings="video_id" in table.header)
 
 
 def id_of_file(name: str) -> str:

@@ -4,16 +4,15 @@ Two runs can be compared when they answered the same utterances with the same tr
 other data: that is noted, not refused.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
-from mecam.config import DataConfig, TrainingConfig
+from mecam.budget import small_json
+from mecam.config import DataConfig, TrainingConfig, parse_yaml
 from mecam.data.collate import encode_labels
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.evaluate import constant_predictions
@@ -202,8 +201,8 @@ def _facts(run: RunRecord) -> dict[str, float]:
 
 def _config(run: RunRecord) -> Mapping[str, Any]:
     try:
-        content = yaml.safe_load(run.config)
-    except (yaml.YAMLError, ValueError, RecursionError):
+        content = parse_yaml(run.config, where=str(run.folder))
+    except MecamError:
         content = None
     return content if isinstance(content, dict) else {}
 
@@ -236,9 +235,9 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _prior(folder: Path) -> tuple[float, ...] | None:
     """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
     try:
-        content = json.loads((folder / "checkpoint" / "config.json").read_text(encoding="utf-8"))
+        content = small_json(folder / "checkpoint" / "config.json")
         return tuple(float(value) for value in content["inputs"]["prior"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (MecamError, ValueError, KeyError, TypeError):
         return None
 
 

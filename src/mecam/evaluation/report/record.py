@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.budget import check_regular_file, small_text
 from mecam.data.cells import original_cell
 from mecam.errors import MecamError, TrainingError
 from mecam.evaluation.groups import Groups
@@ -28,6 +29,9 @@ from mecam.types import Modality, Task
 __all__ = ["Answers", "RunRecord", "understood"]
 
 Row = Mapping[str, str]
+
+MOST_BYTES = 256 << 20
+"""Of a file of a run."""
 
 TINY = 1e-6
 """Truths are written with six digits."""
@@ -118,7 +122,9 @@ class RunRecord:
             raise _broken(folder, "there is no run here: it has no config.yaml")
         environment = _mapping(folder / "environment.json")
         for name, sha256 in environment.get("files", {}).items():  # runs of earlier versions do not say
-            if (folder / name).exists() and sha256_of(folder / name) != sha256:
+            if not (folder / name).exists():
+                continue
+            if check_regular_file(folder / name) > MOST_BYTES or sha256_of(folder / name) != sha256:
                 raise _broken(folder / name, f"{name} is not what the run wrote: it was changed, or cut off")
         return cls(
             folder=folder,
@@ -259,9 +265,9 @@ def _number(cell: str | None) -> float | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")  # line ends as they are: one may stand in a name
-    except (OSError, UnicodeDecodeError) as error:
-        raise _broken(path, f"{path.name} cannot be read") from error
+        return small_text(path, most=MOST_BYTES)  # line ends as they are: one may stand in a name
+    except MecamError as error:
+        raise _broken(path, error.what if path.exists() else f"{path.name} cannot be read") from error
 
 
 def _json(path: Path) -> Any:

@@ -1,14 +1,13 @@
 """Runs + a protocol → findings: what the command `mecam robustness` does, for programs."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mecam.batch import Device
+from mecam.budget import small_json, small_text
+from mecam.config import parse_yaml
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
@@ -222,7 +221,7 @@ def _measured(
 
 def _half_width(checkpoint: Path) -> float | None:
     """Half width of the interval around a score, as validation gave it."""
-    calibration: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["calibration"]
+    calibration: dict[str, Any] = small_json(checkpoint / "config.json")["calibration"]
     return float(next(iter(calibration.values()))) if calibration else None
 
 
@@ -256,6 +255,6 @@ def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]
 def _store_of(run: _Run) -> str:
     """What the run learned from, as its configuration says."""
     try:
-        return str(yaml.safe_load((run.folder / "config.yaml").read_text(encoding="utf-8")).get("store"))
-    except (OSError, AttributeError, ValueError, RecursionError, yaml.YAMLError):
+        return str(parse_yaml(small_text(run.folder / "config.yaml"), where=str(run.folder)).get("store"))
+    except (MecamError, AttributeError):
         return ""

@@ -27,7 +27,7 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
 def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
     """Coverage and width of the interval around a score; expected calibration error of probabilities."""
     if task.kind == "regression":
-        return [] if half_width is None else [_coverage(half_width), _width(half_width)]
+        return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
     if task.kind == "classes":
         words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
         return [Metric("ece", words, _of_classes, gap, higher_is_better=False)]
@@ -42,24 +42,25 @@ def _coverage(half_width: float) -> Metric:
     return Metric("coverage", "share of true scores inside the calibrated interval", inside, ratio)
 
 
-def _width(half_width: float) -> Metric:
-    def widths(p: Array, t: Array) -> Array:
-        return with_count(2 * half_width * p)
+def _width(task: Task, half_width: float) -> Metric:
+    def widths(p: Array, wider: Array) -> Array:
+        low, high = (np.clip(p + sign * half_width * wider, task.low, task.high) for sign in (-1, 1))
+        return with_count(high - low)
 
-    return Metric("width", "mean width of the calibrated interval", widths, ratio, higher_is_better=False)
+    return Metric("width", "mean width of the interval within the scale", widths, ratio, higher_is_better=False)
 
 
 def seen_by(name: str, predictions: Predictions) -> Predictions:
     """What a measure reads in place of scores and truth, where the interval differs from utterance to utterance.
 
-    Coverage compares the error with one half width: both are divided by the factor of each. The width reads the factors
-    alone.
+    Coverage compares the error with one half width: both are divided by the factor of each. The width reads the
+    factors in place of the truth.
     """
     if name not in ("coverage", "width"):
         return predictions
     wider = predictions.half_widths(1.0)
     if name == "width":
-        return replace(predictions, prediction=wider)
+        return replace(predictions, truth=wider)
     assert predictions.truth is not None
     return replace(predictions, prediction=predictions.prediction / wider, truth=predictions.truth / wider)
 

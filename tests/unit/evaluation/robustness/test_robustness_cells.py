@@ -202,7 +202,8 @@ def test_the_doubts_by_hand():
 
 def test_calibration_by_hand():
     coverage, width = calibration_metrics(tiny.TASKS["regression"], 0.5)
-    assert width([1.0, 1.5, 2.0], [0.0, 0.0, 0.0]) == pytest.approx(1.5)
+    # Scores and factors: [-0.5, 0.5], [1.75, 3], [-3, -2.5], and the end of the scale alone.
+    assert width([0.0, 2.5, -3.0, 9.0], [1.0, 1.5, 1.0, 1.0]) == pytest.approx((1.0 + 1.25 + 0.5) / 4)
     assert coverage([0.0, 1.0, 2.0, 3.0], [0.5, 1.6, 2.0, 9.0]) == 0.5
     assert calibration_metrics(tiny.TASKS["regression"], None) == []
     (classes,) = calibration_metrics(tiny.TASKS["classes"], None)
