@@ -4,8 +4,10 @@ The same for a store (`mecam extract`) and a prediction (`mecam predict`), so th
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,12 @@ from mecam.features.segmentation import Lengths, cut
 from mecam.features.transcript import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
-__all__ = ["Recipe", "Recording", "read_recording"]
+__all__ = ["NOTHING", "Recipe", "Recording", "read_recording"]
+
+NOTHING = {"audio": "the sound is silent", "vision": "no face was seen", TEXT: "there is no word in it"}
+"""Why a modality that a recording has may give nothing."""
+_ALIKE, _COMPARED = 0.5, 2000
+"""Likeness of two wordings of the same speech; below, one of them is of something else. How many letters are enough."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,8 @@ def read_recording(
     else:
         # Where it is cut does not follow the damage, so that the same utterances can be compared.
         segments = cut(undamaged, said, recipe.lengths)
+    if not _alike(text or "", join_words([s.text for s in segments if s.text])):
+        findings += ("the transcript says other words than the table: the transcript is taken",)
     made = recipe.made()
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
@@ -135,6 +144,7 @@ def read_recording(
             intervals={m: f.intervals for m, f in known.items()},
         )
         utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
+    absent.update((m, NOTHING.get(m, "all of its rows are missing")) for m in made if _all_missing(utterances, m))
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
@@ -147,6 +157,12 @@ def read_recording(
         (*media.findings, *findings),
         said.language if said else "",
     )
+
+
+def _all_missing(utterances: Sequence[Utterance], modality: Modality) -> bool:
+    """True if a stream is there and holds no value, as of a silent sound."""
+    streams = [u.streams[modality] for u in utterances if modality in u.streams]
+    return bool(streams) and all(np.isnan(values).all() for values in streams)
 
 
 def _said(
@@ -177,6 +193,14 @@ def _said(
         return heard, (*findings, *(heard.findings if heard else ()))
     absent[TEXT] = "no transcript was given" if not findings else "nothing beside the recording is a transcript"
     return None, findings
+
+
+def _alike(one: str, other: str) -> bool:
+    """True if two texts may be of the same speech; without letters, a text says nothing about it."""
+    letters, others = (re.sub(r"[\W_]+", "", text.casefold())[:_COMPARED] for text in (one, other))
+    if not letters or not others:
+        return True
+    return SequenceMatcher(None, letters, others, autojunk=False).ratio() >= _ALIKE
 
 
 def _heard(media: Media, model: str, language: str | None, absent: dict[Modality, str]) -> Transcript | None:

@@ -19,7 +19,7 @@ from mecam.features.clips import RENDERED
 from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.transcript import transcript_beside
-from mecam.features.utterances import Recipe, Recording, read_recording
+from mecam.features.utterances import NOTHING, Recipe, Recording, read_recording
 from mecam.types import TEXT, Modality, Task, Utterance
 
 if TYPE_CHECKING:
@@ -150,10 +150,6 @@ def printable(name: str) -> str:
     """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
     text = os.fsencode(name).decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-NOTHING = {"audio": "the sound is silent", "vision": "no face was seen", TEXT: "there is no word in it"}
-"""Why a modality that a recording has may give nothing."""
 
 
 def _absent(

@@ -145,6 +145,17 @@ def test_a_console_that_lacks_signs_gets_others_in_their_place(encoding: str, tm
     assert json.loads(plain.stdout.decode(encoding))["name"] == Store(store).name
 
 
+def test_the_case_of_a_console_that_is_not_utf8(shared_cases: Path, tmp_path: Path) -> None:
+    case = shared_cases / "21_console_encoding"
+    assert "cp1252 mecam train" in (case / "README").read_text()
+    store = hostile_store(tmp_path / "store").path
+    given = ["--data", store, "--out", tmp_path / "run", "--set", "model.name=constant"]
+    shown = command("train", *given, encoding="cp1252", capture_output=True)
+    assert (shown.returncode, b"Traceback" in shown.stderr) == (0, False)
+    assert b"report: " in shown.stdout
+    assert "±" in shown.stdout.decode("cp1252")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
 def test_output_that_nobody_takes_is_one_line_or_none(tmp_path: Path) -> None:
     store = hostile_store(tmp_path / "store").path

@@ -10,6 +10,7 @@ import os
 import pickle
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import joblib
@@ -258,7 +259,13 @@ def test_two_entries_for_one_split_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("pack", "what"),
-    [(gzip.compress, "gzip"), (bz2.compress, "bzip2"), (lzma.compress, "xz"), (zlib.compress, "joblib")],
+    [
+        (gzip.compress, "gzip"),
+        (bz2.compress, "bzip2"),
+        (lzma.compress, "xz"),
+        (partial(lzma.compress, format=lzma.FORMAT_ALONE), "lzma"),
+        (zlib.compress, "joblib"),
+    ],
 )
 def test_compressed_files_are_refused_with_the_way_out(tmp_path, pack, what):
     folder = tmp_path / "in"

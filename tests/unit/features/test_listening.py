@@ -150,3 +150,27 @@ def test_the_cases(shared_cases: Path) -> None:
     assert one.shape == (450, 55)
     assert np.isnan(anti.utterances[0].streams["audio"]).mean() == pytest.approx(np.isnan(one).mean(), abs=0.005)
     assert any("opposite phase" in finding for finding in anti.findings)
+
+
+def test_a_silent_sound_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.zeros((2, 2 * RATE), np.float32))
+    silent = read_recording(path, Recipe(("mecam-audio",)), id="a")
+    assert np.isnan(silent.utterances[0].streams["audio"]).all()
+    assert silent.absent["audio"] == "the sound is silent"
+    heard = read_recording(write(tmp_path / "b.wav", voice()[None]), Recipe(("mecam-audio",)), id="b")
+    assert "audio" not in heard.absent
+
+
+def test_a_table_that_says_other_words_than_the_transcript_is_noticed(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", voice()[None])
+    said = tmp_path / "a.txt"
+    said.write_text("I really loved this movie.")
+
+    def findings(text: str | None) -> tuple[str, ...]:
+        return read_recording(path, Recipe(("mecam-prosody",)), id="a", text=text, transcript=said).findings
+
+    other = ("the transcript says other words than the table: the transcript is taken",)
+    assert findings("It was awful and far too long") == other
+    assert findings("我真的很喜欢这部电影") == other
+    for same in ("i REALLY loved this movie", "I really loved the movies!", "", None):
+        assert findings(same) == ()

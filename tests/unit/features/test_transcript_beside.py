@@ -133,8 +133,13 @@ def test_of_several_the_richest_is_taken_and_named(tmp_path: Path) -> None:
 def test_the_language_of_the_speech_decides_between_equals(tmp_path: Path) -> None:
     put(tmp_path, "c.wav", "c.de.srt", "c.en-US.srt")
     paths = transcript_beside(tmp_path / "c.wav")
-    assert read_beside(paths)[1] == tmp_path / "c.de.srt"
+    assert read_beside(paths)[1:] == (tmp_path / "c.de.srt", ())  # the same words: nothing to say
     assert read_beside(paths, language="en")[1] == tmp_path / "c.en-US.srt"
+    (tmp_path / "c.de.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nSehr gut.\n")
+    assert read_beside(paths)[2] == (
+        "c.de.srt is taken as transcript, not c.en-US.srt: the first of equals; --language chooses",
+    )
+    assert read_beside(paths, language="en")[2][0].endswith("not c.de.srt: of the language asked for")
 
 
 @pytest.mark.parametrize(

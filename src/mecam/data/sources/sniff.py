@@ -41,6 +41,7 @@ _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", _UNPACK),
     (b"BZh", "a bzip2 file", _UNPACK),
     (b"\xfd7zXZ", "an xz file", _UNPACK),
+    (b"\x5d\x00\x00", "an lzma file", _UNPACK),
     (b"\x28\xb5\x2f\xfd", "a zstd file", _UNPACK),
     (b"\x04\x22\x4d\x18", "an lz4 file", _UNPACK),
     (b"7z\xbc\xaf", "a 7-zip archive", _UNPACK),

@@ -83,15 +83,19 @@ def read_beside(
     if not read:
         return None, None, tuple(findings)
     best, transcript = max(read, key=lambda one: (_richness(one[1]), _is_in(one[0], language)))
-    others = [path.name for path, _ in read if path != best]
-    if others:
+    poorer = [path.name for path, other in read if _richness(other) < _richness(transcript)]
+    equals = [path.name for path, other in read if _richness(other) == _richness(transcript) and path != best]
+    if poorer:
         findings.append(
-            f"{best.name} is taken as transcript, not {', '.join(others)}: {_REASONS[_richness(transcript)]}"
+            f"{best.name} is taken as transcript, not {', '.join(poorer)}: {_REASONS[_richness(transcript)]}"
         )
+    if any(other.text != transcript.text for path, other in read if path.name in equals):
+        why = "of the language asked for" if _is_in(best, language) else "the first of equals; --language chooses"
+        findings.append(f"{best.name} is taken as transcript, not {', '.join(equals)}: {why}")
     return transcript, best, tuple(findings)
 
 
-_REASONS = ("", "", "it has times", "it has times of words")
+_REASONS = ("", "it has words", "it has times", "it has times of words")
 
 
 def _richness(transcript: Transcript) -> int:
