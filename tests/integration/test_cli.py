@@ -285,7 +285,7 @@ def test_bad_input_is_one_message(
     places["empty"].mkdir()
     places["broken"].write_text("a: [")
     places["blank"].write_text("\n \n")
-    places["binary"].write_bytes(b"\xff\xfe\x00\x01")
+    places["binary"].write_bytes(b"\x00\x01\x02\xff")
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.chdir(tmp_path)
     filled = [argument.format(store=corpus.path, run=trained, **places) for argument in arguments]

@@ -49,6 +49,9 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+MISSING_FIX = "check the path; if it is a sentence, give it through standard input: echo 'SENTENCE' | mecam predict -"
+
+
 def sorted_out(inputs: Sequence[str]) -> Found:
     """What each input is.
 
@@ -73,7 +76,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
             files += [(file, path) for file in inside]
             stores += [] if inside else [path]
             folders = folders or bool(inside)
-        elif kind_of(given) == "text":
+        elif kind_of(given, missing_fix=MISSING_FIX) == "text":
             said += 1
             lines.append(("", [(said, given)]))
         elif path.suffix.lower() in MEDIA_SUFFIXES or is_media(path):

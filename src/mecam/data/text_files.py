@@ -116,11 +116,11 @@ def text_of_bytes(data: bytes, *, where: str, what: str = "text file") -> tuple[
         raise DataError(
             f"this is no {what}: it holds binary data" if binary else "the encoding of this text is not certain",
             where=where,
-            fix=f"give a text file as {what}" if binary else SAVE_AS_UTF8,
+            fix="give a text file in UTF-8" if binary else SAVE_AS_UTF8,
         )
     content, encoding = found
     if _CONTROLS.search(content):
-        raise DataError(f"this is no {what}: it holds binary data", where=where, fix=f"give a text file as {what}")
+        raise DataError(f"this is no {what}: it holds binary data", where=where, fix="give a text file in UTF-8")
     return re.sub(r"\r+\n|\r", "\n", content), encoding
 
 

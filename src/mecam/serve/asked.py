@@ -16,14 +16,19 @@ Kind = Literal["file", "text"]
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 """What the name of a file ends with; `U.S.A` and `3.5` do not."""
 
+_MISSING_FIX = "check the path; if it is a sentence, say so: predict_text(…)"
 _FIX = "predict_text(…) takes sentences, predict_file(…) takes recordings, predict_store(…) a store"
 
 
-def kind_of(given: object) -> Kind:
+def kind_of(given: object, *, missing_fix: str = _MISSING_FIX) -> Kind:
     """Whether one thing is a recording or a sentence.
 
     A path is a recording. A text that names an existing file is that file; one that looks like a name of a file that
     does not exist is an error; any other text is a sentence.
+
+    Args:
+        given: a text or a path.
+        missing_fix: what the error about a file that is not there tells the user to do.
 
     Raises: DataError for an empty text, a folder, or the name of a file that is not there; ModelError for anything
         that is neither text nor path.
@@ -39,9 +44,7 @@ def kind_of(given: object) -> Kind:
     if is_folder(given):
         raise DataError(f"{given!r} is a folder", fix=f"name a file in it; {_FIX}")
     if _looks_like_a_file(given):
-        raise DataError(
-            f"there is no file {given!r}", fix="check the path; if it is a sentence, say so: predict_text(…)"
-        )
+        raise DataError(f"there is no file {given!r}", fix=missing_fix)
     return "text"
 
 

@@ -274,7 +274,10 @@ def _text(path: Path) -> _Text:
             where=path.name,
             fix="save it as UTF-8 (in Excel: CSV UTF-8)",
         )
-    whole, name = read_encoded(path, most=LARGEST_NOT_UTF, what="table")
+    try:
+        whole, name = read_encoded(path, most=LARGEST_NOT_UTF, what="table")
+    except DataError as error:
+        raise DataError(error.what, where=path.name, fix=error.fix) from None
     return _Text(path, name, whole) if name else _Text(path, encoding)
 
 
