@@ -13,6 +13,7 @@ from mecam.training.contract import EVERY_TASK, SCORES_ONLY, Case, Check
 from mecam.training.contract.checks import (
     an_absent_modality_gives_a_finite_score,
     batch_order_and_size_do_not_matter,
+    eight_utterances_can_be_memorised,
     padding_never_changes_a_prediction,
     read,
     save_and_load_give_the_same_score,
@@ -27,8 +28,19 @@ OF_THE_BODY = (
 """Checks of what comes before a model's last layer, which is all that depends on the task."""
 
 
+OF_THE_HEAD = [c for c in EVERY_TASK if c not in (*OF_THE_BODY, eight_utterances_can_be_memorised)]
+
+
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("check", [c for c in EVERY_TASK if c not in OF_THE_BODY], ids=lambda check: check.__name__)
+@pytest.mark.parametrize(
+    "any_store", ["regression", "classes", pytest.param("multilabel", marks=pytest.mark.slow)], indirect=True
+)
+def test_eight_utterances_can_be_memorised(name: str, any_store: Store, encoder: str, tmp_path: Path) -> None:
+    eight_utterances_can_be_memorised(Case(name, any_store, encoder, tmp_path))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("check", OF_THE_HEAD, ids=lambda check: check.__name__)
 def test_on_every_task(check: Check, name: str, any_store: Store, encoder: str, tmp_path: Path) -> None:
     check(Case(name, any_store, encoder, tmp_path))
 

@@ -79,7 +79,12 @@ def commands(run: Path, store: Path, other: Path) -> Iterator[list[str]]:
     yield ["robustness", str(run), "--protocol", "missing-modality", "--seeds", "1", "--only", "audio.absent"]
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=DAMAGES.keys())
+RARE = ("bytes", "empty", "a folder", "of another kind")
+
+
+@pytest.mark.parametrize(
+    "damage", [pytest.param(name, marks=[pytest.mark.slow] if name in RARE else []) for name in DAMAGES]
+)
 def test_a_broken_run_is_one_error(
     damage: str, store: Store, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
