@@ -1,6 +1,10 @@
 """Fixtures that many tests share."""
 
+import os
 from pathlib import Path
+
+# Before PyTorch is loaded, for this process and those that tests start: the cores are shared by the workers of pytest.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
