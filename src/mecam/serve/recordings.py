@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +20,8 @@ from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.transcript import transcript_beside
 from mecam.features.utterances import NOTHING, Recipe, Recording, read_recording
+from mecam.serve.predictor import Prediction, Predictor
 from mecam.types import TEXT, Modality, Task, Utterance
-
-if TYPE_CHECKING:
-    from mecam.serve.predictor import Prediction, Predictor
 
 __all__ = ["Watched", "notes_of", "printable", "recipe_of", "watch"]
 
@@ -54,8 +52,8 @@ class Watched:
 
     path: Path
     duration: float
-    overall: "Prediction"
-    parts: tuple["Prediction", ...]
+    overall: Prediction
+    parts: tuple[Prediction, ...]
     utterances: tuple[Utterance, ...]
     contributions: tuple[tuple[float, ...], ...] = ()
     absent: Mapping[Modality, str] = field(default_factory=dict)
@@ -83,7 +81,7 @@ class Watched:
 
 
 def watch(
-    predictor: "Predictor",
+    predictor: Predictor,
     path: str | Path,
     *,
     transcript: str | Path | None = None,
@@ -153,7 +151,7 @@ def printable(name: str) -> str:
 
 
 def _absent(
-    predictor: "Predictor", recording: Recording, recipe: Recipe, parts: Sequence["Prediction"]
+    predictor: Predictor, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]
 ) -> dict[Modality, str]:
     """Modalities that the model reads and that no utterance has, each with the reason."""
     reasons = {}
@@ -167,7 +165,7 @@ def _absent(
 
 
 def _require_something(
-    predictor: "Predictor", path: Path, parts: Sequence["Prediction"], absent: Mapping[Modality, str]
+    predictor: Predictor, path: Path, parts: Sequence[Prediction], absent: Mapping[Modality, str]
 ) -> None:
     """Refuse a recording of which the model reads nothing: its answer would be that of no recording at all."""
     reads = predictor.trained.model.reads
@@ -180,14 +178,14 @@ def _require_something(
         )
 
 
-def _telling(predictor: "Predictor", parts: Sequence["Prediction"], *, or_all: bool = True) -> Sequence["Prediction"]:
+def _telling(predictor: Predictor, parts: Sequence[Prediction], *, or_all: bool = True) -> Sequence[Prediction]:
     """The utterances of which the model reads something; all of them where it reads nothing of any."""
     reads = set(predictor.trained.model.reads)
     found = [part for part in parts if not reads or reads - set(part.absent)]
     return found or (parts if or_all else [])
 
 
-def _empty_parts(predictor: "Predictor", parts: Sequence["Prediction"]) -> list[str]:
+def _empty_parts(predictor: Predictor, parts: Sequence[Prediction]) -> list[str]:
     """Said where some utterances hold nothing."""
     empty = len(parts) - len(_telling(predictor, parts))
     if not empty:
@@ -198,7 +196,7 @@ def _empty_parts(predictor: "Predictor", parts: Sequence["Prediction"]) -> list[
     ]
 
 
-def notes_of(predictor: "Predictor") -> tuple[str, ...]:
+def notes_of(predictor: Predictor) -> tuple[str, ...]:
     """What must be said beside every result of this model."""
     checkpoint = predictor.trained.checkpoint
     notes = []
@@ -216,7 +214,7 @@ def notes_of(predictor: "Predictor") -> tuple[str, ...]:
     return tuple(notes)
 
 
-def recipe_of(predictor: "Predictor") -> Recipe:
+def recipe_of(predictor: Predictor) -> Recipe:
     """How recordings must be treated so that this model can read them, as its checkpoint says.
 
     Raises: ModelError if the features are not ours to make; it says which they are.
@@ -231,7 +229,7 @@ def recipe_of(predictor: "Predictor") -> Recipe:
     return Recipe(extractors=names, aligned=tuple(m for m, spec in specs.items() if spec.aligned))
 
 
-def overall_of(task: Task, name: str, parts: Sequence["Prediction"]) -> "Prediction":
+def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction:
     """One prediction for several utterances: means weighted by how long each lasts.
 
     The interval is the mean of theirs: where the score of one utterance may lie, not where their mean may.
@@ -262,7 +260,7 @@ def overall_of(task: Task, name: str, parts: Sequence["Prediction"]) -> "Predict
 
 
 def _alone(
-    predictor: "Predictor", utterances: Sequence[Utterance], parts: Sequence["Prediction"]
+    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> list[dict[Modality, float | str]]:
     """What each modality would say without the others; nothing where there is only one."""
     asked: list[tuple[int, Modality, Utterance]] = []
@@ -280,7 +278,7 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
     return replace(utterance, streams=streams, text=utterance.text if modality == TEXT else None)
 
 
-def _disagreeing(task: Task, whole: "Prediction", alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
+def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
     """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
     if task.kind != "regression" or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)
@@ -289,13 +287,13 @@ def _disagreeing(task: Task, whole: "Prediction", alone: Mapping[Modality, float
 
 
 def _contributions(
-    predictor: "Predictor", utterances: Sequence[Utterance], parts: Sequence["Prediction"]
+    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> tuple[tuple[float, ...], ...]:
     """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""
     if predictor.trained.checkpoint.recording is not None:
         parts = predictor.predict_utterances(utterances)
 
-    def answer(said: "Prediction", label: str) -> float:
+    def answer(said: Prediction, label: str) -> float:
         return said.score if said.score is not None else said.probabilities[label]
 
     rows = []
