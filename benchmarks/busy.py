@@ -81,7 +81,7 @@ def child(options: argparse.Namespace) -> list[float]:
 
 def corpus(folder: Path) -> Any:
     from mecam.data.store import Store
-    from mecam.data.synth import synthesise
+    from mecam.synthetic import synthesise
 
     synthesise(folder / "store", utterances=100, speakers=10)
     return Store(folder / "store")
@@ -97,7 +97,7 @@ def settings_of(options: argparse.Namespace) -> Any:
 def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
     """One sentence, through a model that has learned nothing: that takes the same time."""
     from mecam.data.mixture import Source
-    from mecam.evaluation.evaluate import predict
+    from mecam.evaluation.predict import predict
     from mecam.training.preparation import Material, prepare
     from mecam.types import Utterance
 

@@ -18,16 +18,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from mecam.features.acoustics import measure
-from mecam.features.audio import Acoustics
+from mecam.features.audio.acoustics import measure
+from mecam.features.audio.extractors import Acoustics
 from mecam.features.media import Media
-from mecam.features.utterances import Recipe, read_recording
-from mecam.features.vision import Expressions
+from mecam.features.recording import Recipe, read_recording
+from mecam.features.vision.extractors import Expressions
 
 COLD = """
 import json, resource, sys, time
 began = time.perf_counter()
-from mecam.serve.predictor import load
+from mecam.prediction.predictor import load
 imported = time.perf_counter()
 predictor = load(sys.argv[2], device="cpu")
 loaded = time.perf_counter()

@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 
 from mecam.config import apply_overrides
-from mecam.data.split import write_splits
+from mecam.data.operations.split import write_splits
 from mecam.data.store import Store
 from mecam.evaluation.metrics import score
 from mecam.evaluation.robustness.conditions import RATES, RandomMissing
 from mecam.evaluation.robustness.material import material_of
 from mecam.evaluation.robustness.measure import Measured
+from mecam.experiments.validation import train_once
 from mecam.models.checkpoint import Trained
 from mecam.training.run import RunConfig
-from mecam.training.validation import train_once
 
 FOLDS = 3
 MASKS = 1111

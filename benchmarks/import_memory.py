@@ -60,7 +60,7 @@ def held_bytes(key: str) -> int:
 
 def import_one(source: Path, store: Path) -> None:
     """Import in this process and print what it took."""
-    from mecam.data.importing import import_data
+    from mecam.data.importing.importer import import_data
 
     before, peak, done = held_bytes("RssAnon"), [0], threading.Event()
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mecam.errors import MecamError
-from mecam.features import assets
-from mecam.features.render import ASTRONAUT, render, write_clip
+from mecam.features.vision import assets
+from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real recordings, where they are to be had."""

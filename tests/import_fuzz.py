@@ -16,7 +16,7 @@ import numpy as np
 
 from bounded import SECONDS, TooLong, limit_memory, limit_time
 from import_seeds import seeds
-from mecam.data.importing import import_data
+from mecam.data.importing.importer import import_data
 from mecam.data.store import Store
 from mecam.errors import DataError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bounded import TooLong, limit_memory, limit_time
 from mecam.config import read_yaml
-from mecam.data.importing import import_data
+from mecam.data.importing.importer import import_data
 from mecam.data.store import Store
 from mecam.errors import MecamError
 

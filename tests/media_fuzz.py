@@ -16,8 +16,8 @@ from bounded import SECONDS, TooLong, limit_memory, limit_time
 from clips import clip, tone, wav, why_no_faces
 from import_fuzz import damaged
 from mecam.errors import MecamError
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.registry import prepare
-from mecam.features.utterances import Recipe, read_recording
 
 SOUND, FACES = ("mecam-prosody",), ("mecam-audio", "mecam-vision")
 VIDEOS = {

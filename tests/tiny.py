@@ -1,3 +1,3 @@
 """Small things that behave like the real ones: those that a model's contract is tried on, for all tests."""
 
-from mecam.training.contract.small import *  # noqa: F403
+from mecam.testing.small import *  # noqa: F403

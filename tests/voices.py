@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mecam.features.clips import Clip
 from mecam.features.parts import Part
-from mecam.features.utterances import Recipe
+from mecam.features.recording import Recipe
 from mecam.types import Utterance
 
 RATE_HZ = 16_000

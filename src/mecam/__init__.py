@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from mecam.version import __version__
 
 if TYPE_CHECKING:
-    from mecam.serve.predictor import load
+    from mecam.prediction.predictor import load
 
 __all__ = ["__version__", "load"]
 
@@ -18,7 +18,7 @@ os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 def __getattr__(name: str) -> Any:
     """Bring in `load`, and PyTorch with it, only when it is asked for."""
     if name == "load":
-        from mecam.serve.predictor import load
+        from mecam.prediction.predictor import load
 
         return load
     raise AttributeError(f"module 'mecam' has no attribute {name!r}")

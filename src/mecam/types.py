@@ -98,7 +98,7 @@ class Span:
 
     Attributes:
         modality: the stream it sits in.
-        kind: the corruption, a name in `mecam.data.corrupt.OPERATORS` (`burst`, `frozen`, `shuffled` …).
+        kind: the corruption, a name in `mecam.data.corruption.OPERATORS` (`burst`, `frozen`, `shuffled` …).
         start: first row (for text: first word) touched.
         stop: one past the last. Equal to `start` where words are gone: a gap before the word at `start`.
     """

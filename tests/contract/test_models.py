@@ -9,8 +9,8 @@ import torch
 import tiny
 from mecam.data.store import Store
 from mecam.models.registry import MODELS
-from mecam.training.contract import EVERY_TASK, SCORES_ONLY, Case, Check
-from mecam.training.contract.checks import (
+from mecam.testing import EVERY_TASK, SCORES_ONLY, Case, Check
+from mecam.testing.checks import (
     an_absent_modality_gives_a_finite_score,
     batch_order_and_size_do_not_matter,
     eight_utterances_can_be_memorised,

@@ -19,7 +19,7 @@ import tiny
 from bounded import free_memory, limit_memory
 from mecam.data.store import Store
 from mecam.errors import MecamError
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.predict import predict
 from mecam.models.checkpoint import load_checkpoint, save_checkpoint
 
 SECONDS = 60.0

@@ -414,7 +414,7 @@ def test_an_interrupt_is_not_a_traceback(call: Call, monkeypatch: pytest.MonkeyP
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mecam.serve.predictor.load", interrupted)
+    monkeypatch.setattr("mecam.prediction.predictor.load", interrupted)
     code, _, err = call("predict", "good", "--model", "somewhere")
     assert code == 130
     assert "Traceback" not in err

@@ -35,12 +35,12 @@ def assets(
     Example: mecam assets fetch --source face_landmarker.task
     """
     if action == "fetch":
-        from mecam.features.assets import fetch
+        from mecam.features.vision.assets import fetch
 
         paths = fetch(source, folder, say=lambda text: err.print(text))
         print_place("face models", paths[0].parent)
         return
-    from mecam.features.assets import ASSETS, GIVEN, find, folders
+    from mecam.features.vision.assets import ASSETS, GIVEN, find, folders
 
     rows = [(asset, find(asset)) for asset in (*ASSETS, *GIVEN)]
     if as_json:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mecam.cli.comparison_tables import costs_view, delta_view, standings_view
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.errors import ConfigError
+from mecam.report.comparison.terminal import costs_view, delta_view, standings_view
 
 if TYPE_CHECKING:
     from mecam.evaluation.comparison import Predicts
-    from mecam.training.variants import Variant
+    from mecam.experiments.variants import Variant
 
 __all__ = ["ablate", "compare", "shared_options"]
 
@@ -88,7 +88,7 @@ def compare(
     missing: dict[str, str] = {}
     notes: dict[str, str] = {}
     if data is not None:
-        from mecam.training.variants import model_variants, tuned_variants
+        from mecam.experiments.variants import model_variants, tuned_variants
 
         place = _required(out_)
         wanted = None if models is None else models.split(",")
@@ -125,7 +125,7 @@ def ablate(
     Example: mecam ablate --data stores/mosi --out ablations/mosi --only no-filter,text-only --set training.epochs=8
     """
     from mecam.data.store import Store
-    from mecam.training.variants import FULL, ablation, members_of
+    from mecam.experiments.variants import FULL, ablation, members_of
     from mecam.types import TEXT
 
     store = Store(data)
@@ -155,8 +155,8 @@ def _train(
 ) -> tuple[dict[str, Path], dict[str, str], dict[str, str]]:
     """Train what is not finished: name → folder, name → why it is missing, name → note."""
     from mecam.data.store import Store
-    from mecam.training.grid import train_grid
-    from mecam.training.variants import members_of
+    from mecam.experiments.grid import train_grid
+    from mecam.experiments.variants import members_of
 
     members, missing = members_of(variants, shared)
     if not members:
@@ -193,8 +193,9 @@ def _show(
 ) -> None:
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
-    from mecam.evaluation.comparison import read_contenders, write_comparison
-    from mecam.evaluation.comparison.words import alike
+    from mecam.evaluation.comparison import read_contenders
+    from mecam.report.comparison.files import write_comparison
+    from mecam.report.comparison.words import alike
 
     predicts, data = _predicts(on)
     with progress("reading the runs" if on is None else "evaluating") as callback:
@@ -231,7 +232,7 @@ def _predicts(on: Path | None) -> "tuple[Predicts | None, str | None]":
     if on is None:
         return None, None
     from mecam.data.store import Store
-    from mecam.training.evaluation import answers
+    from mecam.evaluation.evaluate_run import answers
 
     store = Store(on)
     return lambda run, split: answers(run, store, split), store.path.name + " (synthetic)" * store.synthetic

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
-from mecam.cli.data_tables import description_view, files_view, findings_view
+from mecam.report.data import description_view, files_view, findings_view
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.store import Store
@@ -42,7 +42,7 @@ def import_(
 
     Example: mecam data import label.csv audio.npz -o stores/mosi
     """
-    from mecam.data.importing import import_data
+    from mecam.data.importing.importer import import_data
 
     with progress("importing") as callback:
         report = import_data(
@@ -71,7 +71,7 @@ def synth(
 
     Example: mecam data synth -o stores/synthetic
     """
-    from mecam.data.synth import synthesise
+    from mecam.synthetic import synthesise
 
     with progress("making utterances") as callback:
         synthesise(
@@ -93,7 +93,7 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
 
     Example: mecam data info stores/mosi
     """
-    from mecam.data.describe import describe
+    from mecam.data.operations.describe import describe
 
     description = describe(_open(store))
     if as_json:
@@ -114,7 +114,7 @@ def check(
 
     Example: mecam data check stores/mosi
     """
-    from mecam.data.check import check as check_store
+    from mecam.data.operations.check import check as check_store
 
     opened = _open(store, verify=verify)
     with progress("reading features") as callback:
@@ -148,7 +148,7 @@ def split(
 
     Example: mecam data split stores/ravdess -o stores/ravdess-fold0 --by speaker --folds 5 --fold 0
     """
-    from mecam.data import split as splitting
+    from mecam.data.operations import split as splitting
 
     opened = _open(store)
     if table is not None:
@@ -177,7 +177,7 @@ def align(
 
     Example: mecam data align stores/mosei-csd -o stores/mosei-aligned
     """
-    from mecam.data.align import align as align_store
+    from mecam.data.operations.align import align as align_store
 
     with progress("aligning") as callback:
         report = align_store(_open(store), output, modalities=only, overwrite=overwrite, progress=callback)
@@ -206,7 +206,7 @@ def normalise(
 
     Example: mecam data normalise stores/mine -o stores/mine-relative --by speaker
     """
-    from mecam.data.speakers import normalise_by_speaker
+    from mecam.data.operations.speakers import normalise_by_speaker
 
     with progress("normalising") as callback:
         normalise_by_speaker(_open(store), output, modalities=modality or None, overwrite=overwrite, progress=callback)
@@ -223,7 +223,7 @@ def join(
 
     Example: mecam data join stores/mosi stores/mosi-vision -o stores/mosi-all
     """
-    from mecam.data.combine import join as join_stores
+    from mecam.data.operations.combine import join as join_stores
 
     base, *others = _several(stores)
     with progress("joining") as callback:
@@ -249,7 +249,7 @@ def merge(
 
     Example: mecam data merge stores/mosi stores/mosei -o stores/both
     """
-    from mecam.data.combine import merge as merge_stores
+    from mecam.data.operations.combine import merge as merge_stores
 
     with progress("merging") as callback:
         merge_stores(_several(stores), output, name=name, prefix=prefix, overwrite=overwrite, progress=callback)
@@ -270,7 +270,7 @@ def export(
 
     Example: mecam data export stores/mosi -o mosi.pkl --to mmsa
     """
-    from mecam.data import export as exporting
+    from mecam.data.operations import export as exporting
 
     opened = _open(store)
     with progress("exporting") as callback:
@@ -314,7 +314,7 @@ def _shares(text: str) -> tuple[float, float, float]:
 
 def _show(path: Path) -> None:
     """Show the store that was made, and its place last."""
-    from mecam.data.describe import describe
+    from mecam.data.operations.describe import describe
 
     out.print(description_view(describe(_open(path))))
     print_place("store", path)
@@ -322,7 +322,7 @@ def _show(path: Path) -> None:
 
 def parse_task(text: str | None) -> "Task | None":
     """The task that `--task` describes; None leaves it to the labels."""
-    from mecam.data.sources.base import EMOTIONS
+    from mecam.data.importing.sources.base import EMOTIONS
     from mecam.types import Task
 
     if text is None:

@@ -39,7 +39,7 @@ def demo(
         return
     from mecam.data.mixture import Source
     from mecam.data.store import Store
-    from mecam.data.synth import synthesise
+    from mecam.synthetic import synthesise
 
     corpus = out.with_name(f"{out.name}-corpus")
     if overwrite or not (corpus / "manifest.json").exists():

@@ -19,8 +19,8 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
     """Render the clips and extract them, as far as that is not done."""
     from mecam.features.clips import RENDERED
     from mecam.features.extract import extract
-    from mecam.features.talking import render_set
     from mecam.files import claimed
+    from mecam.synthetic.clips.talking import render_set
 
     if (store / "manifest.json").exists() and not overwrite:
         return
@@ -40,10 +40,10 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
 
 def show_clip(run: Path, clip: Path) -> None:
     """Predict a clip, print it and write its page beside the run's report."""
-    from mecam.cli.prediction_tables import watched_view
-    from mecam.serve.page import write_watched
-    from mecam.serve.predictor import load
-    from mecam.serve.recordings import watch
+    from mecam.prediction.predictor import load
+    from mecam.prediction.recordings import watch
+    from mecam.report.recording.page import write_watched
+    from mecam.report.recording.terminal import watched_view
 
     with progress(f"watching {clip.name}"):
         predictor = load(run)

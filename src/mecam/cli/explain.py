@@ -9,15 +9,15 @@ import typer
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.explanation_tables import agreement_view, deletion_view, explanation_view
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.predict import Copy, Preview
 from mecam.errors import ConfigError
+from mecam.report.explanation.terminal import agreement_view, deletion_view, explanation_view
 
 if TYPE_CHECKING:
     from mecam.data.store import Store
-    from mecam.evaluation.explain import Explanation
-    from mecam.serve.predictor import Predictor
+    from mecam.evaluation.explanation import Explanation
+    from mecam.prediction.predictor import Predictor
 
 __all__ = ["explain"]
 
@@ -103,7 +103,7 @@ def explain(
         else:
             made = _explain_utterances(run, data, utterance or [], path)
     if json_ is not None:
-        from mecam.evaluation.explain.files import write_document
+        from mecam.evaluation.explanation.files import write_document
 
         print_place("explanation", write_document(json_, made.document))
     if html is not None:
@@ -131,7 +131,7 @@ def _with_gradients(wanted: bool | None) -> bool:
 
     Raises: MissingExtraError if they are, and captum is not there.
     """
-    from mecam.evaluation.explain.gradients import has_captum, require_captum
+    from mecam.evaluation.explanation.gradients import has_captum, require_captum
 
     if wanted:
         require_captum()
@@ -139,10 +139,10 @@ def _with_gradients(wanted: bool | None) -> bool:
 
 
 def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explain import explain as explain_them
-    from mecam.evaluation.explain.files import explanation_document
-    from mecam.evaluation.explain.source import find_utterances
-    from mecam.serve.explained import write_explained
+    from mecam.evaluation.explanation import explain as explain_them
+    from mecam.evaluation.explanation.files import explanation_document
+    from mecam.evaluation.explanation.source import find_utterances
+    from mecam.report.explanation.page import write_explained
 
     predictor, store = _opened(run, data)
     places = find_utterances(store, ids)
@@ -165,11 +165,11 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
 def _explain_recording(
     run: Path, recording: Path, options: dict[str, Any], gradients: _Gradients, preview: Copy
 ) -> _Made:
-    from mecam.evaluation.explain import explain as explain_them
-    from mecam.evaluation.explain.files import explanation_document
+    from mecam.evaluation.explanation import explain as explain_them
+    from mecam.evaluation.explanation.files import explanation_document
     from mecam.features.segmentation import Lengths
-    from mecam.serve.explained import write_explained_recording
-    from mecam.serve.predictor import load
+    from mecam.prediction.predictor import load
+    from mecam.report.explanation.page import write_explained_recording
 
     with progress(f"loading {run}"):
         predictor = load(run)
@@ -198,10 +198,10 @@ def _explain_recording(
 
 
 def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explain.files import result_document
-    from mecam.evaluation.explain.page import write_agreement
-    from mecam.evaluation.explain.source import some_of
-    from mecam.evaluation.explain.survey import survey
+    from mecam.evaluation.explanation.files import result_document
+    from mecam.evaluation.explanation.source import some_of
+    from mecam.evaluation.explanation.survey import survey
+    from mecam.report.explanation.deletion import write_agreement
 
     predictor, store = _opened(run, data)
     with progress(f"explaining {split}") as callback:
@@ -220,11 +220,11 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
 
 
 def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: int | None, draws: int) -> _Made:
-    from mecam.evaluation.explain.deletion import deletion_test
-    from mecam.evaluation.explain.files import result_document
-    from mecam.evaluation.explain.page import write_deletion
-    from mecam.evaluation.explain.source import some_of
-    from mecam.serve.predictor import load
+    from mecam.evaluation.explanation.deletion import deletion_test
+    from mecam.evaluation.explanation.files import result_document
+    from mecam.evaluation.explanation.source import some_of
+    from mecam.prediction.predictor import load
+    from mecam.report.explanation.deletion import write_deletion
 
     predictor, store = _opened(run, data)
     folders = sorted(path.parent for path in run.glob("seeds/*/checkpoint"))[:seeds] or [run]
@@ -242,7 +242,7 @@ def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     from mecam.data.store import Store
     from mecam.evaluation.origin import store_of
     from mecam.models.checkpoint import check_features
-    from mecam.serve.predictor import load
+    from mecam.prediction.predictor import load
 
     with progress(f"loading {run}"):
         predictor = load(run)
@@ -257,7 +257,7 @@ def _about(run: Path, predictor: "Predictor", data: str) -> dict[str, Any]:
 
 def _told(predictor: "Predictor") -> tuple[str, ...]:
     """What must be said beside every result of this model, said."""
-    from mecam.serve.recordings import notes_of
+    from mecam.prediction.recordings import notes_of
 
     notes = notes_of(predictor)
     for note in notes:
@@ -266,7 +266,7 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
 
 def _show(explained: Sequence["Explanation"]) -> None:
-    from mecam.evaluation.conflict_score import contradicting
+    from mecam.evaluation.conflict_detection import contradicting
 
     for one in explained:
         out.print(explanation_view(one, contradicting(one.doubts)))

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mecam.cli.console import err, one_line, out, print_json, print_place, progress
 from mecam.cli.data import TASK_HELP, parse_task
-from mecam.cli.data_tables import findings_view
+from mecam.report.data import findings_view
 
 if TYPE_CHECKING:
     from mecam.features.extract import ExtractReport
@@ -85,11 +85,11 @@ def extract(
 
     Example: mecam extract videos/mosi -o stores/mosi-babble --damage babble:3 --damage-extent 0.3
     """
-    from mecam.features.damage import parse_damage
+    from mecam.features.corruption import parse_damage
     from mecam.features.extract import extract as run
+    from mecam.features.recording import Recipe
     from mecam.features.registry import DEFAULT, chosen
     from mecam.features.segmentation import Lengths
-    from mecam.features.utterances import Recipe
 
     names = tuple(extractor or DEFAULT)
     recipe = Recipe(

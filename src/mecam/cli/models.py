@@ -60,7 +60,7 @@ def _check(name: str) -> None:
     import transformers
 
     from mecam.models.registry import MODELS
-    from mecam.training.contract import check_model
+    from mecam.testing import check_model
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]

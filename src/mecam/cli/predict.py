@@ -12,13 +12,13 @@ from mecam.cli.console import echo, err, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
 from mecam.cli.predict_inputs import Found, Recording, sorted_out
-from mecam.cli.prediction_tables import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 from mecam.errors import ConfigError, DataError, MecamError, MediaError, ModelError
 from mecam.files import write_whole, writing
+from mecam.report.recording.terminal import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 
 if TYPE_CHECKING:
-    from mecam.serve.predictor import Prediction, Predictor
-    from mecam.serve.recordings import Watched
+    from mecam.prediction.predictor import Prediction, Predictor
+    from mecam.prediction.recordings import Watched
     from mecam.types import Task
 
 __all__ = ["Copy", "Preview", "predict"]
@@ -97,8 +97,8 @@ def predict(
         raise DataError("--html goes with recordings, and none was given")
     paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
     chosen = model or _newest_run()
-    from mecam.serve.predictor import load
-    from mecam.serve.recordings import notes_of
+    from mecam.prediction.predictor import load
+    from mecam.prediction.recordings import notes_of
 
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
@@ -176,8 +176,8 @@ class _Pages:
 
     def write(self, watched: Sequence["Watched"], task: "Task", preview: Copy) -> list[Path]:
         """Write a page per recording, and of several an index; return the pages."""
-        from mecam.serve.page import write_watched
-        from mecam.serve.page_index import page_names, write_index
+        from mecam.report.recording.index import page_names, write_index
+        from mecam.report.recording.page import write_watched
 
         if not self._folder:
             return [write_watched(self.place, watched[0], task, preview=preview.value)]
@@ -199,7 +199,7 @@ def _watch_all(
     if not recordings:
         return [], []
     from mecam.features.segmentation import Lengths
-    from mecam.serve.recordings import printable, recipe_of, watch
+    from mecam.prediction.recordings import printable, recipe_of, watch
 
     recipe_of(predictor)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}

@@ -58,7 +58,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
     Raises: DataError if a path leads nowhere, a sentence is empty, or a folder holds nothing to predict.
     """
     from mecam.features.folders import MEDIA_SUFFIXES, is_media
-    from mecam.serve.asked import is_folder, kind_of
+    from mecam.prediction.asked import is_folder, kind_of
 
     files: list[tuple[Path, Path | None]] = []
     stores: list[Path] = []
@@ -109,7 +109,7 @@ def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
 
 def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
     """Each file once, under as much of its path as tells it from the others."""
-    from mecam.serve.recordings import printable
+    from mecam.prediction.recordings import printable
 
     once = {path.absolute(): (path, root) for path, root in reversed(files)}
     chosen = [once[place] for place in dict.fromkeys(path.absolute() for path, _ in files)]

@@ -30,9 +30,9 @@ def report(
 
     Example: mecam report runs/mosi --figures paper/figures --format pdf
     """
-    from mecam.evaluation.report import write_report
-    from mecam.evaluation.report.export import FORMATS, write_figures
     from mecam.files import claimed
+    from mecam.report.export import FORMATS, write_figures
+    from mecam.report.page import write_report
 
     if format_ not in FORMATS:
         raise ConfigError(f"{format_!r} is no format", where="--format", fix=f"one of {', '.join(FORMATS)}")

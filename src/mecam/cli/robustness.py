@@ -14,7 +14,7 @@ from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
     from mecam.evaluation.robustness import Findings
-    from mecam.evaluation.robustness.tables import Table as Shown
+    from mecam.report.robustness.tables import Table as Shown
 
 __all__ = ["robustness"]
 
@@ -63,7 +63,7 @@ def robustness(
 
     from mecam.data.store import Store
     from mecam.evaluation.robustness import assess
-    from mecam.evaluation.robustness.files import write_findings
+    from mecam.report.robustness.files import write_findings
 
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")
@@ -94,7 +94,7 @@ def robustness(
 
 def _print(findings: "Findings") -> None:
     """The summaries, and one run under every condition; the files hold the rest."""
-    from mecam.evaluation.robustness.tables import tables, tests_table
+    from mecam.report.robustness.tables import tables, tests_table
 
     shown = [table for table in tables(findings) if len(findings.runs) == 1 or " under every " not in table.title]
     tested = tests_table(findings)
@@ -120,7 +120,7 @@ def _view(shown: "Shown") -> Table:
 
 
 def _texts(cells: "Sequence[object]") -> list[Text]:
-    from mecam.evaluation.robustness.tables import Cell
+    from mecam.report.robustness.tables import Cell
 
     found = []
     for cell in cells:

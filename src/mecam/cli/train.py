@@ -10,8 +10,8 @@ import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.result_tables import conflict_view, filter_view, metrics_view
 from mecam.errors import ConfigError
+from mecam.report.run.terminal import conflict_view, filter_view, metrics_view
 
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
@@ -107,7 +107,7 @@ def show_run(folder: Path) -> None:
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
         err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")
     if started := list(facts.get("init", {}).values())[:1]:
-        from mecam.evaluation.report.insides import started_from
+        from mecam.report.run.diagnostics import started_from
 
         err.print(f"Started with {started_from(started[0])}")
     for split in ("valid", "test"):
@@ -139,8 +139,8 @@ def evaluate(
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
     from mecam.data.store import Store
+    from mecam.evaluation.evaluate_run import evaluate_run
     from mecam.evaluation.origin import store_of
-    from mecam.training.evaluation import evaluate_run
     from mecam.types import SPLITS
 
     store = store_of(run_) if data is None else Store(data)

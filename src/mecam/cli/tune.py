@@ -13,7 +13,7 @@ from mecam.cli.compare import shared_options
 from mecam.cli.console import err, out, print_place, progress
 
 if TYPE_CHECKING:
-    from mecam.training.search import Tuned
+    from mecam.experiments.search import Tuned
 
 __all__ = ["tune"]
 
@@ -55,9 +55,9 @@ def tune(
     """
     from mecam.data.store import Store
     from mecam.errors import ConfigError, MecamError, MissingExtraError
-    from mecam.training.search import parsed_ranges
-    from mecam.training.tuning import tune as search_options
-    from mecam.training.variants import members_of, model_variants
+    from mecam.experiments.search import parsed_ranges
+    from mecam.experiments.tuning import tune as search_options
+    from mecam.experiments.variants import members_of, model_variants
 
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
@@ -97,7 +97,7 @@ def tune(
 
 def _view(found: "Sequence[Tuned]") -> Table:
     """A row per model: what the search found, what the defaults gave, how the trials ended."""
-    from mecam.evaluation.report.markup import UNDEFINED, plain
+    from mecam.report.markup import UNDEFINED, plain
 
     metric, arrow = found[0].metric, "↑" if found[0].higher_is_better else "↓"
     seeds = f", each the mean of {found[0].seeds} seeds" if found[0].seeds > 1 else ""
@@ -119,8 +119,8 @@ def _view(found: "Sequence[Tuned]") -> Table:
 
 def _options_view(tuned: "Tuned") -> Table:
     """What the search chose for each option."""
-    from mecam.evaluation.report.markup import UNDEFINED, percent
-    from mecam.training.tuning_page import shown
+    from mecam.report.markup import UNDEFINED, percent
+    from mecam.report.tuning import shown
 
     assert tuned.best is not None
     table = Table("option")

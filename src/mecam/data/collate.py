@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mecam.batch import Batch, Stream, Targets
 from mecam.config import AugmentationConfig
-from mecam.data.corrupt import augmented, corrupted_view
+from mecam.data.corruption import augmented, corrupted_view
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer

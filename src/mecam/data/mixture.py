@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.combine import common_specs, common_task
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
+from mecam.data.operations.combine import common_specs, common_task
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.types import FeatureSpec, Modality, Task, Utterance

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-from mecam.data.corrupt.words import MISSING_WORD
+from mecam.data.corruption.words import MISSING_WORD
 from mecam.errors import ModelError
 from mecam.nn.text import resolve_text_encoder
 

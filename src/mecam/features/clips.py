@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.sources.base import Note, Row
-from mecam.data.split import first_splits
+from mecam.data.importing.sources.base import Note, Row
+from mecam.data.operations.split import first_splits
 from mecam.errors import DataError
 from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
 from mecam.features.labelled import id_of_place, match_rows
-from mecam.features.transcript import transcript_beside
+from mecam.features.text import transcript_beside
 from mecam.types import SPLITS
 
 __all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
 
 RENDERED = "rendered"
-"""Name of a data set whose clips `mecam.features.talking` rendered."""
+"""Name of a data set whose clips `mecam.synthetic.clips.talking` rendered."""
 
 Tables = Path | Sequence[Path] | None
 """A label table, or several: one per split."""

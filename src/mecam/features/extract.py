@@ -14,17 +14,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mecam.data.corrupt import generator_for
-from mecam.data.joining import Finding, Findings
-from mecam.data.labels import infer_task, label_of, unimodal_of
+from mecam.data.corruption import generator_for
+from mecam.data.importing.joining import Finding, Findings
+from mecam.data.importing.labels import infer_task, label_of, unimodal_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
 from mecam.features.clips import Clip, Clips, Tables, find_clips, with_splits
-from mecam.features.damage.kinds import ANY
+from mecam.features.corruption.kinds import ANY
 from mecam.features.folders import shown
 from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.registry import prepare
-from mecam.features.utterances import Recipe, read_recording
 from mecam.files import claimed, clear, writing
 from mecam.types import Modality, Task, Utterance
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.sources.base import Note, Row, make_id, split_ids, split_in_name
-from mecam.data.sources.tables import LabelTable, id_of_file, read_labels
+from mecam.data.importing.sources.base import Note, Row, make_id, split_ids, split_in_name
+from mecam.data.importing.sources.tables import LabelTable, id_of_file, read_labels
 from mecam.errors import DataError
 from mecam.features.folders import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Place, plain, shown
 

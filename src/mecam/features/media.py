@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mecam.errors import MediaError
 from mecam.features import decoding
+from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
 from mecam.features.decoding import Frame
 from mecam.features.lengths import seconds_of
-from mecam.features.listening import RATES, Mix, Sound, Way, mix_of, sound
 
 __all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
 
@@ -133,7 +133,7 @@ class Media:
     def sound_blocks(
         self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000, seconds: float = 1.0
     ) -> Iterator[Sound]:
-        """Stream the sound from `start` to `stop`, all channels mixed to one; see `mecam.features.listening`.
+        """Stream the sound from `start` to `stop`, all channels mixed to one; see `mecam.features.audio.listening`.
 
         The blocks follow each other without gap: holes in the stream are silence. Sound that begins later than `start`
         gives a first block with that later time.

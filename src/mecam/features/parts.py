@@ -15,10 +15,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from mecam.data.lines import to_record, utterance_fields, words_of
+from mecam.data.store.lines import to_record, utterance_fields, words_of
 from mecam.errors import DataError
 from mecam.features.clips import Clip
-from mecam.features.utterances import Recipe, Recording
+from mecam.features.recording import Recipe, Recording
 from mecam.files import whole_file
 from mecam.types import Modality, Utterance
 from mecam.version import __version__

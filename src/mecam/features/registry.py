@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mecam.data.speakers import RELATIVE
+from mecam.data.operations.speakers import RELATIVE
 from mecam.errors import ConfigError, ModelError
 from mecam.features.protocol import Extractor
 from mecam.types import FeatureSpec, Modality
@@ -14,37 +14,37 @@ DEFAULT = ("mecam-audio", "mecam-vision")
 
 
 def _acoustics(_: str) -> Extractor:
-    from mecam.features.audio import Acoustics
+    from mecam.features.audio.extractors import Acoustics
 
     return Acoustics()
 
 
 def _prosody(_: str) -> Extractor:
-    from mecam.features.windows import Prosody
+    from mecam.features.audio.prosody import Prosody
 
     return Prosody()
 
 
 def _egemaps(_: str) -> Extractor:
-    from mecam.features.audio import Egemaps
+    from mecam.features.audio.extractors import Egemaps
 
     return Egemaps()
 
 
 def _speech(model: str) -> Extractor:
-    from mecam.features.audio import SpeechEncoder
+    from mecam.features.audio.extractors import SpeechEncoder
 
     return SpeechEncoder(model)
 
 
 def _expressions(_: str) -> Extractor:
-    from mecam.features.vision import Expressions
+    from mecam.features.vision.extractors import Expressions
 
     return Expressions()
 
 
 def _blendshapes(_: str) -> Extractor:
-    from mecam.features.vision import Blendshapes
+    from mecam.features.vision.extractors import Blendshapes
 
     return Blendshapes()
 
@@ -133,12 +133,12 @@ def prepare(names: Sequence[str]) -> None:
     Raises: DataError or MissingExtraError if it cannot be had.
     """
     if "mecam-vision" in names or "mecam-blendshapes" in names:
-        from mecam.features.assets import ASSETS, LANDMARKER, ensure
+        from mecam.features.vision.assets import ASSETS, LANDMARKER, ensure
 
         # What cannot be fetched comes first: nothing is downloaded only to say that it is missing.
         for asset in (LANDMARKER, *ASSETS) if "mecam-blendshapes" in names else ASSETS:
             ensure(asset)
     if "egemaps" in names:
-        from mecam.features.audio import load_smile
+        from mecam.features.audio.extractors import load_smile
 
         load_smile()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
 from mecam.features.media import Media
-from mecam.features.transcript import Segment, Transcript, join_words
+from mecam.features.text import Segment, Transcript, join_words
 from mecam.types import Word
 
 __all__ = ["Lengths", "cut", "cut_words", "voice_activity"]

@@ -9,7 +9,7 @@ import torch
 
 from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
-from mecam.evaluation.evaluate import predict
+from mecam.evaluation.predict import predict
 from mecam.models.base import Model
 
 __all__ = ["WATCHABLE", "costs", "peak_memory_mb", "resident_mb"]

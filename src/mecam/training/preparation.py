@@ -15,8 +15,8 @@ from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.evaluation.evaluate import predict
 from mecam.evaluation.metrics import Metric, metrics_for, score
+from mecam.evaluation.predict import predict
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained, build_model
 from mecam.models.constant import constant_prediction

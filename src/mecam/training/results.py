@@ -22,10 +22,10 @@ from mecam.budget import small_json
 from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
 from mecam.errors import MecamError, TrainingError
-from mecam.evaluation.conflict_score import conflict_table
-from mecam.evaluation.evaluate import constant_predictions, interval_around, known_only
-from mecam.evaluation.filter_score import filter_table
+from mecam.evaluation.conflict_detection import conflict_table
+from mecam.evaluation.detection import filter_table
 from mecam.evaluation.groups import Groups
+from mecam.evaluation.predict import constant_predictions, interval_around, known_only
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.files import whole_file, write_whole
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of

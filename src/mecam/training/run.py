@@ -27,17 +27,17 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.evaluation.evaluate import in_recordings, predict, with_widths
-from mecam.evaluation.report import write_report
+from mecam.evaluation.calibration import LEVEL, half_width, widening
+from mecam.evaluation.predict import in_recordings, predict, with_widths
+from mecam.evaluation.recording_context import check_recording_context, recording_context
 from mecam.files import claimed, clear, writing
 from mecam.hashes import sha256_of
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.models.registry import MODELS
-from mecam.training.context import check_recording_context, recording_context
+from mecam.report.page import write_report
+from mecam.runs.environment import environment
+from mecam.runs.folder import RECORDED, claim, copy_folder
 from mecam.training.costs import costs
-from mecam.training.environment import environment
-from mecam.training.folder import RECORDED, claim, copy_folder
-from mecam.training.intervals import LEVEL, half_width, widening
 from mecam.training.loop import Progress, fit
 from mecam.training.preparation import Material, SplitData, make_fabric, prepare
 from mecam.training.results import SeedResult, write_json, write_tables

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mecam.data.store import sha256_of
 from mecam.errors import ModelError
+from mecam.hashes import sha256_of
 from mecam.models.base import Model
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.types import TEXT, Modality

@@ -11,7 +11,7 @@ import pytest
 import tiny
 from mecam.cli import main
 from mecam.data.store import Store
-from mecam.evaluation.explain import gradients
+from mecam.evaluation.explanation import gradients
 from mecam.types import TEXT, Span
 
 Call = Callable[..., tuple[int, str, str]]

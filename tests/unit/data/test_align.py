@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mecam.data.align import align, mean_per_interval
-from mecam.data.check import check
+from mecam.data.operations.align import align, mean_per_interval
+from mecam.data.operations.check import check
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import Word

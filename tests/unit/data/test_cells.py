@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mecam.cli import main
 from mecam.data.cells import original_cell, safe_cell
 from mecam.data.store import StoreWriter
-from mecam.evaluation.report.record import RunRecord
+from mecam.runs.record import RunRecord
 from mecam.types import Task, Utterance
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")

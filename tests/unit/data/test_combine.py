@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mecam.data.combine import join, merge
+from mecam.data.operations.combine import join, merge
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Task, Utterance

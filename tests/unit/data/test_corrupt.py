@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from mecam.data.corrupt import (
+from mecam.data.corruption import (
     MISSING_WORD,
     OPERATORS,
     Corruption,
@@ -18,8 +18,8 @@ from mecam.data.corrupt import (
     generator_for,
     random_missing,
 )
-from mecam.data.corrupt import streams as stream_operators
-from mecam.data.corrupt.utterances import TEXT_ONLY, present
+from mecam.data.corruption import streams as stream_operators
+from mecam.data.corruption.utterances import TEXT_ONLY, present
 from mecam.errors import ConfigError, DataError
 from mecam.types import Span, Utterance, Word
 

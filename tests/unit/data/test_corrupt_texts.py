@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.corrupt import Corruption, Dose, Sounds, corrupt_utterance, noise_strength
-from mecam.data.corrupt import streams as stream_operators
-from mecam.data.corrupt.sounds import FILLERS, common_sounds, phones
-from mecam.data.corrupt.words import WINDOW, deleted, jumbled, misheard, truncated
+from mecam.data.corruption import Corruption, Dose, Sounds, corrupt_utterance, noise_strength
+from mecam.data.corruption import streams as stream_operators
+from mecam.data.corruption.sounds import FILLERS, common_sounds, phones
+from mecam.data.corruption.words import WINDOW, deleted, jumbled, misheard, truncated
 from mecam.errors import ConfigError, DataError
 from mecam.types import Span, Utterance, Word
 

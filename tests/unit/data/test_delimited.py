@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mecam.data.importing import import_data
-from mecam.data.sources.delimited import DelimitedTable, looks_like_table
-from mecam.data.sources.numerals import COMMA, POINT, Marks, parse_number
+from mecam.data.importing.importer import import_data
+from mecam.data.importing.sources.delimited import DelimitedTable, looks_like_table
+from mecam.data.importing.sources.numerals import COMMA, POINT, Marks, parse_number
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import Task
@@ -311,7 +311,7 @@ def test_a_table_whose_encoding_is_not_certain_is_refused(tmp_path):
 
 
 def test_a_large_table_must_be_in_utf(tmp_path, monkeypatch):
-    monkeypatch.setattr("mecam.data.sources.delimited.LARGEST_NOT_UTF", 100)
+    monkeypatch.setattr("mecam.data.importing.sources.delimited.LARGEST_NOT_UTF", 100)
     (tmp_path / "label.csv").write_bytes(b"id,text,label\n" + "v1_1,schöne Straße,1\n".encode("cp1252") * 9)
     with pytest.raises(DataError, match="not in UTF-8, and larger"):
         DelimitedTable(tmp_path / "label.csv")

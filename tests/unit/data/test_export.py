@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mecam.data.cells import original_cell, safe_cell
-from mecam.data.export import export_csv, export_mmsa, export_npz
-from mecam.data.importing import import_data
+from mecam.data.importing.importer import import_data
+from mecam.data.operations.export import export_csv, export_mmsa, export_npz
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Task, Utterance

@@ -17,7 +17,7 @@ import pytest
 
 from import_layouts import csd, make_clips, mmsa
 from import_seeds import npz
-from mecam.data.importing import import_data
+from mecam.data.importing.importer import import_data
 from mecam.data.store import Store
 from mecam.errors import DataError
 
@@ -204,7 +204,7 @@ def test_places_that_do_not_exist_or_are_taken_are_told(tmp_path):
 IMPORT_WHEN_TOLD = """
 import sys
 from pathlib import Path
-from mecam.data.importing import import_data
+from mecam.data.importing.importer import import_data
 print("ready", flush=True)
 sys.stdin.readline()
 import_data([Path(sys.argv[1])], Path(sys.argv[2]), overwrite=True)

@@ -20,8 +20,8 @@ from import_layouts import (
     python2,
     segments,
 )
-from mecam.data.importing import import_data
-from mecam.data.sources.base import EMOTIONS
+from mecam.data.importing.importer import import_data
+from mecam.data.importing.sources.base import EMOTIONS
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import Task

@@ -8,10 +8,10 @@ import pytest
 
 from import_layouts import make_clips, mmsa
 from mecam.cli.data import parse_task
-from mecam.data.importing import import_data
-from mecam.data.joining import Findings
-from mecam.data.labels import infer_task, label_of, unimodal_of
-from mecam.data.sources.base import Row
+from mecam.data.importing.importer import import_data
+from mecam.data.importing.joining import Findings
+from mecam.data.importing.labels import infer_task, label_of, unimodal_of
+from mecam.data.importing.sources.base import Row
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.types import Task

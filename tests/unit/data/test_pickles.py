@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from import_layouts import python2
-from mecam.data import pickle_machine
-from mecam.data.pickles import looks_like_pickle, read_pickle
+from mecam.data.importing import pickle_machine
+from mecam.data.importing.pickles import looks_like_pickle, read_pickle
 from mecam.errors import DataError
 
 
@@ -155,7 +155,7 @@ def attacks():
         ("posix", "system"),
         ("subprocess", "Popen"),
         ("torch", "load"),
-        ("mecam.data.pickles", "read_pickle"),
+        ("mecam.data.importing.pickles", "read_pickle"),
         ("copyreg", "_reconstructor"),
         ("functools", "partial"),
         ("pickle", "loads"),

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.joining import Findings
-from mecam.data.labels import infer_task, label_of
-from mecam.data.matching import rename_rows
-from mecam.data.sources.base import (
+from mecam.data.importing.joining import Findings
+from mecam.data.importing.labels import infer_task, label_of
+from mecam.data.importing.matching import rename_rows
+from mecam.data.importing.sources.base import (
     Row,
     Source,
     make_id,
@@ -21,7 +21,7 @@ from mecam.data.sources.base import (
     split_in_name,
     text_of,
 )
-from mecam.data.sources.padding import Padded
+from mecam.data.importing.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import Task
 

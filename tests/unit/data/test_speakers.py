@@ -7,7 +7,7 @@ import pytest
 
 import tiny
 from mecam.cli.main import main
-from mecam.data.speakers import RELATIVE, normalise_by_speaker
+from mecam.data.operations.speakers import RELATIVE, normalise_by_speaker
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
 from mecam.features.registry import extractor_of

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mecam.data.folds import _folds
-from mecam.data.split import (
+from mecam.data.importing.folds import _folds
+from mecam.data.operations.split import (
     fold_splits,
     groups_of,
     official_splits,

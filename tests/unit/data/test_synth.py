@@ -13,8 +13,8 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import RidgeCV
 
 from mecam.data.store import Store
-from mecam.data.synth import synthesise
 from mecam.errors import ConfigError, DataError
+from mecam.synthetic import synthesise
 from mecam.types import SPLITS
 
 # SHA-256 of what the tiny corpus says (see `digest`). Whoever changes the corpus changes it, and says so in the
@@ -54,7 +54,7 @@ def test_the_content_is_the_pinned_one(tmp_path):
 
 def test_another_process_on_plainer_hardware_writes_the_same_bytes_and_another_seed_does_not(tmp_path):
     call = "synthesise(sys.argv[1], utterances=60, speakers=5, seed=8)"
-    code = f"import sys; from mecam.data.synth import synthesise; {call}"
+    code = f"import sys; from mecam.synthetic import synthesise; {call}"
     found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
     plain = {
         "PYTHONHASHSEED": "77",

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from mecam.data.synth.lexicon import ADJECTIVES, AMBIGUOUS, CONTEXTS, OPENERS, TOPICS
-from mecam.data.synth.sentences import ambiguous_sentence, clear_sentence
+from mecam.synthetic.lexicon import ADJECTIVES, AMBIGUOUS, CONTEXTS, OPENERS, TOPICS
+from mecam.synthetic.sentences import ambiguous_sentence, clear_sentence
 
 
 def drawn(count: int, seed: int = 0):

@@ -20,9 +20,9 @@ import torch
 
 from import_layouts import assert_streams, make_clips, mmsa
 from import_seeds import saved, tensors
-from mecam.data import pickle_machine
-from mecam.data.importing import import_data
-from mecam.data.pickles import open_torch, read_pickle
+from mecam.data.importing import pickle_machine
+from mecam.data.importing.importer import import_data
+from mecam.data.importing.pickles import open_torch, read_pickle
 from mecam.data.store import Store
 from mecam.errors import DataError
 

@@ -14,11 +14,11 @@ import pytest
 
 from mecam.cli import main
 from mecam.errors import DataError, TrainingError
-from mecam.evaluation.comparison import Contender, Standings, compare, read_contenders, write_comparison
-from mecam.evaluation.comparison.files import as_csv, as_latex, as_markdown
-from mecam.evaluation.comparison.page import comparison_page
+from mecam.evaluation.comparison import Contender, Standings, compare, read_contenders
 from mecam.evaluation.metrics import score
 from mecam.evaluation.statistics import holm, metrics_table
+from mecam.report.comparison.files import as_csv, as_latex, as_markdown, write_comparison
+from mecam.report.comparison.page import comparison_page
 from mecam.types import Predictions, Task
 
 TASK = Task("regression")

@@ -10,11 +10,11 @@ import pytest
 from fake_run import EMOTIONS, FEELINGS, SCORES, make_run
 
 from mecam.errors import DataError, MissingExtraError, TrainingError
-from mecam.evaluation.report import figures as records
-from mecam.evaluation.report import planes, write_report
-from mecam.evaluation.report.export import figures_of, write_figures
-from mecam.evaluation.report.markup import figure
-from mecam.evaluation.report.page import document
+from mecam.report import figures as records
+from mecam.report import planes
+from mecam.report.export import figures_of, write_figures
+from mecam.report.markup import figure
+from mecam.report.page import document, write_report
 
 needs_matplotlib = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="the extra `figures` is not installed"
@@ -66,7 +66,7 @@ def test_the_same_page_gives_the_same_bytes(tmp_path, kind, head):
 
 @needs_matplotlib
 def test_a_drawn_figure_holds_the_numbers_of_the_record():
-    from mecam.evaluation.report.drawing import draw
+    from mecam.report.drawing import draw
 
     truth, guess = np.array([-2.0, 0.0, 1.5]), np.array([-1.0, 0.5, 1.0])
     spec = records.predicted_against_true(truth, guess, SCORES, 1.0)
@@ -85,7 +85,7 @@ def test_a_drawn_figure_holds_the_numbers_of_the_record():
 
 @needs_matplotlib
 def test_rows_of_a_forest_stand_in_their_order():
-    from mecam.evaluation.report.drawing import draw
+    from mecam.report.drawing import draw
 
     rows = [("full", 0.7, (0.6, 0.8), (0.69, 0.71)), ("− filter", 0.9, (0.8, 1.0), (0.9,))]
     spec = json.loads(re.sub(r"var\([^)]*\)", "#123456", json.dumps(records.forest(rows, "mae", line=0.7))))
@@ -97,7 +97,7 @@ def test_rows_of_a_forest_stand_in_their_order():
 
 @needs_matplotlib
 def test_panels_keep_their_places():
-    from mecam.evaluation.report.drawing import draw
+    from mecam.report.drawing import draw
 
     rng = np.random.default_rng(0)
     points, truth = rng.normal(0, 1, (20, 2)), rng.uniform(-3, 3, 20)

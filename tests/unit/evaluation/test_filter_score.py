@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from mecam.errors import DataError
-from mecam.evaluation.filter_score import auroc, filter_auroc, filter_table
+from mecam.evaluation.detection import auroc, filter_auroc, filter_table
 from mecam.types import Predictions, Span
 
 

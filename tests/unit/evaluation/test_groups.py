@@ -15,10 +15,10 @@ from mecam.evaluation.comparison.contenders import read_contenders
 from mecam.evaluation.comparison.standings import compare
 from mecam.evaluation.groups import FEWEST, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
-from mecam.evaluation.report.markup import interval
-from mecam.evaluation.report.page import write_report
-from mecam.evaluation.report.record import RunRecord
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
+from mecam.report.markup import interval
+from mecam.report.page import write_report
+from mecam.runs.record import RunRecord
 from mecam.training.results import read_predictions, write_predictions
 from mecam.training.run import RunConfig, train
 from mecam.types import Predictions, Task

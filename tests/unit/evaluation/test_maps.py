@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from mecam.evaluation.report.maps import kept_strip, kept_words, legend, shades_of
+from mecam.report.run.filter_maps import kept_strip, kept_words, legend, shades_of
 
 
 def test_a_missing_row_is_neither_kept_nor_removed() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from mecam.evaluation.report.markup import percent, plain
+from mecam.report.markup import percent, plain
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from fake_run import EMOTIONS, FEELINGS, SCORES, SENTENCES, make_run
 from plotly.offline import get_plotlyjs
 
 from mecam.errors import TrainingError
-from mecam.evaluation.report import figures as drawing
-from mecam.evaluation.report import planes, write_report
-from mecam.evaluation.report.record import RunRecord
+from mecam.report import figures as drawing
+from mecam.report import planes
+from mecam.report.page import write_report
+from mecam.runs.record import RunRecord
 from mecam.types import Task
 
 SECTIONS = [
@@ -447,7 +448,7 @@ def test_the_table_of_intervals_is_conformal_prediction(run, page):
 
 
 def test_the_calibration_error_of_a_liar_is_what_it_lies():
-    from mecam.evaluation.report.calibration import _error
+    from mecam.report.run.calibration import _error
 
     assert _error(np.full(100, 0.9), np.r_[np.ones(60), np.zeros(40)]) == pytest.approx(0.3)
     assert _error(np.array([0.25, 0.25, 0.25, 0.25]), np.array([1.0, 0, 0, 0])) == pytest.approx(0)

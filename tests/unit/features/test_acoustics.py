@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mecam.features.acoustics import HOP, NAMES, RATE_HZ, SEMITONES_ABOVE_HZ, measure, mel_filters
+from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, SEMITONES_ABOVE_HZ, measure, mel_filters
 
 COLUMN = {name: i for i, name in enumerate(NAMES)}
 
@@ -77,7 +77,7 @@ def test_a_row_does_not_know_what_is_far_away() -> None:
 def test_blocks_leave_no_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     sound = speech_like(1.3)
     whole = measure(sound)
-    monkeypatch.setattr("mecam.features.acoustics.BLOCK", 37)
+    monkeypatch.setattr("mecam.features.audio.acoustics.BLOCK", 37)
     np.testing.assert_allclose(measure(sound), whole, rtol=1e-4, atol=1e-4)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mecam.errors import DataError
-from mecam.features import assets
+from mecam.features.vision import assets
 
 CONTENT = {asset.name: asset.name.encode() * 10 for asset in assets.ASSETS}
 SMALL = tuple(

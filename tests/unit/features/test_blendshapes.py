@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 
 from clips import clip, moving_face
 from mecam.errors import ConfigError, DataError, MecamError
-from mecam.features import assets, blendshapes, face_models, registry, tracking, vision
-from mecam.features.expression import NAMES as MEASURES
-from mecam.features.face_models import Box
+from mecam.features import registry
 from mecam.features.media import Frame, Media
 from mecam.features.protocol import Features
-from mecam.features.tracking import Tracker
-from mecam.features.vision import Blendshapes, Expressions
+from mecam.features.vision import assets, blendshapes, face_models, tracking
+from mecam.features.vision import extractors as vision
+from mecam.features.vision.expression import NAMES as MEASURES
+from mecam.features.vision.extractors import Blendshapes, Expressions
+from mecam.features.vision.face_models import Box
+from mecam.features.vision.tracking import Tracker
 
 MESH, SHAPES = "face_landmarks_detector.tflite", "face_blendshapes.tflite"
 COUNT = 52

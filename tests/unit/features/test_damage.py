@@ -11,10 +11,10 @@ import clips
 import voices
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.features.damage import KINDS, Damage, DamagedMedia, parse_damage, pictures, sounds
+from mecam.features.corruption import KINDS, Damage, DamagedMedia, parse_damage, pictures, sounds
 from mecam.features.extract import extract
 from mecam.features.media import Media
-from mecam.features.utterances import Recipe, read_recording
+from mecam.features.recording import Recipe, read_recording
 
 RATE = 16_000
 SOUND = [name for name, kind in KINDS.items() if kind.medium == "sound"]

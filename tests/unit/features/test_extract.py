@@ -15,15 +15,16 @@ import pytest
 import tiny
 import voices
 from mecam.data.mixture import Source, check_sources
-from mecam.data.store import Store, sha256_of
+from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
 from mecam.features.clips import Clip, find_clips
 from mecam.features.extract import extract
 from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.registry import extractor
 from mecam.features.segmentation import Lengths
-from mecam.features.utterances import Recipe, read_recording
+from mecam.hashes import sha256_of
 from mecam.types import Task, Utterance, Word
 
 AUDIO_ONLY = Recipe(("mecam-audio",), lengths=Lengths(0.5, 4.0))
@@ -111,7 +112,7 @@ def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) 
         voices.write_wav(folder / f"clip{i:02}.wav", voices.buzz(30 if i > 5 else 0.5, hertz=100 + 10 * i))
     recipe = "Recipe(('mecam-audio',), lengths=Lengths(0.5, 4.0))"
     code = (
-        "from mecam.features.extract import *; from mecam.features.utterances import Recipe\n"
+        "from mecam.features.extract import *; from mecam.features.recording import Recipe\n"
         "from mecam.features.segmentation import Lengths\n"
         f"if __name__ == '__main__': extract([{str(folder)!r}], {str(store)!r}, recipe={recipe}, jobs=1)"
     )
@@ -309,7 +310,7 @@ def test_what_a_recording_lacks_is_said(tmp_path: Path) -> None:
 SCRIPT = """
 import sys
 from mecam.features.extract import extract
-from mecam.features.utterances import Recipe
+from mecam.features.recording import Recipe
 
 print("begin")
 report = extract([{folder!r}], {store!r}, recipe=Recipe(("mecam-audio",)), jobs=2)

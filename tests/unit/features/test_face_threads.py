@@ -9,11 +9,11 @@ import pytest
 
 import voices
 from clips import moving_face, need_faces
-from mecam.features import face_models
-from mecam.features.audio import Acoustics
-from mecam.features.face_models import Box
+from mecam.features.audio.extractors import Acoustics
 from mecam.features.media import Media
-from mecam.features.vision import Expressions
+from mecam.features.vision import face_models
+from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_models import Box
 
 
 def test_many_threads_see_what_one_sees(tmp_path: Path) -> None:

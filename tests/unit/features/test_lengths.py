@@ -13,8 +13,8 @@ from clips import tone, wav
 from mecam.errors import MediaError
 from mecam.features.extract import extract
 from mecam.features.media import Media
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
-from mecam.features.utterances import Recipe, read_recording
 
 RATE = 16_000
 SECONDS = 24.0

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from clips import tone
 from mecam.errors import MediaError
-from mecam.features.listening import weights_of
+from mecam.features.audio.listening import weights_of
 from mecam.features.media import Media
-from mecam.features.utterances import Recipe, read_recording
+from mecam.features.recording import Recipe, read_recording
 
 RATE = 16_000
 

@@ -12,7 +12,7 @@ import pytest
 from clips import clip, need_data, numbered, tone, wav
 from mecam.errors import MediaError
 from mecam.features.media import Media
-from mecam.features.render import write_clip
+from mecam.synthetic.clips.render import write_clip
 
 
 def grey(image: np.ndarray) -> float:

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import ConfigError
-from mecam.features.acoustics import RATE_HZ
+from mecam.features.audio.acoustics import RATE_HZ
 from mecam.features.media import Media
 from mecam.features.segmentation import Lengths, cut, cut_words, voice_activity
-from mecam.features.transcript import Segment, Transcript
+from mecam.features.text import Segment, Transcript
 from mecam.types import Word
 
 LENGTHS = Lengths(1.0, 6.0)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import voices
-from mecam.features.acoustics import HOP, NAMES, SEMITONES_ABOVE_HZ, measure
+from mecam.features.audio.acoustics import HOP, NAMES, SEMITONES_ABOVE_HZ, measure
 from mecam.features.clips import find_clips
-from mecam.features.speech import Spoken, espeak, formant_voice
-from mecam.features.talking import _scripts, _write_labels, _write_words
+from mecam.synthetic.clips.speech import Spoken, espeak, formant_voice
+from mecam.synthetic.clips.talking import _scripts, _write_labels, _write_words
 
 TEXT = "I could not get enough of the bathroom, I loved it"
 

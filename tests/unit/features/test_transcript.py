@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import DataError
-from mecam.features.transcript import Segment, Transcript, join_words, read_transcript, spread
-from mecam.features.transcript.segments import units
+from mecam.features.text import Segment, Transcript, join_words, read_transcript, spread
+from mecam.features.text.segments import units
 
 Write = Callable[[str, str | bytes], Path]
 

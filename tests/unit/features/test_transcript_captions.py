@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mecam.errors import DataError
-from mecam.features.transcript import Transcript, read_transcript
+from mecam.features.text import Transcript, read_transcript
 
 Read = Callable[..., Transcript]
 Cues = list[tuple[float, float, str]]

@@ -7,7 +7,7 @@ import pytest
 
 from mecam.data.store import Store
 from mecam.features.extract import extract
-from mecam.features.utterances import Recipe
+from mecam.features.recording import Recipe
 from mecam.types import Utterance
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mecam.errors import DataError
-from mecam.features.transcript import Transcript, read_transcript
+from mecam.features.text import Transcript, read_transcript
 
 Rows = list[tuple[str, float, float]]
 Read = Callable[[Any], Transcript]

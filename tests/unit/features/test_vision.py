@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 
 from clips import clip, moving_face, need_data, need_faces, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
-from mecam.features.expression import NAMES
-from mecam.features.face_models import detect, mesh
 from mecam.features.media import Media
 from mecam.features.protocol import Features
-from mecam.features.render import ASTRONAUT, render, write_clip
-from mecam.features.vision import Expressions
+from mecam.features.vision.expression import NAMES
+from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_models import detect, mesh
+from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 RATE = 12.5
 SECONDS = 6.0

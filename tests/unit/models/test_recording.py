@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import DataError
-from mecam.models.recording import FEWEST, RecordingContext, Said, _least_absolute
+from mecam.models.recording_context import FEWEST, RecordingContext, Said, _least_absolute
 
 WHOLE = RecordingContext(0.2, -3.0, 3.0, 0.0, -0.3, 1.5, {"text": 0.0, "audio": 0.1}, {"text": 0.75, "audio": 0.25})
 

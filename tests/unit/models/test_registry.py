@@ -8,12 +8,12 @@ import pytest
 
 import tiny
 from conftest import ROOT
+from mecam import testing as contract
 from mecam.cli import main
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.models import registry
 from mecam.models.registry import BUILT_IN, GROUP, MODELS
-from mecam.training import contract
 
 EXAMPLES = ROOT / "examples"
 Install = Callable[..., None]

@@ -10,17 +10,17 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.comparison import compare, read_contenders
-from mecam.evaluation.evaluate import predict, said
+from mecam.evaluation.evaluate_run import evaluate_run
+from mecam.evaluation.predict import predict, said
 from mecam.evaluation.robustness import assess
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.measure import jobs_of, measure
 from mecam.models.checkpoint import load_checkpoint
-from mecam.models.recording import RecordingContext
-from mecam.serve.predictor import Predictor
-from mecam.serve.recordings import notes_of
-from mecam.training.evaluation import evaluate_run
+from mecam.models.recording_context import RecordingContext
+from mecam.prediction.predictor import Predictor
+from mecam.prediction.recordings import notes_of
 from mecam.training.results import SeedResult
 from mecam.training.run import RunConfig, train
 

@@ -13,13 +13,13 @@ import tiny
 from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
+from mecam.experiments import grid
+from mecam.experiments.grid import Member, train_grid
+from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 from mecam.models.registry import MODELS
-from mecam.training import grid
+from mecam.runs.folder import is_finished
 from mecam.training.costs import WATCHABLE, resident_mb
-from mecam.training.folder import is_finished
-from mecam.training.grid import Member, train_grid
 from mecam.training.run import RunConfig, record_of
-from mecam.training.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 
 
 @pytest.fixture(scope="module")

@@ -12,19 +12,19 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.evaluate import finished, interval_around, predict
-from mecam.evaluation.report.calibration import calibration
-from mecam.evaluation.report.record import RunRecord
+from mecam.evaluation.calibration import LEVEL, half_width, widening
+from mecam.evaluation.predict import finished, interval_around, predict
+from mecam.evaluation.random_missing import RATES, with_missing
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure
 from mecam.evaluation.robustness.measures import calibration_metrics, seen_by
 from mecam.models.checkpoint import Trained, load_checkpoint
-from mecam.models.widening import Widening
-from mecam.serve.predictor import Predictor
-from mecam.training.intervals import LEVEL, half_width, widening
-from mecam.training.missing import RATES, with_missing
+from mecam.models.interval_scale import Widening
+from mecam.prediction.predictor import Predictor
+from mecam.report.run.calibration import calibration
+from mecam.runs.record import RunRecord
 from mecam.training.results import SeedResult, read_predictions, write_predictions
 from mecam.training.run import RunConfig, train
 

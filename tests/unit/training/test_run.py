@@ -13,10 +13,10 @@ from lightning_fabric import Fabric
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError, TrainingError
+from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.metrics import metrics_for
 from mecam.models.checkpoint import load_checkpoint
 from mecam.training import loop, results, run
-from mecam.training.evaluation import evaluate_run
 from mecam.training.results import SeedResult
 from mecam.training.run import RunConfig, train
 from mecam.types import Task, Utterance

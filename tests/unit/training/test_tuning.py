@@ -14,13 +14,13 @@ from mecam.config import apply_overrides, read_yaml
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MissingExtraError, ModelError, TrainingError
+from mecam.experiments import tuning
+from mecam.experiments.search import SPACES, Between, Choice, parsed_ranges, space_of
+from mecam.experiments.validation import validate_once
+from mecam.experiments.variants import tuned_variants
 from mecam.models.registry import BUILT_IN
-from mecam.training import tuning
 from mecam.training.loop import Fit
 from mecam.training.run import RunConfig
-from mecam.training.search import SPACES, Between, Choice, parsed_ranges, space_of
-from mecam.training.validation import validate_once
-from mecam.training.variants import tuned_variants
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 

@@ -11,7 +11,7 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.models.checkpoint import load_checkpoint
-from mecam.serve.predictor import Predictor
+from mecam.prediction.predictor import Predictor
 from mecam.training.run import RunConfig, train
 from mecam.types import Utterance
 

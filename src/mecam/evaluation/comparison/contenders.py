@@ -15,9 +15,9 @@ from mecam.budget import small_json
 from mecam.config import DataConfig, TrainingConfig, parse_yaml
 from mecam.data.collate import encode_labels
 from mecam.errors import DataError, MecamError
-from mecam.evaluation.evaluate import constant_predictions
-from mecam.evaluation.report.record import Answers, RunRecord, understood
+from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
+from mecam.runs.record import Answers, RunRecord, understood
 from mecam.types import Predictions, Task
 
 __all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]

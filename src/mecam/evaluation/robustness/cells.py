@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.store import sha256_of
 from mecam.errors import DataError
 from mecam.evaluation.robustness.material import Material
 from mecam.files import whole_file
+from mecam.hashes import sha256_of
 from mecam.types import Modality, Predictions, Span
 
 __all__ = ["Answer", "cell_name", "checkpoint_identity", "read_cell", "write_cell"]

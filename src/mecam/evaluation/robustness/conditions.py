@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from mecam.data.corrupt import OPERATORS, Corruption, Dose, corrupt_utterance, generator_for, noise_strength
-from mecam.data.corrupt import random_missing as lose_at_random
-from mecam.data.corrupt.utterances import Means
+from mecam.data.corruption import OPERATORS, Corruption, Dose, corrupt_utterance, generator_for, noise_strength
+from mecam.data.corruption import random_missing as lose_at_random
+from mecam.data.corruption.utterances import Means
 from mecam.evaluation.robustness.material import Material
 from mecam.types import TEXT, Modality, Utterance
 
@@ -118,7 +118,7 @@ CLEAN = Clean("clean", "clean")
 class RandomMissing(Condition):
     """Every word and row is lost independently with the same probability in all modalities.
 
-    Source: Zhang et al., LNLN, NeurIPS 2024. Differs: see `mecam.data.corrupt.random_missing`; the masks of the
+    Source: Zhang et al., LNLN, NeurIPS 2024. Differs: see `mecam.data.corruption.random_missing`; the masks of the
     modalities are independent, and each seed draws its own.
     """
 

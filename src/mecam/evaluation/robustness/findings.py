@@ -9,7 +9,6 @@ import numpy as np
 from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
-from mecam.evaluation.report.scores import LEADING
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.protocols import Plan, Summary
@@ -17,6 +16,7 @@ from mecam.evaluation.robustness.ranks import MeanRank, mean_ranks
 from mecam.evaluation.robustness.scores import Scored
 from mecam.evaluation.statistics import holm, paired_sums_test
 from mecam.evaluation.sums import Array
+from mecam.report.run.results import LEADING
 from mecam.types import Task
 
 __all__ = ["Findings", "Test", "find"]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.collate import encode_labels
-from mecam.data.corrupt import Sounds
-from mecam.data.corrupt.utterances import present, spans_of
+from mecam.data.corruption import Sounds
+from mecam.data.corruption.utterances import present, spans_of
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mecam.batch import Device
-from mecam.evaluation.evaluate import finished, predict
+from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.robustness.cells import Answer, cell_name, checkpoint_identity, write_cell
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material

@@ -14,8 +14,8 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material, missing_spans
-from mecam.features.damage import KINDS, Damage
-from mecam.features.damaged import damaged_store, recipe_of_store, recordings_identity
+from mecam.features.corrupted_store import damaged_store, recipe_of_store, recordings_identity
+from mecam.features.corruption import KINDS, Damage
 from mecam.features.registry import chosen
 from mecam.types import VISION, Modality, Utterance
 

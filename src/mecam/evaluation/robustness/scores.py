@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.evaluation.evaluate import constant_predictions
-from mecam.evaluation.filter_score import auroc, resampled_auroc
+from mecam.evaluation.detection import auroc, resampled_auroc
 from mecam.evaluation.groups import resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.predict import constant_predictions
 from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.material import Material

@@ -8,18 +8,18 @@ import pytest
 
 import tiny
 import voices
-from mecam.data.combine import join
-from mecam.data.speakers import normalise_by_speaker
+from mecam.data.operations.combine import join
+from mecam.data.operations.speakers import normalise_by_speaker
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.robustness.material import OWN, Material
 from mecam.evaluation.robustness.protocols import plan
 from mecam.evaluation.robustness.raw import EXTENT, Recordings
-from mecam.features import damaged
-from mecam.features.damage import Damage
-from mecam.features.damaged import damaged_store, recipe_of_store
+from mecam.features import corrupted_store as damaged
+from mecam.features.corrupted_store import damaged_store, recipe_of_store
+from mecam.features.corruption import Damage
 from mecam.features.extract import extract
-from mecam.features.utterances import Recipe
+from mecam.features.recording import Recipe
 from mecam.types import FeatureSpec, Utterance
 
 IDS = ("a_1", "a_2", "b_1", "b_2")

@@ -9,7 +9,7 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.filter_score import auroc
+from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
 from mecam.evaluation.robustness.cells import checkpoint_identity, read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Corrupted, RandomMissing, Remaining

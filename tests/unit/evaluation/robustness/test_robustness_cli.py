@@ -11,9 +11,9 @@ import pytest
 
 import tiny
 from mecam.cli.main import main
-from mecam.evaluation.evaluate import predict
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.origin import store_of
+from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
 from mecam.evaluation.robustness.findings import best_of
 from mecam.evaluation.robustness.protocols import Plan, Summary

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import tiny
-from mecam.data.corrupt import MISSING_WORD
-from mecam.data.corrupt.utterances import present
+from mecam.data.corruption import MISSING_WORD
+from mecam.data.corruption.utterances import present
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.robustness.conditions import (
     CLEAN,

@@ -1,0 +1,1 @@
+"""Foreign data sets → a store: which files these are, what they hold, how their utterances belong together."""

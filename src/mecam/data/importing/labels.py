@@ -1,0 +1,189 @@
+"""What the labels of a data set stand for: the task, and each utterance's label in its terms.
+
+A label is never bent into a scale that it does not fit, and whole numbers that may be classes are a question to the
+user: a wrong guess would train on wrong labels without a word.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mecam.data.importing.joining import EXAMPLES, Findings
+from mecam.data.importing.sources.base import Row, number_of
+from mecam.errors import DataError
+from mecam.types import Label, Task
+
+__all__ = ["infer_task", "label_of", "no_label", "unimodal_of"]
+
+POLARITIES = {"negative", "neutral", "positive"}
+NAMES = ("emotion", "label", "polarity")
+"""Labels of a row that are class names."""
+
+OVERSHOOT = 0.07
+"""Share of the scale by which a score may lie outside of it; CMU-MOSEI's old labels reach 3.33 on −3…3."""
+
+MOST_CLASSES = 50
+LARGEST = 1e6
+"""Intensity of an emotion; larger ones are damage, and overflow what is computed from them."""
+
+
+def infer_task(rows: Sequence[Row]) -> Task:
+    """The task that the labels of a data set stand for.
+
+    A score makes it a regression, on the narrowest of the field's scales that fits: 1 to 5 or 1 to 7
+    (MMMO, POM) where all are positive and beyond 3, −1 to 1 where modalities are labelled too or a
+    hundred scores stay within it (SIMS), else −3 to 3. Otherwise class names make it a classification.
+
+    Raises: DataError if there is no label, if some are numbers and others words, if the numbers fit no
+        scale, or if they are whole and none is below 0, so that they may be classes.
+    """
+    scored = {
+        row.id: score for row in rows if isinstance(score := row.labels.get("score"), float) and math.isfinite(score)
+    }
+    if scored:
+        _check_words(rows)
+        if not any(row.scored for row in rows):
+            _ask_for_classes(list(scored.values()))
+        return _scale_of(scored, any(row.unimodal for row in rows))
+    for key in NAMES:
+        names = {label for row in rows if isinstance(label := row.labels.get(key), str)}
+        if names:
+            return Task("classes", names=tuple(sorted(names)))
+    raise DataError(
+        "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
+    )
+
+
+def _check_words(rows: Sequence[Row]) -> None:
+    """Refuse a column of labels in which some cells are numbers and others are not: those would be lost."""
+    words = [row for row in rows if row.labels.get("label", "none") != "none" and "score" not in row.labels]
+    if words:
+        shown = ", ".join(f"{row.id}: {str(row.labels['label'])[:30]!r}" for row in words[:EXAMPLES])
+        raise DataError(
+            f"{len(words)} labels are no numbers and the others are: {shown}",
+            fix="mend these cells, empty them if the label is unknown, or name the classes with --task classes:A,B,…",
+        )
+
+
+def _ask_for_classes(scores: Sequence[float]) -> None:
+    """Whole numbers from 0 on are the scores of some data sets and the classes of others; only the user knows."""
+    values = sorted(set(scores))
+    if len(values) < 2 or values[0] < 0 or any(value != int(value) for value in values) or values[-1] > LARGEST:
+        return
+    low, high = int(values[0]), int(values[-1])
+    listed = ",".join(str(int(value)) for value in values)
+    scale = f"--task regression:{low}..{high} (or the scale's true ends) if they are scores"
+    if len(values) > MOST_CLASSES:
+        raise DataError(
+            f"the labels are whole numbers from {low} to {high}, which is no known scale", fix=f"add {scale}"
+        )
+    raise DataError(
+        f"the labels are the whole numbers {listed.replace(',', ', ')}: they may be classes or scores",
+        fix=f"say which: --task classes:{listed} if they are classes, {scale}",
+    )
+
+
+def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
+    low, high = min(scores.values()), max(scores.values())
+    if low >= 1 and high > 3:
+        task = Task("regression", 1.0, 5.0 if high <= 5 else 7.0)
+    elif low >= -1 and high <= 1 and (len(scores) >= 100 or unimodal):
+        task = Task("regression", -1.0, 1.0)
+    else:
+        task = Task("regression", -3.0, 3.0)
+    outside = [name for name, score in scores.items() if not _near(score, task)]
+    if outside:
+        ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= LARGEST else "LOW..HIGH"
+        raise DataError(
+            f"the labels go from {low:g} to {high:g}, which is none of the known scales (−3…3, −1…1, 1…5, 1…7)",
+            where=f"{len(outside)} labels, such as {outside[0]}: {scores[outside[0]]:g}",
+            fix=f"mend labels that are wrong, or state the scale: --task regression:{ends}",
+        )
+    return task
+
+
+def _near(score: float, task: Task) -> bool:
+    """True for a score that is on the scale, or so little beyond that it means the end."""
+    room = OVERSHOOT * (task.high - task.low)
+    return task.low - room <= score <= task.high + room
+
+
+def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
+    """The label of an utterance in the task's terms, or None when it has none.
+
+    Raises: DataError if a score lies outside of the scale, or an intensity is no possible one.
+    """
+    if task.kind == "multilabel":
+        return _intensities(row, task, findings)
+    if task.kind == "classes":
+        return _class_of(row, task, findings)
+    score = row.labels.get("score", math.nan)
+    word = row.labels.get("label", "none")
+    if isinstance(score, float) and math.isfinite(score):
+        return _on_scale(score, task, row.id, findings)
+    if word != "none" and not isinstance(score, float):
+        raise DataError(f"the label {str(word)[:40]!r} is no number", where=row.id, fix="mend or empty the cell")
+    findings.add("missing labels", row.id)
+    return None
+
+
+def _on_scale(score: float, task: Task, place: str, findings: Findings) -> float:
+    if task.low <= score <= task.high:
+        return score
+    if not _near(score, task):
+        raise DataError(
+            f"the label {score:g} lies outside of the scale {task.low:g} to {task.high:g}",
+            where=place,
+            fix="mend the label, or state the scale with --task regression:LOW..HIGH",
+        )
+    findings.add("labels out of range", f"{place}: {score:g}")
+    return float(np.clip(score, task.low, task.high))
+
+
+def _class_of(row: Row, task: Task, findings: Findings) -> str | None:
+    """The class that a row names, in the task's spelling; `0`, `0.0` and 0 are the same class."""
+    spelling = {name.casefold(): name for name in task.names}
+    keys = ("polarity", *NAMES) if set(spelling) <= POLARITIES else NAMES
+    names = [label for key in keys if isinstance(label := row.labels.get(key), str)]
+    numbers = {number: name for name in task.names if (number := number_of(name)) == number}
+    for name in names:
+        if (known := spelling.get(name.casefold()) or numbers.get(number_of(name))) is not None:
+            return known
+    score = row.labels.get("score", math.nan)
+    if isinstance(score, float) and score in numbers:
+        return numbers[score]
+    given = names[:1] or ([f"{score:g}"] if isinstance(score, float) and score == score else [])
+    findings.add("unknown classes" if given else "missing labels", " ".join([row.id, *given]))
+    return None
+
+
+def _intensities(row: Row, task: Task, findings: Findings) -> Label | None:
+    values = {name: row.labels.get(name, math.nan) for name in task.names}
+    found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
+    if any(abs(value) > LARGEST for value in found.values()):
+        raise DataError(f"{max(found.values(), key=abs):g} is no intensity of an emotion", where=row.id)
+    if len(found) == len(task.names):
+        return found
+    findings.add("missing labels", row.id)
+    return None
+
+
+def unimodal_of(row: Row, task: Task, findings: Findings) -> dict[str, float]:
+    """The scores of single modalities, on the scale of the task where it has one.
+
+    Raises: DataError if one lies outside of the scale.
+    """
+    known = {modality: score for modality, score in row.unimodal.items() if math.isfinite(score)}
+    if task.kind != "regression":
+        return {modality: score for modality, score in known.items() if abs(score) <= LARGEST}
+    return {m: _on_scale(score, task, f"{row.id}, {m}", findings) for m, score in known.items()}
+
+
+def no_label(rows: Sequence[Row], task: Task) -> DataError:
+    """The error for a data set in which nothing has a label of the task."""
+    given = sorted({str(value) for row in rows for value in list(row.labels.values())[:1]})[: 2 * EXAMPLES]
+    if not rows or not given:
+        return DataError("no utterance has a label and a split", fix="name the file with the labels too")
+    wanted = ", ".join(task.names) if task.names else f"scores from {task.low:g} to {task.high:g}"
+    return DataError(f"no utterance has a label of the task ({wanted}); there are {', '.join(given)}")

@@ -1,0 +1,99 @@
+"""MulT pickles: split → `vision`, `audio`, `text` (GloVe), `labels`, `id`, padded on the left.
+
+Source: Tsai et al., MulT (ACL 2019), its files for MOSI, MOSEI. MMIM and MECAM use the same pickle beside
+a CSV with the text. An id has three columns: in MOSI the first is `video_clip` (bytes), in MOSEI they are
+the video and the clip's start and end in seconds.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mecam.data.importing.sources.base import (
+    Row,
+    Source,
+    column_of,
+    count_of,
+    make_id,
+    number_of,
+    scores_of,
+    split_ids,
+    split_named,
+    text_of,
+)
+from mecam.data.importing.sources.padding import Padded
+from mecam.errors import DataError
+from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
+
+__all__ = ["read_mult"]
+
+_MOST_COLUMNS = 8
+"""Columns of an id; the field's files have one or three."""
+
+
+def read_mult(content: object, file: str) -> list[Source] | None:
+    """One source per split, or None when the content has another layout.
+
+    Raises: DataError if it has this layout and contradicts itself.
+    """
+    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+        return None
+    parts = {}
+    for name, part in content.items():
+        if not isinstance(part, dict):
+            return None
+        parts[split_named(name)] = {text_of(key): value for key, value in part.items()}
+    if not all("labels" in part and {AUDIO, VISION, TEXT} & set(part) for part in parts.values()):
+        return None
+    return [_source(split, part, file) for split, part in parts.items()]
+
+
+def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
+    try:
+        count = count_of(part["labels"], "labels")
+        labels = column_of(part["labels"], count, "labels")
+        keys = _ids(part.get("id"), split, count)
+        padded = Padded.of({m: part[m] for m in (TEXT, AUDIO, VISION) if part.get(m) is not None}, {}, count)
+        rows = [
+            Row(make_id(*key), split, video, labels=scores_of(label), interval=interval)
+            for (key, video, interval), label in zip(keys, labels, strict=True)
+        ]
+    except DataError as error:
+        raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
+    specs = {
+        m: FeatureSpec(width, "glove" if m == TEXT else "unknown", aligned=padded.together)
+        for m, width in padded.widths.items()
+    }
+    return Source("MulT, word-aligned" if padded.together else "MulT", file, rows, specs, padded.pieces)
+
+
+_Key = tuple[tuple[str, ...], str, tuple[float, float]]
+
+
+def _ids(ids: Any, split: str, count: int) -> list[_Key]:
+    """Parts of the id, the video and the interval of every utterance."""
+    unknown = (math.nan, math.nan)
+    if ids is None:
+        return [((f"{split}_{index:06d}",), "", unknown) for index in range(count)]
+    rows = [_parts(row) for row in column_of(ids, count, "id")]
+    first = [row[0] for row in rows]
+    if len(set(first)) == count or all(len(row) == 1 for row in rows):
+        return [((name,), split_ids(name)[0], unknown) for name in first]
+    return [(tuple(row[:2]), row[0], _interval(row)) for row in rows]
+
+
+def _parts(identifier: Any) -> list[str]:
+    """The columns of one id, which is text or a few texts."""
+    if isinstance(identifier, np.ndarray):
+        identifier = identifier.reshape(-1) if identifier.size <= _MOST_COLUMNS else ()
+    parts = list(identifier) if isinstance(identifier, list | tuple | np.ndarray) else [identifier]
+    if not 0 < len(parts) <= _MOST_COLUMNS:
+        raise DataError(f"an id is empty, or has more than {_MOST_COLUMNS} columns")
+    return [text_of(part) for part in parts]
+
+
+def _interval(row: list[str]) -> tuple[float, float]:
+    start, stop = (number_of(part) for part in (*row[1:3], "nan", "nan")[:2])
+    return (start, stop) if start <= stop else (math.nan, math.nan)

@@ -1,0 +1,1 @@
+"""What is done with whole stores: split, align, combine, normalise by speaker, export, check, describe."""

@@ -1,0 +1,102 @@
+"""Score a finished run on a store: its own, or another with the same task."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mecam.data.store import Store
+from mecam.errors import DataError, ModelError
+from mecam.evaluation.predict import finished, predict
+from mecam.models.checkpoint import Trained, check_features, load_checkpoint
+from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
+from mecam.types import Predictions
+
+__all__ = ["answers", "evaluate_run"]
+
+
+def evaluate_run(
+    run: Path, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> tuple[dict[str, Any], Path]:
+    """Predict with every seed of a run and compute the metrics.
+
+    Args:
+        run: a run folder.
+        store: with labels.
+        split: one split; None takes valid and test, where they have utterances.
+        progress: called with (utterances done, all).
+
+    Returns: the content of `metrics.json` for these splits, and the file it was written to,
+        `RUN/evaluations/STORE.json`; the predictions lie beside it, in `STORE.csv`.
+    Raises: ModelError if the run is none or does not fit the store, DataError if nothing is labelled.
+    """
+    wanted = [name for name in ([split] if split else ["valid", "test"]) if len(store.split(name))]
+    if not wanted:
+        raise DataError(f"the store has no utterance in {split or 'valid or test'}", where=str(store.path))
+    results: list[SeedResult] = []
+    folders = _seeds(run)
+    for number, (folder, trained) in enumerate(_trained(folders, store)):
+        splits = {name: trained.dataset(store, store.split(name)) for name in wanted}
+        total = sum(len(dataset) for dataset in splits.values())
+        before = 0
+        found: dict[str, Predictions] = {}
+        for name, dataset in splits.items():
+            start = number * total + before
+
+            def tick(done: int, _: int, start: int = start, whole: int = total * len(folders)) -> None:
+                if progress:
+                    progress(start + done, whole)
+
+            said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
+            found[name] = finished(trained, said)
+            before += len(dataset)
+        width = trained.checkpoint.half_width
+        seed = int(folder.name) if folder.name.isdigit() else 0
+        results.append(SeedResult(seed, float("nan"), [], found, width, {}))
+    per_seed = [result.predictions for result in results]
+    if all(p.truth is None for p in per_seed[0].values()):
+        raise _unlabelled(store)
+    metrics = evaluation_tables(splits, per_seed, trained.checkpoint.inputs.prior)
+    place = run / "evaluations" / f"{store.path.name}.json"
+    place.parent.mkdir(exist_ok=True)
+    write_rows(place.with_suffix(".csv"), prediction_rows(splits, results))
+    write_json(place, metrics)
+    return metrics, place
+
+
+def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
+    """What every seed of a run says about a labelled split; nothing is written.
+
+    Raises: as `evaluate_run`.
+    """
+    if not len(chosen := store.split(split)):
+        raise DataError(f"the store has no utterance in {split}", where=str(store.path))
+    given = []
+    for _, trained in _trained(_seeds(run), store):
+        dataset = trained.dataset(store, chosen)
+        given.append(finished(trained, predict(trained.model, dataset, trained.collator)))
+    if given[0].truth is None:
+        raise _unlabelled(store)
+    return tuple(given)
+
+
+def _seeds(run: Path) -> list[Path]:
+    """The folders of a run's seeds, or the run itself where it has kept only its best."""
+    return sorted(path.parent for path in run.glob("seeds/*/checkpoint")) or [run]
+
+
+def _trained(folders: Sequence[Path], store: Store) -> Iterator[tuple[Path, Trained]]:
+    """One model after the other, each made sure to fit the store."""
+    for folder in folders:
+        trained = load_checkpoint(folder)
+        check_features(trained, store)
+        if trained.checkpoint.inputs.task != store.task:
+            raise ModelError(
+                f"the model predicts {trained.checkpoint.inputs.task.kind}, the store is labelled otherwise",
+                where=str(store.path),
+                fix="train on this store",
+            )
+        yield folder, trained
+
+
+def _unlabelled(store: Store) -> DataError:
+    return DataError("the utterances have no labels", where=str(store.path), fix="use `mecam predict`")

@@ -1,6 +1,0 @@
-"""A prediction explained and the explanation checked: counterfactuals, integrated gradients, agreement, deletion."""
-
-from mecam.evaluation.explain.explanation import Effect, Explanation, PartEffect, Strand
-from mecam.evaluation.explain.occlusion import explain
-
-__all__ = ["Effect", "Explanation", "PartEffect", "Strand", "explain"]

@@ -1,0 +1,305 @@
+"""Model × batches → Predictions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mecam.batch import Batch, Output
+from mecam.data.collate import Collator, batches, encode_labels
+from mecam.data.datasets import Dataset
+from mecam.errors import ModelError
+from mecam.models.base import Model, presence
+from mecam.models.checkpoint import Trained, not_finite
+from mecam.models.recording_context import Said
+from mecam.threads import for_work
+from mecam.types import TEXT, Modality, Predictions, Task
+
+__all__ = [
+    "constant_predictions",
+    "finished",
+    "in_recordings",
+    "in_words",
+    "interval_around",
+    "known_only",
+    "predict",
+    "probabilities",
+    "said",
+    "with_widths",
+]
+
+
+_turns: WeakKeyDictionary[Model, AbstractContextManager[Any]] = WeakKeyDictionary()
+_asking = RLock()
+
+
+def _turn(model: Model) -> AbstractContextManager[Any]:
+    """What threads that ask one model wait for: some models put hooks into their encoder while they answer."""
+    with _asking:
+        return _turns.setdefault(model, RLock())
+
+
+@torch.inference_mode()
+def predict(
+    model: Model,
+    dataset: Dataset,
+    collator: Collator,
+    *,
+    size: int = 64,
+    details: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Predict a data set, in its order, in full precision on the device that the model is on.
+
+    Threads may ask one model at the same time; it answers one after the other.
+
+    Args:
+        model: is put into evaluation mode for the call.
+        dataset: what to predict.
+        collator: makes the batches that the model reads.
+        size: utterances per batch; the result does not depend on it.
+        details: also return gates, the known place of negative information, and embeddings.
+        progress: called with (utterances done, all).
+
+    Raises: ModelError if an answer is not finite.
+    """
+    with _turn(model):
+        rows = _answered(model, dataset, collator, size, details, progress)
+    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
+
+
+def _answered(
+    model: Model,
+    dataset: Dataset,
+    collator: Collator,
+    size: int,
+    details: bool,
+    progress: Callable[[int, int], None] | None,
+) -> dict[int, dict[str, object]]:
+    """Position → what the model says of the utterance."""
+    device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
+    was_training = model.training
+    model.eval()
+    rows: dict[int, dict[str, object]] = {}
+    for batch in batches(dataset, collator, size):
+        batch = batch.to(device)
+        with for_work(len(dataset)):
+            output = model(batch)
+        values = probabilities(collator.task, output.prediction).cpu().numpy()
+        _require_finite(model, values, batch)
+        shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
+        doubts = _doubts(model, output, batch)
+        lost = _lost(model, collator, batch)
+        embeddings = {k: e.float().cpu().numpy() for k, e in output.embeddings.items()} if details else {}
+        maps = _maps(output, batch) if details else [({}, {})] * len(batch)
+        for i, position in enumerate(batch.index.tolist()):
+            rows[position] = {
+                "prediction": values[i],
+                "shares": {m: share[i] for m, share in shares.items()},
+                "doubts": {m: doubt[i] for m, doubt in doubts.items()},
+                "lost": {m: share[i] for m, share in lost.items()},
+                "embeddings": {k: e[i] for k, e in embeddings.items()},
+                "maps": maps[i],
+            }
+        if progress:
+            progress(len(rows), len(dataset))
+    model.train(was_training)
+    return rows
+
+
+def _require_finite(model: Model, values: NDArray[np.float64], batch: Batch) -> None:
+    """Refuse answers that are none; every answer of a trained model passes here."""
+    wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
+    if not wrong.any():
+        return
+    weights = not_finite(dict(model.named_parameters()))
+    what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
+    raise ModelError(
+        f"the model's answer is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
+        where=f"utterance {batch.ids[int(wrong.argmax())]}",
+        fix="use another checkpoint, or train again; `mecam data check` looks at the features",
+    )
+
+
+def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
+    """The predictions with all that a checkpoint adds to what its network says.
+
+    Args:
+        trained: the model.
+        predictions: its own.
+        together: the utterances are those of whole recordings, as far as these are known (`in_recordings`).
+    """
+    return with_widths(trained, in_recordings(trained, predictions) if together else predictions)
+
+
+def with_widths(trained: Trained, predictions: Predictions) -> Predictions:
+    """The predictions, with how much wider the interval around each is for what its utterance lacks."""
+    widening = trained.checkpoint.widening
+    return predictions if widening is None else replace(predictions, wider=widening(predictions.lost))
+
+
+def in_recordings(trained: Trained, predictions: Predictions) -> Predictions:
+    """The predictions, each with what the rest of its recording says, where the model has learned to ask for it.
+
+    Args:
+        trained: the model.
+        predictions: its own, of whole recordings as far as they are known.
+    """
+    context = trained.checkpoint.recording
+    return predictions if context is None else replace(predictions, prediction=context(said(predictions)))
+
+
+def said(predictions: Predictions) -> Said:
+    """What the rest of a recording is asked for."""
+    return Said(predictions.prediction, predictions.videos, predictions.lost)
+
+
+def probabilities(task: Task, prediction: Tensor) -> Tensor:
+    """Scores as they are; logits as probabilities, in double precision."""
+    prediction = prediction.double()
+    if task.kind == "regression":
+        return prediction
+    return prediction.softmax(dim=-1) if task.kind == "classes" else prediction.sigmoid()
+
+
+def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
+    """What the constant predictor says about the utterances of `like`.
+
+    Args:
+        task: kind of label.
+        like: predictions of a model.
+        prior: `Inputs.prior`, learned on the train split.
+    """
+    output = torch.tensor(prior).expand(len(like), -1)
+    values = probabilities(task, output[:, 0] if task.kind == "regression" else output)
+    return Predictions(like.ids, like.videos, values.numpy(), like.truth, speakers=like.speakers)
+
+
+def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, object]]) -> Predictions:
+    def columns(name: str) -> dict[str, NDArray[Any]]:
+        first = rows[0][name] if rows else {}
+        return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
+
+    doubts = columns("doubts")
+    asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
+    labels = dataset.labels
+    shape = () if dataset.task.kind == "regression" else (dataset.task.outputs,)
+    known = bool(rows) and all(label is not None for label in labels)
+    return Predictions(
+        ids=dataset.ids,
+        videos=dataset.videos,
+        prediction=np.array([row["prediction"] for row in rows], np.float64).reshape(len(rows), *shape),
+        truth=encode_labels(dataset.task, labels).astype(np.float64) if known else None,
+        gates=[row["maps"][0] for row in rows],  # type: ignore[index]
+        injected=[row["maps"][1] for row in rows],  # type: ignore[index]
+        shares=columns("shares"),
+        embeddings=columns("embeddings"),
+        doubts=doubts if asked else {},
+        lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
+        speakers=dataset.speakers,
+    )
+
+
+def in_words(task: Task, prediction: Any) -> str:
+    """A prediction in words: `positive`, `negative` or, within a twelfth of the range around its middle, `neutral`.
+
+    Of classes the most probable one, of several labels those above one half.
+    """
+    if task.kind == "regression":
+        middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
+        away = float(prediction) - middle
+        return "neutral" if abs(away) <= neutral else "positive" if away > 0 else "negative"
+    if task.kind == "classes":
+        return task.names[int(prediction.argmax())]
+    return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
+
+
+def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
+    """The ends of the interval around a score, within the task's scale: no truth lies beyond it.
+
+    Args:
+        task: of scores.
+        score: that the model gives, which may lie a little beyond the scale.
+        half: half of the interval's width.
+
+    Raises: ModelError if the interval has no ends.
+    """
+    low, high = (float(np.clip(end, task.low, task.high)) for end in (score - half, score + half))
+    if not np.isfinite([low, high]).all():
+        raise ModelError("the interval around the score is not finite", fix="use another checkpoint, or train again")
+    return low, high
+
+
+def known_only(kept: NDArray[Any]) -> list[float | None]:
+    """What was kept of rows, rounded; None where a row is missing, which no filter has seen."""
+    return [None if np.isnan(value) else round(value, 4) for value in kept.astype(float).tolist()]
+
+
+def _doubts(model: Model, output: Output, batch: Batch) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → B, NaN where it is absent; nothing for a model that does not look for contradictions."""
+    doubt = output.extra.get("doubt")
+    if doubt is None:
+        return {}
+    present = presence(batch, model.reads)
+    values = doubt.float().masked_fill(~present, float("nan")).cpu().numpy()
+    return {modality: values[:, i] for i, modality in enumerate(model.reads)}
+
+
+def _lost(model: Model, collator: Collator, batch: Batch) -> dict[Modality, NDArray[np.float64]]:
+    """Modality → B, the share of rows that are masked; of tokens, those that are unknown words."""
+    shares = {}
+    for modality in model.reads:
+        if (stream := batch.streams.get(modality)) is None:
+            shares[modality] = np.ones(len(batch))
+            continue
+        seen = stream.mask
+        if modality == TEXT and collator.tokenizer is not None:
+            assert stream.words is not None
+            real = stream.words >= 0  # special tokens belong to no word
+            seen, rows = real & (stream.values != collator.tokenizer.unk), real.sum(dim=1)
+        else:
+            rows = stream.lengths
+        shares[modality] = (1 - seen.sum(dim=1).double() / rows.clamp(min=1)).cpu().numpy()
+    return shares
+
+
+Maps = tuple[Mapping[Modality, NDArray[np.float32]], Mapping[Modality, NDArray[np.bool_]]]
+
+
+def _maps(output: Output, batch: Batch) -> list[Maps]:
+    """Per utterance: what was kept of each row (for text, of each word), and where negative information is known."""
+    result: list[Maps] = []
+    for i in range(len(batch)):
+        kept, known = {}, {}
+        for modality, gate in output.gates.items():
+            stream = batch.streams[modality]
+            length = int(stream.lengths[i])
+            if not length:
+                continue
+            seen = stream.mask[i, :length]
+            row = gate[i, :length].float().masked_fill(~seen, torch.nan).cpu().numpy()  # no filter saw what is missing
+            assert stream.injected is not None
+            marked = stream.injected[i, :length].cpu().numpy()
+            if modality == TEXT and stream.words is not None:
+                row, marked = _per_word(row, marked, stream.words[i, :length].cpu().numpy())
+            kept[modality], known[modality] = row, marked
+        result.append((kept, known))
+    return result
+
+
+def _per_word(
+    gate: NDArray[np.float32], marked: NDArray[np.bool_], words: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mean gate of each word's tokens; special tokens belong to no word."""
+    real = words >= 0
+    count = np.bincount(words[real])
+    total = np.bincount(words[real], weights=gate[real])
+    touched = np.bincount(words[real], weights=marked[real]) > 0
+    return (total / np.maximum(count, 1)).astype(np.float32), touched

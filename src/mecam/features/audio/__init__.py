@@ -1,0 +1,1 @@
+"""Sound → features: acoustics, prosody, pretrained encoders."""

@@ -1,6 +1,0 @@
-"""Negative information in raw media: sound and pictures are damaged between decoding and the extractors."""
-
-from mecam.features.damage.kinds import KINDS, Damage, parse_damage
-from mecam.features.damage.media import DamagedMedia
-
-__all__ = ["KINDS", "Damage", "DamagedMedia", "parse_damage"]

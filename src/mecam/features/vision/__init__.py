@@ -1,0 +1,1 @@
+"""Pictures → features: faces, their tracks, expressions and landmarks."""

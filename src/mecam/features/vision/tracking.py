@@ -1,0 +1,252 @@
+"""Following faces from frame to frame: one detection, then each crop comes from the last mesh while a face is there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.features.media import Frame
+from mecam.features.vision.expression import NAMES, measure
+from mecam.features.vision.face_models import Box, detect, irises, mesh
+
+__all__ = ["Face", "Look", "Tracker"]
+
+Look = Callable[[NDArray[np.uint8], Box], NDArray[np.float32]]
+"""Something else to be known of a face: of a picture and the upright box of the face in it, a row of numbers."""
+
+_SAME = 0.3
+"""Overlap from which two boxes are taken for the same face."""
+_PATIENCE_S = 2.0
+"""A face that comes back at its place within this time is the same one."""
+_SMALLEST = 12
+"""Pixels; a face that is smaller has no expression to speak of."""
+_PIECE = 256
+"""Meshes that are held before they are measured, so that memory stays flat."""
+_GAZE = [NAMES.index("gaze_x"), NAMES.index("gaze_y")]
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face, as long as it was followed.
+
+    Attributes:
+        frames: N, numbers of the frames it was seen in; increasing.
+        values: N × len(NAMES), its expression.
+        side: N pixels, its size.
+        presence: N, how sure the mesh was that it lies on a face, 0 to 1.
+        looks: N × whatever the tracker's `look` gives; N × 0 without one.
+    """
+
+    frames: NDArray[np.int64]
+    values: NDArray[np.float32]
+    side: NDArray[np.float32]
+    presence: NDArray[np.float32]
+    looks: NDArray[np.float32]
+
+
+class Tracker:
+    """Sees frame after frame; tells the faces at the end. Memory grows with the measures only, never the pictures.
+
+    Args:
+        most: faces that are followed at once; the largest are taken.
+        least_presence: below this a face is lost, 0 to 1.
+        look_s: seconds between two searches for further faces.
+        look_again_s: the same while there is no face at all.
+        gaze_s: seconds between two looks at the irises; what lies between is interpolated. Infinite: none at all.
+        look: what else is asked of every face in every frame.
+
+    Attributes:
+        times: seconds of the frames seen.
+        most_at_once: the highest number of faces that a search found.
+    """
+
+    def __init__(
+        self,
+        *,
+        most: int = 4,
+        least_presence: float = 0.5,
+        look_s: float = 1.0,
+        look_again_s: float = 0.1,
+        gaze_s: float = 0.2,
+        look: Look | None = None,
+    ) -> None:
+        self.most, self.least_presence, self.gaze_s = most, least_presence, gaze_s
+        self.look = look
+        self.look_s, self.look_again_s = look_s, look_again_s
+        self.times: list[float] = []
+        self.most_at_once = 0
+        self._looked = self._looked_closer = -np.inf
+        self._tracks: list[_Track] = []
+        self._active: list[_Track] = []
+
+    def see(self, frame: Frame) -> None:
+        """Follow the known faces into a later frame, and look for others when it is time."""
+        self.times.append(frame.time)
+        before = len(self._active)
+        self._active = self._distinct([track for track in self._active if self._follow(track, track.box, frame)])
+        pause = self.look_s if self._active else self.look_again_s
+        if len(self._active) < before or frame.time - self._looked >= pause:
+            self._look(frame)
+
+    def faces(self) -> list[Face]:
+        """Every face followed so far, in order of appearance."""
+        return [track.face(self.gaze_s) for track in self._tracks]
+
+    def _follow(self, track: "_Track", box: Box, frame: Frame) -> bool:
+        points, presence = mesh(frame.image, box)
+        now = Box.around(points, presence)
+        height, width = frame.image.shape[:2]
+        inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _SMALLEST
+        if presence < self.least_presence or not inside:
+            return False
+        gazes = np.isfinite(self.gaze_s) and frame.time - track.gazed >= self.gaze_s - 1e-3
+        middles = irises(frame.image, points) if gazes else np.full((2, 2), np.nan, np.float32)
+        looked = self.look(frame.image, now) if self.look else np.zeros(0, np.float32)
+        track.add(len(self.times) - 1, frame.time, now, points, middles, looked)
+        return True
+
+    def _look(self, frame: Frame) -> None:
+        self._looked = frame.time
+        closer = not self._active and frame.time - self._looked_closer >= self.look_s / 2
+        found = detect(frame.image, closer=closer)
+        if closer:
+            self._looked_closer = frame.time
+        self.most_at_once = max(self.most_at_once, len(found))
+        for box in sorted(found, key=lambda box: -box.side):
+            if len(self._active) >= self.most:
+                return
+            if any(box.overlap(track.box) > _SAME for track in self._active):
+                continue
+            track = self._known(box, frame.time) or _Track()
+            if self._follow(track, box, frame):
+                self._active.append(track)
+                if track not in self._tracks:
+                    self._tracks.append(track)
+
+    def _known(self, box: Box, time: float) -> "_Track | None":
+        """The face that was lost at this place a moment ago."""
+        lost = [
+            track
+            for track in self._tracks
+            if track not in self._active
+            and time - track.seen <= _PATIENCE_S
+            and len(self.times) - 1 != track.last_frame
+            and box.overlap(track.box) > _SAME
+        ]
+        return max(lost, key=lambda track: track.seen, default=None)
+
+    def _distinct(self, tracks: list["_Track"]) -> list["_Track"]:
+        """Two tracks that slid onto one face become the older one."""
+        kept: list[_Track] = []
+        for track in tracks:
+            if any(track.box.overlap(other.box) > 2 * _SAME for other in kept):
+                track.forget_last()
+            else:
+                kept.append(track)
+        return kept
+
+
+@dataclass(eq=False)
+class _Run:
+    """A face seen without a break: meshes that wait, and measures of those that came before."""
+
+    frames: list[int] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
+    sides: list[float] = field(default_factory=list)
+    presences: list[float] = field(default_factory=list)
+    points: list[NDArray[np.float32]] = field(default_factory=list)
+    irises: list[NDArray[np.float32]] = field(default_factory=list)
+    looks: list[NDArray[np.float32]] = field(default_factory=list)
+    measured: list[NDArray[np.float32]] = field(default_factory=list)
+    done: int = 0
+
+    def flush(self, *, end: bool) -> None:
+        """Measure what waits; unless it is the end, the last two stay as the neighbours that speeds need."""
+        count = len(self.points)
+        values = measure(np.stack(self.points), np.stack(self.irises), np.array(self.times[-count:]))
+        last = count if end else count - 1
+        self.measured.append(values[self.done : last])
+        self.done = last if end else 1
+        if not end:
+            self.points, self.irises = self.points[-2:], self.irises[-2:]
+
+
+@dataclass(eq=False)
+class _Track:
+    """One face while it is followed."""
+
+    box: Box = field(default_factory=lambda: Box(0.0, 0.0, 0.0))
+    seen: float = -np.inf
+    gazed: float = -np.inf
+    runs: list[_Run] = field(default_factory=list)
+
+    @property
+    def last_frame(self) -> int:
+        return self.runs[-1].frames[-1] if self.runs and self.runs[-1].frames else -1
+
+    def add(
+        self,
+        frame: int,
+        time: float,
+        box: Box,
+        points: NDArray[np.float32],
+        middles: NDArray[np.float32],
+        looked: NDArray[np.float32],
+    ) -> None:
+        if not self.runs or self.last_frame != frame - 1:
+            self.runs.append(_Run())
+        run = self.runs[-1]
+        run.frames.append(frame)
+        run.times.append(time)
+        run.sides.append(box.side)
+        run.presences.append(box.score)
+        run.points.append(points)
+        run.irises.append(middles)
+        run.looks.append(looked)
+        self.box, self.seen = box, time
+        if np.isfinite(middles).all():
+            self.gazed = time
+        if len(run.points) >= _PIECE:
+            run.flush(end=False)
+
+    def forget_last(self) -> None:
+        run = self.runs[-1]
+        for column in (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks):
+            column.pop()
+        if not run.frames:
+            self.runs.pop()
+
+    def face(self, gaze_s: float) -> Face:
+        values = []
+        for run in self.runs:
+            if len(run.points) > run.done:
+                run.flush(end=True)
+            values.append(_gaze_filled(np.concatenate(run.measured), np.array(run.times), gaze_s))
+        return Face(
+            np.concatenate([np.array(run.frames, np.int64) for run in self.runs]),
+            np.concatenate(values),
+            np.concatenate([np.array(run.sides, np.float32) for run in self.runs]),
+            np.concatenate([np.array(run.presences, np.float32) for run in self.runs]),
+            np.concatenate([np.stack(run.looks) for run in self.runs]),
+        )
+
+
+def _gaze_filled(values: NDArray[np.float32], times: NDArray[np.float64], gaze_s: float) -> NDArray[np.float32]:
+    """Gaze between two looks at the irises, interpolated; none where the next look is too far away."""
+    looked = np.isfinite(values[:, _GAZE[0]])
+    if not looked.any():
+        return values
+    distance = _nearest(times, times[looked])
+    for column in _GAZE:
+        filled = np.interp(times, times[looked], values[looked, column])
+        values[:, column] = np.where(distance <= 2 * gaze_s, filled, np.nan)
+    return values
+
+
+def _nearest(times: NDArray[np.float64], looks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds from each moment to the nearest look."""
+    padded = np.concatenate([[-np.inf], looks, [np.inf]])
+    after = np.searchsorted(padded, times)
+    distance: NDArray[np.float64] = np.minimum(padded[after] - times, times - padded[after - 1])
+    return distance

@@ -1,0 +1,307 @@
+"""A recording through a trained model: features as they were made for its training, then what it says of each part.
+
+What a prediction rests on is found by asking the model again: with one modality alone, which tells who disagrees, and
+with one word unknown, which tells what the word contributes. Both hold for any model.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mecam.data.importing.sources.base import make_id
+from mecam.errors import DataError, ModelError
+from mecam.evaluation.predict import in_words
+from mecam.features.clips import RENDERED
+from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
+from mecam.features.registry import extractor_of
+from mecam.features.segmentation import Lengths
+from mecam.features.text import transcript_beside
+from mecam.prediction.predictor import Prediction, Predictor
+from mecam.types import TEXT, Modality, Task, Utterance
+
+__all__ = ["Watched", "notes_of", "printable", "recipe_of", "watch"]
+
+UNKNOWN = "[UNK]"
+MOST_WORDS = 200
+"""Words of one utterance whose contribution is looked for; each costs a pass of the model."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a model says about a recording.
+
+    Attributes:
+        path: the file.
+        duration: seconds.
+        overall: over the whole recording: the mean over its parts, each weighing as long as it lasts.
+        parts: one prediction per utterance, in time; their `start` and `stop` say when.
+        utterances: what each prediction was made from; features with times, words with times.
+        contributions: per utterance, per word: how much the score (or the probability of the class that is given)
+            falls when the word is unknown; empty where not asked for or where there is no text.
+        absent: modality that the model reads and the recording lacks, or of which all is missing → why.
+        details: modality → per utterance, what the extractor reports (faces found …).
+        findings: what was odd, in sentences.
+        language: of the transcript, where known.
+        notes: what must be said beside every result of this model.
+        name: what the recording is called in tables and on pages; tells it from others that it is shown with.
+    """
+
+    path: Path
+    duration: float
+    overall: Prediction
+    parts: tuple[Prediction, ...]
+    utterances: tuple[Utterance, ...]
+    contributions: tuple[tuple[float, ...], ...] = ()
+    absent: Mapping[Modality, str] = field(default_factory=dict)
+    details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    findings: tuple[str, ...] = ()
+    language: str = ""
+    notes: tuple[str, ...] = ()
+    name: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the file by its name."""
+        content = {
+            "file": self.name,
+            "duration": round(self.duration, 3),
+            "overall": self.overall.to_json(),
+            "utterances": [part.to_json() for part in self.parts],
+            "contributions": [[round(c, 4) for c in row] for row in self.contributions],
+            "absent": dict(self.absent),
+            "details": {m: [dict(row) for row in rows] for m, rows in self.details.items()},
+            "findings": list(self.findings),
+            "language": self.language,
+            "notes": list(self.notes),
+        }
+        return {key: value for key, value in content.items() if value not in ([], {}, "")}
+
+
+def watch(
+    predictor: Predictor,
+    path: str | Path,
+    *,
+    transcript: str | Path | None = None,
+    asr: str | None = None,
+    language: str | None = None,
+    lengths: Lengths | None = None,
+    words: bool = False,
+    name: str | None = None,
+) -> Watched:
+    """Predict a recording.
+
+    Args:
+        predictor: the model.
+        path: a video or sound file.
+        transcript: a file of what is said; one that lies beside the recording under its name is found by itself.
+        asr: a speech model that writes down what no transcript says; None leaves text absent.
+        language: of the speech.
+        lengths: of utterances.
+        words: also look for what each word contributes.
+        name: what the recording is called; by default the file's name.
+
+    Raises: MediaError for an unusable file; ModelError if the model's features cannot be made, or the recording has
+        nothing that the model reads.
+    """
+    path = Path(path)
+    recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
+    given = None if transcript is None else Path(transcript)
+    beside = transcript_beside(path) if given is None else ()
+    recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
+    said = predictor.predict_utterances(recording.utterances, together=True)
+    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
+    absent = _absent(predictor, recording, recipe, parts)
+    _require_something(predictor, path, parts, absent)
+    alone = _alone(predictor, recording.utterances, parts)
+    parts = [
+        replace(p, alone=a, disagrees=_disagreeing(predictor.task, p, a)) for p, a in zip(parts, alone, strict=True)
+    ]
+    asked = words and TEXT in predictor.trained.model.reads and TEXT not in absent
+    return Watched(
+        path,
+        recording.duration,
+        overall_of(predictor.task, printable(path.stem), _telling(predictor, parts)),
+        tuple(parts),
+        recording.utterances,
+        _contributions(predictor, recording.utterances, parts) if asked else (),
+        absent,
+        recording.details,
+        (*recording.findings, *_empty_parts(predictor, parts)),
+        recording.language,
+        notes_of(predictor),
+        printable(path.name) if name is None else name,
+    )
+
+
+def _id_of(path: Path) -> str:
+    """The file's name as an id; where it cannot be one, `recording`."""
+    try:
+        return make_id(printable(path.stem))
+    except DataError:
+        return "recording"
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _absent(
+    predictor: Predictor, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]
+) -> dict[Modality, str]:
+    """Modalities that the model reads and that no utterance has, each with the reason."""
+    reasons = {}
+    for modality in predictor.trained.model.reads:
+        if not all(modality in part.absent for part in parts):
+            continue
+        follows_words = modality in recipe.aligned and not any(modality in u.streams for u in recording.utterances)
+        known = "its rows follow words, and no word has a time" if follows_words else NOTHING.get(modality)
+        reasons[modality] = recording.absent.get(modality) or known or "all of its rows are missing"
+    return reasons
+
+
+def _require_something(
+    predictor: Predictor, path: Path, parts: Sequence[Prediction], absent: Mapping[Modality, str]
+) -> None:
+    """Refuse a recording of which the model reads nothing: its answer would be that of no recording at all."""
+    reads = predictor.trained.model.reads
+    if reads and not _telling(predictor, parts, or_all=False):
+        reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
+        raise ModelError(
+            f"the recording has nothing that this model reads ({reasons})",
+            where=str(path),
+            fix="give a transcript with --transcript, or --asr" if reads == (TEXT,) else "choose another model",
+        )
+
+
+def _telling(predictor: Predictor, parts: Sequence[Prediction], *, or_all: bool = True) -> Sequence[Prediction]:
+    """The utterances of which the model reads something; all of them where it reads nothing of any."""
+    reads = set(predictor.trained.model.reads)
+    found = [part for part in parts if not reads or reads - set(part.absent)]
+    return found or (parts if or_all else [])
+
+
+def _empty_parts(predictor: Predictor, parts: Sequence[Prediction]) -> list[str]:
+    """Said where some utterances hold nothing."""
+    empty = len(parts) - len(_telling(predictor, parts))
+    if not empty:
+        return []
+    return [
+        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, "
+        "and the whole leaves them out"
+    ]
+
+
+def notes_of(predictor: Predictor) -> tuple[str, ...]:
+    """What must be said beside every result of this model."""
+    checkpoint = predictor.trained.checkpoint
+    notes = []
+    if checkpoint.synthetic and checkpoint.data_name == RENDERED:
+        notes.append(
+            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."
+        )
+    elif checkpoint.synthetic:
+        notes.append("This model learned from the built-in synthetic corpus: it is for trying the tool.")
+    if checkpoint.recording is not None:
+        notes.append(
+            "Scores of a recording's utterances lean on its other utterances where words or rows are missing; "
+            "explanations leave that out."
+        )
+    return tuple(notes)
+
+
+def recipe_of(predictor: Predictor) -> Recipe:
+    """How recordings must be treated so that this model can read them, as its checkpoint says.
+
+    Raises: ModelError if the features are not ours to make; it says which they are.
+    """
+    inputs = predictor.trained.checkpoint.inputs
+    specs = {m: inputs.features[m] for m in predictor.trained.model.reads if m in inputs.features}
+    allow, here = (
+        predictor.trained.allow_encoder,
+        {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)},
+    )
+    names = tuple(extractor_of(m, spec, allow_encoder=allow).name for m, spec in here.items())
+    return Recipe(extractors=names, aligned=tuple(m for m, spec in specs.items() if spec.aligned))
+
+
+def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction:
+    """One prediction for several utterances: means weighted by how long each lasts.
+
+    The interval is the mean of theirs: where the score of one utterance may lie, not where their mean may.
+    """
+    from mecam.prediction.predictor import Prediction
+
+    weights = np.array([max((p.stop or 0) - (p.start or 0), 1e-3) for p in parts])
+
+    def mean(values: Sequence[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return float(np.average(known, weights=weights)) if len(known) == len(values) else None
+
+    score = mean([p.score for p in parts])
+    probabilities = {n: mean([p.probabilities[n] for p in parts]) or 0.0 for n in parts[0].probabilities}
+    modalities = sorted({m for p in parts for m in p.shares})
+    return Prediction(
+        id=name,
+        text=" ".join(p.text for p in parts if p.text) or None,
+        score=score,
+        low=mean([p.low for p in parts]),
+        high=mean([p.high for p in parts]),
+        label=in_words(task, np.array(list(probabilities.values())) if score is None else score),
+        probabilities=probabilities,
+        shares={m: mean([p.shares.get(m, 0.0) for p in parts]) or 0.0 for m in modalities},
+        start=parts[0].start,
+        stop=parts[-1].stop,
+    )
+
+
+def _alone(
+    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
+) -> list[dict[Modality, float | str]]:
+    """What each modality would say without the others; nothing where there is only one."""
+    asked: list[tuple[int, Modality, Utterance]] = []
+    for i, (utterance, part) in enumerate(zip(utterances, parts, strict=True)):
+        present = [m for m in predictor.trained.model.reads if m not in part.absent]
+        asked += [(i, m, _only(utterance, m)) for m in present if len(present) > 1]
+    answers: list[dict[Modality, float | str]] = [{} for _ in utterances]
+    for (i, modality, _), said in zip(asked, predictor.predict_utterances([u for *_, u in asked]), strict=True):
+        answers[i][modality] = said.label if said.score is None else said.score
+    return answers
+
+
+def _only(utterance: Utterance, modality: Modality) -> Utterance:
+    streams = {m: rows for m, rows in utterance.streams.items() if m == modality}
+    return replace(utterance, streams=streams, text=utterance.text if modality == TEXT else None)
+
+
+def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
+    """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
+    if task.kind != "regression" or whole.score is None:
+        return tuple(m for m, label in alone.items() if label != whole.label)
+    opposite = {"positive": "negative", "negative": "positive"}.get(in_words(task, whole.score))
+    return tuple(m for m, score in alone.items() if in_words(task, score) == opposite)
+
+
+def _contributions(
+    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
+) -> tuple[tuple[float, ...], ...]:
+    """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""
+    if predictor.trained.checkpoint.recording is not None:
+        parts = predictor.predict_utterances(utterances)
+
+    def answer(said: Prediction, label: str) -> float:
+        return said.score if said.score is not None else said.probabilities[label]
+
+    rows = []
+    for utterance, whole in zip(utterances, parts, strict=True):
+        words = (utterance.text or "").split()[:MOST_WORDS]
+        odds = whole.probabilities
+        first = max(odds, key=lambda name: odds[name], default="")  # of several labels, of which none may be given, too
+        without = [replace(utterance, text=" ".join([*words[:i], UNKNOWN, *words[i + 1 :]])) for i in range(len(words))]
+        said = predictor.predict_utterances(without)
+        rows.append(tuple(answer(whole, first) - answer(p, first) for p in said))
+    return tuple(rows)

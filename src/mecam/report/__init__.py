@@ -1,0 +1,1 @@
+"""Pages, tables and charts: the only place that knows HTML, LaTeX, terminals and charting."""

@@ -1,0 +1,1 @@
+"""What a model says about a recording: page, player, tables."""

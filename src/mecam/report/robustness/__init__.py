@@ -1,0 +1,1 @@
+"""Robustness as page, figures, tables."""

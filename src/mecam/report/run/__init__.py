@@ -1,0 +1,1 @@
+"""The report of one run, a module for each of its sections."""

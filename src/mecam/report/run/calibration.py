@@ -1,0 +1,170 @@
+"""The report's section about promises: do intervals and probabilities hold what they say?
+
+Intervals are split conformal: their widths come from validation errors and are tried on test. Probabilities are
+sorted into ten bins and compared with how often they came true.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mecam.evaluation.groups import resample_groups
+from mecam.evaluation.statistics import central, conformal_quantile, coverage
+from mecam.evaluation.sums import BINS, Array, binned_gaps, gap
+from mecam.report import figures
+from mecam.report.markup import escape, figure, percent, plain, table, titled
+from mecam.runs.record import Answers, RunRecord
+
+__all__ = ["calibration"]
+
+LEVELS = tuple(level / 20 for level in range(1, 20))
+"""Levels of the figure."""
+
+TABLE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+def calibration(run: RunRecord) -> str:
+    """Whether intervals, or probabilities, keep their word."""
+    if run.labelled is None:
+        return ""
+    split, given = run.labelled
+    if run.task.kind == "classes":
+        names = np.array(run.task.names)
+        said = given.scores.max(axis=2).ravel()
+        came = (names[given.scores.argmax(axis=2)] == given.truth).ravel().astype(np.float64)
+        return titled("Calibration", _probabilities(said, came, ("confidence", "accuracy"), split))
+    if run.task.kind == "multilabel":
+        truth = np.broadcast_to(given.label_matrix(run.task).astype(np.float64), given.scores.shape)
+        axes = ("probability of a label", "share that has it")
+        labels = _per_label(given.scores, truth, run.task.names)
+        return titled("Calibration", _probabilities(given.scores.ravel(), truth.ravel(), axes, split), labels)
+    return _intervals(run)
+
+
+def _intervals(run: RunRecord) -> str:
+    found: Mapping[str, Any] = run.metrics.get("calibration", {})
+    if not found:
+        return ""
+    covered = ", ".join(
+        f"{100 * rate:.1f} % on {escape(split)}"
+        for split, entry in found.get("coverage", {}).items()
+        if (rate := entry.get("mean") if isinstance(entry, Mapping) else entry) is not None
+    )
+    text = (
+        f"<p>The interval is the score ± {plain(found['half_width'], 2)}. It is meant to hold the truth for "
+        f"{100 * found['level']:.0f} % of new utterances, and holds it for {covered}. Its width comes from the "
+        "validation errors (split conformal prediction), so the rate on validation is true by construction. Where "
+        "more of an utterance is missing than usual it is wider; it never leaves the scale.</p>"
+    )
+    valid, test = run.answers.get("valid"), run.answers.get("test")
+    if valid is None or test is None or valid.truth is None or test.truth is None:
+        return titled("Calibration", text)
+    delivered = float(found["level"])
+    spec = figures.reliability(LEVELS, [_reached(valid, test, level, delivered)[1] for level in LEVELS], AXES)
+    caption = "<b>Intervals of every level</b>, made from validation errors and tried on test; mean over seeds."
+    drawn = figure(spec, caption, label="Promised and reached coverage")
+    return titled("Calibration", text, f'<div class="pair">{drawn}<div>{_levels(valid, test, delivered)}</div></div>')
+
+
+AXES = ("promised coverage", "coverage on test")
+
+
+def _levels(valid: Answers, test: Answers, delivered: float) -> str:
+    """Width and coverage of the usual levels."""
+    rows = []
+    for level in TABLE_LEVELS:
+        half, reached, ends = _reached(valid, test, level, delivered)
+        kept = "too few to say" if half is None else percent(reached)
+        width = "" if half is None else f"± {plain(half, 2)}"
+        others = (
+            "too few"
+            if ends is None and half is not None
+            else ""
+            if ends is None
+            else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f} %"
+        )
+        rows.append([f"{100 * level:.0f} %", width, kept, others])
+    head = ["promised", "width", "on test", "95 % interval"]
+    unit = test.groups.unit
+    note = (
+        f'<p class="note">Widths are means over seeds. The row of {100 * delivered:.0f} % is the interval that every '
+        "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the other "
+        "levels are tried without that. The 95 % interval says what other "
+        f"{unit} would have given (bootstrap over whole {unit}); a level is kept where it holds the promise. "
+        f"{test.groups.resampled.too_few}</p>"
+    )
+    return table(head, rows, numbers=3) + note
+
+
+def _reached(
+    valid: Answers, test: Answers, level: float, delivered: float
+) -> tuple[float | None, float | None, list[float] | None]:
+    """As `_tried`; of the level that is delivered, how often the intervals of the predictions themselves hold."""
+    half, reached, ends = _tried(valid, test, level)
+    if half is None or test.inside is None or abs(level - delivered) > 1e-9:
+        return half, reached, ends
+    return half, float(test.inside.mean()), _bootstrapped(test.inside.mean(axis=0), test)
+
+
+def _tried(valid: Answers, test: Answers, level: float) -> tuple[float | None, float | None, list[float] | None]:
+    """Half width, coverage on test and its interval, means over seeds; None where validation is too small."""
+    assert valid.truth is not None
+    assert test.truth is not None
+    halves = [conformal_quantile(np.abs(scores - valid.truth), level) for scores in valid.scores]
+    widths = [half for half in halves if half is not None]
+    if len(widths) < len(halves):
+        return None, None, None
+    inside = np.array([np.abs(s - test.truth) <= half for s, half in zip(test.scores, widths, strict=True)])
+    rates = [coverage(test.truth, s - half, s + half) for s, half in zip(test.scores, widths, strict=True)]
+    known = [rate for rate in rates if rate is not None]
+    return float(np.mean(widths)), float(np.mean(known)) if known else None, _bootstrapped(inside.mean(axis=0), test)
+
+
+def _bootstrapped(inside: Array, test: Answers, resamples: int = 1000) -> list[float] | None:
+    """95 % interval of the mean of N shares over resampled speakers or recordings."""
+    groups = test.groups
+    draws = resample_groups(groups.count, resamples, np.random.default_rng(0))
+    if draws is None:
+        return None
+    totals = np.zeros((groups.count, 2))
+    np.add.at(totals, groups.numbers, np.column_stack([inside, np.ones(len(inside))]))
+    hits, count = (draws @ totals).T
+    ends = central(hits / count, groups=groups.count)
+    return None if ends is None else list(ends)
+
+
+def _probabilities(said: Array, came: Array, axes: tuple[str, str], split: str) -> str:
+    """Reliability in ten bins, how many answers lie in each, and the expected calibration error."""
+    bins = np.minimum((said * BINS).astype(int), BINS - 1)
+    filled = [one for one in range(BINS) if (bins == one).any()]
+    means = [float(said[bins == one].mean()) for one in filled]
+    rates = [float(came[bins == one].mean()) for one in filled]
+    counts = np.bincount(bins, minlength=BINS)
+    side = "too high" if said.mean() > came.mean() else "too low"
+    caption = (
+        f"<b>{axes[0].capitalize()} against {axes[1]}</b> on {escape(split)}, all seeds. Expected calibration error "
+        f"{100 * _error(said, came):.1f} %; on average {100 * said.mean():.1f} % is said and {100 * came.mean():.1f} % "
+        f"comes true: {side}."
+    )
+    curve = figure(figures.reliability(means, rates, axes), caption, label=f"{axes[0]} and {axes[1]}")
+    bars = figure(
+        figures.bars([(one + 0.5) / BINS for one in range(BINS)], counts.tolist(), (axes[0], "answers")),
+        f"<b>How often each {axes[0]} is given</b>, all seeds.",
+        label=f"Histogram of {axes[0]}",
+    )
+    return f'<div class="pair">{curve}{bars}</div>'
+
+
+def _error(said: Array, came: Array) -> float:
+    """Expected calibration error of N probabilities."""
+    return float(gap(binned_gaps(said[:, None], came[:, None]).sum(axis=0, keepdims=True))[0])
+
+
+def _per_label(scores: Array, truth: Array, names: Sequence[str]) -> str:
+    rows = []
+    for i, name in enumerate(names):
+        said, came = scores[..., i].ravel(), truth[..., i].ravel()
+        rows.append([escape(name), percent(said.mean()), percent(came.mean()), percent(_error(said, came))])
+    head = ["label", "mean probability", "share that has it", "calibration error"]
+    return table(head, rows, numbers=3)

@@ -1,0 +1,1 @@
+"""The run folder: configuration, environment, predictions, metrics. Nothing else reads or writes its files."""
