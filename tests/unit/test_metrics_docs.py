@@ -12,7 +12,8 @@ from mecam.data.store import Store
 from mecam.evaluation.comparison import Difference, Overlap, Ranks, Score, Standing, Standings
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import summarise
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 from mecam.types import Task
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"

@@ -27,7 +27,6 @@ __all__ = [
     "finished",
     "in_recordings",
     "in_words",
-    "interval_around",
     "known_only",
     "predict",
     "probabilities",
@@ -219,22 +218,6 @@ def in_words(task: Task, prediction: Any) -> str:
     if task.kind == "classes":
         return task.names[int(prediction.argmax())]
     return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
-
-
-def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
-    """The ends of the interval around a score, within the task's scale: no truth lies beyond it.
-
-    Args:
-        task: of scores.
-        score: that the model gives, which may lie a little beyond the scale.
-        half: half of the interval's width.
-
-    Raises: ModelError if the interval has no ends.
-    """
-    low, high = (float(np.clip(end, task.low, task.high)) for end in (score - half, score + half))
-    if not np.isfinite([low, high]).all():
-        raise ModelError("the interval around the score is not finite", fix="use another checkpoint, or train again")
-    return low, high
 
 
 def known_only(kept: NDArray[Any]) -> list[float | None]:

@@ -32,8 +32,8 @@ from mecam.experiments.search import Choice, Range, Trial, Tuned, space_of
 from mecam.experiments.validation import validate_once
 from mecam.files import claimed, write_whole
 from mecam.report.tuning import tuning_page
+from mecam.runs.config import RunConfig
 from mecam.training.preparation import selection_metric
-from mecam.training.run import RunConfig
 
 __all__ = ["STUDY", "tune"]
 

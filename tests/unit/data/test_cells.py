@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mecam.cli import main
 from mecam.data.cells import original_cell, safe_cell
 from mecam.data.store import StoreWriter
-from mecam.runs.record import RunRecord
+from mecam.runs.run import Run
 from mecam.types import Task, Utterance
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -52,7 +52,7 @@ def test_no_cell_of_any_table_is_a_formula(tmp_path: Path, monkeypatch: pytest.M
             cells = [cell for row in csv.reader(file) for cell in row]
         assert cells
         assert not [cell for cell in cells if cell.startswith(SIGNS) and not is_number(cell)], table
-    record = RunRecord.read(run)
+    record = Run.open(run)
     assert record.rows[0]["id"].startswith(FORMULA)
     assert {row["prediction"] for row in record.rows} <= set(task.names)
     assert record.labelled is not None

@@ -12,7 +12,8 @@ import pytest
 import tiny
 from mecam.cli import main
 from mecam.data.store import Store
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 
 FILES = ["config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv", "embeddings.npz"]
 

@@ -18,9 +18,10 @@ from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
 from mecam.report.markup import interval
 from mecam.report.page import write_report
-from mecam.runs.record import RunRecord
-from mecam.training.results import read_predictions, write_predictions
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.runs.predictions import read_predictions, write_predictions
+from mecam.runs.run import Run
+from mecam.training.run import train
 from mecam.types import Predictions, Task
 
 SCORES, CLASSES = Task("regression"), Task("classes", names=("a", "b"))
@@ -112,8 +113,8 @@ def run(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_speakers_reach_the_files_and_the_report(run: Path) -> None:
-    record = RunRecord.read(run)
-    count = record.answers["test"].groups.count
+    record = Run.open(run)
+    count = Groups.of(record.predictions["test"][0]).count
     assert count <= 4
     assert record.metrics["resampled"]["test"] == {"unit": "speakers", "count": count}
     assert record.metrics["test"]["mae"]["ci95"] is None
@@ -142,7 +143,7 @@ def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp
     for order in ((run, older), (older, run)):
         task, split, contenders = read_contenders(order)
         standings = compare(contenders, task, split, permutations=10)
-        assert standings.resampled == RunRecord.read(run).answers["test"].groups.resampled
+        assert standings.resampled == Groups.of(Run.open(run).predictions["test"][0]).resampled
         assert len({str(c.predictions[0].speakers) for c in contenders}) == 1
 
 

@@ -17,7 +17,7 @@ from mecam.errors import TrainingError
 from mecam.report import figures as drawing
 from mecam.report import planes
 from mecam.report.page import write_report
-from mecam.runs.record import RunRecord
+from mecam.runs.run import Run
 from mecam.types import Task
 
 SECTIONS = [
@@ -169,7 +169,7 @@ def test_every_colour_is_defined_in_both_themes(source):
 
 
 def test_worst_utterances_come_first_with_their_text(run, page):
-    record = RunRecord.read(run)
+    record = Run.open(run)
     given = record.answers["test"]
     worst = int(np.argmax(np.abs(given.prediction - given.truth)))
     hard = page.text[page.text.index("Largest errors") :]
@@ -294,7 +294,7 @@ def test_several_labels_have_every_section_too(feelings):
 
 
 def test_several_labels_are_counted_one_by_one(several, feelings):
-    record = RunRecord.read(several)
+    record = Run.open(several)
     given = record.answers["test"]
     truth = given.label_matrix(FEELINGS)
     said = given.scores.mean(axis=0) >= 0.5
@@ -308,7 +308,7 @@ def test_several_labels_are_counted_one_by_one(several, feelings):
 
 
 def test_an_utterance_without_any_label_is_drawn_and_named(several, feelings):
-    truth = RunRecord.read(several).answers["test"].label_matrix(FEELINGS)
+    truth = Run.open(several).answers["test"].label_matrix(FEELINGS)
     names = {trace["name"] for spec in feelings.specs for trace in spec["data"] if "legendgroup" in trace}
     assert (~truth.any(axis=1)).any()
     assert {"none", "several"} <= names
@@ -333,7 +333,7 @@ def test_damaged_json_is_refused(tmp_path):
 
 def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
     folder = make_run(tmp_path / "run")
-    before = RunRecord.read(folder).answers["test"]
+    before = Run.open(folder).answers["test"]
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     first = [row for row in rows if row["seed"] == "1111"]
@@ -342,7 +342,7 @@ def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(first + others)
-    after = RunRecord.read(folder).answers["test"]
+    after = Run.open(folder).answers["test"]
     assert after.ids == before.ids
     np.testing.assert_allclose(after.prediction, before.prediction)
     assert after.scores.shape == (3, 120)
@@ -436,7 +436,7 @@ def test_tsne_keeps_groups_together():
 
 
 def test_the_table_of_intervals_is_conformal_prediction(run, page):
-    record = RunRecord.read(run)
+    record = Run.open(run)
     valid, test = record.answers["valid"], record.answers["test"]
     halves, rates = [], []
     for on_valid, on_test in zip(valid.scores, test.scores, strict=True):

@@ -16,9 +16,10 @@ from mecam.errors import ConfigError, DataError, ModelError, TrainingError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.metrics import metrics_for
 from mecam.models.checkpoint import load_checkpoint
+from mecam.runs.config import RunConfig
+from mecam.runs.seed import SeedResult
 from mecam.training import loop, results, run
-from mecam.training.results import SeedResult
-from mecam.training.run import RunConfig, train
+from mecam.training.run import train
 from mecam.types import Task, Utterance
 
 

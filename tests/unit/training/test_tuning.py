@@ -19,8 +19,8 @@ from mecam.experiments.search import SPACES, Between, Choice, parsed_ranges, spa
 from mecam.experiments.validation import validate_once
 from mecam.experiments.variants import tuned_variants
 from mecam.models.registry import BUILT_IN
+from mecam.runs.config import RunConfig
 from mecam.training.loop import Fit
-from mecam.training.run import RunConfig
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 

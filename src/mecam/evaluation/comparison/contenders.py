@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from mecam.budget import small_json
-from mecam.config import DataConfig, TrainingConfig, parse_yaml
-from mecam.data.collate import encode_labels
+from mecam.config import DataConfig, TrainingConfig
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
-from mecam.runs.record import Answers, RunRecord, understood
+from mecam.runs.run import Run
+from mecam.runs.tables import understood
 from mecam.types import Predictions, Task
 
 __all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
@@ -123,29 +122,30 @@ class _Record:
 
     @classmethod
     def read(cls, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
-        run = RunRecord.read(folder)
+        run = Run.open(folder)
         with understood(folder):
             return cls._of(run, folder, split, predicts)
 
     @classmethod
-    def _of(cls, run: RunRecord, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
+    def _of(cls, run: Run, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
         if predicts is not None:
             found = {(split or "test"): predicts(folder, split or "test")}
         else:
             wanted = [split] if split else ["test", "valid"]
-            found = {name: _predictions(run, name) for name in wanted if name in run.answers}
-        environment, data, config = run.environment, run.data, _config(run)
+            found = {name: run.predictions[name] for name in wanted if name in run.predictions}
+            found = {name: seeds for name, seeds in found.items() if seeds[0].truth is not None}
+        environment, data, config = run.environment, run.data, run.options
         return cls(
             folder=folder,
-            model=run.name,
+            model=run.model,
             task=run.task,
-            predictions={name: given for name, given in found.items() if given},
+            predictions=found,
             facts=_facts(run),
             learned_from={key: data.get(key) for key in ("name", "sha256", "synthetic")},
             command=str(environment.get("command", "")),
             tuned=str(config.get("tuned") or ""),
             settings=tuple(_settings(config)),
-            prior=_prior(folder),
+            prior=run.prior,
         )
 
     def contender(self, name: str, split: str) -> Contender:
@@ -169,21 +169,7 @@ class _Record:
         )
 
 
-def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
-    """One per seed, or nothing where the split is not labelled."""
-    given: Answers = run.answers[split]
-    if given.truth is None:
-        return ()
-    labels: list[Any] = list(given.truth)
-    if run.task.kind == "multilabel":
-        labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
-    truth = encode_labels(run.task, labels).astype(np.float64)
-    return tuple(
-        Predictions(given.ids, given.videos, scores, truth, speakers=given.speakers) for scores in given.scores
-    )
-
-
-def _facts(run: RunRecord) -> dict[str, float]:
+def _facts(run: Run) -> dict[str, float]:
     """What a run costs, where it says so."""
     environment, facts = run.environment, {}
     seeds = len(environment.get("seeds", ())) or 1
@@ -197,14 +183,6 @@ def _facts(run: RunRecord) -> dict[str, float]:
         facts["seconds_per_epoch"] = float(np.median(np.array(per_epoch, np.float64)))
         facts["epochs"] = len(per_epoch) / seeds
     return facts
-
-
-def _config(run: RunRecord) -> Mapping[str, Any]:
-    try:
-        content = parse_yaml(run.config, where=str(run.folder))
-    except MecamError:
-        content = None
-    return content if isinstance(content, dict) else {}
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[str]:
@@ -230,15 +208,6 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, list(value) if isinstance(value, tuple) else value
-
-
-def _prior(folder: Path) -> tuple[float, ...] | None:
-    """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
-    try:
-        content = small_json(folder / "checkpoint" / "config.json")
-        return tuple(float(value) for value in content["inputs"]["prior"])
-    except (MecamError, ValueError, KeyError, TypeError):
-        return None
 
 
 def row_names(folders: Sequence[Path]) -> list[str]:

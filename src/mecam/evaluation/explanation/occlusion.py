@@ -25,8 +25,9 @@ from mecam.evaluation.explanation.perturbation import (
     without,
     without_modality,
 )
-from mecam.evaluation.predict import in_words, interval_around, with_widths
+from mecam.evaluation.predict import in_words, with_widths
 from mecam.models.checkpoint import Trained
+from mecam.runs.predictions import interval_around
 from mecam.types import Modality, Predictions, Utterance
 
 __all__ = ["explain", "measures"]

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from mecam.evaluation.origin import store_of
 
 import tiny
 from mecam.cli.main import main
 from mecam.evaluation.metrics import metrics_for
-from mecam.evaluation.origin import store_of
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
 from mecam.evaluation.robustness.findings import best_of
