@@ -114,7 +114,6 @@ def test_a_broken_seed_says_what_to_delete(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    (run / "report.html").unlink()
     seed = run / "seeds" / "1112"
     if name == "resume.pt":  # an interrupted seed
         (seed / "seed.json").unlink()

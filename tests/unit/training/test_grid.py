@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mecam.runs.run import Run
 
 import tiny
 from mecam.data.mixture import Source
@@ -19,6 +18,7 @@ from mecam.experiments.grid import Member, train_grid
 from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 from mecam.models.registry import MODELS
 from mecam.runs.config import RunConfig, record_of
+from mecam.runs.run import Run
 from mecam.training.costs import WATCHABLE, resident_mb
 
 
@@ -85,7 +85,7 @@ def test_a_grid_goes_on_and_its_failures_stay_its_own(
 
 def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
     one = member("a")
-    read = record_of([Source(store)], None)
+    read = record_of([Source(store)])
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
     from mecam.training.run import train
 
@@ -93,7 +93,7 @@ def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Pat
     assert Run(tmp_path / "runs" / "a").is_finished(one.config, read)
     assert not Run(tmp_path / "runs" / "a").is_finished(member("a", seeds=2).config, read)
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, {"store": {"name": "other"}})
-    (tmp_path / "runs" / "a" / "report.html").unlink()
+    (tmp_path / "runs" / "a" / "environment.json").unlink()
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
 
 

@@ -26,6 +26,7 @@ from mecam.prediction.predictor import Predictor
 from mecam.report.run.calibration import calibration
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, read_predictions, write_predictions
+from mecam.runs.run import Run
 from mecam.runs.seed import SeedResult
 from mecam.training.run import train
 
@@ -156,9 +157,12 @@ def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
     record = Run.open(run)
     page = calibration(record)
     told = record.metrics["calibration"]["coverage"]["test"]
-    inside = inside_of(record, "test")
-    assert inside is not None
-    assert inside.mean() == pytest.approx(told)
+    ends, truth = record.intervals("test"), record.predictions["test"][0].truth
+    assert ends is not None
+    assert np.mean((ends[0] <= truth) & (truth <= ends[1])) == pytest.approx(told)
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    assert [[float(row["low"]), float(row["high"])] for row in rows] == np.stack(ends, -1).reshape(-1, 2).tolist()
     assert f"{100 * told:.1f} % on test" in page
     row = page.partition('<th scope="row">90 %</th>')[2].partition("</tr>")[0]
     assert f"{100 * told:.1f} %" in row

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from mecam.evaluation.origin import store_of
 
 import tiny
 from mecam.cli.main import main
@@ -21,6 +20,7 @@ from mecam.evaluation.robustness.ranks import mean_ranks
 from mecam.evaluation.robustness.scores import Resample, Scored, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint
+from mecam.runs.run import Run
 from trained_runs import make_run
 
 
@@ -71,7 +71,7 @@ def test_the_store_is_found_as_explain_finds_it(run, store, tmp_path, monkeypatc
     assert command("runs/mine", "--protocol", "missing-modality") == 1
     assert "is not found" in capsys.readouterr().err
     shutil.copytree(store.path, tmp_path / "runs" / "mine-corpus")
-    assert find_store([moved]).path.name == store_of(moved).path.name == "mine-corpus"
+    assert find_store([moved]).path.name == Run(moved).store().path.name == "mine-corpus"
     assert command("runs/mine", "--protocol", "missing-modality") == 0
 
 
