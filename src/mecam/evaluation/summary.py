@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.datasets import Dataset
-from mecam.evaluation.conflict_detection import conflict_table
-from mecam.evaluation.detection import filter_table
+from mecam.evaluation.detection import conflict_table, filter_table
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.predict import constant_predictions, known_only
 from mecam.evaluation.statistics import coverage, metrics_table

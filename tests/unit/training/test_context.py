@@ -13,10 +13,9 @@ from mecam.evaluation.comparison import compare, read_contenders
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.predict import predict, said
 from mecam.evaluation.robustness import assess
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.measure import jobs_of, measure
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.models.checkpoint import load_checkpoint
 from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor

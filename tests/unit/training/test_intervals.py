@@ -15,11 +15,10 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, half_width, widening
 from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.random_missing import RATES, with_missing
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.material import material_of
-from mecam.evaluation.robustness.measure import jobs_of, measure
-from mecam.evaluation.robustness.measures import calibration_metrics, seen_by
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor

@@ -11,10 +11,9 @@ from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
 from mecam.evaluation.robustness.findings import Findings, find
-from mecam.evaluation.robustness.material import Material, material_of
+from mecam.evaluation.robustness.material import Material, Recordings, material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
-from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.checkpoint import check_features, load_checkpoint

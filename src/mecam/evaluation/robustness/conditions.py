@@ -6,14 +6,16 @@ on the other utterances, and not on how much: a higher rate or severity takes wh
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 from mecam.data.corruption import OPERATORS, Corruption, Dose, corrupt_utterance, generator_for, noise_strength
 from mecam.data.corruption import random_missing as lose_at_random
 from mecam.data.corruption.utterances import Means
-from mecam.evaluation.robustness.material import Material
-from mecam.types import TEXT, Modality, Utterance
+from mecam.errors import ConfigError
+from mecam.evaluation.robustness.material import Material, missing_spans
+from mecam.features.corruption import KINDS, Damage
+from mecam.types import TEXT, VISION, Modality, Utterance
 
 __all__ = [
     "CLEAN",
@@ -42,6 +44,9 @@ SHIFTS = (0.05, 0.1, 0.2, 0.3, 0.5)
 SNR_DB = (20.0, 10.0, 5.0, 0.0, -5.0)
 SPIKE = 4.0
 """Height of an impulse, and size of a burst of noise, in standard deviations."""
+
+EXTENT = 0.5
+"""Part of every ten seconds of a recording that is touched: the rest tells the filter what is clean."""
 
 TEXT_KINDS: dict[str, tuple[float, ...]] = {
     "missing": WORD_RATES,
@@ -211,3 +216,65 @@ class Corrupted(Condition):
         plan = [Corruption(self.modality, self.kind, dose)]
         words = self.modality == TEXT and material.raw_text
         return corrupt_utterance(utterance, rng, plan=plan, partner=partner, sounds=material.sounds if words else None)
+
+
+@dataclass(frozen=True)
+class Damaged(Condition):
+    """The recordings are damaged in one way.
+
+    Attributes:
+        amount: the severity in the unit of the kind.
+        extent: part of every ten seconds that is touched.
+        recordings: `Recordings.identity`.
+    """
+
+    amount: float = 0.0
+    extent: float = EXTENT
+    recordings: str = ""
+    random: ClassVar[bool] = True
+
+    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
+        """The utterance with the streams that its damaged recording gives; the others, and its text, stay."""
+        assert material.recordings is not None
+        utterance = material.utterances[place]
+        hurt = material.recordings.damaged(Damage(self.kind, self.amount, self.extent, seed)).get(utterance.id)
+        streams: dict[Modality, Any] = dict(utterance.streams)
+        intervals: dict[Modality, Any] = dict(utterance.intervals)
+        for modality in material.recordings.made:
+            for rows, given in ((streams, hurt.streams if hurt else {}), (intervals, hurt.intervals if hurt else {})):
+                rows.pop(modality, None)
+                if modality in given:
+                    rows[modality] = given[modality]
+        touched = (*(hurt.injected if hurt else ()), *missing_spans(streams))
+        return replace(utterance, streams=streams, intervals=intervals, injected=touched)
+
+
+def damage_conditions(material: Material, modalities: Sequence[Modality]) -> list[Damaged]:
+    """Every kind of damage at five severities to what these modalities were extracted from.
+
+    Raises: ConfigError where the recordings are not known.
+    """
+    if material.recordings is None:
+        raise ConfigError(
+            "the protocol 'raw' damages the recordings that the store was extracted from: where are they?",
+            where="--recordings",
+            fix="give their folder, and with --labels the label table that the store was extracted with",
+        )
+    hurt = [modality for modality in modalities if modality in material.recordings.made]
+    found = []
+    for modality in hurt:
+        medium = "picture" if modality == VISION else "sound"
+        for name, kind in KINDS.items():
+            if kind.medium == medium:
+                found += [
+                    Damaged(
+                        f"{modality}.{name}.{severity}",
+                        name,
+                        modality,
+                        float(severity),
+                        amount=kind.levels[severity - 1],
+                        recordings=material.recordings.identity,
+                    )
+                    for severity in SEVERITIES
+                ]
+    return found

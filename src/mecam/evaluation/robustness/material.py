@@ -4,10 +4,10 @@ Features are spoilt as they lie in the store, before any model's normalisation, 
 two models that are compared meet the very same words and frames.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,18 +19,73 @@ from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
+from mecam.features.corrupted_store import damaged_store, recipe_of_store, recordings_identity
+from mecam.features.corruption import Damage
+from mecam.features.registry import chosen
 from mecam.types import TEXT, Modality, Span, Utterance
 
-if TYPE_CHECKING:
-    from mecam.evaluation.robustness.raw import Recordings
-
-__all__ = ["OWN", "Material", "missing_spans"]
+__all__ = ["OWN", "Material", "Recordings", "material_of", "missing_spans"]
 
 OWN = "own"
 """Kind that the negative information goes by which the data brought along, to tell it from what is put in here."""
 
 SCALE_SAMPLE = 1000
 """Utterances that the scale of a column is taken from."""
+
+
+class Recordings:
+    """What the utterances of a store were extracted from.
+
+    Args:
+        store: that the models are measured on.
+        inputs: the folder, files or list of recordings.
+        labels: the label table that the store was extracted with.
+        place: folder of the damaged stores.
+        ids: of the utterances that are measured.
+        jobs: processes that extract.
+        progress: called with (recordings done, all, what is being done).
+
+    Raises: DataError if the store was not extracted by mecam.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inputs: Sequence[str | Path],
+        place: Path,
+        *,
+        labels: Path | None = None,
+        ids: Sequence[str] = (),
+        jobs: int | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> None:
+        self.made = tuple(chosen(recipe_of_store(store).extractors))
+        self.identity = recordings_identity(inputs, labels)
+        self._store, self._inputs, self._labels, self._place = store, tuple(inputs), labels, place
+        self._ids, self._jobs, self._progress = tuple(ids), jobs, progress
+        self._last: tuple[Damage, dict[str, Utterance]] | None = None
+
+    def damaged(self, damage: Damage) -> Mapping[str, Utterance]:
+        """Id → what the extractors make of the damaged recording; what cannot be extracted any more is not in it."""
+        if self._last is None or self._last[0] != damage:
+            name = f"{damage.kind}-{damage.level:g}-{damage.extent:g}-{damage.seed}"
+
+            def progress(done: int, total: int) -> None:
+                if self._progress:
+                    self._progress(done, total, f"extracting {damage.kind} {damage.level:g}")
+
+            store = damaged_store(
+                self._store,
+                self._inputs,
+                [damage],
+                self._place / self.identity[:12] / name,
+                labels=self._labels,
+                only=self._ids or None,
+                jobs=self._jobs,
+                progress=progress,
+            )
+            self._last = damage, {utterance.id: utterance for utterance in store}
+        return self._last[1]
 
 
 class Material:

@@ -20,9 +20,9 @@ from mecam.evaluation.robustness.conditions import (
     Corrupted,
     RandomMissing,
     Remaining,
+    damage_conditions,
 )
 from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.raw import damage_conditions
 from mecam.types import TEXT, Modality
 
 __all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]

@@ -9,7 +9,7 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.explanation import costs as costs_module
+from mecam.evaluation.explanation import deletion as costs_module
 from mecam.evaluation.explanation.deletion import Deletions
 from mecam.evaluation.explanation.deletion import deletion_test as full_test
 from mecam.report.explanation.deletion import write_deletion

@@ -12,9 +12,9 @@ from mecam.data.operations.combine import join
 from mecam.data.operations.speakers import normalise_by_speaker
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ConfigError, DataError
-from mecam.evaluation.robustness.material import OWN, Material
+from mecam.evaluation.robustness.conditions import EXTENT
+from mecam.evaluation.robustness.material import OWN, Material, Recordings
 from mecam.evaluation.robustness.protocols import plan
-from mecam.evaluation.robustness.raw import EXTENT, Recordings
 from mecam.features import corrupted_store as damaged
 from mecam.features.corrupted_store import damaged_store, recipe_of_store
 from mecam.features.corruption import Damage

@@ -11,12 +11,19 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
-from mecam.evaluation.robustness.cells import checkpoint_identity, read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Corrupted, RandomMissing, Remaining
 from mecam.evaluation.robustness.material import OWN, Material
-from mecam.evaluation.robustness.measure import Job, jobs_of, measure, measure_all
-from mecam.evaluation.robustness.measures import calibration_metrics, conflict_scores, gate_scores
-from mecam.evaluation.robustness.memory import Recent, remembering_encoders
+from mecam.evaluation.robustness.measure import (
+    Job,
+    Recent,
+    checkpoint_identity,
+    jobs_of,
+    measure,
+    measure_all,
+    read_cell,
+    remembering_encoders,
+)
+from mecam.evaluation.robustness.scores import calibration_metrics, conflict_scores, gate_scores
 from mecam.models.checkpoint import load_checkpoint
 from mecam.types import Predictions, Span
 from trained_runs import make_run
