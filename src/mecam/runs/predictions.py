@@ -204,11 +204,12 @@ def mean_predictions(seeds: Sequence[Predictions]) -> Predictions:
     """What several seeds predict together: the mean of their scores or probabilities, and of their modality weights."""
     first = seeds[0]
     shares = {m: np.mean([p.shares[m] for p in seeds], axis=0, dtype=np.float64) for m in first.shares}
+    narrow = {m: share.astype(np.float32) for m, share in shares.items()}
     return Predictions(
         first.ids,
         first.videos,
         np.asarray(np.mean([p.prediction for p in seeds], axis=0)),
         first.truth,
-        shares=shares,
+        shares=narrow,
         speakers=first.speakers,
     )

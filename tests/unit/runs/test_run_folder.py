@@ -37,8 +37,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copied(home: Path, tmp_path: Path) -> Path:
-    shutil.copytree(home, tmp_path / "copy")
-    return tmp_path / "copy"
+    shutil.copytree(home, tmp_path / "somewhere")
+    return tmp_path / "somewhere"
 
 
 def change(path: Path, how: Callable[[dict[str, Any]], object]) -> None:
@@ -144,9 +144,9 @@ def test_runs_of_earlier_versions_name_the_store_in_their_command(copied: Path, 
 
 
 def test_every_command_finds_the_store(home: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    shutil.copytree(home, tmp_path / "copy")
+    shutil.copytree(home, tmp_path / "somewhere")
     monkeypatch.chdir(tmp_path)
-    run = str(tmp_path / "copy" / "runs" / "mine")
+    run = str(tmp_path / "somewhere" / "runs" / "mine")
     first = Store(home / "data" / "fifty").column("id")[0]
     assert main(["evaluate", run]) == 0
     assert main(["robustness", run, "--protocol", "random-missing", "--seeds", "1"]) == 0
@@ -156,7 +156,7 @@ def test_every_command_finds_the_store(home: Path, tmp_path: Path, capsys: Any, 
 def test_no_page_shows_where_the_store_lies(copied: Path) -> None:
     place = copied / "runs" / "mine"
     assert str(copied.resolve()) in (place / "environment.json").read_text("utf-8")
-    assert "copy" not in write_report(place).read_text("utf-8").partition('<script type="text/plain" id="plotly">')[0]
+    assert "somewhere" not in write_report(place).read_text("utf-8").partition('<script type="text/plain" id="plotly">')[0]
 
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
