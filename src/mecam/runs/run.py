@@ -126,7 +126,7 @@ class Run:
     @cached_property
     def task(self) -> Task:
         """What the data set asks for."""
-        found = self.data.get("task", {})
+        found = self.data.get("task", {}) if isinstance(self.data, Mapping) else None
         try:
             low, high = float(found.get("low", -3)), float(found.get("high", 3))
             return Task(found["kind"], low, high, tuple(found.get("names", ())))
