@@ -11,7 +11,8 @@ from torch import Tensor
 from mecam.data.datasets import Dataset
 from mecam.evaluation.predict import predict
 from mecam.models.checkpoint import Trained
-from mecam.types import Predictions, Task, Utterance
+from mecam.task import Task
+from mecam.types import Predictions, Utterance
 
 __all__ = ["Quantity", "answers", "unknown_token"]
 
@@ -34,7 +35,7 @@ class Quantity:
     @classmethod
     def of(cls, task: Task, prediction: Array | float) -> "Quantity":
         """The score, or the probability of the class (of several labels: the one) that is given first."""
-        if task.kind == "regression":
+        if task.is_score:
             return cls("score")
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)

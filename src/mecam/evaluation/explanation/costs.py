@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["ARMS", "Removals", "adjust", "cost_table", "leading_metric"]
 
@@ -18,8 +19,6 @@ ARMS = ("marked", "random", "kept")
 """What is removed: what the filter kept least of, as much at random, what it kept most of."""
 
 PERMUTATIONS = 10_000
-
-LEADING = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}
 
 Array = NDArray[np.float64]
 
@@ -45,7 +44,7 @@ class Removals:
 
 def leading_metric(task: Task) -> Metric:
     """The metric that costs are measured in: MAE, UAR or mean F1."""
-    return metrics_for(task)[LEADING[task.kind]]
+    return metrics_for(task)[task.leading]
 
 
 def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from mecam.evaluation.robustness.scores import Scored
 from mecam.evaluation.statistics import holm, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.report.run.results import LEADING
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["Findings", "Test", "find"]
 
@@ -95,7 +95,7 @@ class Findings:
         """Plain values, for other programs; `docs/robustness.md` describes them."""
         return {
             "protocol": self.plan.protocol,
-            "task": asdict(self.task),
+            "task": self.task.to_json(),
             "data": {"name": self.data, "synthetic": self.synthetic, **self.identity},
             "utterances": self.utterances,
             "videos": self.videos,

@@ -185,7 +185,7 @@ def _says(result: "Prediction") -> str:
 
 
 def _colour(result: "Prediction", task: "Task") -> str:
-    if task.kind != "regression":
+    if not task.is_score:
         return "bold"
     return {"positive": "bold blue", "negative": "bold red"}.get(result.label, "bold")
 
