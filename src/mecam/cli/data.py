@@ -10,7 +10,7 @@ from mecam.report.data import description_view, files_view, findings_view
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.store import Store
-    from mecam.types import Task
+    from mecam.task import Task
 
 __all__ = ["TASK_HELP", "app", "parse_task"]
 
