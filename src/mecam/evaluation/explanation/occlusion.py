@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.explanation.agreement import TOP, agreement_table, agreements
@@ -31,7 +32,6 @@ from mecam.evaluation.explanation.perturbation import (
     read_by,
     unknown_token,
     without,
-    without_modality,
 )
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.predict import in_words, interval_around, with_widths

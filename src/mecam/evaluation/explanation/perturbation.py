@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption import Corruption, corrupt_utterance
 from mecam.data.corruption.utterances import with_choice, word_count
 from mecam.types import TEXT, Modality, Predictions, Task, Utterance
 
@@ -44,7 +43,6 @@ __all__ = [
     "read_by",
     "unknown_token",
     "without",
-    "without_modality",
     "words_left_out",
 ]
 
@@ -143,11 +141,6 @@ def without(utterance: Utterance, modality: Modality, left_out: NDArray[np.bool_
     rows = utterance.streams[modality].copy()
     rows[left_out] = np.nan
     return utterance.with_stream(modality, rows)
-
-
-def without_modality(utterance: Utterance, modality: Modality) -> Utterance:
-    """The utterance without a whole modality; the same where it lacks it."""
-    return corrupt_utterance(utterance, np.random.default_rng(0), plan=[Corruption(modality, "absent")])
 
 
 def _seconds(utterance: Utterance, modality: Modality, count: int) -> NDArray[np.float64] | None:

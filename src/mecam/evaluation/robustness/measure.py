@@ -28,7 +28,7 @@ from mecam.batch import Device
 from mecam.errors import DataError
 from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.robustness.conditions import Condition
-from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.files import whole_file, writing
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
@@ -92,7 +92,7 @@ def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[st
 
     Args:
         checkpoint: `checkpoint_identity`.
-        data: `Material.identity`.
+        data: `EvaluationSplit.identity`.
         condition: `Condition.to_json`.
         seed: of the masks; None where nothing is random.
     """
@@ -127,7 +127,7 @@ def write_cell(
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Span]]]:
+def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list[Span]]]:
     """Read a cell: the predictions, with gates and the rows that hold negative information, and its spans.
 
     Raises: DataError if it is damaged.
@@ -138,11 +138,11 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
-    spans: list[list[Span]] = [[] for _ in range(len(material))]
+    spans: list[list[Span]] = [[] for _ in range(len(data))]
     for (i, start, stop), name in zip(places, names, strict=True):
         modality, kind = name.split(" ", 1)
         spans[i].append(Span(modality, kind, start, stop))
-    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(material))]
+    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(data))]
     for key in arrays:
         if key.startswith("gate "):
             modality = key[5:]
@@ -151,10 +151,10 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
                 if high > low:
                     gates[i][modality] = arrays[key][low:high]
     predictions = Predictions(
-        ids=material.ids,
-        videos=material.videos,
+        ids=data.ids,
+        videos=data.videos,
         prediction=arrays["prediction"],
-        truth=material.truth,
+        truth=data.truth,
         gates=gates,
         injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
         wider=arrays["wider"],
@@ -286,7 +286,7 @@ def _alike(new: dict[bytes, int], lengths: list[int]) -> list[list[bytes]]:
 
 
 KNOWN_ANSWERS = 30_000
-"""Answers that are kept, to be given again when the same utterance comes back spoilt in the same way."""
+"""Answers that are kept, to be given again when the same utterance comes back corrupted in the same way."""
 
 
 @dataclass(frozen=True)
@@ -305,13 +305,13 @@ class Job:
 
 
 def jobs_of(
-    checkpoint: Path, material: Material, conditions: Sequence[Condition], seeds: Sequence[int], place: Path
+    checkpoint: Path, data: EvaluationSplit, conditions: Sequence[Condition], seeds: Sequence[int], place: Path
 ) -> list[Job]:
     """All cells of one trained model: conditions, and of each that is random one cell per seed.
 
     Args:
         checkpoint: its folder.
-        material: what is spoilt.
+        data: the split that is corrupted.
         conditions: of the plan.
         seeds: of the masks.
         place: the folder of the cells.
@@ -320,22 +320,22 @@ def jobs_of(
     jobs = []
     for condition in conditions:
         for seed in seeds if condition.random else seeds[:1]:
-            name = cell_name(identity, material.identity, condition.to_json(), seed if condition.random else None)
+            name = cell_name(identity, data.identity, condition.to_json(), seed if condition.random else None)
             jobs.append(Job(condition, seed, place / name))
     return jobs
 
 
 class Measured:
-    """A trained model that answers about spoilt utterances.
+    """A trained model that answers about corrupted utterances.
 
     Args:
         trained: the model, on the device where it computes.
-        material: what is spoilt.
+        data: the split that is corrupted.
         reuse: give known answers again and encode what is known already once; False computes all of it anew.
     """
 
-    def __init__(self, trained: Trained, material: Material, *, reuse: bool = True) -> None:
-        self._trained, self._material, self._reuse = trained, material, reuse
+    def __init__(self, trained: Trained, data: EvaluationSplit, *, reuse: bool = True) -> None:
+        self._trained, self._data, self._reuse = trained, data, reuse
         self._known: Recent[Answer] = Recent(KNOWN_ANSWERS)
 
     def answers(self, utterances: Sequence[Utterance]) -> list[Answer]:
@@ -365,11 +365,11 @@ class Measured:
         ]
 
 
-def _finished(trained: Trained, material: Material, answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with what the checkpoint adds: the rest of their recordings, spoilt as it is, and how sure it is."""
+def _finished(trained: Trained, data: EvaluationSplit, answers: Sequence[Answer]) -> list[Answer]:
+    """The answers with what the checkpoint adds: the rest of their recordings, as corrupted, and how sure it is."""
     together = Predictions(
-        material.ids,
-        material.videos,
+        data.ids,
+        data.videos,
         np.array([answer.prediction for answer in answers]),
         None,
         lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
@@ -383,7 +383,7 @@ def _finished(trained: Trained, material: Material, answers: Sequence[Answer]) -
 
 def measure(
     trained: Trained,
-    material: Material,
+    data: EvaluationSplit,
     jobs: Sequence[Job],
     *,
     reuse: bool = True,
@@ -393,25 +393,25 @@ def measure(
 
     Args:
         trained: the model.
-        material: what is spoilt.
+        data: the split that is corrupted.
         jobs: cells to make.
         reuse: as in `Measured`.
         progress: called after each cell.
     """
-    measured = Measured(trained, material, reuse=reuse)
+    measured = Measured(trained, data, reuse=reuse)
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:
-            spoilt = [job.condition.spoil(material, place, job.seed) for place in range(len(material))]
-            kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else material.modalities
-            answers = _finished(trained, material, measured.answers(spoilt))
-            write_cell(job.path, answers, [utterance.injected for utterance in spoilt], kept)
+            corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
+            kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else data.modalities
+            answers = _finished(trained, data, measured.answers(corrupted))
+            write_cell(job.path, answers, [utterance.injected for utterance in corrupted], kept)
             if progress:
                 progress()
 
 
 def measure_all(
     checkpoint: Path,
-    material: Material,
+    data: EvaluationSplit,
     jobs: Sequence[Job],
     *,
     device: Device = "cpu",
@@ -428,12 +428,12 @@ def measure_all(
             progress()
     if missing:
         trained = load_checkpoint(checkpoint)
-        check_features(trained, material.store)
+        check_features(trained, data.store)
         trained.model.to(device)
         place = missing[0].path.parent
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
-        measure(trained, material, missing, progress=progress)
+        measure(trained, data, missing, progress=progress)
     return len(missing)
 
 
