@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mecam.data.corruption import Corruption, CorruptionContext, Sounds, corrupt_utterance, noise_severity
 from mecam.data.corruption import streams as stream_operators
-from mecam.data.corruption.sounds import FILLERS, common_sounds, phones
+from mecam.data.corruption.phonetics import FILLERS, common_sounds, phones
 from mecam.data.corruption.words import WINDOW, deleted, jumbled, misheard, truncated
 from mecam.errors import ConfigError, DataError
 from mecam.types import Span, Utterance, Word

@@ -187,16 +187,12 @@ def test_any_draws_a_kind_for_each_recording(long_sound: Path) -> None:
         given = [parse_corruption(text, **options)]  # type: ignore[arg-type]
         return CorruptedMedia(long_sound, given, name=name, others=[long_sound]).corruptions
 
-    drawn = [
-        CorruptedMedia(long_sound, [parse_corruption("any")], name=n, others=[long_sound]).corruptions for n in names
-    ]
+    drawn = [drawn_for(f"r{i}", "any") for i in range(40)]
     assert all([KINDS[d.kind].medium for d in pair] == ["sound", "picture"] for pair in drawn)
     assert len({pair[0].kind for pair in drawn}) > 5
     assert len({pair[0].severity for pair in drawn if pair[0].kind == "white"} | {d[1].severity for d in drawn}) > 5
     assert drawn[0] == drawn_for("r0", "any")
-    third = CorruptedMedia(
-        long_sound, [parse_corruption("any:3", extent=0.2)], name="r0", others=[long_sound]
-    ).corruptions
+    third = drawn_for("r0", "any:3", extent=0.2)
     assert all(d.severity == KINDS[d.kind].levels[2] and d.extent == 0.2 for d in third)
 
 

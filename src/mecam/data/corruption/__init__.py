@@ -1,7 +1,7 @@
 """Seeded negative information: corruptions of feature streams and of texts that say what they touched."""
 
 from mecam.data.corruption.corruption import Corruption, CorruptionContext
-from mecam.data.corruption.sounds import Sounds
+from mecam.data.corruption.phonetics import Sounds
 from mecam.data.corruption.streams import noise_severity
 from mecam.data.corruption.utterances import OPERATORS, corrupt_utterance, generator_for, without_modality
 from mecam.data.corruption.views import augmented, corrupted_view, random_missing

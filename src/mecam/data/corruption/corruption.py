@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption.sounds import Sounds
+from mecam.data.corruption.phonetics import Sounds
 from mecam.errors import ConfigError
 from mecam.types import Modality, Utterance
 

@@ -23,7 +23,7 @@ from mecam.data.corruption.editing import (
     with_rows,
     word_count,
 )
-from mecam.data.corruption.sounds import common_sounds
+from mecam.data.corruption.phonetics import common_sounds
 from mecam.data.corruption.streams import StreamOperator
 from mecam.data.corruption.words import EditOperator, WordOperator
 from mecam.errors import ConfigError, DataError
