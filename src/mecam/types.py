@@ -10,7 +10,7 @@ Axes: B batch, T time, D feature, C class, G channel group.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ __all__ = [
     "Modality",
     "Predictions",
     "Span",
-    "Task",
     "Utterance",
     "Word",
 ]
@@ -39,29 +38,6 @@ SPLITS = ("train", "valid", "test")
 
 Label: TypeAlias = float | str | Mapping[str, float]
 """A score (regression), a class name (classes), or one intensity per emotion (multilabel)."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a data set asks for; heads, losses, metrics and the report follow from it.
-
-    Attributes:
-        kind: `regression` (one score), `classes` (one of `names`) or `multilabel` (each of `names`
-            present or not).
-        low: the lowest possible score; regression only.
-        high: the highest possible score; regression only.
-        names: the classes or emotions, in the order of the output columns.
-    """
-
-    kind: Literal["regression", "classes", "multilabel"]
-    low: float = -3.0
-    high: float = 3.0
-    names: tuple[str, ...] = ()
-
-    @property
-    def outputs(self) -> int:
-        """Number of values that a model predicts for one utterance."""
-        return 1 if self.kind == "regression" else len(self.names)
 
 
 @dataclass(frozen=True)

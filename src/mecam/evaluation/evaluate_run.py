@@ -91,7 +91,7 @@ def _trained(folders: Sequence[Path], store: Store) -> Iterator[tuple[Path, Trai
         check_features(trained, store)
         if trained.checkpoint.inputs.task != store.task:
             raise ModelError(
-                f"the model predicts {trained.checkpoint.inputs.task.kind}, the store is labelled otherwise",
+                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store is labelled otherwise",
                 where=str(store.path),
                 fix="train on this store",
             )

@@ -17,7 +17,8 @@ from mecam.errors import ConfigError, DataError
 from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.sums import Array, Numbers
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = [
     "Comparison",

@@ -26,7 +26,8 @@ from mecam.features.parts import Part, key_of, read_part, write_part
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.registry import prepare
 from mecam.files import claimed, clear, writing
-from mecam.types import Modality, Task, Utterance
+from mecam.task import Regression, Task
+from mecam.types import Modality, Utterance
 
 __all__ = ["ExtractReport", "Failure", "extract"]
 
@@ -133,7 +134,7 @@ def extract(
         found = replace(found, clips=tuple(clip for clip in found.clips if clip.id in only), missing=())
     rows = [clip.row for clip in found.clips if clip.row is not None]
     if task is None:
-        task = infer_task(rows) if any(row.labels for row in rows) else Task("regression")
+        task = infer_task(rows) if any(row.labels for row in rows) else Regression()
     writer = StoreWriter(
         store, name=name or found.name, task=task, specs=recipe.specs(), overwrite=overwrite
     )  # says now, not after an hour, that there is a store already

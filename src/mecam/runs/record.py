@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from mecam.budget import check_regular_file, small_text
 from mecam.data.cells import original_cell
-from mecam.errors import MecamError, TrainingError
+from mecam.errors import DataError, MecamError, TrainingError
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.sums import Array
 from mecam.hashes import sha256_of
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["Answers", "RunRecord", "understood"]
 
@@ -143,9 +144,8 @@ class RunRecord:
         """What the data set asks for."""
         found = self.environment.get("data", {}).get("task", {})
         try:
-            low, high = float(found.get("low", -3)), float(found.get("high", 3))
-            return Task(found["kind"], low, high, tuple(found.get("names", ())))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return Task.from_json(found)
+        except DataError as error:
             raise _broken(self.folder / "environment.json", f"data.task is {found!r}") from error
 
     @property
@@ -186,39 +186,23 @@ class RunRecord:
             raise _broken(self.folder / "predictions.csv", f"the seeds answer different utterances of {split}")
         ordered = [[table[name] for name in ids] for table in tables]
         truth = [row["truth"] for row in ordered[0]]
-        known = all(truth) or (self.task.kind == "multilabel" and any(truth))
-        scores = self._scores(ordered)
+        known = all(truth) or (self.task.several and any(truth))
+        scores = np.array([[self.task.read_columns(row) for row in rows] for rows in ordered])
         speakers = tuple(original_cell(row.get("speaker") or "") for row in ordered[0])
         texts = {str(one["id"]): one.get("text") for one in self.filter_maps}
         return Answers(
             ids=ids,
             texts=tuple(row.get("text") or texts.get(row["id"]) for row in ordered[0]),
-            truth=np.array([float(t) for t in truth] if self.task.kind == "regression" else truth) if known else None,
-            prediction=self._together(scores),
+            truth=np.array([float(t) for t in truth] if self.task.is_score else truth) if known else None,
+            prediction=self.task.decide(scores.mean(axis=0)),
             scores=scores,
             low=_column(ordered, "low"),
             high=_column(ordered, "high"),
             shares=self._shares(ordered),
             videos=tuple(original_cell(row.get("video") or "") or row["id"] for row in ordered[0]),
             speakers=speakers if any(speakers) else (),
-            inside=_inside(ordered) if known and self.task.kind == "regression" else None,
+            inside=_inside(ordered) if known and self.task.is_score else None,
         )
-
-    def _scores(self, ordered: Sequence[Sequence[Row]]) -> Array:
-        if self.task.kind == "regression":
-            return np.array([[float(row["prediction"]) for row in rows] for rows in ordered])
-        columns = [f"prob_{name}" for name in self.task.names]
-        return np.array([[[float(row[column]) for column in columns] for row in rows] for rows in ordered])
-
-    def _together(self, scores: Array) -> NDArray[Any]:
-        """The seeds' mean score, or the names that their mean probability chooses."""
-        mean = scores.mean(axis=0)
-        if self.task.kind == "regression":
-            return np.asarray(mean)
-        names = np.array(self.task.names)
-        if self.task.kind == "classes":
-            return np.asarray(names[mean.argmax(axis=1)])
-        return np.array(["|".join(names[row >= 0.5]) for row in mean])
 
     def _shares(self, ordered: Sequence[Sequence[Row]]) -> dict[Modality, Array]:
         names = [key.removeprefix("share_") for key in ordered[0][0] if key.startswith("share_")]

@@ -28,7 +28,8 @@ from mecam.evaluation.predict import constant_predictions, interval_around, know
 from mecam.evaluation.statistics import coverage, metrics_table
 from mecam.files import whole_file, write_whole
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
-from mecam.types import TEXT, Predictions, Span, Task
+from mecam.task import Task
+from mecam.types import TEXT, Predictions, Span
 
 __all__ = [
     "SeedResult",
@@ -209,20 +210,12 @@ def prediction_rows(splits: Mapping[str, Dataset], results: Sequence[SeedResult]
 
 def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | None) -> dict[str, Any]:
     """One prediction as columns: score and interval, class and probabilities, or a probability per label."""
-    truth = None if p.truth is None else p.truth[i]
-    if task.kind == "regression":
-        value = float(p.prediction[i])
-        half = None if half_width is None else float(p.half_widths(half_width)[i])
-        ends = (None, None) if half is None else interval_around(task, value, half)
-        known = None if truth is None else round(float(truth), 6)  # float32 labels read as people wrote them
-        return {"truth": known, "prediction": value, "low": ends[0], "high": ends[1]}
-    odds = {f"prob_{name}": float(p.prediction[i, c]) for c, name in enumerate(task.names)}
-    if task.kind == "classes":
-        true_name = None if truth is None else task.names[int(truth)]
-        return {"truth": true_name, "prediction": task.names[int(p.prediction[i].argmax())], **odds}
-    present = [name for c, name in enumerate(task.names) if p.prediction[i, c] >= 0.5]
-    true = None if truth is None else "|".join(name for c, name in enumerate(task.names) if truth[c] > 0)
-    return {"truth": true, "prediction": "|".join(present), **odds}
+    columns = task.columns(p.prediction[i], None if p.truth is None else p.truth[i])
+    if not task.is_score:
+        return columns
+    half = None if half_width is None else float(p.half_widths(half_width)[i])
+    low, high = (None, None) if half is None else interval_around(task, columns["prediction"], half)
+    return columns | {"low": low, "high": high}
 
 
 def _filter_maps(dataset: Dataset, result: SeedResult, split: str) -> list[dict[str, Any]]:

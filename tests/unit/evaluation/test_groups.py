@@ -19,11 +19,12 @@ from mecam.evaluation.statistics import central, metrics_table, paired_permutati
 from mecam.report.markup import interval
 from mecam.report.page import write_report
 from mecam.runs.record import RunRecord
+from mecam.task import Classes, Regression
 from mecam.training.results import read_predictions, write_predictions
 from mecam.training.run import RunConfig, train
-from mecam.types import Predictions, Task
+from mecam.types import Predictions
 
-SCORES, CLASSES = Task("regression"), Task("classes", names=("a", "b"))
+SCORES, CLASSES = Regression(), Classes(("a", "b"))
 
 
 def of_speakers(speakers: int, clips: int = 10, seed: int = 0) -> Predictions:

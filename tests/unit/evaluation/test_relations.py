@@ -14,11 +14,12 @@ from mecam.evaluation.comparison.contenders import CONSTANT
 from mecam.evaluation.comparison.overlap import overlap
 from mecam.evaluation.comparison.ranks import LEAST, _letter, _neighbours, rank
 from mecam.evaluation.statistics import holm
-from mecam.types import Predictions, Task
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import Predictions
 
-SCORES = Task("regression")
-CLASSES = Task("classes", names=("anger", "calm", "joy"))
-LABELS = Task("multilabel", names=("happy", "sad"))
+SCORES = Regression()
+CLASSES = Classes(("anger", "calm", "joy"))
+LABELS = Labels(("happy", "sad"))
 VIDEOS = 12
 EACH = 5
 

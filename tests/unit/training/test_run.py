@@ -16,10 +16,11 @@ from mecam.errors import ConfigError, DataError, ModelError, TrainingError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.metrics import metrics_for
 from mecam.models.checkpoint import load_checkpoint
+from mecam.task import Regression
 from mecam.training import loop, results, run
 from mecam.training.results import SeedResult
 from mecam.training.run import RunConfig, train
-from mecam.types import Task, Utterance
+from mecam.types import Utterance
 
 
 def config(encoder: str, *, model: str = "mecam", **changes: Any) -> RunConfig:
@@ -384,7 +385,7 @@ def test_a_checkpoint_knows_what_it_was_trained_on(finished: Path, store: Store)
     checkpoint = load_checkpoint(finished).checkpoint
     assert (checkpoint.data_name, checkpoint.synthetic) == ("tiny", False)
     assert set(checkpoint.calibration) == {"0.9"}
-    assert checkpoint.inputs.task == store.task == Task("regression")
+    assert checkpoint.inputs.task == store.task == Regression()
 
 
 def test_the_order_follows_from_seed_and_epoch_alone(store: Store, encoder: str) -> None:

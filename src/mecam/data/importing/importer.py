@@ -20,7 +20,8 @@ from mecam.data.importing.sources import Piece, Row, Source, Timeline, foreign_k
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError
 from mecam.hashes import sha256_of
-from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, FeatureSpec, Modality, Utterance
 
 __all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
 
@@ -102,7 +103,7 @@ def import_data(
         store: the folder to make.
         name: the data set's name; the first path's by default.
         task: what the labels are; told from the labels by default. MOSEI's six emotions need
-            `Task("multilabel", names=EMOTIONS)`.
+            `Labels(EMOTIONS)`.
         strict: any finding is an error, and nothing is written.
         overwrite: replace a store that exists.
         progress: called with (utterances done, utterances in all).

@@ -12,7 +12,8 @@ import numpy as np
 from mecam.data.importing.joining import EXAMPLES, Findings
 from mecam.data.importing.sources.base import Row, number_of
 from mecam.errors import DataError
-from mecam.types import Label, Task
+from mecam.task import Classes, Regression, Task
+from mecam.types import Label
 
 __all__ = ["infer_task", "label_of", "no_label", "unimodal_of"]
 
@@ -49,7 +50,7 @@ def infer_task(rows: Sequence[Row]) -> Task:
     for key in NAMES:
         names = {label for row in rows if isinstance(label := row.labels.get(key), str)}
         if names:
-            return Task("classes", names=tuple(sorted(names)))
+            return Classes(tuple(sorted(names)))
     raise DataError(
         "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
     )
@@ -87,11 +88,11 @@ def _ask_for_classes(scores: Sequence[float]) -> None:
 def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
     low, high = min(scores.values()), max(scores.values())
     if low >= 1 and high > 3:
-        task = Task("regression", 1.0, 5.0 if high <= 5 else 7.0)
+        task = Regression(1.0, 5.0 if high <= 5 else 7.0)
     elif low >= -1 and high <= 1 and (len(scores) >= 100 or unimodal):
-        task = Task("regression", -1.0, 1.0)
+        task = Regression(-1.0, 1.0)
     else:
-        task = Task("regression", -3.0, 3.0)
+        task = Regression(-3.0, 3.0)
     outside = [name for name, score in scores.items() if not _near(score, task)]
     if outside:
         ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= LARGEST else "LOW..HIGH"
@@ -114,9 +115,9 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
 
     Raises: DataError if a score lies outside of the scale, or an intensity is no possible one.
     """
-    if task.kind == "multilabel":
+    if task.several:
         return _intensities(row, task, findings)
-    if task.kind == "classes":
+    if not task.is_score:
         return _class_of(row, task, findings)
     score = row.labels.get("score", math.nan)
     word = row.labels.get("label", "none")
@@ -175,7 +176,7 @@ def unimodal_of(row: Row, task: Task, findings: Findings) -> dict[str, float]:
     Raises: DataError if one lies outside of the scale.
     """
     known = {modality: score for modality, score in row.unimodal.items() if math.isfinite(score)}
-    if task.kind != "regression":
+    if not task.is_score:
         return {modality: score for modality, score in known.items() if abs(score) <= LARGEST}
     return {m: _on_scale(score, task, f"{row.id}, {m}", findings) for m, score in known.items()}
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mecam.data.store.store import Store, StoreWriter
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 
 __all__ = ["Progress", "step_of", "write_derived"]
 

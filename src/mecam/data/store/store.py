@@ -33,10 +33,11 @@ from mecam.data.store.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
 from mecam.files import claimed, partial_of, remove, replace_folder, restore, set_alike, writing
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "sha256_of"]
+__all__ = ["Store", "StoreWriter", "check_modality_name", "sha256_of"]
 
 FORMAT = "mecam-store"
 VERSION = 1
@@ -59,7 +60,7 @@ class _Manifest:
     format: Literal["mecam-store"]
     version: int
     name: str
-    task: Task
+    task: dict[str, Any]
     count: int
     streams: dict[Modality, _StreamEntry]
     bytes: dict[str, int]
@@ -94,7 +95,7 @@ class Store:
         restore(self.path)
         self.manifest, manifest = _read_manifest(self.path)
         self.name = manifest.name
-        self.task = manifest.task
+        self.task = _task_of(manifest.task, self.path / MANIFEST)
         self.specs: dict[Modality, FeatureSpec] = {m: entry.features for m, entry in manifest.streams.items()}
         if verify is not False:
             self._check(full=verify is True)
@@ -314,7 +315,7 @@ class StoreWriter:
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
-            "task": asdict(self.task),
+            "task": self.task.to_json(),
             "count": self.count,
             "streams": streams,
             "bytes": {file.name: file.stat().st_size for file in files},
@@ -349,22 +350,10 @@ def _table_path(folder: Path, modality: Modality) -> Path:
     return folder / f"{modality}.safetensors"
 
 
-def label_fits(label: object, task: Task) -> bool:
-    """True for a number, one of the classes, or a number per emotion, as the task asks."""
-    if task.kind == "regression":
-        return isinstance(label, int | float)
-    if task.kind == "classes":
-        return label in task.names
-    if not isinstance(label, Mapping) or not set(label) <= set(task.names):
-        return False
-    return all(isinstance(value, int | float) for value in label.values())
-
-
 def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
     """The record, if its label is of the task's kind."""
-    if "label" in record and not label_fits(record["label"], task):
-        names = f" of {', '.join(task.names)}" if task.names else ""
-        raise DataError(f"the label {record['label']!r} does not fit the task: {task.kind}{names}")
+    if "label" in record and not task.fits(record["label"]):
+        raise DataError(f"the label {record['label']!r} does not fit the task: {task.description}")
     return record
 
 
@@ -399,6 +388,13 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
         check_modality_name(modality)
     _check_files(path, manifest)
     return raw, manifest
+
+
+def _task_of(values: Mapping[str, Any], manifest: Path) -> Task:
+    try:
+        return Task.from_json(values)
+    except DataError as error:
+        raise DataError(f"the manifest is damaged: {error.what}", where=str(manifest), fix=error.fix) from error
 
 
 def _check_files(path: Path, manifest: _Manifest) -> None:

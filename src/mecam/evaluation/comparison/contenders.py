@@ -13,12 +13,12 @@ import numpy as np
 
 from mecam.budget import small_json
 from mecam.config import DataConfig, TrainingConfig, parse_yaml
-from mecam.data.collate import encode_labels
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
 from mecam.runs.record import Answers, RunRecord, understood
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
 
@@ -174,10 +174,7 @@ def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
     given: Answers = run.answers[split]
     if given.truth is None:
         return ()
-    labels: list[Any] = list(given.truth)
-    if run.task.kind == "multilabel":
-        labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
-    truth = encode_labels(run.task, labels).astype(np.float64)
+    truth = run.task.encode([run.task.read_label(label) for label in given.truth]).astype(np.float64)
     return tuple(
         Predictions(given.ids, given.videos, scores, truth, speakers=given.speakers) for scores in given.scores
     )
@@ -257,7 +254,8 @@ def _check_tasks(records: Sequence[_Record]) -> None:
     for other in records[1:]:
         if other.task != first.task:
             raise DataError(
-                f"the runs have different tasks: {_shown(first.task)} in {first.folder}, {_shown(other.task)} here",
+                f"the runs have different tasks: {first.task.description} in {first.folder},"
+                f" {other.task.description} here",
                 where=str(other.folder),
                 fix="compare runs on the same data",
             )
@@ -297,8 +295,3 @@ def _all_with_speakers(contenders: Sequence[Contender]) -> list[Contender]:
 def _rows(predictions: Predictions) -> list[tuple[float, ...]]:
     assert predictions.truth is not None
     return [tuple(np.atleast_1d(row).tolist()) for row in predictions.truth]
-
-
-def _shown(task: Task) -> str:
-    what = f"{task.low:g} to {task.high:g}" if task.kind == "regression" else ", ".join(task.names)
-    return f"{task.kind} ({what})"

@@ -34,7 +34,7 @@ from mecam.evaluation.explanation.perturbation import (
     without,
 )
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.predict import in_words, interval_around, with_widths
+from mecam.evaluation.predict import interval_around, with_widths
 from mecam.models.checkpoint import Trained
 from mecam.types import Modality, Predictions, Utterance
 
@@ -119,7 +119,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
         score=score,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],
-        label=in_words(task, whole.prediction[i]),
+        label=task.words(whole.prediction[i]),
         shares={m: float(share[i]) for m, share in whole.shares.items() if m in read},
         doubts={m: float(doubt[i]) for m, doubt in whole.doubts.items() if m in read},
         strands={m: _strand(utterance, m, gates.get(m), effects, nothing) for m in read},

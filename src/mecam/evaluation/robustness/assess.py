@@ -156,7 +156,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     inputs = trained.checkpoint.inputs
     if inputs.task != store.task:
         raise ModelError(
-            f"the model of {folder} predicts {inputs.task.kind}, the store is labelled otherwise",
+            f"the model of {folder} predicts {inputs.task.answers}, the store is labelled otherwise",
             where=str(store.path),
             fix="measure it on a store with its own task",
         )

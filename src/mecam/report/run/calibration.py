@@ -29,17 +29,17 @@ def calibration(run: RunRecord) -> str:
     if run.labelled is None:
         return ""
     split, given = run.labelled
-    if run.task.kind == "classes":
+    if run.task.is_score:
+        return _intervals(run)
+    if not run.task.several:
         names = np.array(run.task.names)
         said = given.scores.max(axis=2).ravel()
         came = (names[given.scores.argmax(axis=2)] == given.truth).ravel().astype(np.float64)
         return titled("Calibration", _probabilities(said, came, ("confidence", "accuracy"), split))
-    if run.task.kind == "multilabel":
-        truth = np.broadcast_to(given.label_matrix(run.task).astype(np.float64), given.scores.shape)
-        axes = ("probability of a label", "share that has it")
-        labels = _per_label(given.scores, truth, run.task.names)
-        return titled("Calibration", _probabilities(given.scores.ravel(), truth.ravel(), axes, split), labels)
-    return _intervals(run)
+    truth = np.broadcast_to(given.label_matrix(run.task).astype(np.float64), given.scores.shape)
+    axes = ("probability of a label", "share that has it")
+    labels = _per_label(given.scores, truth, run.task.names)
+    return titled("Calibration", _probabilities(given.scores.ravel(), truth.ravel(), axes, split), labels)
 
 
 def _intervals(run: RunRecord) -> str:

@@ -11,12 +11,6 @@ __all__ = ["hard"]
 SHOWN = 10
 """Utterances per list."""
 
-WORST = {
-    "regression": "Largest errors",
-    "classes": "Least probability for the true class",
-    "multilabel": "Least probability for the true labels",
-}
-
 
 def hard(run: RunRecord) -> str:
     """The utterances with the largest errors, and those the model is least sure of."""
@@ -24,36 +18,28 @@ def hard(run: RunRecord) -> str:
         return ""
     split, given = run.labelled
     doubt, reason = _doubt(given, run)
-    parts = [f"<h3>{WORST[run.task.kind]}</h3>", _cases(given, run, _error(given, run))]
+    parts = [f"<h3>{run.task.surprise_name}</h3>", _cases(given, run, _surprise(given, run))]
     if doubt is not None:
         parts += [f'<h3>Least certain</h3><p class="note">{reason}</p>', _cases(given, run, doubt)]
     legend = "Predictions are means over seeds."
-    if run.task.kind == "regression":
+    if run.task.is_score:
         legend += " ◇ truth, ● prediction" + (", ─ interval." if given.low is not None else ".")
     return titled(f"Hard utterances of {split}", f'<p class="note">{legend}</p>', *parts)
 
 
-def _error(given: Answers, run: RunRecord) -> Array:
-    """How wrong each of N answers is: distance, missing probability, or mean cross-entropy of the labels."""
+def _surprise(given: Answers, run: RunRecord) -> Array:
+    """How surprising the truth of each of N answers is."""
     assert given.truth is not None
-    if run.task.kind == "regression":
-        return np.asarray(np.abs(given.prediction - given.truth))
-    mean = given.scores.mean(axis=0)
-    if run.task.kind == "multilabel":
-        right = np.where(given.label_matrix(run.task), mean, 1 - mean)
-        return np.asarray(-np.log(np.maximum(right, 1e-12)).mean(axis=1))
-    place = {name: index for index, name in enumerate(run.task.names)}
-    return np.asarray(1 - mean[np.arange(len(mean)), [place[name] for name in given.truth]])
+    task = run.task
+    truth = given.truth if task.is_score else task.encode([task.read_label(label) for label in given.truth])
+    return task.surprise(given.scores.mean(axis=0), np.asarray(truth, np.float64))
 
 
 def _doubt(given: Answers, run: RunRecord) -> tuple[Array | None, str]:
     """How unsure each of N answers is, and what that is measured by; None where nothing tells."""
-    if run.task.kind != "regression":
-        mean = np.clip(given.scores.mean(axis=0), 1e-12, 1 - 1e-12)
-        entropy = -mean * np.log(mean)
-        if run.task.kind == "multilabel":
-            entropy = entropy - (1 - mean) * np.log(1 - mean)
-        return np.asarray(entropy.sum(axis=1)), "By the entropy of the probabilities."
+    entropy = run.task.uncertainty(given.scores.mean(axis=0))
+    if entropy is not None:
+        return entropy, "By the entropy of the probabilities."
     if given.low is not None and given.high is not None:
         width = given.high - given.low
         if np.ptp(width) > 1e-6 * np.max(width, initial=0):
@@ -74,14 +60,14 @@ def _case(given: Answers, run: RunRecord, index: int) -> str:
     text = given.texts[index]
     words = f"<p>{escape(text)}</p>" if text else '<p class="muted">no text</p>'
     left = f'<div>{words}<p class="muted"><code>{escape(given.ids[index])}</code></p></div>'
-    if run.task.kind == "classes":
+    if not run.task.is_score and not run.task.several:
         chance = given.scores.mean(axis=0)[index].max()
         right = (
             f"<p>true <b>{escape(given.truth[index])}</b>, predicted <b>{escape(given.prediction[index])}</b> "
             f'<span class="muted">({100 * chance:.0f} %)</span></p>'
         )
         return f"<li>{left}<div>{right}</div></li>"
-    if run.task.kind == "multilabel":
+    if run.task.several:
         return f"<li>{left}<div>{_named_labels(given, run, index)}</div></li>"
     truth, prediction = float(given.truth[index]), float(given.prediction[index])
     ends = None if given.low is None or given.high is None else (float(given.low[index]), float(given.high[index]))

@@ -22,7 +22,7 @@ def answers(run: RunRecord) -> str:
     if run.labelled is None:
         return ""
     split, given = run.labelled
-    write = {"regression": _scores, "classes": _classes, "multilabel": _labels}[run.task.kind]
+    write = _scores if run.task.is_score else _labels if run.task.several else _classes
     return titled(f"Predictions on {split}", write(given, run))
 
 
