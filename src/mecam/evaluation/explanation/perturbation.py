@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption.utterances import with_choice, word_count
+from mecam.data.corruption.words import with_choice, word_count
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Predictions, Utterance
 

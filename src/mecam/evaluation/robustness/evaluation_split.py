@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.corruption import Corruption, Sounds
-from mecam.data.corruption.utterances import present, spans_of
+from mecam.data.corruption.corruption import spans_of
+from mecam.data.corruption.utterances import present
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
