@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.explanation.agreement import TOP, agreement_table, agreements
-from mecam.evaluation.explanation.explanation import ALL, MARKED, Explanation, PartEffect, Strand
+from mecam.evaluation.explanation.agreement import TOP_SHARE, agreement_table, agreements
+from mecam.evaluation.explanation.explanation import ALL, REMOVED_BELOW, Explanation, PartEffect, Strand
 from mecam.evaluation.explanation.gradients import STEPS, integrated_gradients, require_captum
 from mecam.evaluation.explanation.perturbation import (
     Effect,
@@ -136,7 +136,7 @@ def _removals(utterance: Utterance, read: Sequence[Modality], gates: Gates, unk:
         if len(read) > 1:
             asked.append(Removal(("modality", m), None, without_modality(plain, m)))
         seen = observed(utterance, m)
-        marked = seen & (gates[m] < MARKED) if m in gates else np.zeros(len(seen), bool)
+        marked = seen & (gates[m] < REMOVED_BELOW) if m in gates else np.zeros(len(seen), bool)
         if marked.any():
             count = int(marked.sum())
             asked.append(Removal(("removed", m), count, without(plain, m, marked, unk)))
@@ -245,7 +245,7 @@ def survey(
         "utterances": len(explained),
         "videos": len(set(dataset.videos)),
         "resampled": asdict(groups.resampled),
-        "top": TOP,
+        "top": TOP_SHARE,
         "modalities": agreement_table(found, groups),
         "completeness": _completeness(explained),
     }
