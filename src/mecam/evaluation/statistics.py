@@ -40,7 +40,7 @@ class Comparison:
 
     Attributes:
         difference: metric of the first minus metric of the second, averaged over seeds; None if undefined.
-        ci95: bootstrap interval of the difference; None with fewer than `FEWEST` groups.
+        ci95: bootstrap interval of the difference; None with fewer than `MIN_GROUPS` groups.
         p_value: of the hypothesis that the two are exchangeable, two-sided; None if undefined.
     """
 

@@ -20,16 +20,13 @@ import numpy as np
 from scipy import stats
 
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
-from mecam.evaluation.groups import FEWEST, Groups
+from mecam.evaluation.groups import MIN_GROUPS, Groups
 from mecam.evaluation.statistics import holm
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 from mecam.types import Predictions
 
-__all__ = ["LEAST", "Ranks", "rank"]
-
-LEAST = FEWEST
-"""Recordings or speakers below which no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06."""
+__all__ = ["Ranks", "rank"]
 
 DIGITS = 12
 """Errors that agree to so many digits are equal."""
@@ -70,7 +67,7 @@ class Ranks:
 
 
 def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks | None:
-    """Rank all but the constant predictor; None for fewer than two models or `LEAST` recordings.
+    """Rank all but the constant predictor; None for fewer than two models or `MIN_GROUPS` recordings.
 
     Args:
         contenders: that answered the same utterances, in whatever order.
@@ -81,7 +78,7 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     if len(models) < 2:
         return None
     errors = np.stack([_by_group(task, model.predictions) for model in models], axis=1)  # G M
-    if len(errors) < LEAST:
+    if len(errors) < MIN_GROUPS:  # no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06
         return None
     errors = errors.round(DIGITS)
     means = stats.rankdata(errors, axis=1).mean(axis=0)

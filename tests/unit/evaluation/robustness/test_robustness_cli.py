@@ -15,9 +15,8 @@ from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.origin import store_of
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
-from mecam.evaluation.robustness.findings import best_of
+from mecam.evaluation.robustness.findings import best_of, mean_ranks
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.ranks import mean_ranks
 from mecam.evaluation.robustness.scores import Resample, Scored, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint
@@ -93,6 +92,8 @@ def test_random_missing_end_to_end(measured, run, text, store, out, capsys):
     assert len({entry["mae"]["mean"] for entry in varied.values()}) > 5
     assert varied["random-missing.0.5"]["filter_text"]["mean"] is not None
     assert "coverage" in varied["clean"]
+    width = varied["clean"]["width"]  # in points of the scale: no share that could not pass 1
+    assert 1 < width["ci95"][0] <= width["mean"] <= width["ci95"][1]
     assert result["runs"]["filtered"]["interval_width"] == pytest.approx(2 * 1.15)
     tested = result["tests"]["mean"]["mae"]
     assert {tested["best"], *tested["against"]} == {"filtered", "words"}
