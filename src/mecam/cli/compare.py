@@ -10,6 +10,7 @@ import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
+from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
 from mecam.report.comparison.terminal import costs_view, delta_view, standings_view
 
@@ -173,6 +174,7 @@ def _train(
             command=command,
             progress=callback,
         )
+    write_missing_reports(outcome.folders.values())
     missing |= outcome.failed
     if not outcome.folders:
         raise ConfigError("no run came to an end", where=str(place), fix="\n".join(missing.values()))

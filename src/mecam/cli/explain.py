@@ -224,10 +224,10 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.evaluation.explanation.occlusion import some_of
     from mecam.prediction.predictor import load
     from mecam.report.explanation.deletion import write_deletion
+    from mecam.runs.run import Run
 
     predictor, store = _opened(run, data)
-    folders = sorted(path.parent for path in run.glob("seeds/*/checkpoint"))[:seeds] or [run]
-    models = [load(folder).trained for folder in folders]
+    models = [load(place).trained for place in Run(run).checkpoints[:seeds]]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
@@ -238,14 +238,13 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
-    from mecam.data.store import Store
-    from mecam.evaluation.origin import store_of
     from mecam.models.checkpoint import check_features
     from mecam.prediction.predictor import load
+    from mecam.runs.run import Run
 
     with progress(f"loading {run}"):
         predictor = load(run)
-        store = store_of(run) if data is None else Store(data)
+        store = Run(run).store(data)
     check_features(predictor.trained, store)
     return predictor, store
 

@@ -58,23 +58,27 @@ def tune(
     from mecam.experiments.search import parsed_ranges
     from mecam.experiments.tuning import tune as search_options
     from mecam.experiments.variants import members_of, model_variants
+    from mecam.files import write_whole
+    from mecam.report.tuning import tuning_page
 
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     ranges, store = parsed_ranges(search or []), Store(data)
     members, missing = members_of(model_variants(models.split(",")), shared_options(config, set_, seeds))
     found: list[Tuned] = []
-    for place, member in enumerate(members, 1):
-        with progress(f"{member.name} ({place} of {len(members)})") as callback:
+    for number, member in enumerate(members, 1):
+        with progress(f"{member.name} ({number} of {len(members)})") as callback:
 
             def told(done: int, total: int, now: str, name: str = member.name) -> None:
                 callback(done, total, f"{name}: {now}")
 
+            def draw(tuned: "Tuned", name: str = member.name) -> None:
+                write_whole(out_ / name / "tune.html", tuning_page(tuned))
+
+            place = out_ / member.name
             try:
                 found.append(
-                    search_options(
-                        member.config, store, out_ / member.name, trials=trials, search=ranges, progress=told
-                    )
+                    search_options(member.config, store, place, trials=trials, search=ranges, page=draw, progress=told)
                 )
             except MissingExtraError:
                 raise
