@@ -19,7 +19,7 @@ from mecam.report.recording.terminal import as_csv, as_json, as_jsonl, failures_
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Prediction, Predictor
     from mecam.prediction.recordings import Watched
-    from mecam.types import Task
+    from mecam.task import Task
 
 __all__ = ["Copy", "Preview", "predict"]
 

@@ -57,7 +57,7 @@ def environment(
             "count": len(store),
             "sha256": store.manifest["sha256"],
             "synthetic": store.synthetic,
-            "task": store.manifest["task"],
+            "task": store.task.to_json(),
             "splits": {name: len(store.split(name)) for name in ("train", "valid", "test")},
         },
     }

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from mecam.data.datasets import Dataset
 from mecam.errors import DataError, ModelError
 from mecam.runs.tables import number, write_arrays
-from mecam.types import SPLITS, TEXT, Predictions, Task
+from mecam.task import Task
+from mecam.types import SPLITS, TEXT, Predictions
 
 __all__ = ["interval_around", "mean_predictions", "prediction_columns", "prediction_rows", "predictions_of_rows"]
 __all__ += ["read_predictions", "write_predictions"]
@@ -107,20 +108,12 @@ def prediction_rows(
 
 def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | None) -> dict[str, Any]:
     """One prediction as columns: score and interval, class and probabilities, or a probability per label."""
-    truth = None if p.truth is None else p.truth[i]
-    if task.kind == "regression":
-        value = float(p.prediction[i])
-        half = None if half_width is None else float(p.half_widths(half_width)[i])
-        ends = (None, None) if half is None else interval_around(task, value, half)
-        known = None if truth is None else round(float(truth), 6)  # float32 labels read as people wrote them
-        return {"truth": known, "prediction": value, "low": ends[0], "high": ends[1]}
-    odds = {f"prob_{name}": float(p.prediction[i, c]) for c, name in enumerate(task.names)}
-    if task.kind == "classes":
-        true_name = None if truth is None else task.names[int(truth)]
-        return {"truth": true_name, "prediction": task.names[int(p.prediction[i].argmax())], **odds}
-    present = [name for c, name in enumerate(task.names) if p.prediction[i, c] >= 0.5]
-    true = None if truth is None else "|".join(name for c, name in enumerate(task.names) if truth[c] > 0)
-    return {"truth": true, "prediction": "|".join(present), **odds}
+    columns = task.columns(p.prediction[i], None if p.truth is None else p.truth[i])
+    if not task.is_score:
+        return columns
+    half = None if half_width is None else float(p.half_widths(half_width)[i])
+    low, high = (None, None) if half is None else interval_around(task, columns["prediction"], half)
+    return columns | {"low": low, "high": high}
 
 
 def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
@@ -168,34 +161,27 @@ def predictions_of_rows(
 
 def _of_rows(task: Task, rows: Sequence[Mapping[str, str]]) -> tuple[Predictions, NDArray[np.float64] | None]:
     """The rows of one seed and split, and the half width of each interval; None where there are none."""
-    from mecam.data.collate import encode_labels
 
     def column(key: str) -> NDArray[np.float64] | None:
         cells = [number(row.get(key)) for row in rows]
         return None if any(cell is None for cell in cells) else np.array(cells, np.float64)
 
     ids, labels = tuple(row["id"] for row in rows), [row["truth"] for row in rows]
-    scores: Any = [[float(row[f"prob_{name}"]) for name in task.names] for row in rows]
-    if task.kind == "regression":
-        scores = [float(row["prediction"]) for row in rows]
     truth = None
-    if all(labels) or (task.kind == "multilabel" and any(labels)):
-        given: list[Any] = list(labels)
-        if task.kind == "multilabel":
-            given = [dict.fromkeys(filter(None, names.split("|")), 1.0) for names in labels]
-        truth = encode_labels(task, given).astype(np.float64)
+    if all(labels) or (task.several and any(labels)):
+        truth = task.encode([task.read_label(label) for label in labels]).astype(np.float64)
     shares = {key.removeprefix("share_"): column(key) for key in rows[0] if key.startswith("share_")}
     speakers = tuple(row.get("speaker") or "" for row in rows)
     p = Predictions(
         ids,
         tuple(row.get("video") or row["id"] for row in rows),
-        np.array(scores, np.float64),
+        np.array([task.read_columns(row) for row in rows], np.float64),
         truth,
         shares={name: values.astype(np.float32) for name, values in shares.items() if values is not None},
         speakers=speakers if any(speakers) else (),
     )
     low, high = column("low"), column("high")
-    if task.kind != "regression" or low is None or high is None:
+    if not task.is_score or low is None or high is None:
         return p, None
     return p, np.maximum(high - p.prediction, p.prediction - low)  # one of the ends may be that of the scale
 

@@ -31,7 +31,7 @@ from mecam.budget import check_regular_file, small_json, small_text
 from mecam.config import dump_yaml, parse_yaml
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
-from mecam.errors import MecamError, ModelError, TrainingError
+from mecam.errors import DataError, MecamError, ModelError, TrainingError
 from mecam.files import whole_folder, write_whole, writing
 from mecam.hashes import sha256_of
 from mecam.runs.config import RECORDED, RunConfig
@@ -52,7 +52,8 @@ from mecam.runs.tables import (
     write_json,
     write_rows,
 )
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["Run", "newest_run"]
 
@@ -128,9 +129,8 @@ class Run:
         """What the data set asks for."""
         found = self.data.get("task", {}) if isinstance(self.data, Mapping) else None
         try:
-            low, high = float(found.get("low", -3)), float(found.get("high", 3))
-            return Task(found["kind"], low, high, tuple(found.get("names", ())))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            return Task.from_json(found)
+        except DataError as error:
             raise broken(self.folder / "environment.json", f"data.task is {found!r}") from error
 
     @property
@@ -203,7 +203,7 @@ class Run:
         """S × N lower and upper ends of the intervals around scores, within the scale; None where there are none."""
         low, high = [], []
         for predictions, half_width in self._seeds:
-            if half_width is None or self.task.kind != "regression":
+            if half_width is None or not self.task.is_score:
                 return None
             p = predictions[split]
             halves = p.half_widths(half_width)

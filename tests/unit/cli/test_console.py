@@ -17,7 +17,8 @@ from rich.table import Table
 from mecam.cli import main
 from mecam.cli.console import SafeConsole, SafeFormatter, json_text, one_line, safe
 from mecam.data.store import Store
-from mecam.types import Task, Utterance
+from mecam.task import Classes, Regression
+from mecam.types import Utterance
 from store_samples import write
 
 HOSTILE = "x[/red] \x1b[31m\x1b]0;owned\x07 \x9b31m \u202egnp.exe \u2028 \r \udce9 :boom: é 中"
@@ -39,7 +40,7 @@ def hostile_store(path: Path, *, kind: str = "regression") -> Store:
     """Every text that a store holds is hostile, as far as UTF-8 can hold it."""
     text = HOSTILE.replace("\udce9", "")
     names = (text, "b")
-    task = Task("classes", names=names) if kind == "classes" else Task("regression")
+    task = Classes(names) if kind == "classes" else Regression()
     splits = ("train", "valid", "test")
     content = [
         Utterance(

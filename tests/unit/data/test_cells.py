@@ -13,7 +13,8 @@ from mecam.cli import main
 from mecam.data.cells import original_cell, safe_cell
 from mecam.data.store import StoreWriter
 from mecam.runs.run import Run
-from mecam.types import Task, Utterance
+from mecam.task import Classes
+from mecam.types import Utterance
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 FORMULA = "=cmd|' /C calc'!A0"
@@ -36,7 +37,7 @@ def is_number(cell: str) -> bool:
 def test_no_cell_of_any_table_is_a_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids, recordings, texts, classes, names of data sets and runs, all of them formulas."""
     monkeypatch.chdir(tmp_path)
-    task = Task("classes", names=(FORMULA, "@SUM(1)"))
+    task = Classes((FORMULA, "@SUM(1)"))
     with StoreWriter(Path("store"), name=FORMULA, task=task, specs={}) as writer:
         for i in range(60):
             label, split = task.names[i // 3 % 2], ("train", "valid", "test")[i % 3]

@@ -13,7 +13,7 @@ import tiny
 from mecam.data.store import Store
 from mecam.evaluation.comparison.contenders import read_contenders
 from mecam.evaluation.comparison.standings import compare
-from mecam.evaluation.groups import FEWEST, Groups, resample_groups
+from mecam.evaluation.groups import MIN_GROUPS, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
 from mecam.report.markup import interval
@@ -21,10 +21,11 @@ from mecam.report.page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.runs.run import Run
+from mecam.task import Classes, Regression
 from mecam.training.run import train
-from mecam.types import Predictions, Task
+from mecam.types import Predictions
 
-SCORES, CLASSES = Task("regression"), Task("classes", names=("a", "b"))
+SCORES, CLASSES = Regression(), Classes(("a", "b"))
 
 
 def of_speakers(speakers: int, clips: int = 10, seed: int = 0) -> Predictions:
@@ -72,10 +73,10 @@ def test_a_test_swaps_speakers() -> None:
 
 def test_too_few_say_nothing() -> None:
     rng = np.random.default_rng(0)
-    assert resample_groups(FEWEST - 1, 10, rng) is None
-    assert resample_groups(FEWEST, 10, rng) is not None
-    assert metrics_table(SCORES, [of_speakers(FEWEST - 1)])["mae"]["ci95"] is None
-    assert metrics_table(SCORES, [of_speakers(FEWEST)])["mae"]["ci95"] is not None
+    assert resample_groups(MIN_GROUPS - 1, 10, rng) is None
+    assert resample_groups(MIN_GROUPS, 10, rng) is not None
+    assert metrics_table(SCORES, [of_speakers(MIN_GROUPS - 1)])["mae"]["ci95"] is None
+    assert metrics_table(SCORES, [of_speakers(MIN_GROUPS)])["mae"]["ci95"] is not None
     resampled = Groups.of(of_speakers(3)).resampled
     assert resampled.of(30, 30) == (
         "30 utterances of 30 recordings by 3 speakers, which intervals and tests resample; "

@@ -19,7 +19,7 @@ from mecam.report import planes
 from mecam.report.page import write_report
 from mecam.runs.predictions import mean_predictions
 from mecam.runs.run import Run
-from mecam.types import Task
+from mecam.task import Classes, Regression
 
 SECTIONS = [
     "results",
@@ -399,7 +399,7 @@ def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
 
 
 def test_a_range_of_its_own_is_drawn_in_it(tmp_path):
-    folder = make_run(tmp_path / "run", Task("regression", 1.0, 5.0))
+    folder = make_run(tmp_path / "run", Regression(1.0, 5.0))
     assert "answers" in Page(write_report(folder).read_text(encoding="utf-8")).sections
 
 
@@ -434,7 +434,7 @@ def test_tsne_keeps_groups_together():
     rng = np.random.default_rng(0)
     groups = np.repeat([0.0, 1.0, 2.0], 30)
     points = planes.project(10 * np.eye(6)[groups.astype(int)] + rng.normal(0, 0.1, (90, 6)), groups, "tsne")
-    assert planes.neighbours_agree(points, groups, Task("classes", names=("a", "b", "c"))) == 1
+    assert planes.neighbours_agree(points, groups, Classes(("a", "b", "c"))) == 1
 
 
 def test_the_table_of_intervals_is_conformal_prediction(run, page):

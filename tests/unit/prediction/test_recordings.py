@@ -22,9 +22,10 @@ from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.predictor import Prediction, Predictor
 from mecam.prediction.recordings import Watched, overall_of, recipe_of
 from mecam.report.recording.page import write_watched
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.task import Classes, Regression
+from mecam.types import FeatureSpec, Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 
 
 def spoken(folder: Path) -> Path:
@@ -107,7 +108,7 @@ def test_who_disagrees(predictor: Predictor) -> None:
 
     whole = Prediction("x", None, 1.0, None, None, "positive")
     assert _disagreeing(TASK, whole, {"text": -1.0, "audio": 0.9, "vision": -0.2}) == ("text",)
-    classes = Task("classes", names=("calm", "joy"))
+    classes = Classes(("calm", "joy"))
     said = Prediction("x", None, None, None, None, "joy", {"calm": 0.2, "joy": 0.8})
     assert _disagreeing(classes, said, {"text": "calm", "audio": "joy"}) == ("text",)
     parts = [

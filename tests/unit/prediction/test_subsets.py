@@ -19,7 +19,8 @@ from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.report.recording.page import write_watched
-from mecam.types import TEXT, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Utterance
 
 KINDS = tuple(tiny.TASKS)
 

@@ -19,9 +19,10 @@ from mecam.models.checkpoint import load_checkpoint
 from mecam.runs import tables
 from mecam.runs.config import RunConfig
 from mecam.runs.seed import SeedResult
+from mecam.task import Regression
 from mecam.training import loop, run
 from mecam.training.run import train
-from mecam.types import Task, Utterance
+from mecam.types import Utterance
 
 
 def config(encoder: str, *, model: str = "mecam", **changes: Any) -> RunConfig:
@@ -386,7 +387,7 @@ def test_a_checkpoint_knows_what_it_was_trained_on(finished: Path, store: Store)
     checkpoint = load_checkpoint(finished).checkpoint
     assert (checkpoint.data_name, checkpoint.synthetic) == ("tiny", False)
     assert set(checkpoint.calibration) == {"0.9"}
-    assert checkpoint.inputs.task == store.task == Task("regression")
+    assert checkpoint.inputs.task == store.task == Regression()
 
 
 def test_the_order_follows_from_seed_and_epoch_alone(store: Store, encoder: str) -> None:

@@ -17,7 +17,8 @@ from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
 from mecam.runs.run import Run
 from mecam.runs.tables import understood
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
 
@@ -194,7 +195,8 @@ def _check_tasks(runs: Sequence[Run]) -> None:
     for other in runs[1:]:
         if other.task != first.task:
             raise DataError(
-                f"the runs have different tasks: {_shown(first.task)} in {first.folder}, {_shown(other.task)} here",
+                f"the runs have different tasks: {first.task.description} in {first.folder},"
+                f" {other.task.description} here",
                 where=str(other.folder),
                 fix="compare runs on the same data",
             )
@@ -234,8 +236,3 @@ def _all_with_speakers(contenders: Sequence[Contender]) -> list[Contender]:
 def _rows(predictions: Predictions) -> list[tuple[float, ...]]:
     assert predictions.truth is not None
     return [tuple(np.atleast_1d(row).tolist()) for row in predictions.truth]
-
-
-def _shown(task: Task) -> str:
-    what = f"{task.low:g} to {task.high:g}" if task.kind == "regression" else ", ".join(task.names)
-    return f"{task.kind} ({what})"

@@ -4,8 +4,8 @@ Within each utterance and modality the rows (for text: the words) are ranked by 
 share of them is left out: those kept least (`marked`), as many at random (`random`), those kept most (`kept`). A filter
 that finds what is of no use to the model comes out in this order, from little hurt to much.
 
-On data with injected negative information the marked rows should be the spoilt ones, and leaving them out may even
-help. On clean data nothing is spoilt: the test then says whether the filter ranks rows by how much the model needs
+On data with injected negative information the marked rows should be the corrupted ones, and leaving them out may even
+help. On clean data nothing is corrupted: the test then says whether the filter ranks rows by how much the model needs
 them.
 """
 
@@ -21,10 +21,11 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
+from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
 from mecam.models.checkpoint import Trained
-from mecam.types import Modality, Predictions, Task, Utterance
+from mecam.task import Task
+from mecam.types import Modality, Predictions, Utterance
 
 __all__ = ["ARMS", "DRAWS", "SHARES", "Deletions", "Removals", "adjust", "cost_metric", "cost_table", "deletion_test"]
 
@@ -56,8 +57,8 @@ class Removals:
 
 
 def cost_metric(task: Task) -> Metric:
-    """The metric that costs are measured in: MAE, UAR or mean F1 (weighted accuracy may be undefined in a resample)."""
-    return metrics_for(task).get("f1_mean", leading_metrics(task)[0])
+    """The metric that costs are measured in: MAE, UAR or mean F1."""
+    return metrics_for(task)[task.leading]
 
 
 def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:
@@ -144,7 +145,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 DRAWS = 5
 CHUNK = 16
 """Utterances whose variants are held in memory at a time."""
-FEWEST = 2
+MIN_ROWS = 2
 """Rows below which there is nothing to rank."""
 
 Order = NDArray[np.int64]
@@ -177,15 +178,15 @@ def deletion_test(
     Raises: ModelError for a model without a filter; DataError if there are no labels or no rows to rank.
     """
     task = seeds[0].checkpoint.inputs.task
-    per_seed = [_Material.of(trained, source, indices) for trained in seeds]
+    per_seed = [_Baseline.of(trained, source, indices) for trained in seeds]
     modalities = _modalities(per_seed[0])
     count, done = len(per_seed[0].utterances), 0
     total = count * len(seeds) * len(modalities)
     tables: dict[Modality, dict[str, Any]] = {}
     for modality in modalities:
         given = []
-        for trained, material in zip(seeds, per_seed, strict=True):
-            asked = Deletions(trained, material, modality, shares, draws, seed)
+        for trained, baseline in zip(seeds, per_seed, strict=True):
+            asked = Deletions(trained, baseline, modality, shares, draws, seed)
             for done_here in asked.run():
                 if progress:
                     progress(done + done_here, total)
@@ -207,7 +208,7 @@ def deletion_test(
 
 
 @dataclass(frozen=True)
-class _Material:
+class _Baseline:
     """Utterances as one seed's model reads them, and its answers to them as they are."""
 
     utterances: list[Utterance]
@@ -216,7 +217,7 @@ class _Material:
     @classmethod
     def of(
         cls, trained: Trained, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
-    ) -> "_Material":
+    ) -> "_Baseline":
         utterances = list(trained.dataset(source, indices))
         whole = answers(trained, utterances, details=True)
         if not any(whole.gates):
@@ -229,11 +230,11 @@ class _Material:
         return cls(utterances, whole)
 
 
-def _modalities(material: _Material) -> list[Modality]:
+def _modalities(baseline: _Baseline) -> list[Modality]:
     """Those with rows to rank in some utterance."""
-    known = dict.fromkeys(m for gates in material.whole.gates for m in gates)
-    pairs = [(m, u) for m in known for u in material.utterances]
-    ranked = {m for m, u in pairs if observed(u, m).sum() >= FEWEST}
+    known = dict.fromkeys(m for gates in baseline.whole.gates for m in gates)
+    pairs = [(m, u) for m in known for u in baseline.utterances]
+    ranked = {m for m, u in pairs if observed(u, m).sum() >= MIN_ROWS}
     if not ranked:
         raise DataError("no utterance has more than one row of any modality: there is nothing to rank")
     return [m for m in known if m in ranked]
@@ -250,16 +251,16 @@ class Deletions:
     def __init__(
         self,
         trained: Trained,
-        material: _Material,
+        baseline: _Baseline,
         modality: Modality,
         shares: Sequence[float],
         draws: int,
         seed: int,
     ) -> None:
-        self._trained, self._utterances, self._modality, self._seed = trained, material.utterances, modality, seed
+        self._trained, self._utterances, self._modality, self._seed = trained, baseline.utterances, modality, seed
         self._arms = [("marked", 0), ("kept", 0), *(("random", draw) for draw in range(draws))]
-        self.use = np.array([observed(u, modality).sum() >= FEWEST for u in material.utterances])
-        whole = material.whole
+        self.use = np.array([observed(u, modality).sum() >= MIN_ROWS for u in baseline.utterances])
+        whole = baseline.whole
         self.removals = Removals(
             whole=whole,
             draws=draws,

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption import Corruption, corrupt_utterance
-from mecam.data.corruption.utterances import with_choice, word_count
-from mecam.types import TEXT, Modality, Predictions, Task, Utterance
+from mecam.data.corruption.words import with_choice, word_count
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Predictions, Utterance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,6 @@ __all__ = [
     "read_by",
     "unknown_token",
     "without",
-    "without_modality",
     "words_left_out",
 ]
 
@@ -145,11 +144,6 @@ def without(utterance: Utterance, modality: Modality, left_out: NDArray[np.bool_
     return utterance.with_stream(modality, rows)
 
 
-def without_modality(utterance: Utterance, modality: Modality) -> Utterance:
-    """The utterance without a whole modality; the same where it lacks it."""
-    return corrupt_utterance(utterance, np.random.default_rng(0), plan=[Corruption(modality, "absent")])
-
-
 def _seconds(utterance: Utterance, modality: Modality, count: int) -> NDArray[np.float64] | None:
     """T × 2 seconds; None unless all are known."""
     if has_words(utterance, modality):
@@ -242,7 +236,7 @@ class Quantity:
     @classmethod
     def of(cls, task: Task, prediction: Array | float) -> "Quantity":
         """The score, or the probability of the class (of several labels: the one) that is given first."""
-        if task.kind == "regression":
+        if task.is_score:
             return cls("score")
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)

@@ -11,12 +11,12 @@ from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
-from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
 from mecam.evaluation.statistics import central, holm, paired_sums_test
 from mecam.evaluation.sums import Array
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["ALL", "Findings", "MeanRank", "Test", "find", "mean_ranks"]
 
@@ -45,8 +45,8 @@ def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, 
         plan: the protocol.
         metric: by which.
 
-    Returns: `ALL` and every modality that is spoilt → name of a run → its mean rank; nothing for a single run, or for
-        a protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
+    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
+        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
     """
     kinds = [summary.name for summary in plan.summaries if "." in summary.name]
     if len(runs) < 2 or not kinds:
@@ -105,8 +105,8 @@ class Findings:
         plan: the protocol's conditions and summaries.
         task: what the data asks for.
         data: name of the data set.
-        identity: `Material.identity`.
-        split: that was spoilt.
+        identity: `EvaluationSplit.identity`.
+        split: that was corrupted.
         utterances: of the split.
         videos: recordings of the split.
         resampled: what intervals and tests draw.
@@ -154,7 +154,7 @@ class Findings:
         """Plain values, for other programs; `docs/robustness.md` describes them."""
         return {
             "protocol": self.plan.protocol,
-            "task": asdict(self.task),
+            "task": self.task.to_json(),
             "data": {"name": self.data, "synthetic": self.synthetic, **self.identity},
             "utterances": self.utterances,
             "videos": self.videos,
@@ -179,7 +179,7 @@ class Findings:
 
 
 def find(
-    material: Material,
+    data: EvaluationSplit,
     plan: Plan,
     seeds: Sequence[int],
     runs: Sequence[Scored],
@@ -192,7 +192,7 @@ def find(
     """Bring scored runs together and test them against each other.
 
     Args:
-        material: what was spoilt.
+        data: the split that was corrupted.
         plan: the protocol.
         seeds: of the masks.
         runs: scored.
@@ -203,22 +203,22 @@ def find(
     """
     tests: dict[str, dict[str, Test]] = {}
     for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
-        for metric in leading_metrics(material.store.task):
+        for metric in leading_metrics(data.store.task):
             test = _test(runs, summary, metric, permutations)
             if test is not None:
                 tests.setdefault(summary.name, {})[metric.name] = test
         if progress:
             progress(done, len(plan.summaries))
-    store = material.store
+    store = data.store
     return Findings(
         plan=plan,
         task=store.task,
         data=store.name,
-        identity=material.identity,
-        split=material.split,
-        utterances=len(material),
-        videos=len(set(material.videos)),
-        resampled=material.groups.resampled,
+        identity=data.identity,
+        split=data.split,
+        utterances=len(data),
+        videos=len(set(data.videos)),
+        resampled=data.groups.resampled,
         synthetic=store.synthetic,
         seeds=tuple(seeds),
         runs=tuple(runs),

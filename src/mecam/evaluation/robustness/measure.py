@@ -13,7 +13,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,7 +28,7 @@ from mecam.batch import Device
 from mecam.errors import DataError
 from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.robustness.conditions import Condition
-from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.files import whole_file, writing
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
@@ -65,14 +65,12 @@ class Answer:
         doubts: modality → probability that it contradicts the others; empty for models that do not ask.
         gates: modality → T in [0, 1].
         lost: modality → the share of its rows that are missing.
-        wider: factor on the half width of its interval.
     """
 
     prediction: NDArray[np.float64]
     doubts: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
     lost: Mapping[Modality, float]
-    wider: float = 1.0
 
 
 def checkpoint_identity(folder: Path) -> str:
@@ -92,7 +90,7 @@ def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[st
 
     Args:
         checkpoint: `checkpoint_identity`.
-        data: `Material.identity`.
+        data: `EvaluationSplit.identity`.
         condition: `Condition.to_json`.
         seed: of the masks; None where nothing is random.
     """
@@ -101,22 +99,20 @@ def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[st
 
 
 def write_cell(
-    path: Path, answers: Sequence[Answer], spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
+    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
 ) -> None:
     """Write a cell, whole or not at all.
 
     Args:
         path: from `cell_name`.
-        answers: N.
+        predictions: N, with gates, doubts and how much wider each interval is.
         spans: N, what lies in each utterance.
         modalities: whose gates and spans are kept.
     """
-    arrays: dict[str, NDArray[Any]] = {"prediction": np.stack([answer.prediction for answer in answers])}
-    arrays["wider"] = np.array([answer.wider for answer in answers])
-    for modality in sorted({m for answer in answers for m in answer.doubts}):
-        arrays[f"doubt {modality}"] = np.array([a.doubts.get(modality, np.nan) for a in answers], np.float32)
+    arrays: dict[str, NDArray[Any]] = {"prediction": predictions.prediction, "wider": predictions.half_widths(1.0)}
+    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.doubts.items()}
     for modality in modalities:
-        rows = [answer.gates.get(modality, np.empty(0, np.float32)) for answer in answers]
+        rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
         if any(map(len, rows)):
             arrays[f"gate {modality}"] = np.concatenate(rows)
             arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
@@ -127,7 +123,7 @@ def write_cell(
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Span]]]:
+def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list[Span]]]:
     """Read a cell: the predictions, with gates and the rows that hold negative information, and its spans.
 
     Raises: DataError if it is damaged.
@@ -138,11 +134,11 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
-    spans: list[list[Span]] = [[] for _ in range(len(material))]
+    spans: list[list[Span]] = [[] for _ in range(len(data))]
     for (i, start, stop), name in zip(places, names, strict=True):
         modality, kind = name.split(" ", 1)
         spans[i].append(Span(modality, kind, start, stop))
-    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(material))]
+    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(data))]
     for key in arrays:
         if key.startswith("gate "):
             modality = key[5:]
@@ -151,10 +147,10 @@ def read_cell(path: Path, material: Material) -> tuple[Predictions, list[list[Sp
                 if high > low:
                     gates[i][modality] = arrays[key][low:high]
     predictions = Predictions(
-        ids=material.ids,
-        videos=material.videos,
+        ids=data.ids,
+        videos=data.videos,
         prediction=arrays["prediction"],
-        truth=material.truth,
+        truth=data.truth,
         gates=gates,
         injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
         wider=arrays["wider"],
@@ -286,7 +282,7 @@ def _alike(new: dict[bytes, int], lengths: list[int]) -> list[list[bytes]]:
 
 
 KNOWN_ANSWERS = 30_000
-"""Answers that are kept, to be given again when the same utterance comes back spoilt in the same way."""
+"""Answers that are kept, to be given again when the same utterance comes back corrupted in the same way."""
 
 
 @dataclass(frozen=True)
@@ -305,13 +301,13 @@ class Job:
 
 
 def jobs_of(
-    checkpoint: Path, material: Material, conditions: Sequence[Condition], seeds: Sequence[int], place: Path
+    checkpoint: Path, data: EvaluationSplit, conditions: Sequence[Condition], seeds: Sequence[int], place: Path
 ) -> list[Job]:
     """All cells of one trained model: conditions, and of each that is random one cell per seed.
 
     Args:
         checkpoint: its folder.
-        material: what is spoilt.
+        data: the split that is corrupted.
         conditions: of the plan.
         seeds: of the masks.
         place: the folder of the cells.
@@ -320,22 +316,22 @@ def jobs_of(
     jobs = []
     for condition in conditions:
         for seed in seeds if condition.random else seeds[:1]:
-            name = cell_name(identity, material.identity, condition.to_json(), seed if condition.random else None)
+            name = cell_name(identity, data.identity, condition.to_json(), seed if condition.random else None)
             jobs.append(Job(condition, seed, place / name))
     return jobs
 
 
 class Measured:
-    """A trained model that answers about spoilt utterances.
+    """A trained model that answers about corrupted utterances.
 
     Args:
         trained: the model, on the device where it computes.
-        material: what is spoilt.
+        data: the split that is corrupted.
         reuse: give known answers again and encode what is known already once; False computes all of it anew.
     """
 
-    def __init__(self, trained: Trained, material: Material, *, reuse: bool = True) -> None:
-        self._trained, self._material, self._reuse = trained, material, reuse
+    def __init__(self, trained: Trained, data: EvaluationSplit, *, reuse: bool = True) -> None:
+        self._trained, self._data, self._reuse = trained, data, reuse
         self._known: Recent[Answer] = Recent(KNOWN_ANSWERS)
 
     def answers(self, utterances: Sequence[Utterance]) -> list[Answer]:
@@ -365,25 +361,24 @@ class Measured:
         ]
 
 
-def _finished(trained: Trained, material: Material, answers: Sequence[Answer]) -> list[Answer]:
-    """The answers with what the checkpoint adds: the rest of their recordings, spoilt as it is, and how sure it is."""
-    together = Predictions(
-        material.ids,
-        material.videos,
+def _together(trained: Trained, data: EvaluationSplit, answers: Sequence[Answer]) -> Predictions:
+    """The answers with what the checkpoint adds: the rest of their recordings, as corrupted, and how sure it is."""
+    asked = sorted({m for answer in answers for m in answer.doubts})
+    own = Predictions(
+        data.ids,
+        data.videos,
         np.array([answer.prediction for answer in answers]),
         None,
+        gates=[answer.gates for answer in answers],
+        doubts={m: np.array([answer.doubts.get(m, np.nan) for answer in answers], np.float32) for m in asked},
         lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
     )
-    said = finished(trained, together)
-    wider = said.half_widths(1.0).tolist()
-    return [
-        replace(answer, prediction=np.asarray(said.prediction[i]), wider=wider[i]) for i, answer in enumerate(answers)
-    ]
+    return finished(trained, own)
 
 
 def measure(
     trained: Trained,
-    material: Material,
+    data: EvaluationSplit,
     jobs: Sequence[Job],
     *,
     reuse: bool = True,
@@ -393,25 +388,25 @@ def measure(
 
     Args:
         trained: the model.
-        material: what is spoilt.
+        data: the split that is corrupted.
         jobs: cells to make.
         reuse: as in `Measured`.
         progress: called after each cell.
     """
-    measured = Measured(trained, material, reuse=reuse)
+    measured = Measured(trained, data, reuse=reuse)
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:
-            spoilt = [job.condition.spoil(material, place, job.seed) for place in range(len(material))]
-            kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else material.modalities
-            answers = _finished(trained, material, measured.answers(spoilt))
-            write_cell(job.path, answers, [utterance.injected for utterance in spoilt], kept)
+            corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
+            kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else data.modalities
+            predictions = _together(trained, data, measured.answers(corrupted))
+            write_cell(job.path, predictions, [utterance.injected for utterance in corrupted], kept)
             if progress:
                 progress()
 
 
 def measure_all(
     checkpoint: Path,
-    material: Material,
+    data: EvaluationSplit,
     jobs: Sequence[Job],
     *,
     device: Device = "cpu",
@@ -428,12 +423,12 @@ def measure_all(
             progress()
     if missing:
         trained = load_checkpoint(checkpoint)
-        check_features(trained, material.store)
+        check_features(trained, data.store)
         trained.model.to(device)
         place = missing[0].path.parent
         with writing(place):
             place.mkdir(parents=True, exist_ok=True)
-        measure(trained, material, missing, progress=progress)
+        measure(trained, data, missing, progress=progress)
     return len(missing)
 
 

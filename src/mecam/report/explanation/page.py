@@ -20,7 +20,8 @@ from mecam.report.recording.page import timeline
 from mecam.report.recording.player import player
 from mecam.report.recording.shell import shell
 from mecam.report.run.filter_maps import Range, edges_of, ends, kept_strip, kept_words, legend, shades_of, time_span
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["write_explained", "write_explained_recording"]
 

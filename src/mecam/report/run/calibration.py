@@ -34,17 +34,17 @@ def calibration(run: Run) -> str:
     if run.labelled is None:
         return ""
     split, seeds = run.labelled
+    if run.task.is_score:
+        return _intervals(run)
     scores, known = np.stack([p.prediction for p in seeds]), np.asarray(seeds[0].truth)
-    if run.task.kind == "classes":
+    if not run.task.several:
         said = scores.max(axis=2).ravel()
         came = (scores.argmax(axis=2) == known).ravel().astype(np.float64)
         return titled("Calibration", _probabilities(said, came, ("confidence", "accuracy"), split))
-    if run.task.kind == "multilabel":
-        truth = np.broadcast_to((known > 0).astype(np.float64), scores.shape)
-        axes = ("probability of a label", "share that has it")
-        labels = _per_label(scores, truth, run.task.names)
-        return titled("Calibration", _probabilities(scores.ravel(), truth.ravel(), axes, split), labels)
-    return _intervals(run)
+    truth = np.broadcast_to((known > 0).astype(np.float64), scores.shape)
+    axes = ("probability of a label", "share that has it")
+    labels = _per_label(scores, truth, run.task.names)
+    return titled("Calibration", _probabilities(scores.ravel(), truth.ravel(), axes, split), labels)
 
 
 def _intervals(run: Run) -> str:

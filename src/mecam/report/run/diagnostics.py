@@ -149,7 +149,7 @@ def _agreement(name: str, sides: Sequence[Array], truth: Array, run: Run) -> lis
     if truth.ndim != 1:
         return []
     before, after = (planes.neighbours_agree(side, truth, run.task) for side in sides)
-    if run.task.kind == "regression":
+    if run.task.is_score:
         return [[escape(name), plain(before, 2), plain(after, 2)]]
     return [[escape(name), percent(before), percent(after)]]
 
@@ -157,10 +157,9 @@ def _agreement(name: str, sides: Sequence[Array], truth: Array, run: Run) -> lis
 def _agreements(rows: Sequence[Sequence[str]], run: Run) -> str:
     if not rows:
         return ""
-    what = {
-        "regression": "the correlation of each score with the mean score of the ten utterances nearest to it",
-        "classes": "the share of utterances whose ten nearest neighbours are mostly of their own class",
-    }[run.task.kind]
+    what = "the share of utterances whose ten nearest neighbours are mostly of their own class"
+    if run.task.is_score:
+        what = "the correlation of each score with the mean score of the ten utterances nearest to it"
     note = f'<p class="note">In the full space, not the picture: {what}.</p>'
     return f'<div class="narrow">{table(["neighbours agree", "before", "after"], rows, numbers=2)}</div>{note}'
 

@@ -103,9 +103,9 @@ def _answer(one: Mapping[str, Any], run: Run) -> str:
     truth, prediction = one.get("truth"), one.get("prediction")
     if prediction is None:
         return ""
-    if run.task.kind == "regression":
+    if run.task.is_score:
         truth, prediction = None if truth is None else plain(float(truth), 2), plain(float(prediction), 2)
-    elif run.task.kind == "multilabel":
+    elif run.task.several:
         truth, prediction = None if truth is None else _listed(truth), _listed(prediction)
     known = "" if truth is None else f"true <b>{escape(truth)}</b>, "
     return f'· <span class="nowrap">{known}predicted <b>{escape(prediction)}</b></span>'

@@ -14,12 +14,6 @@ __all__ = ["hard"]
 SHOWN = 10
 """Utterances per list."""
 
-WORST = {
-    "regression": "Largest errors",
-    "classes": "Least probability for the true class",
-    "multilabel": "Least probability for the true labels",
-}
-
 
 class Given:
     """The seeds' predictions of a split: S seeds, N utterances.
@@ -49,33 +43,20 @@ def hard(run: Run) -> str:
     split, seeds = run.labelled
     given = Given(run, split, seeds)
     doubt, reason = _doubt(given, run)
-    parts = [f"<h3>{WORST[run.task.kind]}</h3>", _cases(given, run, _error(given, run))]
+    parts = [f"<h3>{run.task.surprise_name}</h3>", _cases(given, run, run.task.surprise(given.mean, given.truth))]
     if doubt is not None:
         parts += [f'<h3>Least certain</h3><p class="note">{reason}</p>', _cases(given, run, doubt)]
     legend = "Predictions are means over seeds."
-    if run.task.kind == "regression":
+    if run.task.is_score:
         legend += " ◇ truth, ● prediction" + (", ─ interval." if given.ends is not None else ".")
     return titled(f"Hard utterances of {split}", f'<p class="note">{legend}</p>', *parts)
 
 
-def _error(given: Given, run: Run) -> Array:
-    """How wrong each of N answers is: distance, missing probability, or mean cross-entropy of the labels."""
-    if run.task.kind == "regression":
-        return np.asarray(np.abs(given.mean - given.truth))
-    if run.task.kind == "multilabel":
-        right = np.where(given.truth > 0, given.mean, 1 - given.mean)
-        return np.asarray(-np.log(np.maximum(right, 1e-12)).mean(axis=1))
-    return np.asarray(1 - given.mean[np.arange(len(given.mean)), given.truth.astype(int)])
-
-
 def _doubt(given: Given, run: Run) -> tuple[Array | None, str]:
     """How unsure each of N answers is, and what that is measured by; None where nothing tells."""
-    if run.task.kind != "regression":
-        mean = np.clip(given.mean, 1e-12, 1 - 1e-12)
-        entropy = -mean * np.log(mean)
-        if run.task.kind == "multilabel":
-            entropy = entropy - (1 - mean) * np.log(1 - mean)
-        return np.asarray(entropy.sum(axis=1)), "By the entropy of the probabilities."
+    entropy = run.task.uncertainty(given.mean)
+    if entropy is not None:
+        return entropy, "By the entropy of the probabilities."
     if given.ends is not None:
         width = given.ends[1] - given.ends[0]
         if np.ptp(width) > 1e-6 * np.max(width, initial=0):
@@ -95,14 +76,14 @@ def _case(given: Given, run: Run, index: int) -> str:
     text = given.texts.get(given.ids[index])
     words = f"<p>{escape(text)}</p>" if text else '<p class="muted">no text</p>'
     left = f'<div>{words}<p class="muted"><code>{escape(given.ids[index])}</code></p></div>'
-    if run.task.kind == "classes":
+    if not run.task.is_score and not run.task.several:
         true, predicted = (run.task.names[int(i)] for i in (given.truth[index], given.mean[index].argmax()))
         right = (
             f"<p>true <b>{escape(true)}</b>, predicted <b>{escape(predicted)}</b> "
             f'<span class="muted">({100 * given.mean[index].max():.0f} %)</span></p>'
         )
         return f"<li>{left}<div>{right}</div></li>"
-    if run.task.kind == "multilabel":
+    if run.task.several:
         return f"<li>{left}<div>{_named_labels(given, run, index)}</div></li>"
     truth, prediction = float(given.truth[index]), float(given.mean[index])
     ends = None if given.ends is None else (float(given.ends[0, index]), float(given.ends[1, index]))

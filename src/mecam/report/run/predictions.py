@@ -23,7 +23,7 @@ def answers(run: Run) -> str:
         return ""
     split, seeds = run.labelled
     given = mean_predictions(seeds)
-    write = {"regression": _scores, "classes": _classes, "multilabel": _labels}[run.task.kind]
+    write = _scores if run.task.is_score else _labels if run.task.several else _classes
     return titled(f"Predictions on {split}", write(given, run))
 
 

@@ -14,17 +14,17 @@ AS_IS = {"mae", "corr"}
 
 def metrics_view(title: str, metrics: Mapping[str, Any], split: str) -> Table:
     """One split's metrics beside the constant predictor's."""
-    from mecam.evaluation.groups import FEWEST
+    from mecam.evaluation.groups import MIN_GROUPS
 
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for name in ("mean", "± std", "95 % interval", "constant"):
         table.add_column(name, justify="right")
     resampled = metrics.get("resampled", {}).get(split, {})
-    few = 0 < int(resampled.get("count", 0)) < FEWEST
+    few = 0 < int(resampled.get("count", 0)) < MIN_GROUPS
     if resampled:
         table.caption = f"95 % interval: over other {resampled['unit']}, of which there are {resampled['count']}"
-        table.caption += f"; it takes {FEWEST}" if few else ""
+        table.caption += f"; it takes {MIN_GROUPS}" if few else ""
     for name, entry in metrics[split].items():
         other = metrics.get("constant", {}).get(split, {}).get(name, {})
         ends = entry["ci95"]

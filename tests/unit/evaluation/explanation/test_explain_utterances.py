@@ -9,6 +9,7 @@ import torch
 
 import planted
 import tiny
+from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.evaluation.explanation.explanation import explanation_document, in_short
 from mecam.evaluation.explanation.occlusion import explain
@@ -20,7 +21,6 @@ from mecam.evaluation.explanation.perturbation import (
     read_by,
     unknown_token,
     without,
-    without_modality,
 )
 from mecam.types import TEXT, Utterance
 

@@ -12,7 +12,7 @@ from mecam.errors import DataError
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
 from mecam.evaluation.robustness.conditions import CLEAN, Corrupted, RandomMissing, Remaining
-from mecam.evaluation.robustness.material import OWN, Material
+from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
 from mecam.evaluation.robustness.measure import (
     Job,
     Recent,
@@ -40,8 +40,8 @@ CONDITIONS = (
 
 
 @pytest.fixture(scope="module")
-def material(store: Store) -> Material:
-    return Material(store, "test")
+def material(store: Store) -> EvaluationSplit:
+    return EvaluationSplit(store, "test")
 
 
 @pytest.mark.parametrize("name", ["mecam", "mecam_published", "text_only", "late_fusion", "mag", "cenet", "tfn"])
@@ -124,7 +124,7 @@ def test_other_weights_data_seeds_and_doses_are_other_cells(store, material, enc
         for name, rate in (("a", 0.1), ("b", 0.2))
     )
     assert checkpoint_identity(one) != checkpoint_identity(two)
-    valid = Material(store, "valid")
+    valid = EvaluationSplit(store, "valid")
     conditions = (RandomMissing.at(0.1), RandomMissing.at(0.2), replace(CONDITIONS[5], strength=0.1), CONDITIONS[5])
     names = [
         job.path.name

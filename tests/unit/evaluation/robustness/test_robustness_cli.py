@@ -92,6 +92,8 @@ def test_random_missing_end_to_end(measured, run, text, store, out, capsys):
     assert len({entry["mae"]["mean"] for entry in varied.values()}) > 5
     assert varied["random-missing.0.5"]["filter_text"]["mean"] is not None
     assert "coverage" in varied["clean"]
+    width = varied["clean"]["width"]  # in points of the scale: no share that could not pass 1
+    assert 1 < width["ci95"][0] <= width["mean"] <= width["ci95"][1]
     assert result["runs"]["filtered"]["interval_width"] == pytest.approx(2 * 1.15)
     tested = result["tests"]["mean"]["mae"]
     assert {tested["best"], *tested["against"]} == {"filtered", "words"}
