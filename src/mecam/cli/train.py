@@ -34,6 +34,10 @@ def train(
         list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="Further stores, after that of --data.")
     ] = None,
     target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+    ] = None,
+    validate_on: Annotated[
         Path | None,
         typer.Option(metavar="STORE", help="Of several stores, the one to validate and test on. [default: the first]"),
     ] = None,
@@ -65,14 +69,18 @@ def train(
     """
     from mecam.config import apply_overrides, read_yaml
 
-    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    if target is not None and (Path(target) / "manifest.json").is_file():
+        err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
+        target, validate_on = None, Path(target)
+    chosen = [f"data.target={target}"] if target is not None else []
+    values = apply_overrides(read_yaml(config) if config else {}, [*(set_ or []), *chosen])
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:
         values["model"] = {**_as_group(values.get("model", {})), "name": model}
     if init is not None:
         values["init"] = str(init)
-    run(values, _sources([*data, *(more or [])], target), out_, overwrite=overwrite)
+    run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
 def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
@@ -157,10 +165,10 @@ def evaluate(
     print_place("metrics", place)
 
 
-def _sources(given: list[str], target: Path | None) -> "list[Source]":
-    """Stores with their weights, the target first.
+def _sources(given: list[str], validate_on: Path | None) -> "list[Source]":
+    """Stores with their weights, the one to validate on first.
 
-    Raises: ConfigError for a weight that is no number, or a target that is none of the stores.
+    Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
     from mecam.data.mixture import Source
     from mecam.data.store import Store
@@ -169,11 +177,11 @@ def _sources(given: list[str], target: Path | None) -> "list[Source]":
     if len(places) < len(given):
         raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
     sources = [Source(Store(place), weight) for place, weight in places.items()]
-    if target is None:
+    if validate_on is None:
         return sources
-    chosen = [source for source in sources if source.store.path.resolve() == target.resolve()]
+    chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
     if not chosen:
-        raise ConfigError(f"{target} is none of the stores", where="--target", fix="name it under --data too")
+        raise ConfigError(f"{validate_on} is none of the stores", where="--validate-on", fix="name it under --data too")
     return chosen + [source for source in sources if source is not chosen[0]]
 
 
