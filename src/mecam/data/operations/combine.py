@@ -148,7 +148,7 @@ def merge(
 
 
 def _completed(utterance: Utterance, other: Utterance, base: Store, brought: Store) -> Utterance:
-    """An utterance of the base with what another store, `brought`, says of it beside; labels only of what it asks too."""
+    """An utterance of the base with what `brought` says of it too; of labels, those that the base does not ask for."""
     label = utterance.label
     labels = other.targets if other.label is None else {brought.target: other.label, **other.targets}
     new = {name: given for name, given in labels.items() if name not in base.targets}
