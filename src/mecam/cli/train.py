@@ -11,6 +11,7 @@ import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
+from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
 from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
 from mecam.report.run.terminal import conflict_view, filter_view, metrics_view
@@ -45,6 +46,14 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Start from the weights of this run, as far as they fit.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A name that `mecam models` lists. [default: mecam]")] = None,
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Several models, or all: each into OUT/NAME.")
+    ] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With the best options that `mecam tune --out DIR` found.")
+    ] = None,
+    jobs: Jobs = 1,
+    memory: Memory = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds to train. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of options.")] = None,
     set_: Annotated[
@@ -66,14 +75,35 @@ def train(
     Example: mecam train --data stores/mosi --out runs/transferred --init runs/mosei
 
     Example: mecam train --data stores/mosi stores/mosei=0.3 --out runs/mixed
+
+    Example: mecam train --data stores/mosi --models mecam,text_only,mult --seeds 3 --out runs/mosi-models
     """
     from mecam.config import apply_overrides, read_yaml
 
     if target is not None and (Path(target) / "manifest.json").is_file():
         err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
         target, validate_on = None, Path(target)
-    chosen = [f"data.target={target}"] if target is not None else []
-    values = apply_overrides(read_yaml(config) if config else {}, [*(set_ or []), *chosen])
+    overrides = [*(set_ or []), *([f"data.target={target}"] if target is not None else [])]
+    if models is not None or tuned is not None:
+        single = {
+            "--model": model,
+            "--init": init,
+            "--validate-on": validate_on,
+            "more than one store": more or data[1:] or None,
+        }
+        if stray := [name for name, value in single.items() if value is not None]:
+            raise ConfigError(
+                f"{stray[0]} belongs to a single run", where="mecam train", fix="leave out --models and --tuned"
+            )
+        options = shared_options(config, overrides, seeds)
+        made = train_many(
+            variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
+        )
+        for folder in made.folders.values():
+            print_place("run", folder)
+        err.print(f"To see them side by side: mecam compare {shlex.quote(str(out_))}")
+        return
+    values = apply_overrides(read_yaml(config) if config else {}, overrides)
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:

@@ -9,8 +9,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from mecam.cli.compare import shared_options
 from mecam.cli.console import err, out, print_place, progress
+from mecam.cli.many import shared_options
 
 if TYPE_CHECKING:
     from mecam.experiments.search import Tuned
@@ -55,7 +55,7 @@ def tune(
 
     Example: mecam train --data stores/mosi --config searches/mosi/mult/best.yaml --seeds 5 --out runs/mult
 
-    Example: mecam compare --data stores/mosi --tuned searches/mosi --seeds 5 --out comparisons/mosi
+    Example: mecam train --data stores/mosi --tuned searches/mosi --seeds 5 --out runs/tuned
     """
     from mecam.data.store import Store
     from mecam.errors import ConfigError, MecamError, MissingExtraError

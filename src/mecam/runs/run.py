@@ -55,7 +55,7 @@ from mecam.runs.tables import (
 from mecam.task import Task
 from mecam.types import Predictions
 
-__all__ = ["Run", "newest_run"]
+__all__ = ["Run", "newest_run", "runs_in"]
 
 REQUIRED = ("config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv")
 """Files that every finished run has."""
@@ -435,3 +435,9 @@ def newest_run(folder: Path) -> Path:
             f"there is no trained model in {folder}/", fix="name one with --model RUN, or train: `mecam demo`"
         )
     return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folders that a place stands for: itself if it is one, else those below it; itself if there are none."""
+    below = [] if (folder / "config.yaml").exists() else sorted(path.parent for path in folder.glob("*/config.yaml"))
+    return below or [folder]

@@ -76,7 +76,7 @@ def commands(run: Path, store: Path, other: Path) -> Iterator[list[str]]:
     yield ["compare", str(run), str(other)]
     yield ["evaluate", str(run), "--data", str(store)]
     yield ["predict", str(store), "--model", str(run)]
-    yield ["explain", str(run), "--utterance", "none-such"]
+    yield ["explain", "utterance", str(run), "none-such"]
     yield ["robustness", str(run), "--protocol", "missing-modality", "--seeds", "1", "--only", "audio.absent"]
 
 

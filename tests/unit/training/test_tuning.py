@@ -290,4 +290,4 @@ def test_the_command_searches_several_models_and_says_what_came_of_it(
     assert main(["tune", *data, "--models", "lf_dnn", "--out", str(out), "--search", "model.width=9"]) == 1
     assert "is no range" in capsys.readouterr().err
     assert main(["compare", "--tuned", str(out), "--out", str(tmp_path / "c")]) == 1
-    assert "--data belongs to" in capsys.readouterr().err
+    assert "reads finished runs" in capsys.readouterr().err

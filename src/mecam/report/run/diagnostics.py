@@ -69,7 +69,11 @@ def shares(run: Run) -> str:
     caption = f"Share of each modality in the predictions on {split}: mean {means}. Boxes hold the middle half."
     return titled(
         "What each modality contributes",
-        figure(figures.shares(given.shares), caption, label=f"Shares of the modalities on {split}"),
+        figure(
+            figures.shares({m: share.astype(np.float64) for m, share in given.shares.items()}),
+            caption,
+            label=f"Shares of the modalities on {split}",
+        ),
     )
 
 
