@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import tiny
-from import_layouts import make_clips, mmsa, segments, write
+from import_layouts import make_clips, mmsa, segments
 from mecam.data.importing.importer import import_data
 from mecam.data.operations.check import check
 from mecam.data.operations.combine import join, merge
@@ -31,12 +32,19 @@ from mecam.types import FeatureSpec, Utterance
 MOOD = Classes(("anger", "calm", "joy"))
 
 
+def write(path: Path, content: Any) -> Path:
+    path.write_bytes(pickle.dumps(content))
+    return path
+
+
 def several(path: Path, count: int = 30, **changes: Any) -> Store:
     """Scores, with a mood beside them that the third of every ten utterances lacks, and scores of modalities."""
     content = tiny.utterances(Regression(), count, modalities=("audio", "vision"))
     specs = {m: FeatureSpec(tiny.WIDTHS[m], extractor="test") for m in ("audio", "vision")}
     targets: dict[str, Task] = {"mood": MOOD, "audio": Regression()}
-    with StoreWriter(path, name="s", task=Regression(), specs=specs, target="sentiment", targets=targets) as writer:
+    with StoreWriter(
+        path, name=path.name, task=Regression(), specs=specs, target="sentiment", targets=targets
+    ) as writer:
         for i, utterance in enumerate(content):
             mood = {} if i % 10 == 2 else {"mood": tiny.label_of(MOOD, float(str(utterance.label)) / 3)}
             writer.add(replace(utterance, speaker=f"s{i % 4}", targets=mood, **changes))
