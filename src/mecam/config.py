@@ -58,6 +58,8 @@ class DataConfig:
     """Normalised features are limited to ± this many robust standard deviations."""
     zero_rows_missing: bool = True
     """Take a row of nothing but zeros, which is how feature files write a frame that was lost, as missing."""
+    target: str = ""
+    """What is learned, of a store that has several targets (`mecam data info` lists them); empty is the first."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""
     damaged: tuple[str, ...] = ()

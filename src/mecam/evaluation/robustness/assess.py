@@ -84,7 +84,7 @@ def assess(
     """
     places = [Run(folder).checkpoints for folder in folders]
     names = row_names(folders)
-    found = store or find_store(folders)
+    found = Run(folders[0]).choose_target(store or find_store(folders))
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
     data = read_split(found, split, raw_text=_raw_text(runs))
     if recordings:
