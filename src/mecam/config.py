@@ -32,6 +32,8 @@ __all__ = [
     "read_yaml",
 ]
 
+_log = logging.getLogger(__name__)
+
 RENAMED = {("DataConfig", "damaged"): "corrupted_stores"}
 """Group and old name of an option → its name; the old one is accepted until the next release."""
 
@@ -262,10 +264,8 @@ def _with_new_names(kind: Any, values: Any, where: str) -> Any:
     for key, value in values.items():
         now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), key)
         if now != key and value not in ([], (), None):
-            old, new = _dotted(where, key), _dotted(where, now)
-            logging.getLogger(__name__).warning(
-                "%s is now called %s: the old name ends with the next release", old, new
-            )
+            names = _dotted(where, key), _dotted(where, now)
+            _log.warning("%s is now called %s: the old name will not work in the next release", *names)
         result[now] = _with_new_names(types.get(now), value, _dotted(where, key))
     return result
 
