@@ -1,8 +1,8 @@
-"""The deletion test: does it hurt less to remove what the filter marks than to remove as much at random?
+"""The deletion test: does it cost less to remove what the filter marks than to remove as much at random?
 
 Within each utterance and modality the rows (for text: the words) are ranked by how much the filter kept of them, and a
 share of them is left out: those kept least (`marked`), as many at random (`random`), those kept most (`kept`). A filter
-that finds what is of no use to the model comes out in this order, from little hurt to much.
+that finds what is of no use to the model comes out in this order, from little cost to much.
 
 On data with injected negative information the marked rows should be the corrupted ones, and leaving them out may even
 help. On clean data nothing is corrupted: the test then says whether the filter ranks rows by how much the model needs

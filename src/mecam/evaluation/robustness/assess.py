@@ -74,7 +74,7 @@ def assess(
         split: of the store.
         seeds: how many masks are drawn of every condition that is random.
         only: patterns of condition keys, as in `plan`.
-        recordings: what the store was extracted from, for the protocol `raw`; damaged stores go into `out/raw`.
+        recordings: what the store was extracted from, for the protocol `raw`; corrupted stores go into `out/raw`.
         labels: the label table that it was extracted with.
         processes: that extract; by default as many as there are cores.
         device: where the models compute.

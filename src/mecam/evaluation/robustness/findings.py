@@ -18,7 +18,7 @@ from mecam.evaluation.statistics import central, holm, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 
-__all__ = ["ALL", "Findings", "MeanRank", "Test", "find", "mean_ranks"]
+__all__ = ["ALL", "AgainstBest", "Findings", "MeanRank", "find", "mean_ranks"]
 
 ALL = "all"
 """The group of every corruption."""
@@ -85,7 +85,7 @@ PERMUTATIONS = 2000
 
 
 @dataclass(frozen=True)
-class Test:
+class AgainstBest:
     """The runs against the best of them, on one metric in one summary.
 
     Attributes:
@@ -131,7 +131,7 @@ class Findings:
     seeds: tuple[int, ...]
     runs: tuple[Scored, ...]
     constant: Scored | None
-    tests: Mapping[str, Mapping[str, Test]]
+    tests: Mapping[str, Mapping[str, AgainstBest]]
     notes: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
 
@@ -201,7 +201,7 @@ def find(
         permutations: of each test.
         progress: called with (summaries tested, all).
     """
-    tests: dict[str, dict[str, Test]] = {}
+    tests: dict[str, dict[str, AgainstBest]] = {}
     for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
         for metric in leading_metrics(data.store.task):
             test = _test(runs, summary, metric, permutations)
@@ -237,7 +237,7 @@ def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | N
     return max(known, key=lambda i: means[i]) if known else None
 
 
-def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> Test | None:
+def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> AgainstBest | None:
     """Each run against the best one, adjusted together."""
     best = best_of(runs, summary, metric)
     if best is None:
@@ -250,7 +250,7 @@ def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations
             found[run.name] = Difference(test.difference, test.ci95, test.p_value)
     known = {name: d.p_value for name, d in found.items() if d.p_value is not None}
     adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    return Test(
+    return AgainstBest(
         runs[best].name,
         {name: Difference(d.value, d.ci95, d.p_value, adjusted.get(name)) for name, d in found.items()},
     )

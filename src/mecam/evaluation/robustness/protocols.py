@@ -139,7 +139,7 @@ def corruptions(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
 
 
 def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
-    """Every damage to the recordings at five severities, and means over them."""
+    """Every corruption of the recordings at five severities, and means over them."""
     steps = recording_conditions(data, modalities)
     summaries = []
     for modality in dict.fromkeys(step.modality for step in steps):
@@ -149,8 +149,12 @@ def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
             title = f"{modality} {kind}: mean over the severities"
             summaries.append(_mean(f"{modality}.{kind}", title, keys, divisible=True))
         keys = [step.key for step in mine]
-        summaries.append(_mean(modality, f"mean over all damage to {modality}", keys, divisible=True))
-    overall = _mean("mean", "mean over all damage and severities", [step.key for step in steps], divisible=True)
+        summaries.append(
+            _mean(modality, f"mean over all corruptions of the recordings' {modality}", keys, divisible=True)
+        )
+    overall = _mean(
+        "mean", "mean over all corruptions of recordings and severities", [step.key for step in steps], divisible=True
+    )
     return Plan("raw", (CLEAN, *steps), (overall, *summaries))
 
 
