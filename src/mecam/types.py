@@ -99,7 +99,8 @@ class Utterance:
         streams: modality → T × D float32; a NaN is a missing value, an absent key or T = 0 an absent
             modality.
         intervals: modality → T × 2 seconds, where the source has them.
-        label: None when unlabelled.
+        label: of the target that is learned; None when unlabelled.
+        targets: the labels of the store's other targets, by name.
         unimodal: modality → score, where the data set labels modalities (SIMS).
         injected: known negative information.
         tokens: sub-word ids, one tuple per whitespace-separated word of `text`; set by the data set
@@ -115,6 +116,7 @@ class Utterance:
     streams: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     intervals: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
     label: Label | None = None
+    targets: Mapping[str, Label] = field(default_factory=dict)
     unimodal: Mapping[Modality, float] = field(default_factory=dict)
     injected: tuple[Span, ...] = ()
     tokens: tuple[tuple[int, ...], ...] | None = None

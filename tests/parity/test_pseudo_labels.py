@@ -12,7 +12,7 @@ from mecam.losses.pseudo_labels import (
     relative_distance,
     supervised_loss,
 )
-from mecam.task import Classes, Labels, Regression, Task
+from mecam.task import KINDS, Classes, Labels, Regression, Task
 from reference import pseudo_labels as slow
 
 SCORES = Regression()
@@ -97,9 +97,8 @@ def test_signed_targets_of_every_task() -> None:
 
 @pytest.mark.parametrize("kind", ["regression", "classes", "multilabel"])
 def test_labels_that_have_not_moved_cost_what_the_task_costs(kind: str) -> None:
-
     names = () if kind == "regression" else ("a", "b", "c")
-    task = Task(kind, names=names)  # type: ignore[arg-type]
+    task = KINDS[kind](names=names)
     target = {
         "regression": torch.tensor([1.0, -2.0, 0.5]),
         "classes": torch.tensor([0, 2, 1]),

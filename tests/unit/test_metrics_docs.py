@@ -12,8 +12,9 @@ from mecam.data.store import Store
 from mecam.evaluation.comparison import Difference, Overlap, Ranks, Score, Standing, Standings
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import summarise
+from mecam.runs.config import RunConfig
 from mecam.task import Classes, Labels, Regression, Task
-from mecam.training.run import RunConfig, train
+from mecam.training.run import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 TASKS = {

@@ -26,7 +26,6 @@ __all__ = [
     "constant_predictions",
     "finished",
     "in_recordings",
-    "interval_around",
     "known_only",
     "predict",
     "said",
@@ -194,22 +193,6 @@ def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, 
         lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
         speakers=dataset.speakers,
     )
-
-
-def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
-    """The ends of the interval around a score, within the task's scale: no truth lies beyond it.
-
-    Args:
-        task: of scores.
-        score: that the model gives, which may lie a little beyond the scale.
-        half: half of the interval's width.
-
-    Raises: ModelError if the interval has no ends.
-    """
-    low, high = (float(np.clip(end, task.low, task.high)) for end in (score - half, score + half))
-    if not np.isfinite([low, high]).all():
-        raise ModelError("the interval around the score is not finite", fix="use another checkpoint, or train again")
-    return low, high
 
 
 def known_only(kept: NDArray[Any]) -> list[float | None]:

@@ -13,9 +13,10 @@ from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.detection import contradicting
-from mecam.evaluation.predict import finished, interval_around, known_only, predict
+from mecam.evaluation.predict import finished, known_only, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
+from mecam.runs.predictions import interval_around
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Predictions, Utterance
 

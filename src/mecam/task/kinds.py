@@ -240,7 +240,7 @@ class Classes(Task):
 
     def error(self, prediction: Array, truth: Array) -> Array:
         """1 for a wrong class."""
-        return (prediction.argmax(axis=1) != truth).astype(np.float64)
+        return np.asarray(prediction.argmax(axis=1) != truth, np.float64)
 
     def mistakes(self, prediction: Array, truth: Array) -> Array:
         """1 for a wrong class."""

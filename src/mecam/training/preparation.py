@@ -26,7 +26,7 @@ from mecam.training.transfer import Loaded, initialise
 from mecam.types import TEXT, Utterance
 
 if TYPE_CHECKING:
-    from mecam.training.run import RunConfig
+    from mecam.runs.config import RunConfig
 
 __all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
 

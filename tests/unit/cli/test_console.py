@@ -121,7 +121,7 @@ def test_every_command_shows_hostile_names_as_they_are(
     told(capsys, "predict", store, "--model", run, "--format", "jsonl")
     told(capsys, "compare", run, other, "--out", tmp_path / "comparison\x1b", "--baseline", run.name)
     told(capsys, "report", run, "--against", other)
-    told(capsys, "explain", run, "--data", store, "--utterance", first, "--no-gradients")
+    told(capsys, "explain", "utterance", run, first, "--data", store, "--no-gradients")
     robust = ["--protocol", "missing-modality", "--seeds", 1, "--data", store]
     told(capsys, "robustness", run, *robust)
     told(capsys, "robustness", run, *robust, "--json")

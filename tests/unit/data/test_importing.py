@@ -21,10 +21,9 @@ from import_layouts import (
     segments,
 )
 from mecam.data.importing.importer import import_data
-from mecam.data.importing.sources.base import EMOTIONS
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.task import Labels, Regression
+from mecam.task import EMOTIONS, Labels, Regression
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not beside the repository")

@@ -215,7 +215,7 @@ def test_rendered_models_say_so(run: Path, clip: Path) -> None:
 
 def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ("--json", str(tmp_path / "why.json"), "--html", str(tmp_path / "why.html"))
-    assert main(["explain", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
+    assert main(["explain", "recording", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
     assert "superb." in capsys.readouterr().out
     document = json.loads((tmp_path / "why.json").read_text("utf-8"))
     assert [(u["start"], u["stop"]) for u in document["utterances"]] == [(0.5, 2.5), (3.5, 5.0)]

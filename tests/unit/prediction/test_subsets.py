@@ -171,7 +171,7 @@ def test_weights_that_are_no_numbers(
         for command in (
             ["predict", "a good film", "--model", str(place)],
             ["evaluate", str(place), "--data", str(store.path)],
-            ["explain", str(place), "-u", store[0].id, "--data", str(store.path)],
+            ["explain", "utterance", str(place), store[0].id, "--data", str(store.path)],
             ["robustness", str(place), "--data", str(store.path)],
         ):
             assert main(command) == 1

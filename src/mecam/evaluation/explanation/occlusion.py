@@ -34,8 +34,9 @@ from mecam.evaluation.explanation.perturbation import (
     without,
 )
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.predict import interval_around, with_widths
+from mecam.evaluation.predict import with_widths
 from mecam.models.checkpoint import Trained
+from mecam.runs.predictions import interval_around
 from mecam.types import Modality, Predictions, Utterance
 
 __all__ = ["explain", "find_utterances", "measures", "some_of", "survey"]
