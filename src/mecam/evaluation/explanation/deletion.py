@@ -22,7 +22,7 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
-from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
+from mecam.evaluation.statistics import Difference, holm, paired_permutation_test
 from mecam.models.checkpoint import Trained
 from mecam.task import Task
 from mecam.types import Modality, Predictions, Utterance
@@ -88,7 +88,7 @@ def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -
         keys = [(one, draw, s) for one in seeds for draw in range(first.draws) for s in which]
         return [_cut(one, one.predictions[name, draw if name == "random" else 0, s], chosen) for one, draw, s in keys]
 
-    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Comparison:
+    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Difference:
         pair = (better, worse) if metric.higher_is_better else (worse, better)
         return paired_permutation_test(task, *pair, metric.name, permutations=permutations)
 
@@ -132,13 +132,13 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(known)) if known and len(known) == len(values) else None
 
 
-def _point(found: Comparison) -> dict[str, Any]:
-    return {"cost": found.difference, "ci95": None if found.ci95 is None else list(found.ci95)}
+def _point(found: Difference) -> dict[str, Any]:
+    return {"cost": found.value, "ci95": None if found.ci95 is None else list(found.ci95)}
 
 
-def _test(found: Comparison) -> dict[str, Any]:
+def _test(found: Difference) -> dict[str, Any]:
     ends = None if found.ci95 is None else list(found.ci95)
-    return {"value": found.difference, "ci95": ends, "p_value": found.p_value, "p_holm": None}
+    return {"value": found.value, "ci95": ends, "p_value": found.p_value, "p_holm": None}
 
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
-from mecam.evaluation.statistics import central, holm, paired_sums_test
+from mecam.evaluation.statistics import ALPHA, Difference, adjusted_together, as_many, central, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 
@@ -246,14 +245,8 @@ def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations
     for i, run in enumerate(runs):
         if i != best:
             ours, theirs, weights = _paired(run, runs[best], summary, metric)
-            test = paired_sums_test(metric, ours, theirs, weights=weights, permutations=permutations)
-            found[run.name] = Difference(test.difference, test.ci95, test.p_value)
-    known = {name: d.p_value for name, d in found.items() if d.p_value is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    return AgainstBest(
-        runs[best].name,
-        {name: Difference(d.value, d.ci95, d.p_value, adjusted.get(name)) for name, d in found.items()},
-    )
+            found[run.name] = paired_sums_test(metric, ours, theirs, weights=weights, permutations=permutations)
+    return AgainstBest(runs[best].name, adjusted_together(found))
 
 
 def _paired(run: Scored, other: Scored, summary: Summary, metric: Metric) -> tuple[Array, Array, Array]:
