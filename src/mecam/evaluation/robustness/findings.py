@@ -22,6 +22,9 @@ __all__ = ["ALL", "AgainstBest", "Findings", "MeanRank", "find", "mean_ranks"]
 ALL = "all"
 """The group of every corruption."""
 
+PERMUTATIONS = 2000
+"""Of each test; a protocol makes many."""
+
 
 @dataclass(frozen=True)
 class MeanRank:
@@ -34,53 +37,6 @@ class MeanRank:
 
     mean: float
     ci95: tuple[float, float] | None
-
-
-def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
-    """Rank runs by their mean over the severities of each corruption.
-
-    Args:
-        runs: scored.
-        plan: the protocol.
-        metric: by which.
-
-    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
-        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
-    """
-    kinds = [summary.name for summary in plan.summaries if "." in summary.name]
-    if len(runs) < 2 or not kinds:
-        return {}
-    groups = {ALL: kinds}
-    for kind in kinds:
-        groups.setdefault(kind.partition(".")[0], []).append(kind)
-    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
-    sign = -1.0 if metric.higher_is_better else 1.0
-    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
-    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
-    return {group: _means(members, runs) for group, members in known.items() if members}
-
-
-def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
-    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
-    plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
-    draws = [value.drawn for value in values if value.drawn is not None]
-    if len(draws) < len(values):
-        return plain, None
-    return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
-
-
-def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
-    plain = np.mean([one for one, _ in ranks], axis=0)
-    draws = [drawn for _, drawn in ranks if drawn is not None]
-    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
-    return {
-        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
-        for i, run in enumerate(runs)
-    }
-
-
-PERMUTATIONS = 2000
-"""Of each test; a protocol makes many."""
 
 
 @dataclass(frozen=True)
@@ -283,3 +239,46 @@ def _run_json(row: Scored) -> dict[str, Any]:
 def condition_of(plan: Plan, key: str) -> Condition:
     """The condition of a key."""
     return next((c for c in plan.conditions if c.key == key), CLEAN)
+
+
+def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
+    """Rank runs by their mean over the severities of each corruption.
+
+    Args:
+        runs: scored.
+        plan: the protocol.
+        metric: by which.
+
+    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
+        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
+    """
+    kinds = [summary.name for summary in plan.summaries if "." in summary.name]
+    if len(runs) < 2 or not kinds:
+        return {}
+    groups = {ALL: kinds}
+    for kind in kinds:
+        groups.setdefault(kind.partition(".")[0], []).append(kind)
+    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
+    sign = -1.0 if metric.higher_is_better else 1.0
+    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
+    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
+    return {group: _means(members, runs) for group, members in known.items() if members}
+
+
+def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
+    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
+    plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
+    draws = [value.drawn for value in values if value.drawn is not None]
+    if len(draws) < len(values):
+        return plain, None
+    return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
+
+
+def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
+    plain = np.mean([one for one, _ in ranks], axis=0)
+    draws = [drawn for _, drawn in ranks if drawn is not None]
+    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
+    return {
+        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
+        for i, run in enumerate(runs)
+    }
