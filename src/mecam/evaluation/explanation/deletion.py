@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mecam.data.corruption import generator_for
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
+from mecam.evaluation.explanation.perturbation import bare, observed, perturbed_predictions, unknown_token, without
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Difference, holm, paired_permutation_test
@@ -114,7 +114,7 @@ class _Baseline:
         cls, trained: Trained, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
     ) -> "_Baseline":
         utterances = list(trained.dataset(source, indices))
-        whole = answers(trained, utterances, details=True)
+        whole = perturbed_predictions(trained, utterances, details=True)
         if not any(whole.gates):
             raise ModelError(
                 f"{trained.checkpoint.name} has no filter, so there is nothing to rank rows by",
@@ -169,7 +169,7 @@ class Deletions:
         chosen = np.flatnonzero(self.use).tolist()
         for start in range(0, len(chosen), CHUNK):
             asked = [ask for i in chosen[start : start + CHUNK] for ask in self._asks(i)]
-            said = answers(self._trained, [variant for *_, variant in asked]).prediction
+            said = perturbed_predictions(self._trained, [variant for *_, variant in asked]).prediction
             for (i, arm, shares, _), value in zip(asked, said, strict=True):
                 for s in shares:
                     key = (*arm, s)

@@ -34,13 +34,13 @@ __all__ = [
     "InputPart",
     "Quantity",
     "Removal",
-    "answers",
     "bare",
     "has_words",
     "inside",
     "leave_one_out",
     "observed",
     "parts_of",
+    "perturbed_predictions",
     "read_by",
     "unknown_token",
     "without",
@@ -261,7 +261,7 @@ class Quantity:
         return predictions if self.column is None else predictions[:, self.column]
 
 
-def answers(
+def perturbed_predictions(
     trained: "Trained",
     variants: Sequence[Utterance],
     *,
