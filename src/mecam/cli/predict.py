@@ -17,8 +17,8 @@ from mecam.files import write_whole, writing
 from mecam.report.recording.terminal import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction, Predictor
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.predictor import Predictor
+    from mecam.prediction.result import Prediction, Watched
     from mecam.types import Task
 
 __all__ = ["Copy", "Preview", "predict"]

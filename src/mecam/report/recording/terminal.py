@@ -12,8 +12,7 @@ from rich.text import Text
 from mecam.cli.console import json_text
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.result import Prediction, Watched
     from mecam.types import Task
 
 __all__ = ["as_csv", "as_json", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
