@@ -10,14 +10,13 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 from mecam.errors import ConfigError
 
 __all__ = ["load_plug_in", "modules_of", "plug_ins"]
 
 log = logging.getLogger(__name__)
-_Made = TypeVar("_Made")
 
 
 @cache
@@ -41,12 +40,12 @@ def plug_ins(group: str, built_in: Collection[str] = ()) -> dict[str, EntryPoint
     return found
 
 
-def load_plug_in(point: EntryPoint, kind: type[_Made]) -> _Made:
+def load_plug_in(point: EntryPoint, *kinds: type[Any]) -> Any:
     """Import a plug-in.
 
     Args:
         point: its entry point.
-        kind: what its value has to be.
+        kinds: what its value has to be one of.
 
     Raises: ConfigError, whatever goes wrong in it.
     """
@@ -57,8 +56,9 @@ def load_plug_in(point: EntryPoint, kind: type[_Made]) -> _Made:
     except Exception as error:
         what = f"the plug-in {point.name!r} cannot be loaded: {type(error).__name__}: {error}"
         raise ConfigError(what, where=place, fix=fix) from error
-    if not isinstance(value, kind):
-        what = f"the plug-in {point.name!r} is a {type(value).__name__}, and has to be a {kind.__name__}"
+    if not isinstance(value, kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        what = f"the plug-in {point.name!r} is a {type(value).__name__}, and has to be a {wanted}"
         raise ConfigError(what, where=place, fix=fix)
     return value
 

@@ -1,7 +1,8 @@
 """What an extractor is, what it gives back, and where extractors are found.
 
 An extractor is one file: a module in `mecam.features.audio` or `mecam.features.vision` that declares `EXTRACTORS`, a
-dictionary of name → `Entry`. A package adds one through the entry point group `mecam.extractors`, whose value names an `Entry`:
+dictionary of name → `Entry`. A package adds one through the entry point group `mecam.extractors`, whose value names an
+`Entry`:
 
     [project.entry-points."mecam.extractors"]
     my-voice = "my_package.my_voice:ENTRY"

@@ -1,4 +1,4 @@
-"""The model files: those that come with mecam are whole; the user's is found in order, and taken only if it is right."""
+"""The model files: those that come with mecam are whole; the user's is found in order, taken only if it is right."""
 
 from dataclasses import replace
 from hashlib import sha256
