@@ -246,7 +246,7 @@ _SAYS_NOTHING = {
     *("aligned", "aligned_39", "aligned_50", "unaligned", "unaligned_39", "unaligned_50", "seq_length_20"),
     *("seq_length_50", "annotation", "annotations", "label", "labels", "transcript", "transcripts", "split", "splits"),
     *("audio", "video", "videos", "clip", "clips", "feature", "features", "raw", "processed", "file", "files", "media"),
-    *("train", "valid", "test", "data", "dataset", "datasets", "input", "in", "download", "downloads", "tmp"),
+    *("train", "valid", "test", "data", "dataset", "datasets", "input", "download", "downloads", "tmp"),
     *("csv", "flac", "mp3", "mp4", "npz", "pickle", "pickles", "pkl", "wav", "home", "root", "user", "users"),
 }
 """Names of files and folders that many data sets use."""
