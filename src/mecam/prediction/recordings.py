@@ -66,11 +66,8 @@ def watch(
     parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
     absent = _absent(backend, recording, recipe, parts)
     _require_something(backend, path, parts, absent)
-    alone = _alone(backend, recording.utterances, parts)
-    parts = [
-        replace(p, alone=a, disagrees=_disagreeing(backend.checkpoint.inputs.task, p, a))
-        for p, a in zip(parts, alone, strict=True)
-    ]
+    alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
+    parts = [replace(p, alone=a, disagrees=_disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
     asked = words and TEXT in backend.reads and TEXT not in absent
     return Watched(
         path,
