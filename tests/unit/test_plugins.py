@@ -14,8 +14,8 @@ from mecam.data.importing.sources import open_source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.features.extract import extract
+from mecam.features.extractor import extractor, extractor_names, extractor_of
 from mecam.features.recording import Recipe
-from mecam.features.registry import extractor, extractor_names, extractor_of
 from mecam.types import FeatureSpec
 
 Install = Callable[..., None]
@@ -45,7 +45,7 @@ LOUDNESS = """
 
     import numpy as np
 
-    from mecam.features.registry import Entry, Features
+    from mecam.features.extractor import ExtractorEntry, Features
     from mecam.types import FeatureSpec
 
 
@@ -64,7 +64,7 @@ LOUDNESS = """
             return Features(level[:, None], np.column_stack([edges[:-1], edges[1:]]))
 
 
-    ENTRY = Entry(lambda _: Loudness())
+    ENTRY = ExtractorEntry(lambda _: Loudness())
 """
 
 

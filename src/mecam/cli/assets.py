@@ -32,7 +32,7 @@ def assets(
 
     Example: mecam assets fetch --source face_landmarker.task
     """
-    from mecam.features.vision.assets import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
+    from mecam.features.vision.model_files import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
 
     if action == "fetch":
         if source is None:

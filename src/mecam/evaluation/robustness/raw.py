@@ -16,7 +16,7 @@ from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.material import Material, missing_spans
 from mecam.features.corrupted_store import damaged_store, recipe_of_store, recordings_identity
 from mecam.features.corruption import KINDS, Damage
-from mecam.features.registry import chosen
+from mecam.features.extractor import chosen
 from mecam.types import VISION, Modality, Utterance
 
 __all__ = ["Damaged", "Recordings", "damage_conditions"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mecam.features.text.captions import plain
-from mecam.features.text.entries import Entry, check_known, words_of
 from mecam.features.text.segments import Segment
+from mecam.features.text.timed_entries import Entry, check_known, words_of
 from mecam.features.text.word_times import Counts, sentences_of
 
 __all__ = ["Heard", "first_of", "get", "is_list", "list_at", "words_or_text"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mecam.features.text.entries import Entry, segments_of, words_of
 from mecam.features.text.heard import Heard, first_of, get, list_at, words_or_text
 from mecam.features.text.segments import Segment
+from mecam.features.text.timed_entries import Entry, segments_of, words_of
 from mecam.features.text.word_times import sentences_of
 
 __all__ = ["read_azure", "read_deepgram", "read_google", "read_items", "read_rev"]

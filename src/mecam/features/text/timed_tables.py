@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Literal
 
 from mecam.errors import DataError
-from mecam.features.text.entries import TEXTS, Entry, check_known, segments_of, unit_of
 from mecam.features.text.segments import Segment
+from mecam.features.text.timed_entries import TEXTS, Entry, check_known, segments_of, unit_of
 from mecam.features.text.word_times import Counts
 
 __all__ = ["read_table"]

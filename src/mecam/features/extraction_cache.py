@@ -23,11 +23,11 @@ from mecam.files import whole_file
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["Part", "key_of", "read_part", "write_part"]
+__all__ = ["ExtractedRecording", "key_of", "read_part", "write_part"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ExtractedRecording:
     """What one recording gave to the store.
 
     Attributes:
@@ -41,7 +41,7 @@ class Part:
     findings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, recording: Recording) -> "Part":
+    def of(cls, recording: Recording) -> "ExtractedRecording":
         """The part of a recording that a store keeps."""
         return cls(recording.utterances, dict(recording.absent), recording.findings)
 
@@ -55,7 +55,7 @@ def key_of(clip: Clip, recipe: Recipe) -> str:
     return hashlib.sha256(json.dumps([known, made, __version__], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def write_part(path: Path, part: Part) -> None:
+def write_part(path: Path, part: ExtractedRecording) -> None:
     """Write a part, whole or not at all.
 
     Raises: DataError if the disk refuses.
@@ -75,7 +75,7 @@ def write_part(path: Path, part: Part) -> None:
         raise DataError(f"cannot write here: {error}", where=str(path.parent)) from error
 
 
-def read_part(path: Path) -> Part | None:
+def read_part(path: Path) -> ExtractedRecording | None:
     """Read a part; None where there is none, or it is damaged and must be made again."""
     try:
         with safe_open(path, framework="numpy") as file:
@@ -84,7 +84,7 @@ def read_part(path: Path) -> Part | None:
         utterances = tuple(_utterance(i, record, words, arrays) for i, (record, words) in enumerate(header["records"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, DataError):
         return None
-    return Part(utterances, header["absent"], tuple(header["findings"]))
+    return ExtractedRecording(utterances, header["absent"], tuple(header["findings"]))
 
 
 def _utterance(number: int, record: Any, words: Sequence[Any], arrays: dict[str, Any]) -> Utterance:
