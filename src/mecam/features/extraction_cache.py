@@ -19,6 +19,7 @@ from mecam.data.store.lines import to_record, utterance_fields, words_of
 from mecam.errors import DataError
 from mecam.features.clips import Clip
 from mecam.features.recording import Recipe, Recording
+from mecam.features.segmentation import has_silero
 from mecam.files import whole_file
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
@@ -51,7 +52,7 @@ def key_of(clip: Clip, recipe: Recipe) -> str:
     made = {e.name: e.version for e in recipe.made().values()}
     row = None if clip.row is None else {"text": clip.row.text, "words": len(clip.row.words)}
     known = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
-    known.append([_stamp(path) for path in clip.others])
+    known += [[_stamp(path) for path in clip.others], has_silero()]
     return hashlib.sha256(json.dumps([known, made, __version__], sort_keys=True).encode()).hexdigest()[:32]
 
 
