@@ -86,7 +86,7 @@ def has_silero() -> bool:
 
 
 def silero_spans(media: Media) -> list[tuple[float, float]]:
-    """Stretches with a voice, in seconds, by Silero VAD (MIT): it tells a voice from other sounds, as loud as they are."""
+    """Stretches with a voice, in seconds, by Silero VAD (MIT), which tells a voice from other sounds."""
     from faster_whisper.vad import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
         VadOptions,
         get_speech_timestamps,
