@@ -127,7 +127,9 @@ class Output:
 
 
 def _stream(arrays: StreamArrays) -> Stream:
-    tensors = {name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()}
+    tensors: dict[str, Any] = {
+        name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()
+    }
     return Stream(**tensors)
 
 

@@ -31,7 +31,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize("load", [lambda name: Tokenizer(name, max_tokens=8), TextEncoder])
 def test_a_hub_that_is_out_of_reach_is_said_in_one_line(load, capfd: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
-    with pytest.raises(ModelError, match="not on this machine, and the hub .* cannot be reached") as caught:
+    with pytest.raises(ModelError, match=r"not on this machine, and the hub .* cannot be reached") as caught:
         load("nobody/no-such-model")
     assert time.monotonic() - began < 5
     assert "\n" not in caught.value.what
