@@ -83,15 +83,15 @@ class Batch:
     @classmethod
     def of(cls, arrays: BatchArrays, view: "Batch | None" = None) -> "Batch":
         """The same batch as tensors, which share the arrays' memory."""
-        given = arrays.targets
+        targets, given = None, arrays.targets
+        if given is not None:
+            unimodal = {modality: torch.from_numpy(score) for modality, score in given.unimodal.items()}
+            targets = Targets(torch.from_numpy(given.value), unimodal)
         return cls(
             ids=arrays.ids,
             index=torch.from_numpy(arrays.index),
             streams={modality: _stream(stream) for modality, stream in arrays.streams.items()},
-            targets=given
-            and Targets(
-                torch.from_numpy(given.value), {m: torch.from_numpy(score) for m, score in given.unimodal.items()}
-            ),
+            targets=targets,
             view=view,
         )
 
