@@ -44,7 +44,7 @@ def test_on_every_task(check: Check, name: str, any_store: Store, encoder: str, 
 
 
 @every_model
-@pytest.mark.parametrize("check", (*OF_THE_BODY, *SCORES_ONLY), **each_named)
+@pytest.mark.parametrize("check", [*OF_THE_BODY, *SCORES_ONLY], **each_named)
 def test_on_scores(check: Check, name: str, store: Store, encoder: str, tmp_path: Path) -> None:
     check(Case(name, store, encoder, tmp_path))
 

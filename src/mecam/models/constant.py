@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from mecam.batch import Batch, Output
 from mecam.models.base import Inputs, Model
+from mecam.models.registry import Entry
 from mecam.types import Task
 
-__all__ = ["Constant", "ConstantConfig", "constant_prediction"]
+__all__ = ["ENTRY", "Constant", "ConstantConfig", "constant_prediction"]
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,6 @@ def constant_prediction(task: Task, encoded: NDArray[np.float32] | NDArray[np.in
         return tuple(float(x) for x in np.log(counts / counts.sum()))
     rate = (values.sum(axis=0) + 1) / (len(values) + 2)
     return tuple(float(x) for x in np.log(rate / (1 - rate)))
+
+
+ENTRY = Entry(Constant, ConstantConfig)

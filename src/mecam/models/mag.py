@@ -8,24 +8,26 @@ evenly over the words (`mecam.nn.axis`); tokens outside of words and words witho
 norm. An utterance without text is one blank token, which all its other rows shift.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Dropout, Positive
+from mecam.config import Between, Choice, Dropout, Positive, Range
 from mecam.errors import ModelError
 from mecam.models.base import Inputs, Model, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.adaptation import AdaptationGate
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
-__all__ = ["Mag", "MagConfig"]
+__all__ = ["ENTRY", "Mag", "MagConfig"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class MagConfig(TextOptions):
 
     Text encoder of the paper: BERT-base and XLNet.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.shift": Between(0.1, 3.0, log=True),
+        "model.layer": Choice((0, 1, 3)),
+    }
 
     layer: Annotated[int, Ge(0)] = 0
     """Where the gate sits: 0 behind the embeddings, n behind the n-th layer."""
@@ -104,3 +111,6 @@ class Mag(Model):
             rows[m] = values.take_along_dim(index.unsqueeze(2), dim=1)  # B T F
             there[m] = known.take_along_dim(index, dim=1) & inside
         return rows, there
+
+
+ENTRY = Entry(Mag, MagConfig)

@@ -13,7 +13,7 @@ filtering; attention runs over sequences (the published code pools first, so tha
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -21,12 +21,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output, Stream
-from mecam.config import Count, Dropout, Positive, Weight
+from mecam.config import Between, Count, Dropout, Positive, Range, Weight
 from mecam.errors import ConfigError
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
 from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.attention import CrossBlock
 from mecam.nn.conflict import Conflict
 from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
@@ -45,7 +46,7 @@ UNLIKE = 0.1
 Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
 Masks: TypeAlias = Mapping[Modality, Bool[Tensor, "B T"]]
 
-__all__ = ["FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
+__all__ = ["ENTRY", "FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,11 @@ class FusionConfig:
 @dataclass(frozen=True)
 class MecamConfig:
     """Options of MECAM."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.filter.contrast": Between(0.0, 0.5),
+        "model.unimodal": Between(0.0, 1.0),
+    }
 
     encoder: str = EMBEDDED
     """Text encoder: `minilm`, a hub name, or a folder."""
@@ -473,3 +479,6 @@ def _part(output: Output, rows: slice) -> Output:
         for name in ("gates", "shares", "embeddings", "extra")
     }
     return Output(prediction=output.prediction[rows], **named)
+
+
+ENTRY = Entry(Mecam, MecamConfig)

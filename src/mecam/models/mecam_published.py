@@ -25,25 +25,27 @@ training.encoder_learning_rate=5e-5`, each after a `--set` of its own.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Positive, Rate, Weight
+from mecam.config import Between, Count, Dropout, Positive, Range, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
 from mecam.losses.entropy import EntropyMemory
 from mecam.losses.information import gaussian_log_likelihood
 from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, or_prior, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
-__all__ = ["MecamPublished", "MecamPublishedConfig"]
+__all__ = ["ENTRY", "MecamPublished", "MecamPublishedConfig"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class MecamPublishedConfig(TextOptions):
 
     Text encoder of the paper: `bert-base-uncased`.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.contrast": Between(0.0, 0.5),
+        "model.information": Between(0.0, 0.5),
+    }
 
     hidden: Count = 16
     """Size of an LSTM's state and of a modality's vector; text keeps the width of its encoder."""
@@ -190,3 +197,6 @@ class MecamPublished(Model):
         rest = Phase("everything else", weights, ("encoders.", "attention.", "fusion.", "head."))
         heads = Phase("information heads", dict.fromkeys(bounds, 1.0), ("information.",))
         return (heads, rest) if self.pairs else (rest,)
+
+
+ENTRY = Entry(MecamPublished, MecamPublishedConfig)

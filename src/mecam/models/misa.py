@@ -7,25 +7,28 @@ instead of as wide as their features; the transformer normalises before its part
 utterances that have the modalities in question, and an absent modality is not attended to.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Weight
+from mecam.config import Between, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
 from mecam.losses.regression import task_loss
 from mecam.losses.subspaces import central_moment_discrepancy, orthogonality
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.recurrent import Lstm
 from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Transformer
 
-__all__ = ["Misa", "MisaConfig"]
+__all__ = ["ENTRY", "Misa", "MisaConfig"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,11 @@ class MisaConfig(TextOptions):
 
     Text encoder of the paper: BERT-base.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.similarity": Between(0.0, 1.0),
+        "model.difference": Between(0.0, 1.0),
+    }
 
     width: Count = 128
     """d_h, of all representations."""
@@ -154,3 +162,6 @@ class _StackedLstm(nn.Module):
         first = self.first(values, mask)
         second = self.second(self.norm(first.steps), first.mask)
         return torch.cat([first.last, second.last], dim=1)
+
+
+ENTRY = Entry(Misa, MisaConfig)
