@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, robustness, train, tune
+from mecam.cli import (
+    ablate,
+    assets,
+    compare,
+    data,
+    demo,
+    explain,
+    extract,
+    models,
+    predict,
+    report,
+    robustness,
+    train,
+    tune,
+)
 from mecam.cli.console import SafeFormatter, err, flush, forget_output, one_line, open_streams
 from mecam.errors import MecamError
 from mecam.threads import settle
@@ -30,17 +44,21 @@ app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
-app.command("ablate")(compare.ablate)
+app.command("ablate")(ablate.ablate)
 app.command("robustness")(robustness.robustness)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
-app.command("explain")(explain.explain)
+app.add_typer(explain.app, name="explain")
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 
 
 # Newer versions of Typer carry their own click, older ones use the package: ask for the class that this one raises.
 CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+RENAMED_OPTIONS = {"--damage": "--corrupt", "--damage-extent": "--corrupt-extent", "--damage-seed": "--corrupt-seed"}
+"""Old name of an option → its name; the old one is accepted until the next release."""
 
 
 def _version(show: bool) -> bool:
@@ -82,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
-        given = list(argv) if argv is not None else None
+        given = _renamed(sys.argv[1:] if argv is None else argv)
         result = copy_context().run(app, args=given, standalone_mode=False)
         flush()
         return result if isinstance(result, int) else 0
@@ -108,6 +126,19 @@ def _run(argv: Sequence[str] | None) -> int:
         return _failed(f"the system refuses: {error.strerror or error}{place}")
     except MemoryError:
         return _failed("this takes more memory than there is")
+
+
+def _renamed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with today's names of options, and a warning for each old one."""
+    result = []
+    for argument in arguments:
+        name, mark, value = argument.partition("=")
+        if name in RENAMED_OPTIONS:
+            now = RENAMED_OPTIONS[name]
+            err.print(f"{name} is now called {now}: the old name will not work in the next release", style="yellow")
+            argument = f"{now}{mark}{value}"
+        result.append(argument)
+    return result
 
 
 def _failed(message: str) -> int:

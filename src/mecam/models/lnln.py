@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.models.registry import Entry
 from mecam.nn.gate import reverse_gradient
@@ -145,7 +144,7 @@ class Lnln(RowModel[LnlnConfig]):
         if output.view is None or batch.view is None:
             return losses
         seen, view = output.view, batch.view
-        losses["view"] = task_loss(self.inputs.task, seen.prediction, batch.targets.value)
+        losses["view"] = self.inputs.task.loss(seen.prediction, batch.targets.value)
         if "proxy" in seen.extra:
             known = completeness(view.streams[TEXT], batch.streams[TEXT])  # B
             guess = torch.stack([output.extra["complete"], seen.extra["complete"]])  # 2 B

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
@@ -145,7 +144,7 @@ class TfrNet(RowModel[TfrNetConfig]):
         losses = super().losses(output, batch)
         if output.view is None or batch.view is None:
             return losses
-        losses["view"] = task_loss(self.inputs.task, output.view.prediction, batch.targets.value)
+        losses["view"] = self.inputs.task.loss(output.view.prediction, batch.targets.value)
         for m in self.reads:
             whole, view = batch.streams[m], batch.view.streams[m]
             rebuilt = self.rebuild[m](output.view.extra[f"known_{m}"])  # B T F

@@ -12,11 +12,13 @@ import torch
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.conflict_detection import contradicting
-from mecam.evaluation.predict import finished, in_words, interval_around, known_only, predict
+from mecam.evaluation.detection import contradicting
+from mecam.evaluation.predict import finished, known_only, predict
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
-from mecam.types import TEXT, Modality, Predictions, Task, Utterance
+from mecam.runs.predictions import interval_around
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Predictions, Utterance
 
 if TYPE_CHECKING:
     from mecam.prediction.recordings import Watched
@@ -208,7 +210,7 @@ class Predictor:
         return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
 
     def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
-        score = float(p.prediction[i]) if self.task.kind == "regression" else None
+        score = float(p.prediction[i]) if self.task.is_score else None
         ends: tuple[float | None, float | None] = (None, None)
         if half is not None and score is not None:
             ends = interval_around(self.task, score, float(p.half_widths(half)[i]))
@@ -221,7 +223,7 @@ class Predictor:
             score=score,
             low=ends[0],
             high=ends[1],
-            label=in_words(self.task, p.prediction[i]),
+            label=self.task.words(p.prediction[i]),
             probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
             shares={m: float(share[i]) for m, share in p.shares.items()},
             kept={m: known_only(kept) for m, kept in gates.items()},

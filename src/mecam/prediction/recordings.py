@@ -5,7 +5,7 @@ with one word unknown, which tells what the word contributes. Both hold for any 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,19 +14,19 @@ import numpy as np
 
 from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.predict import in_words
+from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.clips import RENDERED
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.prediction.predictor import Prediction, Predictor
-from mecam.types import TEXT, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["Watched", "notes_of", "printable", "recipe_of", "watch"]
 
-UNKNOWN = "[UNK]"
-MOST_WORDS = 200
+MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 
 
@@ -251,7 +251,7 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
         score=score,
         low=mean([p.low for p in parts]),
         high=mean([p.high for p in parts]),
-        label=in_words(task, np.array(list(probabilities.values())) if score is None else score),
+        label=task.words(np.array(list(probabilities.values())) if score is None else score),
         probabilities=probabilities,
         shares={m: mean([p.shares.get(m, 0.0) for p in parts]) or 0.0 for m in modalities},
         start=parts[0].start,
@@ -280,10 +280,10 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
 
 def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
     """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
-    if task.kind != "regression" or whole.score is None:
+    if not task.is_score or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)
-    opposite = {"positive": "negative", "negative": "positive"}.get(in_words(task, whole.score))
-    return tuple(m for m, score in alone.items() if in_words(task, score) == opposite)
+    opposite = {"positive": "negative", "negative": "positive"}.get(task.words(whole.score))
+    return tuple(m for m, score in alone.items() if task.words(score) == opposite)
 
 
 def _contributions(
@@ -293,15 +293,17 @@ def _contributions(
     if predictor.trained.checkpoint.recording is not None:
         parts = predictor.predict_utterances(utterances)
 
-    def answer(said: Prediction, label: str) -> float:
-        return said.score if said.score is not None else said.probabilities[label]
-
     rows = []
     for utterance, whole in zip(utterances, parts, strict=True):
-        words = (utterance.text or "").split()[:MOST_WORDS]
         odds = whole.probabilities
         first = max(odds, key=lambda name: odds[name], default="")  # of several labels, of which none may be given, too
-        without = [replace(utterance, text=" ".join([*words[:i], UNKNOWN, *words[i + 1 :]])) for i in range(len(words))]
-        said = predictor.predict_utterances(without)
-        rows.append(tuple(answer(whole, first) - answer(p, first) for p in said))
+
+        def target(given: Prediction, label: str = first) -> float:
+            return given.score if given.score is not None else given.probabilities[label]
+
+        def predict(variants: Sequence[Utterance], target: Callable[[Prediction], float] = target) -> list[float]:
+            return [target(one) for one in predictor.predict_utterances(variants)]
+
+        effects = leave_one_out(target(whole), words_left_out(utterance, limit=MAX_WORDS), predict)
+        rows.append(tuple(effect.adds for effect in effects.values()))
     return tuple(rows)

@@ -17,9 +17,7 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 def description_view(description: "Description") -> RenderableType:
     """Splits, streams and label histogram of a store."""
-    task = description.task
-    scale = f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names)
-    title = Text(f"{description.name}: {description.utterances} utterances, {task.kind} {scale}")
+    title = Text(f"{description.name}: {description.utterances} utterances, {description.task.description}")
     return Group(title, _splits(description), _streams(description), _labels(description))
 
 

@@ -3,8 +3,7 @@
 import base64
 import gzip
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +19,13 @@ from mecam.report.run import filter_maps as maps
 from mecam.report.run import hard_utterances as cases
 from mecam.report.run import predictions as answers
 from mecam.report.run import results as scores
-from mecam.runs.record import RunRecord, understood
+from mecam.runs.run import Run
+from mecam.runs.tables import understood
 from mecam.version import __version__
 
 __all__ = ["document", "write_report"]
 
-SECTIONS: Sequence[tuple[str, str, Callable[[RunRecord], str]]] = (
+SECTIONS: Sequence[tuple[str, str, Callable[[Run], str]]] = (
     ("results", "Results", scores.results),
     ("beside", "Beside others", beside.beside),
     ("training", "Training", insides.training),
@@ -50,8 +50,7 @@ def write_report(
 ) -> Path:
     """Write the report of a finished run into its folder.
 
-    Reads `config.yaml`, `environment.json`, `metrics.json`, `history.csv` and `predictions.csv`, and where
-    they exist `filter_maps.json`, `embeddings.npz` and `comparison.json`; nothing outside the folder.
+    Nothing outside the folder is read.
 
     Args:
         run: the run folder.
@@ -61,14 +60,15 @@ def write_report(
     Returns: the path of `report.html`, about 2 MB, nearly all of it Plotly's script.
     Raises: TrainingError if a file is missing or damaged, DataError if the folder cannot be written to.
     """
-    record = replace(RunRecord.read(run), projection=projection)
+    opened = Run.open(run)
     if comparison is not None:
-        record = replace(record, comparison=comparison)
+        opened.comparison = comparison
+    writers = {"embeddings": partial(insides.embeddings, projection=projection)}
     with understood(run):
-        written = [(key, name, write(record)) for key, name, write in SECTIONS]
-        title = f"{record.name} on {record.data.get('name', 'data')}"
-        page = document(title, scores.headline(record), written)
-    return write_whole(run / "report.html", page)
+        written = [(key, name, writers.get(key, write)(opened)) for key, name, write in SECTIONS]
+        title = f"{opened.model} on {opened.data.get('name', 'data')}"
+        page = document(title, scores.headline(opened), written)
+    return write_whole(opened.report, page)
 
 
 def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) -> str:

@@ -22,9 +22,10 @@ from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.predictor import Prediction, Predictor
 from mecam.prediction.recordings import Watched, overall_of, recipe_of
 from mecam.report.recording.page import write_watched
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.task import Classes, Regression
+from mecam.types import FeatureSpec, Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 
 
 def spoken(folder: Path) -> Path:
@@ -107,7 +108,7 @@ def test_who_disagrees(predictor: Predictor) -> None:
 
     whole = Prediction("x", None, 1.0, None, None, "positive")
     assert _disagreeing(TASK, whole, {"text": -1.0, "audio": 0.9, "vision": -0.2}) == ("text",)
-    classes = Task("classes", names=("calm", "joy"))
+    classes = Classes(("calm", "joy"))
     said = Prediction("x", None, None, None, None, "joy", {"calm": 0.2, "joy": 0.8})
     assert _disagreeing(classes, said, {"text": "calm", "audio": "joy"}) == ("text",)
     parts = [
@@ -214,7 +215,7 @@ def test_rendered_models_say_so(run: Path, clip: Path) -> None:
 
 def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ("--json", str(tmp_path / "why.json"), "--html", str(tmp_path / "why.html"))
-    assert main(["explain", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
+    assert main(["explain", "recording", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
     assert "superb." in capsys.readouterr().out
     document = json.loads((tmp_path / "why.json").read_text("utf-8"))
     assert [(u["start"], u["stop"]) for u in document["utterances"]] == [(0.5, 2.5), (3.5, 5.0)]

@@ -14,6 +14,7 @@ from mecam.data.store import Store
 from mecam.features.recording import Recipe, read_recording
 from mecam.models.registry import MODELS
 from mecam.prediction.predictor import Predictor
+from mecam.task import Regression
 from mecam.types import Utterance
 
 THREADS, ROUNDS = 6, 3
@@ -64,9 +65,8 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
     from dataclasses import replace
 
     from mecam.data.store import StoreWriter
-    from mecam.types import Task
 
-    with StoreWriter(tmp_path / "s", name="voices", task=Task("regression"), specs=recipe.specs()) as writer:
+    with StoreWriter(tmp_path / "s", name="voices", task=Regression(), specs=recipe.specs()) as writer:
         for i, utterance in enumerate(utterances):
             writer.add(replace(utterance, split="train" if i < 3 else "valid", label=float(i - 1)))
     both = [
@@ -85,12 +85,11 @@ def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) ->
     """Two predictors, many threads, real videos: as alone."""
     import clips as made
     from mecam.data.store import StoreWriter
-    from mecam.types import Task
 
     made.need_faces()
     videos = sorted((shared_data / "video").glob("*.mpg"))[:3]
     recipe = Recipe(("mecam-audio", "mecam-vision"))
-    with StoreWriter(tmp_path / "s", name="faces", task=Task("regression"), specs=recipe.specs()) as writer:
+    with StoreWriter(tmp_path / "s", name="faces", task=Regression(), specs=recipe.specs()) as writer:
         from dataclasses import replace
 
         for i, video in enumerate(videos):

@@ -19,7 +19,8 @@ from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.report.recording.page import write_watched
-from mecam.types import TEXT, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Utterance
 
 KINDS = tuple(tiny.TASKS)
 
@@ -170,7 +171,7 @@ def test_weights_that_are_no_numbers(
         for command in (
             ["predict", "a good film", "--model", str(place)],
             ["evaluate", str(place), "--data", str(store.path)],
-            ["explain", str(place), "-u", store[0].id, "--data", str(store.path)],
+            ["explain", "utterance", str(place), store[0].id, "--data", str(store.path)],
             ["robustness", str(place), "--data", str(store.path)],
         ):
             assert main(command) == 1

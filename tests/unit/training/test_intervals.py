@@ -13,20 +13,21 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, half_width, widening
-from mecam.evaluation.predict import finished, interval_around, predict
+from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.random_missing import RATES, with_missing
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
-from mecam.evaluation.robustness.material import material_of
-from mecam.evaluation.robustness.measure import jobs_of, measure
-from mecam.evaluation.robustness.measures import calibration_metrics, seen_by
+from mecam.evaluation.robustness.evaluation_split import read_split
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.report.run.calibration import calibration
-from mecam.runs.record import RunRecord
-from mecam.training.results import SeedResult, read_predictions, write_predictions
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.runs.predictions import interval_around, read_predictions, write_predictions
+from mecam.runs.run import Run
+from mecam.runs.seed import SeedResult
+from mecam.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) ->
 
 
 def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained, store: Store, tmp_path: Path) -> None:
-    material = material_of(store, "test", raw_text=True)
+    material = read_split(store, "test", raw_text=True)
     conditions = [CLEAN, RandomMissing.at(0.5)]
     jobs = jobs_of(run / "seeds" / "1111" / "checkpoint", material, conditions, [7], tmp_path)
     measure(trained, material, jobs)
@@ -152,12 +153,15 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
 
 def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
     """The text and the row of its level; and both are the share of the intervals in predictions.csv that hold."""
-    record = RunRecord.read(run)
+    record = Run.open(run)
     page = calibration(record)
     told = record.metrics["calibration"]["coverage"]["test"]
-    inside = record.answers["test"].inside
-    assert inside is not None
-    assert inside.mean() == pytest.approx(told)
+    ends, truth = record.intervals("test"), record.predictions["test"][0].truth
+    assert ends is not None
+    assert np.mean((ends[0] <= truth) & (truth <= ends[1])) == pytest.approx(told)
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    assert [[float(row["low"]), float(row["high"])] for row in rows] == np.stack(ends, -1).reshape(-1, 2).tolist()
     assert f"{100 * told:.1f} % on test" in page
     row = page.partition('<th scope="row">90 %</th>')[2].partition("</tr>")[0]
     assert f"{100 * told:.1f} %" in row

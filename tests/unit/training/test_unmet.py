@@ -12,7 +12,8 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.models.checkpoint import load_checkpoint
 from mecam.prediction.predictor import Predictor
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 from mecam.types import Utterance
 
 TASK = tiny.TASKS["regression"]

@@ -12,7 +12,7 @@ from mecam.errors import DataError
 from mecam.models.checkpoint import Trained
 from mecam.training import preparation
 from mecam.training.preparation import SplitData
-from mecam.training.run import RunConfig
+from mecam.runs.config import RunConfig
 from mecam.types import Utterance
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -6,20 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from mecam.batch import Device
-from mecam.budget import small_json, small_text
-from mecam.config import parse_yaml
+from mecam.budget import small_json
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
-from mecam.evaluation.origin import store_of
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
 from mecam.evaluation.robustness.findings import Findings, find
-from mecam.evaluation.robustness.material import Material, material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
-from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 
 __all__ = ["assess", "find_store"]
@@ -84,67 +82,53 @@ def assess(
     Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
         unknown protocol.
     """
-    places = [_checkpoints(folder) for folder in folders]
+    places = [Run(folder).checkpoints for folder in folders]
     names = row_names(folders)
     found = store or find_store(folders)
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
-    material = material_of(found, split, raw_text=_raw_text(runs))
+    data = read_split(found, split, raw_text=_raw_text(runs))
     if recordings:
-        material.recordings = Recordings(
-            found, recordings, out / "raw", labels=labels, ids=material.ids, jobs=processes, progress=progress
+        data.recordings = Recordings(
+            found, recordings, out / "raw", labels=labels, ids=data.ids, jobs=processes, progress=progress
         )
-    read = tuple(m for m in material.modalities if any(m in run.reads for run in runs))
-    planned = plan(protocol, material, read, only=only)
+    read = tuple(m for m in data.modalities if any(m in run.reads for run in runs))
+    planned = plan(protocol, data, read, only=only)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
     with claimed(out):
         clear([out / CELLS])
-        cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
-    resample = Resample(material.groups.count)
+        cells = _measured(runs, data, planned, drawn, out / CELLS, device, progress)
+    resample = Resample(data.groups.count)
     scored = []
     for done, run in enumerate(cells):
         if progress:
             progress(done, len(cells), "valuing")
-        scored.append(score_run(run, material, planned, resample))
+        scored.append(score_run(run, data, planned, resample))
     if progress:
         progress(len(cells), len(cells), "testing")
     constant = None if any(run.model == "constant" for run in runs) else runs[0].prior
     return find(
-        material,
+        data,
         planned,
         drawn,
         scored,
-        constant=None if constant is None else constant_scored(constant, material, planned, resample),
-        notes=_notes(runs, material, planned),
+        constant=None if constant is None else constant_scored(constant, data, planned, resample),
+        notes=_notes(runs, data, planned),
     )
 
 
 def find_store(folders: Sequence[Path]) -> Store:
-    """Find the store that the runs, or one of them, learned from, as `store_of` looks for it.
+    """Find the store that the runs, or one of them, learned from.
 
-    Raises: as `store_of`, of the first run.
+    Raises: as `Run.store`, of the first run.
     """
     problem: MecamError | None = None
     for folder in folders:
         try:
-            return store_of(folder)
+            return Run(folder).store()
         except MecamError as error:
             problem = problem or error
     assert problem is not None  # runs are given
     raise problem
-
-
-def _checkpoints(folder: Path) -> tuple[Path, ...]:
-    """The checkpoint of every seed, or the only one that there is.
-
-    Raises: ModelError if there is none.
-    """
-    found = tuple(sorted(folder.glob("seeds/*/checkpoint"))) or (folder / "checkpoint",)
-    for place in found:
-        if not (place / "config.json").is_file():
-            raise ModelError(
-                "there is no checkpoint here", where=str(place), fix="name a run folder made by `mecam train`"
-            )
-    return found
 
 
 def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) -> _Run:
@@ -157,7 +141,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     inputs = trained.checkpoint.inputs
     if inputs.task != store.task:
         raise ModelError(
-            f"the model of {folder} predicts {inputs.task.kind}, the store is labelled otherwise",
+            f"the model of {folder} predicts {inputs.task.answers}, the store is labelled otherwise",
             where=str(store.path),
             fix="measure it on a store with its own task",
         )
@@ -176,14 +160,14 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
 def _raw_text(runs: Sequence[_Run]) -> bool:
     """True where the models read transcripts, False where none does.
 
-    Raises: DataError if some read transcripts and others rows of text features: they cannot be spoilt alike.
+    Raises: DataError if some read transcripts and others rows of text features: they cannot be corrupted alike.
     """
     of_text = [run for run in runs if TEXT in run.reads]
     kinds = {run.raw_text for run in of_text}
     if len(kinds) > 1:
         one = next(run for run in of_text if not run.raw_text)
         raise DataError(
-            "some of the runs read transcripts, others rows of text features: the two cannot be spoilt alike",
+            "some of the runs read transcripts, others rows of text features: the two cannot be corrupted alike",
             where=str(one.folder),
             fix="measure them apart",
         )
@@ -192,7 +176,7 @@ def _raw_text(runs: Sequence[_Run]) -> bool:
 
 def _measured(
     runs: Sequence[_Run],
-    material: Material,
+    data: EvaluationSplit,
     planned: Plan,
     seeds: Sequence[int],
     place: Path,
@@ -200,7 +184,7 @@ def _measured(
     progress: Progress | None,
 ) -> list[RunCells]:
     """Make the cells that are missing."""
-    plans = [[jobs_of(c, material, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
+    plans = [[jobs_of(c, data, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
     total, done = sum(len(jobs) for of_run in plans for jobs in of_run), 0
 
     cells = []
@@ -213,7 +197,7 @@ def _measured(
                 if progress:
                     progress(done, total, what)
 
-            measure_all(checkpoint, material, jobs, device=device, progress=tick)
+            measure_all(checkpoint, data, jobs, device=device, progress=tick)
         widths = tuple(_half_width(checkpoint) for checkpoint in run.checkpoints)
         cells.append(RunCells(run.name, run.model, str(run.folder), run.seeds, tuple(of_run), widths, run.reads))
     return cells
@@ -225,13 +209,13 @@ def _half_width(checkpoint: Path) -> float | None:
     return float(next(iter(calibration.values()))) if calibration else None
 
 
-def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]:
+def _notes(runs: Sequence[_Run], data: EvaluationSplit, planned: Plan) -> list[str]:
     """What makes the rows less than comparable."""
     notes = []
-    if material.store.synthetic:
+    if data.store.synthetic:
         notes.append("Synthetic data: not comparable with results on real data.")
     for run in runs:
-        blind = [m for m in material.modalities if m not in run.reads]
+        blind = [m for m in data.modalities if m not in run.reads]
         if blind:
             notes.append(f"{run.name} does not read {', '.join(blind)}: what is done to it leaves this run as it is.")
     counts = {len(run.checkpoints) for run in runs}
@@ -239,22 +223,14 @@ def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]
         notes.append(
             f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have."
         )
-    unread = [m for m in material.modalities if not any(m in run.reads for run in runs)]
+    unread = [m for m in data.modalities if not any(m in run.reads for run in runs)]
     if unread:
         notes.append(f"No run reads {', '.join(unread)}: nothing is done to it.")
     if together := [run.name for run in runs if run.in_recordings]:
         notes.append(
             f"{', '.join(together)}: what an utterance has lost is made up for by the rest of its recording, which is "
-            "spoilt alike; models that judge each utterance alone do not compare."
+            "corrupted alike; models that judge each utterance alone do not compare."
         )
-    if len({_store_of(run) for run in runs}) > 1:
+    if len({str(Run(run.folder).options.get("store", "")) for run in runs}) > 1:
         notes.append("The runs learned from different data.")
     return notes
-
-
-def _store_of(run: _Run) -> str:
-    """What the run learned from, as its configuration says."""
-    try:
-        return str(parse_yaml(small_text(run.folder / "config.yaml"), where=str(run.folder)).get("store"))
-    except (MecamError, AttributeError):
-        return ""

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mecam.evaluation.conflict_detection import contradicting
-from mecam.evaluation.explanation import Effect, Explanation, Strand
+from mecam.evaluation.detection import contradicting
 from mecam.evaluation.explanation.agreement import between
-from mecam.evaluation.explanation.explanation import ALL, in_short
+from mecam.evaluation.explanation.explanation import ALL, Explanation, Strand, in_short
+from mecam.evaluation.explanation.perturbation import Effect
 from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
@@ -20,7 +20,8 @@ from mecam.report.recording.page import timeline
 from mecam.report.recording.player import player
 from mecam.report.recording.shell import shell
 from mecam.report.run.filter_maps import Range, edges_of, ends, kept_strip, kept_words, legend, shades_of, time_span
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["write_explained", "write_explained_recording"]
 

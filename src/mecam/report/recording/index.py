@@ -11,7 +11,7 @@ from mecam.prediction.recordings import Watched
 from mecam.report.markup import escape, table
 from mecam.report.recording.page import says
 from mecam.report.recording.shell import shell
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["page_names", "write_index"]
 

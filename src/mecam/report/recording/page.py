@@ -17,7 +17,8 @@ from mecam.prediction.recordings import Watched
 from mecam.report.markup import details, escape, plain, table
 from mecam.report.recording.player import player
 from mecam.report.recording.shell import shell
-from mecam.types import TEXT, VISION, Modality, Task
+from mecam.task import Task
+from mecam.types import TEXT, VISION, Modality
 
 __all__ = ["odds", "says", "timeline", "write_watched"]
 
@@ -71,7 +72,7 @@ def says(given: Prediction, task: Task) -> str:
     """A prediction in one line of text."""
     if given.score is None:
         highest = max(given.probabilities.values(), default=0.0)
-        return f"{given.label} ({100 * highest:.0f} %)" if task.kind == "classes" else given.label
+        return f"{given.label} ({100 * highest:.0f} %)" if not task.several else given.label
     ends = ""
     if given.low is not None and given.high is not None:
         ends = f" ({_signed(given.low)} to {_signed(given.high)})"
@@ -91,7 +92,7 @@ def _signed(number: float) -> str:
 def timeline(watched: Watched, task: Task) -> str:
     """Sentiment with its interval, what was kept of each modality, and where a face is, over the same seconds."""
     rows = []
-    if task.kind == "regression":
+    if task.is_score:
         rows.append(("sentiment", _sentiment(watched, task), "tall"))
     for modality in sorted({m for part in watched.parts for m in part.kept}, key=lambda m: (m != TEXT, m)):
         rows.append((f"{modality} kept", _kept(watched, modality), "low"))
@@ -105,7 +106,7 @@ def timeline(watched: Watched, task: Task) -> str:
     )
     ends = f'<div class="axis"><span>0:00</span><span>{_clock(watched.duration)}</span></div>'
     scale = ""
-    if task.kind == "regression":
+    if task.is_score:
         band = "; the band is the interval" if any(part.low is not None for part in watched.parts) else ""
         scale = f" Sentiment runs from {plain(task.low, 0)} (bottom) to {plain(task.high, 0)} (top){band}."
     kept = ""
@@ -212,8 +213,7 @@ def _parts(watched: Watched, task: Task) -> str:
         )
     legend = ""
     if largest > 0:
-        scored = task.kind == "regression"
-        up, down = ("raises the score", "lowers it") if scored else ("speaks for it", "speaks against it")
+        up, down = ("raises the score", "lowers it") if task.is_score else ("speaks for it", "speaks against it")
         legend = (
             f'<p class="legend"><span class="up swatch" style="--weight:1">{up}</span>'
             f'<span class="down swatch" style="--weight:1">{down}</span> measured by leaving the word out</p>'
@@ -270,7 +270,7 @@ def _modalities(watched: Watched, task: Task) -> str:
             rows.append(cells)
     note = ""
     if any(part.alone for part in watched.parts):
-        other = "the opposite of" if task.kind == "regression" else "something else than"
+        other = "the opposite of" if task.is_score else "something else than"
         note = "Alone: what the model says when it is given this modality only; in colour where that is "
         note = f'<p class="note">{note}{other} what it says of all together.</p>'
     missing = "".join(f"<p>{escape(m)} is absent: {escape(why)}.</p>" for m, why in watched.absent.items())

@@ -14,7 +14,7 @@ from mecam.cli.console import json_text
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Prediction
     from mecam.prediction.recordings import Watched
-    from mecam.types import Task
+    from mecam.task import Task
 
 __all__ = ["as_csv", "as_json", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
 
@@ -185,7 +185,7 @@ def _says(result: "Prediction") -> str:
 
 
 def _colour(result: "Prediction", task: "Task") -> str:
-    if task.kind != "regression":
+    if not task.is_score:
         return "bold"
     return {"positive": "bold blue", "negative": "bold red"}.get(result.label, "bold")
 

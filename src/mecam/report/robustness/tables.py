@@ -7,9 +7,8 @@ import numpy as np
 
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, Corrupted
-from mecam.evaluation.robustness.findings import Findings, best_of
+from mecam.evaluation.robustness.findings import ALL, Findings, best_of
 from mecam.evaluation.robustness.protocols import Summary
-from mecam.evaluation.robustness.ranks import ALL
 from mecam.evaluation.robustness.scores import Scored, Value
 from mecam.report.comparison.words import p_value
 from mecam.report.markup import UNDEFINED, interval, percent, plain, spread, value
