@@ -53,7 +53,7 @@ class Case:
 
     def build(self, store: Store | None = None, encoder: str | None = None, **changes: Any) -> Trained:
         """The model, untrained, small where its options are known by name; for another store where one is given."""
-        trained = small.build(self.name, store or self.store, encoder or self.encoder, **changes)
+        trained = small.build(self.name, self.store if store is None else store, encoder or self.encoder, **changes)
         trained.model.to(self.device)
         return trained
 
