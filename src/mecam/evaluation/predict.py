@@ -16,8 +16,8 @@ from mecam.data.collate import Collator, batches
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
 from mecam.models.base import Model, presence
+from mecam.models.calibration import Said
 from mecam.models.checkpoint import Trained, not_finite
-from mecam.models.recording_context import Said
 from mecam.task import Task
 from mecam.threads import for_work
 from mecam.types import TEXT, Modality, Predictions
@@ -28,7 +28,6 @@ __all__ = [
     "in_recordings",
     "known_only",
     "predict",
-    "said",
     "with_widths",
 ]
 
@@ -150,12 +149,7 @@ def in_recordings(trained: Trained, predictions: Predictions) -> Predictions:
         predictions: its own, of whole recordings as far as they are known.
     """
     context = trained.checkpoint.recording
-    return predictions if context is None else replace(predictions, prediction=context(said(predictions)))
-
-
-def said(predictions: Predictions) -> Said:
-    """What the rest of a recording is asked for."""
-    return Said(predictions.prediction, predictions.videos, predictions.lost)
+    return predictions if context is None else replace(predictions, prediction=context(Said.of(predictions)))
 
 
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:

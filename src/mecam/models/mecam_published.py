@@ -88,10 +88,10 @@ class MecamPublished(Model):
 
     def __init__(self, config: MecamPublishedConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
         super().__init__(inputs, reads=(TEXT, *(m for m in inputs.modalities if m != TEXT)))
-        self.heeds = (TEXT,)
         self.config = config
         self.text_encoder = config.encoder if inputs.raw_text else None
         self.others = tuple(m for m in self.reads if m != TEXT)
+        self.ignores = self.others  # though it reads them: see above; the contract of a model asks
         self.pairs = tuple(itertools.combinations((TEXT, *reversed(self.others)), 2))
         encoders = {m: self._encoder(m, pretrained) for m in self.reads}
         widths = {m: encoder.width for m, encoder in encoders.items()}

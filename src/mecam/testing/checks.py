@@ -1,6 +1,6 @@
 """What every model promises, as functions that raise AssertionError where it is broken.
 
-A model is told by its attributes (`reads`, `heeds`, `views`), never by its name. The tests run all of this over every
+A model is told by its attributes (`reads`, `views`), never by its name. The tests run all of this over every
 registered model; `mecam models NAME --check` runs it over one.
 """
 
@@ -25,7 +25,7 @@ from mecam.models.base import Model
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.testing import small
 from mecam.training.loop import fit, moving_only
-from mecam.types import TEXT, Utterance
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["EVERY_TASK", "SCORES_ONLY", "Case", "Check", "one_step", "read"]
 
@@ -82,7 +82,7 @@ def padding_never_changes_a_prediction(case: Case) -> None:
             assert _close(there, gate[mask]), f"a gate of {modality} reads what the mask leaves out"
 
 
-def every_modality_that_it_heeds_reaches_the_prediction(case: Case) -> None:
+def every_modality_reaches_the_prediction(case: Case) -> None:
     """Each utterance's prediction follows every modality it has, and no row that is not there."""
     trained = case.build(used=True)
     model, batch = trained.model, case.collate(trained, case.store)
@@ -106,8 +106,8 @@ def every_modality_that_it_heeds_reaches_the_prediction(case: Case) -> None:
 
 
 def _check_gradient(model: Model, modality: str, stream: Stream, gradient: torch.Tensor) -> None:
-    if modality not in model.heeds:
-        assert (gradient == 0).all(), f"it says that it does not heed {modality}, and does"
+    if modality not in _heeded(model):
+        assert (gradient == 0).all(), f"it says that it ignores {modality}, and does not"
     elif stream.values.is_floating_point():
         size = gradient.abs().sum(dim=2)
         told = f"of {modality}, few rows reach the prediction"
@@ -137,7 +137,7 @@ def every_trainable_parameter_moves(case: Case) -> None:
     split = np.array(sorted(split, key=lambda i: scores[i])[len(split) // 3 :])
     one_step(case, trained, case.store, epochs=3, indices=split)
     still = {k for k, v in model.named_parameters() if v.requires_grad and torch.equal(v, before[k])}
-    ignored = set(model.reads) - set(model.heeds)
+    ignored = set(model.reads) - set(_heeded(model))
     idle = {f"attention.{m}.{part}.{kind}" for m in ignored for part in ("query", "key") for kind in ("weight", "bias")}
     assert still == idle, f"these parameters never move: {', '.join(sorted(still - idle))}"
 
@@ -183,10 +183,10 @@ def an_absent_modality_gives_a_finite_score(case: Case) -> None:
     batch = case.collate(trained, [_without(utterance, absent) for absent in combinations])
     output = model(batch)
     assert output.prediction.isfinite().all(), "a prediction is not finite where modalities are absent"
-    # Which modalities are absent makes a difference, as far as the model heeds them.
+    # Which modalities are absent makes a difference, as far as the model does not ignore them.
     distinct = len(torch.unique(output.prediction.detach(), dim=0))
-    told = f"{2 ** len(model.heeds)} combinations of absent modalities give {distinct} different predictions"
-    assert distinct == 2 ** len(model.heeds), told
+    told = f"{2 ** len(_heeded(model))} combinations of absent modalities give {distinct} different predictions"
+    assert distinct == 2 ** len(_heeded(model)), told
     for modality, gate in output.gates.items():
         kept = gate[batch.streams[modality].mask]
         assert ((kept >= 0) & (kept <= 1)).all(), f"a gate of {modality} leaves [0, 1]"
@@ -363,7 +363,7 @@ def precomputed_text_features_beside_a_transcript(case: Case) -> None:
 
 EVERY_TASK: tuple[Check, ...] = (
     padding_never_changes_a_prediction,
-    every_modality_that_it_heeds_reaches_the_prediction,
+    every_modality_reaches_the_prediction,
     every_trainable_parameter_moves,
     batch_order_and_size_do_not_matter,
     an_absent_modality_gives_a_finite_score,
@@ -382,6 +382,11 @@ SCORES_ONLY: tuple[Check, ...] = (
     after_step_gets_every_batch_as_the_model_saw_it,
 )
 """What does not depend on the task."""
+
+
+def _heeded(model: Model) -> tuple[Modality, ...]:
+    """The modalities that reach a prediction: all that are read, but those that a flawed model says it `ignores`."""
+    return tuple(m for m in model.reads if m not in getattr(model, "ignores", ()))
 
 
 def read(model: Model, batch: Batch) -> Output:

@@ -1,5 +1,6 @@
 """What a training costs: memory of its process, and how fast the model answers."""
 
+import ctypes
 import sys
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from mecam.data.datasets import Dataset
 from mecam.evaluation.predict import predict
 from mecam.models.base import Model
 
-__all__ = ["costs", "peak_memory_mb", "resident_mb"]
+__all__ = ["costs", "give_back_free_memory", "peak_memory_mb", "resident_mb"]
 
 
 def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.device) -> dict[str, Any]:
@@ -61,3 +62,14 @@ def resident_mb(process: int) -> float | None:
         return float(psutil.Process(process).memory_info().rss) / 2**20
     except psutil.Error:
         return None
+
+
+def give_back_free_memory() -> None:
+    """Let the C library return what it holds free to the system, where it is one that can (glibc).
+
+    Batches of ever other lengths leave holes that the next ones do not fit, and a run grows from epoch to epoch.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -18,7 +18,7 @@ from mecam.config import TrainingConfig
 from mecam.errors import DataError, TrainingError
 from mecam.files import NO_ROOM, whole_file
 from mecam.models.base import Model, Phase
-from mecam.training.memory import give_back_free_memory
+from mecam.training.costs import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
 

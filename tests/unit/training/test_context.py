@@ -16,8 +16,8 @@ from mecam.evaluation.robustness import assess
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.models.calibration import RecordingContext
 from mecam.models.checkpoint import load_checkpoint
-from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
 from mecam.runs.config import RunConfig

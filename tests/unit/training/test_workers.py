@@ -10,9 +10,9 @@ from mecam.batch import Batch
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.models.checkpoint import Trained
+from mecam.runs.config import RunConfig
 from mecam.training import preparation
 from mecam.training.preparation import SplitData
-from mecam.runs.config import RunConfig
 from mecam.types import Utterance
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
