@@ -216,8 +216,8 @@ def require_recordings(names: Sequence[str]) -> None:
     _, counts = np.unique(np.asarray(names), return_counts=True)
     if (several := int((counts > 1).sum())) < MIN_RECORDINGS:
         raise DataError(
-            f"the validation split has {several} recordings of more than one utterance, and it takes {MIN_RECORDINGS} to learn "
-            "what recordings have in common",
+            f"the validation split has {several} recordings of more than one utterance, and it takes {MIN_RECORDINGS} "
+            "to learn what recordings have in common",
             fix="leave `training.recording_context` off, or name the recording of each utterance in the store",
         )
 
