@@ -34,13 +34,11 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Between, Count, Dropout, Positive, Range, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
-from mecam.losses.entropy import EntropyMemory
-from mecam.losses.information import gaussian_log_likelihood
+from mecam.losses.information import EntropyMemory, GaussianHead, gaussian_log_likelihood
 from mecam.models.base import Inputs, Model, Phase, TextOptions, or_prior, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
-from mecam.nn.gaussian import GaussianHead
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
