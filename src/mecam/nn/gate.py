@@ -1,4 +1,4 @@
-"""The filter: a gate says how much of every step of a modality is kept; words out of place and contradictions close it."""
+"""The filter: how much of every step of a modality is kept; words out of place and contradictions close it too."""
 
 import math
 from itertools import combinations
