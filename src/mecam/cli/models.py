@@ -28,7 +28,6 @@ def models(
 
     Example: mecam models my_model --check
     """
-    from mecam.config import DataConfig, TrainingConfig
     from mecam.models.registry import MODELS
 
     if name is None and check:
@@ -44,6 +43,8 @@ def models(
     if check:
         _check(name)
         return
+    from mecam.config import DataConfig, TrainingConfig
+
     table = Table("--set", "default", "meaning")
     for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
         for key, default, meaning in _options(kind, group):
@@ -86,14 +87,13 @@ def _check(name: str) -> None:
 
 
 def _what_it_is(name: str) -> str:
-    """First line of the module's documentation; of a plug-in that cannot be loaded, why."""
-    from mecam.models.registry import MODELS
+    """Its summary; of a plug-in that cannot be loaded, why."""
+    from mecam.models.registry import summary
 
     try:
-        module = inspect.getmodule(MODELS[name].model)
+        return summary(name)
     except ModelError as error:
         return error.what
-    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:

@@ -61,7 +61,7 @@ def train(
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="How many devices. [default: 1]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="Lightning Fabric's: auto, ddp, fsdp. [default: auto]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="For several devices: auto, ddp. [default: auto]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the folder holds a run.")] = False,
     allow_encoder: AllowEncoder = False,
 ) -> None:

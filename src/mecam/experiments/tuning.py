@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mecam.config import apply_overrides
+from mecam.config import Choice, Range, apply_overrides
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
-from mecam.experiments.search import Choice, Range, Trial, Tuned, space_of
+from mecam.experiments.search import Trial, Tuned, space_of
 from mecam.experiments.validation import validate_once
 from mecam.files import claimed, write_whole
 from mecam.runs.config import RunConfig

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from mecam.experiments.search import Between, Choice, Trial, Tuned
+from mecam.config import Between, Choice
+from mecam.experiments.search import Trial, Tuned
 from mecam.report.comparison.page import sortable_head
 from mecam.report.figures import Figure, axis, compose
 from mecam.report.markup import escape, figure, plain, table, titled
