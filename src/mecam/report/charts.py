@@ -1,0 +1,107 @@
+"""Charts for pages and papers from one description: Altair makes it, Vega draws it.
+
+A colour `var(--name)` is one of `PALETTES`. A page puts in the value of the reader's light or dark theme; a file has the
+light ones. Nothing here reads files or writes HTML.
+"""
+
+import base64
+import gzip
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Literal, TypeAlias
+
+import altair as alt
+import vl_convert
+from altair.utils._importers import vl_version_for_vl_convert
+
+__all__ = ["Chart", "as_bytes", "chart_of", "rows_of", "script", "spec"]
+
+Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
+
+Format: TypeAlias = Literal["svg", "pdf", "png"]
+
+CONFIG: Mapping[str, Any] = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "var(--line)",
+        "gridColor": "var(--line)",
+        "tickColor": "var(--line)",
+        "labelColor": "var(--muted)",
+        "titleColor": "var(--ink)",
+        "titleFontWeight": "normal",
+        "titleFontSize": 12,
+        "labelFontSize": 11,
+        "titlePadding": 8,
+        "labelLimit": 160,
+    },
+    "legend": {"labelColor": "var(--ink)", "titleColor": "var(--muted)", "orient": "top", "symbolSize": 60},
+    "range": {"ramp": ["var(--paper)", "var(--accent)"], "heatmap": ["var(--paper)", "var(--accent)"]},
+    "text": {"color": "var(--ink)"},
+    "title": {"color": "var(--ink)", "fontSize": 13, "anchor": "start"},
+    "header": {"labelColor": "var(--ink)", "titleColor": "var(--ink)"},
+}
+"""How every chart looks."""
+
+
+def rows_of(rows: Iterable[Mapping[str, Any]]) -> alt.Data:
+    """Rows of plain values as the data of a chart."""
+    return alt.Data(values=list(rows))
+
+
+def chart_of(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
+    """A chart of rows of plain values; encodings must name their types (`x:Q`)."""
+    return alt.Chart(rows_of(rows))
+
+
+def spec(chart: Chart, *, height: int | None = None, width: int | Literal["container"] = "container") -> dict[str, Any]:
+    """The description of a chart, in the style of the page, as Vega-Lite.
+
+    Args:
+        chart: any.
+        height: of the whole, in pixels; None leaves what the chart says.
+        width: of the whole in pixels, or that of the place it is put into; charts of several views keep their own.
+    """
+    described: dict[str, Any] = chart.to_dict()
+    described.pop("usermeta", None)
+    if isinstance(chart, alt.Chart | alt.LayerChart):
+        described |= {"width": width, "autosize": {"type": "fit", "contains": "padding"}}
+        described |= {} if height is None else {"height": height}
+    return described | {"config": dict(CONFIG)}
+
+
+def coloured(described: Mapping[str, Any], colours: Mapping[str, str]) -> dict[str, Any]:
+    """The description with every `var(--name)` replaced by its colour."""
+    text = re.sub(r"var\(--([\w-]+)\)", lambda found: colours[found[1]], json.dumps(described))
+    result: dict[str, Any] = json.loads(text)
+    return result
+
+
+def as_bytes(described: Mapping[str, Any], colours: Mapping[str, str], kind: Format, *, width: float) -> bytes:
+    """A chart as a file for a paper; the same chart gives the same bytes.
+
+    Args:
+        described: by `spec`.
+        colours: name → value.
+        kind: `svg` and `pdf` are vectors, `png` has 300 dots per inch.
+        width: of the file, in inches; text stays 8 points high.
+    """
+    pixels = 72 * width * 1.45  # labels are drawn 11 to 12 units high: they come out at 8 points
+    fixed = coloured({**described, "width": round(pixels)} if "width" in described else described, colours)
+    fixed["background"] = "white" if kind == "png" else "transparent"
+    version = vl_version_for_vl_convert()
+    if kind == "svg":
+        return vl_convert.vegalite_to_svg(fixed, vl_version=version).encode()
+    if kind == "pdf":
+        return vl_convert.vegalite_to_pdf(fixed, vl_version=version, scale=1 / 1.45)
+    return vl_convert.vegalite_to_png(fixed, vl_version=version, ppi=300, scale=1 / 1.45)
+
+
+@cache
+def script() -> str:
+    """What draws the charts of a page, packed: 0.4 MB of text."""
+    bundle = vl_convert.javascript_bundle(vl_version=vl_version_for_vl_convert())
+    return base64.b64encode(gzip.compress(bundle.encode(), mtime=0)).decode("ascii")
