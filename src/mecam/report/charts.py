@@ -16,7 +16,7 @@ import altair as alt
 import vl_convert
 from altair.utils._importers import vl_version_for_vl_convert
 
-__all__ = ["Chart", "as_bytes", "chart_of", "heat_map", "rows_of", "script", "spec"]
+__all__ = ["Chart", "as_bytes", "chart_of", "forest", "heat_map", "rows_of", "script", "spec"]
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 
@@ -134,3 +134,45 @@ def heat_map(
 
 def _short(names: Sequence[str]) -> bool:
     return all(len(name) < 8 for name in names)
+
+
+def forest(
+    rows: Iterable[tuple[str, float | None, Sequence[float] | None, Sequence[float | None]]],
+    title: str,
+    *,
+    line: float | None = None,
+    percent: bool = False,
+) -> alt.LayerChart:
+    """A row per model: its mean as a dot, its interval as a bar, its seeds as ticks.
+
+    Args:
+        rows: name, mean, ends of the interval, value of every seed; from above to below.
+        title: of the axis.
+        line: where a line is drawn for the eye, such as the best mean.
+        percent: print values as percentages.
+    """
+    form = ".1%" if percent else ".3f"
+    known = [(name, mean, ends or (mean, mean), seeds) for name, mean, ends, seeds in rows if mean is not None]
+    means = [{"name": name, "value": mean, "low": ends[0], "high": ends[1]} for name, mean, ends, _ in known]
+    ticks = [{"name": name, "value": value} for name, *_, seeds in known for value in seeds if value is not None]
+    x = alt.X(
+        "value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%" if percent else "", tickCount=6)
+    )
+    y = alt.Y("name:N", sort=[name for name, *_ in known], title=None)
+    told = [
+        alt.Tooltip("name:N", title="run"),
+        *(
+            alt.Tooltip(f"{key}:Q", title=what, format=form)
+            for key, what in (("value", "mean"), ("low", "from"), ("high", "to"))
+        ),
+    ]
+    base = chart_of(means).encode(y=y, tooltip=told)
+    layers = [
+        chart_of([{"value": line}]).mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x=x),
+        base.mark_rule(color="var(--accent)", strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        chart_of(ticks)
+        .mark_tick(color="var(--muted)", thickness=1.5, height=11)
+        .encode(x=x, y=y, tooltip=alt.Tooltip("value:Q", title="one seed", format=form)),
+        base.mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x=x),
+    ]
+    return alt.layer(*(layers if line is not None else layers[1:]))
