@@ -1,6 +1,6 @@
 """Charts for pages and papers from one description: Altair makes it, Vega draws it.
 
-A colour `var(--name)` is one of `PALETTES`. A page puts in the value of the reader's light or dark theme; a file has the
+A colour `var(--name)` is one of `PALETTES`. A page puts in the value of the light or dark theme; a file has the
 light ones. Nothing here reads files or writes HTML.
 """
 
@@ -16,7 +16,7 @@ import altair as alt
 import vl_convert
 from altair.utils._importers import vl_version_for_vl_convert
 
-__all__ = ["Chart", "as_bytes", "chart_of", "forest", "heat_map", "rows_of", "script", "spec"]
+__all__ = ["Chart", "as_bytes", "chart_of", "forest", "heat_map", "interval_curves", "rows_of", "script", "spec"]
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 
@@ -176,3 +176,43 @@ def forest(
         base.mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x=x),
     ]
     return alt.layer(*(layers if line is not None else layers[1:]))
+
+
+def interval_curves(
+    rows: Iterable[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    x: alt.X,
+    y: alt.Y,
+    form: str,
+    reference: str | None = None,
+) -> alt.LayerChart:
+    """A line per name with a band for its 95 % interval.
+
+    Args:
+        rows: `name`, `x`, `mean`, and `low` and `high`, which may be None.
+        names: in the order of their colours.
+        x: axis of `x:Q`.
+        y: axis of `mean:Q`.
+        form: how values are written.
+        reference: the name that the others are held against: grey, dotted, without a band.
+    """
+    given = list(rows)
+    colours = [f"var(--class{place % 8})" for place in range(len(names))]
+    colours = ["var(--muted)" if name == reference else colour for name, colour in zip(names, colours, strict=True)]
+    legend = alt.Legend(title=None, labelLimit=220) if len(names) > 1 else None
+    colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend)
+    told = [alt.Tooltip("name:N", title="run"), alt.Tooltip("x:Q", title="at")]
+    told += [
+        alt.Tooltip(f"{key}:Q", title=title, format=form)
+        for key, title in (("mean", "mean"), ("low", "from"), ("high", "to"))
+    ]
+    ours, other = ([row for row in given if (row["name"] == reference) == grey] for grey in (False, True))
+    known = [row for row in ours if row["low"] is not None and row["high"] is not None]
+    band = chart_of(known).mark_area(opacity=0.18).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    line = chart_of(ours).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    dots = chart_of(ours).mark_point(filled=True, size=40, opacity=1).encode(x=x, y=y, color=colour, tooltip=told)
+    layers = [band, line, dots] if known else [line, dots]
+    if other:
+        layers.append(chart_of(other).mark_line(strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x, y=y, color=colour))
+    return alt.layer(*layers)

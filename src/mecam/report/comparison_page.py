@@ -46,7 +46,7 @@ def comparison_page(standings: Standings) -> str:
     """The whole page."""
     runs = [row for row in standings.rows if row.name != CONSTANT]
     metrics, leading = list(standings.metrics.values()), leading_metrics(standings.task)
-    tests, baseline = test_tables(standings), standings.baseline
+    tests = test_tables(standings)
     badges = [note for note in standings.notes if note.startswith(SYNTHETIC)]
     counted = standings.resampled.of(standings.utterances, standings.videos)
     sections = [
