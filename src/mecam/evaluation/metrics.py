@@ -18,9 +18,9 @@ or knows about seeds.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,36 +30,50 @@ from mecam.evaluation import sums
 from mecam.evaluation.sums import Array, Numbers
 from mecam.types import Task
 
-__all__ = ["FAMILIES", "Metric", "confusion_matrix", "metrics_for", "score", "score_bins"]
+__all__ = ["FAMILIES", "Metric", "confusion_matrix", "leading_metrics", "metrics_for", "score", "score_bins"]
 
 Terms: TypeAlias = Callable[[Array, Array], Array]
 Value: TypeAlias = Callable[[Array], Array]
+Unit: TypeAlias = Literal["%", "points", ""]
 
 FAMILIES = ("mosi", "sims", "range")
 """Conventions for scores: [−3, 3] (MOSI, MOSEI), [−1, 1] (SIMS), and any other range."""
 
 SIMS_EDGES = {"acc5": (-0.7, -0.1, 0.1, 0.7), "acc3": (-0.1, 0.1), "acc2": (0.0,)}
 
+NUMBERS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
+
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that says how good predictions are.
+    """One number that says how good predictions are, with all that tables and pages need to know about it.
 
     Attributes:
         name: its key in `metrics.json`.
+        title: its name written out, for people.
         definition: exactly what it is, in words (p prediction, t truth); the report shows it.
         terms: (prediction, truth) → N × K, what each utterance adds to the K sums.
         value: … × K sums → … values; NaN where the metric is undefined.
         higher_is_better: False for errors.
-        fraction: True where the value lies in [0, 1] and is printed as a percentage.
+        unit: `%` where the value lies in [0, 1] and is printed as a percentage, `points` of the scale of the scores, or
+            empty for a plain number.
+        leading: its place among the metrics that a reader looks at first, from 1; None for all others.
     """
 
     name: str
+    title: str
     definition: str
     terms: Terms = field(repr=False)
     value: Value = field(repr=False)
+    _: KW_ONLY
     higher_is_better: bool = True
-    fraction: bool = True
+    unit: Unit = "%"
+    leading: int | None = None
+
+    @property
+    def fraction(self) -> bool:
+        """True where the value lies in [0, 1] and is printed as a percentage."""
+        return self.unit == "%"
 
     def __call__(self, prediction: Numbers, truth: Numbers) -> float | None:
         """Return the metric of N predictions, or None where it is undefined.
@@ -103,6 +117,17 @@ def metrics_for(task: Task, *, family: str | None = None) -> dict[str, Metric]:
     else:
         metrics = _score_metrics(task, family or _family_of(task))
     return {metric.name: metric for metric in metrics}
+
+
+def leading_metrics(task: Task, *, family: str | None = None) -> list[Metric]:
+    """Return the metrics of a task that a reader looks at first, the most important one in front.
+
+    Args:
+        task: what the data set asks for.
+        family: as in `metrics_for`.
+    """
+    known = [metric for metric in metrics_for(task, family=family).values() if metric.leading is not None]
+    return sorted(known, key=lambda metric: metric.leading or 0)
 
 
 def score(task: Task, prediction: Numbers, truth: Numbers, *, family: str | None = None) -> dict[str, float | None]:
@@ -180,10 +205,11 @@ def _error_metrics(clip: float = np.inf) -> list[Metric]:
     def moments(p: Array, t: Array) -> Array:
         return sums.moments(np.clip(p, -clip, clip), np.clip(t, -clip, clip))
 
-    mae, corr = f"mean |p − t| of all utterances, {how}", f"Pearson's r of all utterances, {how}"
+    mae = f"mean |p − t| of all utterances, {how}"
+    corr = f"Pearson's r of all utterances, {how}; undefined when p or t is constant"
     return [
-        Metric("mae", mae, error, sums.ratio, higher_is_better=False, fraction=False),
-        Metric("corr", f"{corr}; undefined when p or t is constant", moments, sums.pearson, fraction=False),
+        Metric("mae", "mean absolute error", mae, error, sums.ratio, higher_is_better=False, unit="points", leading=1),
+        Metric("corr", "Pearson correlation", corr, moments, sums.pearson, unit="", leading=2),
     ]
 
 
@@ -195,7 +221,8 @@ def _steps(low: int, high: int) -> Metric:
         return sums.with_count(sums.rounded(p, low, high) == sums.rounded(t, low, high))
 
     words = f"accuracy of {count} classes: p and t clipped to [{low}, {high}] and rounded, half to even"
-    return Metric(f"acc{count}", words, hits, sums.ratio)
+    title = f"{NUMBERS[count]}-class accuracy"
+    return Metric(f"acc{count}", title, words, hits, sums.ratio, leading={7: 4, 5: 5}.get(count))
 
 
 def _two_sided(middle: float) -> list[Metric]:
@@ -209,12 +236,16 @@ def _two_sided(middle: float) -> list[Metric]:
 
     dropped = f"utterances with t = {middle:g} dropped; p > {middle:g} against t > {middle:g}"
     kept = f"all utterances; p ≥ {middle:g} against t ≥ {middle:g}"
+    accuracy, of_two = "two-class accuracy", "accuracy of two classes"
     f1 = "F1 of both sides, weighted by their number in the truth"
+    zeros = "zeros" if middle == 0 else "neutral scores"
     return [
-        Metric("acc2_nonzero", f"accuracy of two classes; {dropped}", nonzero, sums.accuracy),
-        Metric("f1_nonzero", f"{f1}; {dropped}", nonzero, sums.f1_weighted),
-        Metric("acc2_has0", f"accuracy of two classes; {kept}", has0, sums.accuracy),
-        Metric("f1_has0", f"{f1}; {kept}", has0, sums.f1_weighted),
+        Metric(
+            "acc2_nonzero", f"{accuracy} without {zeros}", f"{of_two}; {dropped}", nonzero, sums.accuracy, leading=3
+        ),
+        Metric("f1_nonzero", f"two-class F1 without {zeros}", f"{f1}; {dropped}", nonzero, sums.f1_weighted),
+        Metric("acc2_has0", f"{accuracy} with {zeros}", f"{of_two}; {kept}", has0, sums.accuracy),
+        Metric("f1_has0", f"two-class F1 with {zeros}", f"{f1}; {kept}", has0, sums.f1_weighted),
     ]
 
 
@@ -227,15 +258,17 @@ def _sims_metrics() -> list[Metric]:
     accuracies = [
         Metric(
             name,
+            f"{NUMBERS[len(edges) + 1]}-class accuracy",
             f"accuracy of {len(edges) + 1} classes: p and t clipped to ±1, "
             f"bins {', '.join(_names_between([-1.01, *edges, 1.01]))}",
             cut(edges),
             sums.accuracy,
+            leading={"acc2": 3, "acc5": 5}.get(name),
         )
         for name, edges in SIMS_EDGES.items()
     ]
     f1 = "F1 of the two classes of acc2 (zero is negative), weighted by their number in the truth"
-    return [*accuracies, Metric("f1", f1, cut(SIMS_EDGES["acc2"]), sums.f1_weighted)]
+    return [*accuracies, Metric("f1", "two-class F1", f1, cut(SIMS_EDGES["acc2"]), sums.f1_weighted)]
 
 
 def _sims_bins(values: Array, edges: Sequence[float]) -> NDArray[np.int64]:
@@ -255,11 +288,15 @@ def _class_metrics(classes: int) -> list[Metric]:
         _require_columns(p, classes)
         return sums.pairs(p.argmax(axis=1), t, classes)
 
+    right = "share of utterances whose most probable class is the true one"
+    recall = "mean recall of the classes that occur in the truth"
+    macro = "mean F1 of the classes that occur in truth or prediction"
+    weighted = "mean F1 of the classes, weighted by their number in the truth"
     return [
-        Metric("accuracy", "share of utterances whose most probable class is the true one", terms, sums.accuracy),
-        Metric("uar", "mean recall of the classes that occur in the truth", terms, sums.uar),
-        Metric("macro_f1", "mean F1 of the classes that occur in truth or prediction", terms, sums.f1_macro),
-        Metric("weighted_f1", "mean F1 of the classes, weighted by their number in the truth", terms, sums.f1_weighted),
+        Metric("accuracy", "accuracy", right, terms, sums.accuracy, leading=2),
+        Metric("uar", "unweighted average recall", recall, terms, sums.uar, leading=1),
+        Metric("macro_f1", "macro F1", macro, terms, sums.f1_macro, leading=3),
+        Metric("weighted_f1", "weighted F1", weighted, terms, sums.f1_weighted),
     ]
 
 
@@ -279,13 +316,15 @@ def _emotion_metrics(names: tuple[str, ...]) -> list[Metric]:
 
     wa = "(recall of present + recall of absent) / 2, at p ≥ 0.5; undefined unless both occur in the truth"
     f1 = "F1 of present and absent at p ≥ 0.5, weighted by their number in the truth"
+    wa_mean = f"weighted accuracy, mean over emotions: {wa}"
     metrics = [
-        Metric("wa_mean", f"weighted accuracy, mean over emotions: {wa}", every, mean(sums.balanced)),
-        Metric("f1_mean", f"mean over emotions: {f1}", every, mean(sums.f1_weighted)),
+        Metric("wa_mean", "mean weighted accuracy", wa_mean, every, mean(sums.balanced), leading=1),
+        Metric("f1_mean", "mean F1", f"mean over emotions: {f1}", every, mean(sums.f1_weighted), leading=2),
     ]
     for index, name in enumerate(names):
-        metrics.append(Metric(f"wa_{name}", f"weighted accuracy of {name}: {wa}", one(index), sums.balanced))
-        metrics.append(Metric(f"f1_{name}", f"{name}: {f1}", one(index), sums.f1_weighted))
+        title = f"weighted accuracy of {name}"
+        metrics.append(Metric(f"wa_{name}", title, f"{title}: {wa}", one(index), sums.balanced))
+        metrics.append(Metric(f"f1_{name}", f"F1 of {name}", f"{name}: {f1}", one(index), sums.f1_weighted))
     return metrics
 
 

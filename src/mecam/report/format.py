@@ -11,9 +11,11 @@ __all__ = [
     "capital",
     "clock",
     "count",
+    "difference",
     "duration",
     "interval",
     "memory",
+    "named",
     "p_value",
     "percent",
     "plain",
@@ -64,6 +66,18 @@ def interval(ends: Sequence[float] | None, metric: Metric | None, *, points: boo
     if metric is not None and metric.fraction:
         return f"{plain(100 * ends[0], 1)} to {plain(100 * ends[1], 1)} {'points' if points else '%'}"
     return f"{plain(ends[0])} to {plain(ends[1])}"
+
+
+def difference(number: float | None, metric: Metric | None, *, unit: bool = False) -> str:
+    """A difference of a metric's values with its sign; that of two percentages is in points, which `unit` says."""
+    if metric is None or not metric.fraction:
+        return signed(number, 3)
+    return signed(None if number is None else 100 * number, 1) + (" points" if unit and number is not None else "")
+
+
+def named(metric: Metric) -> str:
+    """A metric's name, and the key that it has in files beside it."""
+    return metric.title if metric.title == metric.name else f"{metric.title} ({metric.name})"
 
 
 def arrow(metric: Metric | None, *, loss: bool = False) -> str:

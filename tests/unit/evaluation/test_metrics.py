@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from mecam.errors import ConfigError, DataError
-from mecam.evaluation.metrics import confusion_matrix, metrics_for, score, score_bins
+from mecam.evaluation.metrics import confusion_matrix, leading_metrics, metrics_for, score, score_bins
 from mecam.types import Task
 
 MOSI = Task("regression", -3.0, 3.0)
@@ -241,3 +241,33 @@ def test_every_metric_says_what_it_is(task):
     for name, metric in metrics_for(task).items():
         assert metric.name == name
         assert len(metric.definition) > 15
+
+
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        (MOSI, ["mae", "corr", "acc2_nonzero", "acc7", "acc5"]),
+        (SIMS, ["mae", "corr", "acc2", "acc5"]),
+        (CLASSES, ["uar", "accuracy", "macro_f1"]),
+        (EMOTIONS, ["wa_mean", "f1_mean"]),
+    ],
+)
+def test_leading_metrics_come_in_their_declared_order(task, names):
+    assert [metric.name for metric in leading_metrics(task)] == names
+
+
+@pytest.mark.parametrize("task", [MOSI, SIMS, FIVE, CLASSES, EMOTIONS])
+def test_every_metric_declares_a_title_of_its_own_and_a_unit_that_holds_for_its_values(task):
+    metrics = metrics_for(task).values()
+    assert len({metric.title for metric in metrics}) == len(metrics)
+    assert all(metric.title and "_" not in metric.title for metric in metrics)
+    columns = len(task.names)
+    truth = {"classes": [0, 1, 2], "multilabel": [[1, 0], [0, 1], [1, 1]]}.get(task.kind, [-0.8, 0.1, 0.9])
+    prediction = one_hot([0, 2, 1], columns) if columns == 3 else one_hot([0, 1, 0], 2) if columns else [0.9, -0.5, 0.9]
+    for metric in metrics:
+        perfect = one_hot(truth, 3) if task.kind == "classes" else truth
+        best, other = metric(perfect, truth), metric(prediction, truth)
+        if best is None or other is None or best == other:
+            continue
+        assert (best > other) == metric.higher_is_better
+        assert not metric.fraction or 0 <= other <= 1

@@ -8,18 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
 from mecam.types import Predictions, Task
 
-__all__ = ["ARMS", "Removals", "adjust", "cost_table", "leading_metric"]
+__all__ = ["ARMS", "Removals", "adjust", "cost_metric", "cost_table"]
 
 ARMS = ("marked", "random", "kept")
 """What is removed: what the filter kept least of, as much at random, what it kept most of."""
 
 PERMUTATIONS = 10_000
-
-LEADING = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}
 
 Array = NDArray[np.float64]
 
@@ -43,9 +41,9 @@ class Removals:
     removed: Array
 
 
-def leading_metric(task: Task) -> Metric:
-    """The metric that costs are measured in: MAE, UAR or mean F1."""
-    return metrics_for(task)[LEADING[task.kind]]
+def cost_metric(task: Task) -> Metric:
+    """The metric that costs are measured in: MAE, UAR or mean F1 (weighted accuracy may be undefined in a resample)."""
+    return metrics_for(task).get("f1_mean", leading_metrics(task)[0])
 
 
 def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:
@@ -65,7 +63,7 @@ def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -
         tests: `marked` and `kept`, each against `random` and over all shares: `value` (the difference of the costs),
             `ci95`, `p_value` (paired permutation by recording, two-sided), `p_holm` (None until `adjust`).
     """
-    metric = leading_metric(task)
+    metric = cost_metric(task)
     chosen = np.flatnonzero(rows)
     first = seeds[0]
     every = range(len(first.shares))

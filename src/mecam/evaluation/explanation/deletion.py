@@ -20,7 +20,7 @@ from mecam.data.corruption import generator_for
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.asking import answers, unknown_token
-from mecam.evaluation.explanation.costs import Removals, adjust, cost_table, leading_metric
+from mecam.evaluation.explanation.costs import Removals, adjust, cost_metric, cost_table
 from mecam.evaluation.explanation.perturbation import bare, observed, without
 from mecam.models.checkpoint import Trained
 from mecam.types import Modality, Predictions, Utterance
@@ -82,7 +82,7 @@ def deletion_test(
             name: cost_table(task, [each.removals for each in given], rows) for name, rows in given[0].groups().items()
         }
     adjust([table for groups in tables.values() for table in groups.values()])
-    metric = leading_metric(task)
+    metric = cost_metric(task)
     return {
         "metric": metric.name,
         "higher_is_better": metric.higher_is_better,

@@ -8,7 +8,7 @@ import numpy as np
 
 from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
-from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.material import Material
 from mecam.evaluation.robustness.protocols import Plan, Summary
@@ -16,7 +16,6 @@ from mecam.evaluation.robustness.ranks import MeanRank, mean_ranks
 from mecam.evaluation.robustness.scores import Scored
 from mecam.evaluation.statistics import holm, paired_sums_test
 from mecam.evaluation.sums import Array
-from mecam.report.run.results import LEADING
 from mecam.types import Task
 
 __all__ = ["Findings", "Test", "find"]
@@ -84,7 +83,7 @@ class Findings:
     @property
     def leading(self) -> list[Metric]:
         """The metrics that a reader looks at first."""
-        return leading(self.task)
+        return leading_metrics(self.task)
 
     @property
     def rows(self) -> tuple[Scored, ...]:
@@ -144,7 +143,7 @@ def find(
     """
     tests: dict[str, dict[str, Test]] = {}
     for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
-        for metric in leading(material.store.task):
+        for metric in leading_metrics(material.store.task):
             test = _test(runs, summary, metric, permutations)
             if test is not None:
                 tests.setdefault(summary.name, {})[metric.name] = test
@@ -166,14 +165,8 @@ def find(
         constant=constant,
         tests=tests,
         notes=tuple(notes),
-        ranks=mean_ranks(runs, plan, leading(store.task)[0]),
+        ranks=mean_ranks(runs, plan, leading_metrics(store.task)[0]),
     )
-
-
-def leading(task: Task) -> list[Metric]:
-    """The metrics of a task that a reader looks at first, in their order."""
-    known = metrics_for(task)
-    return [known[name] for name in LEADING if name in known]
 
 
 def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | None:

@@ -30,16 +30,18 @@ def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
         return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
     if task.kind == "classes":
         words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
-        return [Metric("ece", words, _of_classes, gap, higher_is_better=False)]
+        return [Metric("ece", "expected calibration error", words, _of_classes, gap, higher_is_better=False)]
     words = "expected calibration error: ten bins of the labels' probabilities, |they − how often they come true|"
-    return [Metric("ece", words, _of_labels, gap, higher_is_better=False)]
+    return [Metric("ece", "expected calibration error", words, _of_labels, gap, higher_is_better=False)]
 
 
 def _coverage(half_width: float) -> Metric:
     def inside(p: Array, t: Array) -> Array:
         return with_count(np.abs(p - t) <= half_width)
 
-    return Metric("coverage", "share of true scores inside the calibrated interval", inside, ratio)
+    return Metric(
+        "coverage", "coverage of the interval", "share of true scores inside the calibrated interval", inside, ratio
+    )
 
 
 def _width(task: Task, half_width: float) -> Metric:
@@ -47,7 +49,8 @@ def _width(task: Task, half_width: float) -> Metric:
         low, high = (np.clip(p + sign * half_width * wider, task.low, task.high) for sign in (-1, 1))
         return with_count(high - low)
 
-    return Metric("width", "mean width of the interval within the scale", widths, ratio, higher_is_better=False)
+    words = "mean width of the interval within the scale"
+    return Metric("width", "width of the interval", words, widths, ratio, higher_is_better=False, unit="points")
 
 
 def seen_by(name: str, predictions: Predictions) -> Predictions:
