@@ -11,13 +11,16 @@ __all__ = [
     "capital",
     "clock",
     "count",
+    "difference",
     "duration",
     "interval",
     "memory",
+    "named",
     "p_value",
     "percent",
     "plain",
     "plural",
+    "short",
     "signed",
     "spread",
     "value",
@@ -65,6 +68,18 @@ def interval(ends: Sequence[float] | None, metric: Metric | None, *, points: boo
     return f"{plain(ends[0])} to {plain(ends[1])}"
 
 
+def difference(number: float | None, metric: Metric | None, *, unit: bool = False) -> str:
+    """A difference of a metric's values with its sign; that of two percentages is in points, which `unit` says."""
+    if metric is None or not metric.fraction:
+        return signed(number, 3)
+    return signed(None if number is None else 100 * number, 1) + (" points" if unit and number is not None else "")
+
+
+def named(metric: Metric) -> str:
+    """A metric's name, and the key that it has in files beside it."""
+    return metric.title if metric.title == metric.name else f"{metric.title} ({metric.name})"
+
+
 def arrow(metric: Metric | None, *, loss: bool = False) -> str:
     """↑ where larger values are better, ↓ where smaller ones are; the other way round for a loss of the metric."""
     return "" if metric is None else "↑" if metric.higher_is_better != loss else "↓"
@@ -97,6 +112,11 @@ def clock(seconds: float) -> str:
 def memory(megabytes: float) -> str:
     """Megabytes, or gigabytes from one on."""
     return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
+
+
+def short(number: float) -> str:
+    """A number in the few digits that a drawing needs."""
+    return f"{number:.4g}"
 
 
 def plural(number: int, noun: str) -> str:

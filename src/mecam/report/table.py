@@ -14,7 +14,7 @@ from mecam.data.cells import safe_row
 from mecam.files import write_whole, writing
 from mecam.report.format import UNDEFINED
 
-__all__ = ["Cell", "Table", "latex", "latex_tables", "markdown", "write_files"]
+__all__ = ["Cell", "Table", "Tone", "latex", "latex_tables", "markdown", "markdown_page", "write_files"]
 
 Tone = Literal["", "best", "better", "worse", "warning", "muted"]
 _STYLES: Mapping[Tone, str] = {
@@ -50,7 +50,7 @@ class Table:
     """A table; its first column names the rows.
 
     Attributes:
-        head: a title per column.
+        head: a title per column; what stands under it is shown on pages only.
         rows: a cell per column; a plain string is a cell of that text.
         title: above it.
         note: what it shows, in words.
@@ -58,7 +58,7 @@ class Table:
         sortable: on a page, a click on a heading sorts by the column.
     """
 
-    head: tuple[str, ...]
+    head: Sequence[Cell | str]
     rows: Sequence[Sequence[Cell | str]]
     title: str = ""
     note: str = ""
@@ -68,16 +68,21 @@ class Table:
     @property
     def cells(self) -> list[list[Cell]]:
         """The rows, every entry a `Cell`."""
-        return [[Cell(entry) if isinstance(entry, str) else entry for entry in row] for row in self.rows]
+        return [_cells(row) for row in self.rows]
+
+    @property
+    def heads(self) -> list[Cell]:
+        """The head, every entry a `Cell`."""
+        return _cells(self.head)
 
     def terminal(self) -> TerminalTable:
         """For a Rich console."""
         shown = TerminalTable(
             title=self.title or None, title_justify="left", caption=self.note or None, caption_justify="left"
         )
-        for place, title in enumerate(self.head):
+        for place, head in enumerate(self.heads):
             words = place in self.words
-            shown.add_column(Text(title), justify="left" if words else "right", no_wrap=not words)
+            shown.add_column(Text(head.text), justify="left" if words else "right", no_wrap=not words)
         for row in self.cells:
             shown.add_row(*map(_terminal_cell, row))
         return shown
@@ -85,7 +90,7 @@ class Table:
     def markdown(self) -> str:
         """A table of GitHub's Markdown."""
         ruler = ["---" if place in self.words else "---:" for place in range(len(self.head))]
-        rows = [[markdown(title) for title in self.head], ruler]
+        rows = [[markdown(head.text) for head in self.heads], ruler]
         for row in self.cells:
             shown = [(f"**{markdown(c.text)}**" if c.tone == "best" else markdown(c.text), c.under) for c in row]
             rows.append([f"{text}<br>{markdown(under)}" if under else text for text, under in shown])
@@ -95,7 +100,7 @@ class Table:
         r"""A `table*` for `\usepackage{booktabs}`; the title and the note are its caption."""
         columns = "".join("l" if place in self.words else "r" for place in range(len(self.head)))
         lines = [r"\begin{table*}", r"\centering\small", rf"\begin{{tabular}}{{{columns}}}", r"\toprule"]
-        lines += [" & ".join(map(latex, self.head)) + r" \\", r"\midrule"]
+        lines += [" & ".join(latex(head.text) for head in self.heads) + r" \\", r"\midrule"]
         for row in self.cells:
             shown = [rf"\textbf{{{latex(c.text)}}}" if c.tone == "best" else latex(c.text) for c in row]
             lines.append(" & ".join(shown) + r" \\")
@@ -108,7 +113,7 @@ class Table:
 
     def csv(self) -> str:
         """Rows of text; no cell of it is a formula to a spreadsheet."""
-        return csv_text(self.head, ([cell.text for cell in row] for row in self.cells))
+        return csv_text([head.text for head in self.heads], ([cell.text for cell in row] for row in self.cells))
 
 
 def csv_text(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
@@ -118,6 +123,15 @@ def csv_text(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     writer.writerow(safe_row(head))
     writer.writerows(map(safe_row, rows))
     return text.getvalue()
+
+
+def markdown_page(title: str, tables: Iterable[Table], notes: Iterable[str] = ()) -> str:
+    """Tables below each other, each under its title and above its note, and a list of notes at the end."""
+    parts = [f"# {markdown(title)}\n"]
+    for table in tables:
+        parts += [f"## {markdown(table.title)}\n"] if table.title else []
+        parts += [table.markdown(), f"{markdown(table.note)}\n" if table.note else ""]
+    return "\n".join([part for part in [*parts, *(f"- {markdown(note)}" for note in notes)] if part]).rstrip() + "\n"
 
 
 def latex_tables(tables: Iterable[Table]) -> str:
@@ -152,6 +166,10 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return [write_whole(folder / name, text) for name, text in texts.items()]
+
+
+def _cells(row: Sequence[Cell | str]) -> list[Cell]:
+    return [Cell(entry) if isinstance(entry, str) else entry for entry in row]
 
 
 def _terminal_cell(cell: Cell) -> Text:
