@@ -20,6 +20,7 @@ __all__ = [
     "percent",
     "plain",
     "plural",
+    "short",
     "signed",
     "spread",
     "value",
@@ -111,6 +112,11 @@ def clock(seconds: float) -> str:
 def memory(megabytes: float) -> str:
     """Megabytes, or gigabytes from one on."""
     return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
+
+
+def short(number: float) -> str:
+    """A number in the few digits that a drawing needs."""
+    return f"{number:.4g}"
 
 
 def plural(number: int, noun: str) -> str:

@@ -1,9 +1,9 @@
 // The playhead on every strip follows the player; a click on a strip or a time goes there.
 (() => {
   const player = document.querySelector(".player");
-  const strips = [...document.querySelectorAll(".time svg")];
-  const parts = [...document.querySelectorAll(".part")];
   if (!player) return;
+  const strips = [...document.querySelectorAll(".timeline svg")];
+  const parts = [...document.querySelectorAll(".part")];
   const duration = Number(document.body.dataset.duration);
   const go = (seconds) => { player.currentTime = Math.min(Math.max(seconds, 0), duration); show(); };
   const show = () => {
