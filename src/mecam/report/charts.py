@@ -37,6 +37,7 @@ CONFIG: Mapping[str, Any] = {
         "labelFontSize": 11,
         "titlePadding": 8,
         "labelLimit": 160,
+        "labelSeparation": 5,
     },
     "legend": {"labelColor": "var(--ink)", "titleColor": "var(--muted)", "orient": "top", "symbolSize": 60},
     "range": {"ramp": ["var(--paper)", "var(--accent)"], "heatmap": ["var(--paper)", "var(--accent)"]},
