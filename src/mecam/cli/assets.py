@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place
 
@@ -41,18 +39,14 @@ def assets(
         print_place("face models", paths[0].parent)
         return
     from mecam.features.vision.assets import ASSETS, GIVEN, find, folders
+    from mecam.report.data import asset_table
 
     rows = [(asset, find(asset)) for asset in (*ASSETS, *GIVEN)]
     if as_json:
         keys = ("name", "size", "sha256", "licence", "purpose")
         print_json([{key: getattr(a, key) for key in keys} | {"path": str(p) if p else None} for a, p in rows])
         return
-    table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
-    for asset, path in rows:
-        lacking = "not here; `mecam assets fetch`" if asset.member else "not here"
-        where = Text(str(path.parent)) if path else Text(lacking, "yellow")
-        table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
-    out.print(table)
+    out.print(asset_table(rows).terminal())
     for asset, path in rows:
         if path is None and not asset.member:
             out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", soft_wrap=True)
