@@ -31,7 +31,6 @@ from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingErr
 from mecam.experiments.search import Choice, Range, Trial, Tuned, space_of
 from mecam.experiments.validation import validate_once
 from mecam.files import claimed, write_whole
-from mecam.report.tuning import tuning_page
 from mecam.training.preparation import selection_metric
 from mecam.training.run import RunConfig
 
@@ -59,6 +58,7 @@ def tune(
     *,
     trials: int,
     search: Mapping[str, Range] | None = None,
+    page: Callable[[Tuned], str] | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Search until there are so many trials, those of an interrupted search among them.
@@ -70,6 +70,7 @@ def tune(
         out: folder for what the module's docstring lists.
         trials: how many in all.
         search: further ranges beside the model's, or other ones.
+        page: makes the text of `tune.html`; None leaves the file out.
         progress: called with (done, all, a line about the search), in thousandths of a trial.
 
     Raises: MissingExtraError without the extra `tune`; ConfigError for options that do not fit; TrainingError if `out`
@@ -78,10 +79,10 @@ def tune(
     optuna = _optuna()
     space_of(config.model, search)  # where there is nothing to search, nothing is made
     with claimed(out), closing(_Search(optuna, config, store, out, search)) as hunt:
-        return _searched(hunt, trials, progress)
+        return _searched(hunt, trials, page, progress)
 
 
-def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
+def _searched(hunt: "_Search", trials: int, page: Callable[[Tuned], str] | None, progress: Progress | None) -> Tuned:
     while (done := len(hunt.finished())) < trials:
 
         def tell(steps: int, total: int, note: str, done: int = done) -> None:
@@ -92,10 +93,10 @@ def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
         try:
             hunt.try_once(tell)
         except KeyboardInterrupt:
-            hunt.write()
+            hunt.write(page)
             raise
         hunt.keep()
-    tuned = hunt.write()
+    tuned = hunt.write(page)
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
         what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
@@ -183,11 +184,12 @@ class _Search:
         else:
             self.study.tell(trial, score)
 
-    def write(self) -> Tuned:
+    def write(self, page: Callable[[Tuned], str] | None) -> Tuned:
         """All files but the database, from what the database holds."""
         tuned = self.keep()
         tuned = replace(tuned, importance=self._importance([t for t in tuned.trials if t.score is not None]))
-        write_whole(self.out / "tune.html", tuning_page(tuned))
+        if page is not None:
+            write_whole(self.out / "tune.html", page(tuned))
         return tuned
 
     def keep(self) -> Tuned:
@@ -282,7 +284,7 @@ class _Search:
     def _tuned(self) -> Tuned:
         names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
         trials = []
-        for number, trial in enumerate(self.finished()):
+        for number, trial in enumerate(self.finished(), 1):
             steps = [step for step in sorted(trial.intermediate_values) if step <= self.config.training.epochs]
             trials.append(
                 Trial(
@@ -299,8 +301,7 @@ class _Search:
             model=self.config.model,
             data=self.store.name,
             seeds=self.config.seeds,
-            metric=self.metric.name,
-            higher_is_better=self.metric.higher_is_better,
+            metric=self.metric,
             trials=tuple(trials),
             best=max(complete, key=lambda trial: self.sign * (trial.score or 0.0), default=None),
             defaults=next((trial for trial in trials if trial.options == self.defaults), None),
@@ -348,7 +349,7 @@ def _csv(tuned: Tuned) -> str:
     keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.options))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", tuned.metric, "epochs", *keys, "error"])
+    writer.writerow(["trial", "state", tuned.metric.name, "epochs", *keys, "error"])
     for trial in tuned.trials:
         cells: list[Any] = [trial.options.get(key, "") for key in keys]
         score = "" if trial.score is None else trial.score

@@ -1,6 +1,6 @@
 """Charts for pages and papers from one description: Altair makes it, Vega draws it.
 
-A colour `var(--name)` is one of `PALETTES`. A page puts in the value of the reader's light or dark theme; a file has the
+A colour `var(--name)` is one of `PALETTES`. A page puts in the value of the light or dark theme; a file has the
 light ones. Nothing here reads files or writes HTML.
 """
 
@@ -8,7 +8,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
@@ -16,7 +16,7 @@ import altair as alt
 import vl_convert
 from altair.utils._importers import vl_version_for_vl_convert
 
-__all__ = ["Chart", "as_bytes", "chart_of", "rows_of", "script", "spec"]
+__all__ = ["Chart", "as_bytes", "chart_of", "forest", "heat_map", "interval_curves", "rows_of", "script", "spec"]
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 
@@ -105,3 +105,114 @@ def script() -> str:
     """What draws the charts of a page, packed: 0.4 MB of text."""
     bundle = vl_convert.javascript_bundle(vl_version=vl_version_for_vl_convert())
     return base64.b64encode(gzip.compress(bundle.encode(), mtime=0)).decode("ascii")
+
+
+def heat_map(
+    cells: Iterable[Mapping[str, Any]], *, x: Sequence[str], y: Sequence[str], worst: float = 1.0, title: str = ""
+) -> alt.LayerChart:
+    """Shaded cells with their values in them: the stronger the colour, the larger the shade, in light and dark.
+
+    Args:
+        cells: rows with `x`, `y`, `shade` (None leaves the cell empty), `text`, which is written in, and `told`, which
+            is shown when the pointer rests on the cell.
+        x: the columns from left to right.
+        y: the rows from above to below.
+        worst: shade of the full colour.
+        title: what the columns are.
+    """
+    top = max(worst, 1e-9)
+    base = chart_of(cells).encode(
+        x=alt.X("x:N", sort=list(x), title=title or None, axis=alt.Axis(labelAngle=0 if _short(x) else -45)),
+        y=alt.Y("y:N", sort=list(y), title=None),
+        tooltip=alt.Tooltip("told:N", title=" "),
+    )
+    shade = alt.Color("shade:Q", legend=None, scale=alt.Scale(domain=[0, top], clamp=True))
+    strong = alt.condition(f"datum.shade > {0.55 * top}", alt.value("var(--paper)"), alt.value("var(--ink)"))
+    squares = base.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(color=shade)
+    return alt.layer(squares, base.mark_text(fontSize=11).encode(text="text:N", color=strong))
+
+
+def _short(names: Sequence[str]) -> bool:
+    return all(len(name) < 8 for name in names)
+
+
+def forest(
+    rows: Iterable[tuple[str, float | None, Sequence[float] | None, Sequence[float | None]]],
+    title: str,
+    *,
+    line: float | None = None,
+    percent: bool = False,
+) -> alt.LayerChart:
+    """A row per model: its mean as a dot, its interval as a bar, its seeds as ticks.
+
+    Args:
+        rows: name, mean, ends of the interval, value of every seed; from above to below.
+        title: of the axis.
+        line: where a line is drawn for the eye, such as the best mean.
+        percent: print values as percentages.
+    """
+    form = ".1%" if percent else ".3f"
+    known = [(name, mean, ends or (mean, mean), seeds) for name, mean, ends, seeds in rows if mean is not None]
+    means = [{"name": name, "value": mean, "low": ends[0], "high": ends[1]} for name, mean, ends, _ in known]
+    ticks = [{"name": name, "value": value} for name, *_, seeds in known for value in seeds if value is not None]
+    x = alt.X(
+        "value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(format=".0%" if percent else "", tickCount=6)
+    )
+    y = alt.Y("name:N", sort=[name for name, *_ in known], title=None)
+    told = [
+        alt.Tooltip("name:N", title="run"),
+        *(
+            alt.Tooltip(f"{key}:Q", title=what, format=form)
+            for key, what in (("value", "mean"), ("low", "from"), ("high", "to"))
+        ),
+    ]
+    base = chart_of(means).encode(y=y, tooltip=told)
+    layers = [
+        chart_of([{"value": line}]).mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x=x),
+        base.mark_rule(color="var(--accent)", strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        chart_of(ticks)
+        .mark_tick(color="var(--muted)", thickness=1.5, height=11)
+        .encode(x=x, y=y, tooltip=alt.Tooltip("value:Q", title="one seed", format=form)),
+        base.mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x=x),
+    ]
+    return alt.layer(*(layers if line is not None else layers[1:]))
+
+
+def interval_curves(
+    rows: Iterable[Mapping[str, Any]],
+    names: Sequence[str],
+    *,
+    x: alt.X,
+    y: alt.Y,
+    form: str,
+    reference: str | None = None,
+) -> alt.LayerChart:
+    """A line per name with a band for its 95 % interval.
+
+    Args:
+        rows: `name`, `x`, `mean`, and `low` and `high`, which may be None.
+        names: in the order of their colours.
+        x: axis of `x:Q`.
+        y: axis of `mean:Q`.
+        form: how values are written.
+        reference: the name that the others are held against: grey, dotted, without a band.
+    """
+    given = list(rows)
+    colours = [f"var(--class{place % 8})" for place in range(len(names))]
+    colours = ["var(--muted)" if name == reference else colour for name, colour in zip(names, colours, strict=True)]
+    legend = alt.Legend(title=None, labelLimit=220) if len(names) > 1 else None
+    colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend)
+    told = [alt.Tooltip("name:N", title="run"), alt.Tooltip("x:Q", title="at")]
+    told += [
+        alt.Tooltip(f"{key}:Q", title=title, format=form)
+        for key, title in (("mean", "mean"), ("low", "from"), ("high", "to"))
+    ]
+    ours, other = ([row for row in given if (row["name"] == reference) == grey] for grey in (False, True))
+    known = [row for row in ours if row["low"] is not None and row["high"] is not None]
+    band = chart_of(known).mark_area(opacity=0.18).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    line = chart_of(ours).mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    dots = chart_of(ours).mark_point(filled=True, size=40, opacity=1).encode(x=x, y=y, color=colour, tooltip=told)
+    layers = [band, line, dots] if known else [line, dots]
+    if other:
+        layers.append(chart_of(other).mark_line(strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x, y=y, color=colour))
+    return alt.layer(*layers)

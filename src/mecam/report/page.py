@@ -13,10 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from mecam.evaluation.metrics import Metric
 from mecam.report import format as formats
+from mecam.report.table import Table
 from mecam.version import __version__
 
-__all__ = ["PALETTES", "Chart", "Section", "asset", "page", "render"]
+__all__ = ["PALETTES", "Chart", "Section", "asset", "page", "render", "section"]
 
 PALETTES: Mapping[str, Mapping[str, str]] = {
     "light": {
@@ -71,6 +73,50 @@ class Section:
     name: str
     template: str
     content: Mapping[str, Any] | None = field(default_factory=dict)
+
+
+def section(
+    key: str,
+    name: str,
+    *,
+    heading: str = "",
+    texts: Sequence[str] = (),
+    charts: Sequence[Chart] = (),
+    shown: int = 4,
+    rest: str = "The other charts",
+    tables: Sequence[Table | None] = (),
+    folded: Sequence[tuple[str, Table | None]] = (),
+    metrics: Sequence[Metric] = (),
+    pairs: Sequence[Sequence[str]] = (),
+) -> Section:
+    """A section of texts, charts and tables, in this order; it is left out where it has nothing but texts.
+
+    Args:
+        key: anchor.
+        name: in the table of contents.
+        heading: "" takes the name.
+        texts: what is to be known before, a paragraph each.
+        charts: beside each other where there is room.
+        shown: so many of the charts are open, the others are folded away.
+        rest: what those are called.
+        tables: below; None is left out.
+        folded: further tables that are folded away, each with its summary.
+        metrics: whose definitions are folded away.
+        pairs: terms and their meanings, each with any number of lines of code after it.
+    """
+    content = {
+        "heading": heading or name,
+        "texts": texts,
+        "charts": charts,
+        "shown": shown,
+        "rest": rest,
+        "tables": [table for table in tables if table is not None],
+        "folded": [(summary, table) for summary, table in folded if table is not None],
+        "metrics": metrics,
+        "pairs": pairs,
+    }
+    filled = any(content[part] for part in ("charts", "tables", "folded", "pairs"))
+    return Section(key, name, "section.j2", content if filled else None)
 
 
 def page(
