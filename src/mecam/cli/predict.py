@@ -18,8 +18,8 @@ from mecam.report.predictions import failures_table, predictions_table, recordin
 from mecam.report.table import csv_text
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction, Predictor
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.predictor import Predictor
+    from mecam.prediction.result import Prediction, Watched
     from mecam.types import Task
 
 __all__ = ["Copy", "Preview", "about_model", "predict"]
