@@ -16,7 +16,7 @@ from mecam.report.explanation.terminal import agreement_view, deletion_view, exp
 
 if TYPE_CHECKING:
     from mecam.data.store import Store
-    from mecam.evaluation.explanation import Explanation
+    from mecam.evaluation.explanation.explanation import Explanation
     from mecam.prediction.predictor import Predictor
 
 __all__ = ["explain"]
@@ -103,7 +103,7 @@ def explain(
         else:
             made = _explain_utterances(run, data, utterance or [], path)
     if json_ is not None:
-        from mecam.evaluation.explanation.files import write_document
+        from mecam.evaluation.explanation.explanation import write_document
 
         print_place("explanation", write_document(json_, made.document))
     if html is not None:
@@ -139,9 +139,9 @@ def _with_gradients(wanted: bool | None) -> bool:
 
 
 def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explanation import explain as explain_them
-    from mecam.evaluation.explanation.files import explanation_document
-    from mecam.evaluation.explanation.source import find_utterances
+    from mecam.evaluation.explanation.explanation import explanation_document
+    from mecam.evaluation.explanation.occlusion import explain as explain_them
+    from mecam.evaluation.explanation.occlusion import find_utterances
     from mecam.report.explanation.page import write_explained
 
     predictor, store = _opened(run, data)
@@ -165,8 +165,8 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
 def _explain_recording(
     run: Path, recording: Path, options: dict[str, Any], gradients: _Gradients, preview: Copy
 ) -> _Made:
-    from mecam.evaluation.explanation import explain as explain_them
-    from mecam.evaluation.explanation.files import explanation_document
+    from mecam.evaluation.explanation.explanation import explanation_document
+    from mecam.evaluation.explanation.occlusion import explain as explain_them
     from mecam.features.segmentation import Lengths
     from mecam.prediction.predictor import load
     from mecam.report.explanation.page import write_explained_recording
@@ -198,9 +198,8 @@ def _explain_recording(
 
 
 def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explanation.files import result_document
-    from mecam.evaluation.explanation.source import some_of
-    from mecam.evaluation.explanation.survey import survey
+    from mecam.evaluation.explanation.explanation import result_document
+    from mecam.evaluation.explanation.occlusion import some_of, survey
     from mecam.report.explanation.deletion import write_agreement
 
     predictor, store = _opened(run, data)
@@ -221,8 +220,8 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
 
 def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: int | None, draws: int) -> _Made:
     from mecam.evaluation.explanation.deletion import deletion_test
-    from mecam.evaluation.explanation.files import result_document
-    from mecam.evaluation.explanation.source import some_of
+    from mecam.evaluation.explanation.explanation import result_document
+    from mecam.evaluation.explanation.occlusion import some_of
     from mecam.prediction.predictor import load
     from mecam.report.explanation.deletion import write_deletion
 
@@ -266,7 +265,7 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
 
 def _show(explained: Sequence["Explanation"]) -> None:
-    from mecam.evaluation.conflict_detection import contradicting
+    from mecam.evaluation.detection import contradicting
 
     for one in explained:
         out.print(explanation_view(one, contradicting(one.doubts)))

@@ -10,7 +10,7 @@ import numpy as np
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.conflict_detection import contradicting
+from mecam.evaluation.detection import contradicting
 from mecam.evaluation.predict import ask, finished, in_words, interval_around, known_only
 from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.backend import Backend, open_backend

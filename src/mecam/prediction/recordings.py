@@ -5,7 +5,7 @@ with one word unknown, which tells what the word contributes. Both hold for any 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ import numpy as np
 
 from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
+from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.evaluation.predict import in_words
 from mecam.features.clips import RENDERED
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["notes_of", "printable", "recipe_of", "watch"]
 
-UNKNOWN = "[UNK]"
-MOST_WORDS = 200
+MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 
 
@@ -244,15 +244,17 @@ def _contributions(
     if predictor.backend.checkpoint.recording is not None:
         parts = predictor.predict_utterances(utterances)
 
-    def answer(said: Prediction, label: str) -> float:
-        return said.score if said.score is not None else said.probabilities[label]
-
     rows = []
     for utterance, whole in zip(utterances, parts, strict=True):
-        words = (utterance.text or "").split()[:MOST_WORDS]
         odds = whole.probabilities
         first = max(odds, key=lambda name: odds[name], default="")  # of several labels, of which none may be given, too
-        without = [replace(utterance, text=" ".join([*words[:i], UNKNOWN, *words[i + 1 :]])) for i in range(len(words))]
-        said = predictor.predict_utterances(without)
-        rows.append(tuple(answer(whole, first) - answer(p, first) for p in said))
+
+        def target(given: Prediction, label: str = first) -> float:
+            return given.score if given.score is not None else given.probabilities[label]
+
+        def predict(variants: Sequence[Utterance], target: Callable[[Prediction], float] = target) -> list[float]:
+            return [target(one) for one in predictor.predict_utterances(variants)]
+
+        effects = leave_one_out(target(whole), words_left_out(utterance, limit=MAX_WORDS), predict)
+        rows.append(tuple(effect.adds for effect in effects.values()))
     return tuple(rows)

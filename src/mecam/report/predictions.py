@@ -20,8 +20,7 @@ from mecam.types import TEXT, VISION, Modality
 from mecam.version import __version__
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.result import Prediction, Watched
 
 __all__ = [
     "absence",

@@ -20,8 +20,7 @@ from mecam.report.timeline import timeline
 from mecam.types import VISION, Modality, Task
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.result import Prediction, Watched
 
 __all__ = ["STYLES", "write_recording"]
 

@@ -12,8 +12,7 @@ from mecam.report.strips import FULL_RANGE, WIDTH, Box, Legend, Strip, gate_boxe
 from mecam.types import TEXT, VISION, Modality, Task
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.result import Prediction, Watched
 
 __all__ = ["timeline"]
 

@@ -13,10 +13,9 @@ from mecam.evaluation.comparison import compare, read_contenders
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.predict import predict, said
 from mecam.evaluation.robustness import assess
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
-from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.measure import jobs_of, measure
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.models.checkpoint import load_checkpoint
 from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor
@@ -90,11 +89,11 @@ def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
 
 
 def test_robustness_spoils_the_rest_of_the_recording_as_well(trained, run, store, tmp_path):
-    material = Material(store, "test")
+    material = EvaluationSplit(store, "test")
     jobs = jobs_of(run / "checkpoint", material, (CLEAN, RandomMissing.at(0.6)), (1,), tmp_path)
     measure(trained, material, jobs)
     for job in jobs:
-        spoilt = [job.condition.spoil(material, place, 1) for place in range(len(material))]
+        spoilt = [job.condition.corrupt(material, place, 1) for place in range(len(material))]
         plain = predict(trained.model, trained.dataset(spoilt), trained.collator)
         found, _ = read_cell(job.path, material)
         np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(said(plain)), atol=2e-5)

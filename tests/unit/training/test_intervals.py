@@ -15,11 +15,10 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, half_width, widening
 from mecam.evaluation.predict import finished, interval_around, predict
 from mecam.evaluation.random_missing import RATES, with_missing
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
-from mecam.evaluation.robustness.material import material_of
-from mecam.evaluation.robustness.measure import jobs_of, measure
-from mecam.evaluation.robustness.measures import calibration_metrics, seen_by
+from mecam.evaluation.robustness.evaluation_split import read_split
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
@@ -131,7 +130,7 @@ def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) ->
 
 
 def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained, store: Store, tmp_path: Path) -> None:
-    material = material_of(store, "test", raw_text=True)
+    material = read_split(store, "test", raw_text=True)
     conditions = [CLEAN, RandomMissing.at(0.5)]
     jobs = jobs_of(run / "seeds" / "1111" / "checkpoint", material, conditions, [7], tmp_path)
     measure(trained, material, jobs)

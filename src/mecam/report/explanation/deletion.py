@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.explanation.agreement import between
-from mecam.evaluation.explanation.costs import ARMS
+from mecam.evaluation.explanation.deletion import ARMS
 from mecam.files import write_whole
 from mecam.report.comparison.words import p_value
 from mecam.report.figures import Figure, axis, compose, forest

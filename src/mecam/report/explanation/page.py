@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from mecam.evaluation.conflict_detection import contradicting
-from mecam.evaluation.explanation import Effect, Explanation, Strand
+from mecam.evaluation.detection import contradicting
 from mecam.evaluation.explanation.agreement import between
-from mecam.evaluation.explanation.explanation import ALL, in_short
+from mecam.evaluation.explanation.explanation import ALL, Explanation, Strand, in_short
+from mecam.evaluation.explanation.perturbation import Effect
 from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from mecam.evaluation.explanation import Explanation, Strand
+    from mecam.evaluation.explanation.explanation import Explanation, Strand
 
 __all__ = ["agreement_view", "deletion_view", "explanation_view"]
 
