@@ -137,7 +137,7 @@ def _tell(found: Found) -> None:
 
 def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
     """What a page says about the model that it is made with."""
-    checkpoint = predictor.trained.checkpoint
+    checkpoint = predictor.backend.checkpoint
     return {"run": run.resolve().name, "model": checkpoint.name, "learned_from": checkpoint.data_name}
 
 

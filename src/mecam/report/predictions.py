@@ -13,8 +13,8 @@ from rich.text import Text
 
 from mecam.features.recording import NOTHING
 from mecam.files import write_whole
-from mecam.report.format import clock, percent, plural, signed
-from mecam.report.page import Section, page
+from mecam.report.format import capital, clock, percent, plural, signed
+from mecam.report.page import page, section
 from mecam.report.table import STYLES, Cell, Table, Tone
 from mecam.types import TEXT, VISION, Modality
 from mecam.version import __version__
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "absence",
+    "absences",
     "ends_of",
     "faces_seen",
     "failures_table",
@@ -73,6 +74,11 @@ def odds(given: "Prediction") -> str:
 def absence(watched: "Watched", modality: Modality) -> str:
     """Why an utterance has nothing of a modality."""
     return watched.absent.get(modality) or NOTHING.get(modality, "nothing of it")
+
+
+def absences(watched: "Watched") -> list[str]:
+    """What the whole recording has nothing of, and why, in sentences."""
+    return [f"{capital(m)} is absent: {why}." for m, why in watched.absent.items()]
 
 
 def faces_seen(watched: "Watched") -> str:
@@ -181,9 +187,8 @@ def _tone(given: "Prediction") -> Tone:
 
 def _told_below(watched: "Watched") -> list[str]:
     """What stands below the table: what is absent, faces, what was odd."""
-    lines = [f"{m} is absent: {why}" for m, why in watched.absent.items()]
     seen = faces_seen(watched)
-    return [*lines, *([seen] if seen else []), *watched.findings]
+    return [*absences(watched), *([seen] if seen else []), *map(capital, watched.findings)]
 
 
 def page_names(names: Sequence[str]) -> list[str]:
@@ -225,7 +230,7 @@ def write_index(path: Path, watched: Sequence["Watched"], pages: Sequence[str], 
     made = page(
         plural(len(watched), "recording"),
         kicker=kicker("mecam predict", about),
-        sections=[Section("recordings", "", "tables.j2", {"title": "", "tables": [table]})],
+        sections=[section("recordings", "Recordings", tables=[table])],
         badges=notes,
         styles=("recording.css",),
     )

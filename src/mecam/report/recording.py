@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
-from mecam.report.format import capital, clock, percent, plain, plural, signed
-from mecam.report.page import Section, page
+from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
+from mecam.report.page import Section, page, section
 from mecam.report.player import player
-from mecam.report.predictions import absence, faces_seen, kicker, odds, says, span_of, text_first
+from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, says, span_of, text_first
 from mecam.report.strips import ShadedWord
 from mecam.report.table import Cell, Table
 from mecam.report.timeline import timeline
@@ -45,11 +45,11 @@ def write_recording(
     sections = [
         Section("player", "", "player.j2", {"player": player(path, watched.path, preview)}),
         Section("timeline", "Timeline", "timeline.j2", timeline(watched, task)),
-        Section("probabilities", "Probabilities", "tables.j2", _probabilities(watched)),
+        section("probabilities", "Probabilities", tables=[_probabilities(watched)]),
         Section("utterances", "Utterances", "utterances.j2", _utterances(watched)),
-        Section("modalities", "Modalities", "tables.j2", _modalities(watched)),
-        Section("faces", "Faces", "tables.j2", _faces(watched)),
-        Section("remarks", "Remarks", "tables.j2", _remarks(watched)),
+        _modalities(watched),
+        _faces(watched),
+        section("remarks", "Remarks", texts=_remarks(watched), text_only=True),
     ]
     length = f"{watched.duration:.1f} s, {plural(len(watched.parts), 'utterance')}"
     small = [odds(watched.overall), length] if watched.overall.probabilities else [length]
@@ -65,7 +65,7 @@ def write_recording(
     return write_whole(path, made)
 
 
-def _probabilities(watched: "Watched") -> dict[str, Any] | None:
+def _probabilities(watched: "Watched") -> Table | None:
     """Of classes or labels: the probability of each, in every utterance."""
     names = list(watched.overall.probabilities)
     if not names:
@@ -76,7 +76,7 @@ def _probabilities(watched: "Watched") -> dict[str, Any] | None:
         best = max(part.probabilities.values())
         given = [part.probabilities[name] for name in names]
         rows.append([time, *(Cell(percent(p, 0), tone="best" if p == best else "") for p in given)])
-    return {"title": "Probabilities", "tables": [Table(("utterance", *names), rows)]}
+    return Table(("utterance", *names), rows)
 
 
 def _utterances(watched: "Watched") -> dict[str, Any]:
@@ -125,46 +125,44 @@ def _oddities(part: "Prediction") -> list[str]:
     return lines
 
 
-def _modalities(watched: "Watched") -> dict[str, Any] | None:
-    """What each modality weighs, and what it would say alone."""
+def _modalities(watched: "Watched") -> Section:
+    """What each modality weighs, what it would say alone, and what is absent."""
     present = sorted({m for p in watched.parts for m in (*p.shares, *p.absent)}, key=text_first)
-    if not any(p.shares or p.alone for p in watched.parts):
-        return None
     rows = [
         [span_of(part) if m == present[0] else "", m, *_weight_and_alone(watched, part, m)]
         for part in watched.parts
         for m in present
     ]
-    head = ("utterance", "modality", "modality weight", "alone")
-    table = Table(head, rows, words=frozenset({0, 1, 3})).compact()
     note = "Modality weight: the part of a modality in the prediction; the weights of an utterance add up to 100 %."
     if any(part.alone for part in watched.parts):
         other = "the opposite of" if watched.overall.score is not None else "something else than"
         note += " Alone: what the model says when it is given this modality only; in colour where that is "
         note += f"{other} what it says of all together."
-    missing = [f"{capital(m)} is absent: {why}." for m, why in watched.absent.items()]
-    return {
-        "title": "Modalities",
-        "paragraphs": missing,
-        "tables": [Table(table.head, table.rows, note=note, words=table.words)],
-        "folded": _conflicts(watched),
-    }
+    table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1, 3}))
+    return section(
+        "modalities",
+        "Modalities",
+        texts=absences(watched),
+        tables=[table.compact() if any(p.shares or p.alone for p in watched.parts) else None],
+        folded=[("Does a modality contradict the others?", _conflicts(watched))],
+        text_only=True,
+    )
 
 
 def _weight_and_alone(watched: "Watched", part: "Prediction", modality: Modality) -> list[Cell]:
     if modality in part.absent:
         return [Cell("absent", tone="muted"), Cell(absence(watched, modality), tone="muted")]
     alone = part.alone.get(modality)
-    said = "—" if alone is None else signed(alone) if isinstance(alone, float) else alone
-    weight = percent(part.shares[modality], 0) if modality in part.shares else "—"
+    said = UNDEFINED if alone is None else signed(alone) if isinstance(alone, float) else alone
+    weight = percent(part.shares[modality], 0) if modality in part.shares else UNDEFINED
     return [Cell(weight), Cell(said, tone="warning" if modality in part.disagrees else "")]
 
 
-def _conflicts(watched: "Watched") -> list[tuple[str, Table]]:
+def _conflicts(watched: "Watched") -> Table | None:
     """Conflict probabilities, folded away: small ones mean nothing."""
     names = sorted({m for p in watched.parts for m in p.doubts}, key=text_first)
     if not names:
-        return []
+        return None
     rows = [
         [
             span_of(part),
@@ -177,13 +175,10 @@ def _conflicts(watched: "Watched") -> list[tuple[str, Table]]:
         "beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree with what a "
         "modality says alone: that is asked of the modality, this is the model's own estimate."
     )
-    return [("Does a modality contradict the others?", Table(("utterance", *names), rows, note=note))]
+    return Table(("utterance", *names), rows, note=note)
 
 
-def _faces(watched: "Watched") -> dict[str, Any] | None:
-    text = faces_seen(watched)
-    if not text:
-        return None
+def _faces(watched: "Watched") -> Section:
     rows = [
         [
             f"{clock(face['start'])}–{clock(face['stop'])}",
@@ -201,11 +196,11 @@ def _faces(watched: "Watched") -> dict[str, Any] | None:
         "face finder was that this is a face, from 0 to 1."
     )
     table = Table(("seen", "pictures", "as speaker", "size", "certainty"), rows, note=note)
-    return {"title": "Faces", "paragraphs": [text], "tables": [table] if rows else []}
+    seen = faces_seen(watched)
+    return section("faces", "Faces", texts=[seen] if seen else [], tables=[table] if rows else [], text_only=True)
 
 
-def _remarks(watched: "Watched") -> dict[str, Any] | None:
+def _remarks(watched: "Watched") -> list[str]:
     remarks = [f"Language: {watched.language}."] if watched.language else []
     remarks += [capital(finding) for finding in watched.findings]
-    ended = [remark if remark.endswith(tuple(SENTENCE_END)) else f"{remark}." for remark in remarks]
-    return {"title": "Remarks", "paragraphs": ended} if ended else None
+    return [remark if remark.endswith(tuple(SENTENCE_END)) else f"{remark}." for remark in remarks]
