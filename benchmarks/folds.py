@@ -26,7 +26,7 @@ from mecam.data.operations.split import write_splits
 from mecam.data.store import Store
 from mecam.evaluation.metrics import score
 from mecam.evaluation.robustness.conditions import RATES, RandomMissing
-from mecam.evaluation.robustness.material import material_of
+from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Measured
 from mecam.experiments.validation import train_once
 from mecam.models.checkpoint import Trained
@@ -60,11 +60,11 @@ def validated(store: Store, model: str, overrides: list[str], *, missing: bool) 
 
 def under_missing(trained: Trained, store: Store) -> dict[str, float]:
     """Means over the rates 0 to 0.9 of data missing at random."""
-    material = material_of(store, "valid", raw_text=trained.tokenizer is not None)
+    material = read_split(store, "valid", raw_text=trained.tokenizer is not None)
     measured, scores = Measured(trained, material), []
     for rate in RATES[:10]:
         condition = RandomMissing.at(rate)
-        spoilt = [condition.spoil(material, place, MASKS) for place in range(len(material))]
+        spoilt = [condition.corrupt(material, place, MASKS) for place in range(len(material))]
         answers = np.array([answer.prediction for answer in measured.answers(spoilt)])
         scores.append(score(store.task, answers, material.truth))
     return {f"missing_{name}": float(np.mean([row[name] for row in scores])) for name in scores[0]}

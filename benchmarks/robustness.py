@@ -24,10 +24,9 @@ import numpy as np
 import torch
 
 from mecam.data.store import Store
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
-from mecam.evaluation.robustness.material import material_of
-from mecam.evaluation.robustness.measure import Job, jobs_of, measure
+from mecam.evaluation.robustness.evaluation_split import read_split
+from mecam.evaluation.robustness.measure import Job, jobs_of, measure, read_cell
 from mecam.evaluation.robustness.protocols import SEEDS, plan
 from mecam.models.checkpoint import load_checkpoint
 
@@ -65,7 +64,7 @@ def differences(fast: list[Job], plain: list[Job], material: Any) -> float:
 def measured(run: Path, store: Store, options: argparse.Namespace) -> dict[str, Any]:
     checkpoint = next(iter(sorted(run.glob("seeds/*/checkpoint"))), run / "checkpoint")
     trained = load_checkpoint(checkpoint)
-    material = material_of(store, options.split, raw_text=trained.tokenizer is not None)
+    material = read_split(store, options.split, raw_text=trained.tokenizer is not None)
     read = [m for m in material.modalities if m in trained.model.reads]
     conditions = chosen(plan("corruptions", material, read).conditions, options.part)
     with tempfile.TemporaryDirectory() as folder:

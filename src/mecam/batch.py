@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mecam.arrays import BatchArrays, StreamArrays
 from mecam.types import Modality
 
 __all__ = ["Batch", "Device", "Output", "Stream", "Targets"]
@@ -79,6 +80,21 @@ class Batch:
     targets: Targets | None = None
     view: "Batch | None" = None
 
+    @classmethod
+    def of(cls, arrays: BatchArrays, view: "Batch | None" = None) -> "Batch":
+        """The same batch as tensors, which share the arrays' memory."""
+        given = arrays.targets
+        return cls(
+            ids=arrays.ids,
+            index=torch.from_numpy(arrays.index),
+            streams={modality: _stream(stream) for modality, stream in arrays.streams.items()},
+            targets=given
+            and Targets(
+                torch.from_numpy(given.value), {m: torch.from_numpy(score) for m, score in given.unimodal.items()}
+            ),
+            view=view,
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -108,6 +124,11 @@ class Output:
     embeddings: Mapping[str, Float[Tensor, "B D"]] = field(default_factory=dict)
     view: "Output | None" = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def _stream(arrays: StreamArrays) -> Stream:
+    tensors = {name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()}
+    return Stream(**tensors)
 
 
 def _moved(value: _Movable, device: Device) -> _Movable:

@@ -10,13 +10,13 @@ import typer
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
-from mecam.cli.predict import Copy, Preview
+from mecam.cli.predict import Copy, Preview, about_model
 from mecam.errors import ConfigError
-from mecam.report.explanation.terminal import agreement_view, deletion_view, explanation_view
+from mecam.report.explanation_tables import explanation_view
 
 if TYPE_CHECKING:
     from mecam.data.store import Store
-    from mecam.evaluation.explanation import Explanation
+    from mecam.evaluation.explanation.explanation import Explanation
     from mecam.prediction.predictor import Predictor
 
 __all__ = ["explain"]
@@ -103,7 +103,7 @@ def explain(
         else:
             made = _explain_utterances(run, data, utterance or [], path)
     if json_ is not None:
-        from mecam.evaluation.explanation.files import write_document
+        from mecam.evaluation.explanation.explanation import write_document
 
         print_place("explanation", write_document(json_, made.document))
     if html is not None:
@@ -139,10 +139,10 @@ def _with_gradients(wanted: bool | None) -> bool:
 
 
 def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explanation import explain as explain_them
-    from mecam.evaluation.explanation.files import explanation_document
-    from mecam.evaluation.explanation.source import find_utterances
-    from mecam.report.explanation.page import write_explained
+    from mecam.evaluation.explanation.explanation import explanation_document
+    from mecam.evaluation.explanation.occlusion import explain as explain_them
+    from mecam.evaluation.explanation.occlusion import find_utterances
+    from mecam.report.explanation import write_explained
 
     predictor, store = _opened(run, data)
     places = find_utterances(store, ids)
@@ -165,11 +165,12 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
 def _explain_recording(
     run: Path, recording: Path, options: dict[str, Any], gradients: _Gradients, preview: Copy
 ) -> _Made:
-    from mecam.evaluation.explanation import explain as explain_them
-    from mecam.evaluation.explanation.files import explanation_document
+    from mecam.evaluation.explanation.explanation import explanation_document
+    from mecam.evaluation.explanation.occlusion import explain as explain_them
     from mecam.features.segmentation import Lengths
     from mecam.prediction.predictor import load
-    from mecam.report.explanation.page import write_explained_recording
+    from mecam.report.explanation import write_explained_recording
+    from mecam.report.predictions import absences
 
     with progress(f"loading {run}"):
         predictor = load(run)
@@ -185,8 +186,8 @@ def _explain_recording(
         )
     notes = _told(predictor)
     _show(explained)
-    for modality, why in watched.absent.items():
-        out.print(f"{modality} is absent: {why}")
+    for line in absences(watched):
+        out.print(line)
     about = {**_about(run, predictor, watched.name), "absent": dict(watched.absent)}
     times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
@@ -198,10 +199,9 @@ def _explain_recording(
 
 
 def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradients: _Gradients) -> _Made:
-    from mecam.evaluation.explanation.files import result_document
-    from mecam.evaluation.explanation.source import some_of
-    from mecam.evaluation.explanation.survey import survey
-    from mecam.report.explanation.deletion import write_agreement
+    from mecam.evaluation.explanation.explanation import result_document
+    from mecam.evaluation.explanation.occlusion import some_of, survey
+    from mecam.report.deletion import agreement_summary, write_agreement
 
     predictor, store = _opened(run, data)
     with progress(f"explaining {split}") as callback:
@@ -214,17 +214,17 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
             progress=callback,
         )
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
-    out.print(agreement_view(found))
+    out.print(agreement_summary(found).terminal())
     document = {**result_document("agreement", about), **found}
     return _Made(document, lambda path: write_agreement(path, document))
 
 
 def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: int | None, draws: int) -> _Made:
     from mecam.evaluation.explanation.deletion import deletion_test
-    from mecam.evaluation.explanation.files import result_document
-    from mecam.evaluation.explanation.source import some_of
+    from mecam.evaluation.explanation.explanation import result_document
+    from mecam.evaluation.explanation.occlusion import some_of
     from mecam.prediction.predictor import load
-    from mecam.report.explanation.deletion import write_deletion
+    from mecam.report.deletion import deletion_table, write_deletion
 
     predictor, store = _opened(run, data)
     folders = sorted(path.parent for path in run.glob("seeds/*/checkpoint"))[:seeds] or [run]
@@ -232,9 +232,9 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
-    out.print(deletion_view(found))
+    out.print(deletion_table(found, predictor.task).terminal())
     document = {**result_document("deletion", about), **found}
-    return _Made(document, lambda path: write_deletion(path, document))
+    return _Made(document, lambda path: write_deletion(path, document, predictor.task))
 
 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
@@ -252,7 +252,7 @@ def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
 
 
 def _about(run: Path, predictor: "Predictor", data: str) -> dict[str, Any]:
-    return {"run": run.resolve().name, "model": predictor.trained.checkpoint.name, "data": data}
+    return {**about_model(run, predictor), "data": data}
 
 
 def _told(predictor: "Predictor") -> tuple[str, ...]:
@@ -266,7 +266,5 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
 
 def _show(explained: Sequence["Explanation"]) -> None:
-    from mecam.evaluation.conflict_detection import contradicting
-
     for one in explained:
-        out.print(explanation_view(one, contradicting(one.doubts)))
+        out.print(explanation_view(one))

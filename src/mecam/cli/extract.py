@@ -55,20 +55,24 @@ def extract(
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
     name: Annotated[str | None, typer.Option(help="The data set's name; default: the folder's.")] = None,
     task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
-    damage: Annotated[
+    corrupt: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND:SEVERITY",
-            help="Damage sound or picture before extracting: babble:3 (severity 1 to 5), or babble=5 (dB). Repeatable; "
+            help="Corrupt sound or picture before extracting: babble:3 (severity 1 to 5), babble=5 (dB). Repeatable; "
             "KIND is one of white, pink, babble, music, burst, reverb, clipping, lowpass, packets, mute; blur, dark, "
             "occlusion, pixels, compression, blank, frozen, drops; or any, for one drawn by recording. The store "
             "records which rows are touched.",
         ),
     ] = None,
     extent: Annotated[
-        float, typer.Option("--damage-extent", help="Part of every ten seconds that is damaged, 0 to 1.")
+        float,
+        typer.Option("--corrupt-extent", help="Part of every ten seconds that is corrupted, 0 to 1."),
     ] = 1.0,
-    damage_seed: Annotated[int, typer.Option(min=0, help="Of the place and the noise of the damage.")] = 0,
+    corrupt_seed: Annotated[
+        int,
+        typer.Option(min=0, help="Of the place and the noise of the corruption."),
+    ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -80,9 +84,9 @@ def extract(
 
     Example: mecam extract videos/mosi -o stores/mosi --jobs 2
 
-    Example: mecam extract videos/mosi -o stores/mosi-babble --damage babble:3 --damage-extent 0.3
+    Example: mecam extract videos/mosi -o stores/mosi-babble --corrupt babble:3 --corrupt-extent 0.3
     """
-    from mecam.features.corruption import parse_damage
+    from mecam.features.corruption import parse_corruption
     from mecam.features.extract import extract as run
     from mecam.features.recording import Recipe
     from mecam.features.registry import DEFAULT, chosen
@@ -95,7 +99,7 @@ def extract(
         language=language,
         lengths=Lengths(shortest, longest),
         aligned=tuple(chosen(names)) if align else (),
-        damage=tuple(parse_damage(text, extent=extent, seed=damage_seed) for text in damage or ()),
+        corruptions=tuple(parse_corruption(text, extent=extent, seed=corrupt_seed) for text in corrupt or ()),
     )
     with progress("extracting") as callback:
         report = run(

@@ -43,6 +43,10 @@ app.command("assets")(assets.assets)
 CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 
+RENAMED_OPTIONS = {"--damage": "--corrupt", "--damage-extent": "--corrupt-extent", "--damage-seed": "--corrupt-seed"}
+"""Old name of an option → its name; the old one is accepted until the next release."""
+
+
 def _version(show: bool) -> bool:
     if show:
         typer.echo(f"mecam {__version__}")
@@ -82,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
-        given = list(argv) if argv is not None else None
+        given = _renamed(sys.argv[1:] if argv is None else argv)
         result = copy_context().run(app, args=given, standalone_mode=False)
         flush()
         return result if isinstance(result, int) else 0
@@ -108,6 +112,19 @@ def _run(argv: Sequence[str] | None) -> int:
         return _failed(f"the system refuses: {error.strerror or error}{place}")
     except MemoryError:
         return _failed("this takes more memory than there is")
+
+
+def _renamed(arguments: Sequence[str]) -> list[str]:
+    """The arguments with today's names of options, and a warning for each old one."""
+    result = []
+    for argument in arguments:
+        name, mark, value = argument.partition("=")
+        if name in RENAMED_OPTIONS:
+            now = RENAMED_OPTIONS[name]
+            err.print(f"{name} is now called {now}: the old name will not work in the next release", style="yellow")
+            argument = f"{now}{mark}{value}"
+        result.append(argument)
+    return result
 
 
 def _failed(message: str) -> int:

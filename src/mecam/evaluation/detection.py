@@ -1,13 +1,18 @@
-"""Does the filter filter: its gate against the known place of injected negative information.
+"""Is negative information found: by the filter, row by row, and as a contradiction between the modalities.
 
-Filter AUROC is the chance that a row with negative information was kept less than a row without: rank the
-rows of a whole split by 1 − gate and compare with the injected mask. 0.5 is guessing, 1 is perfect. Rows are
-frames, or words for text. Only data whose negative information was injected can be scored.
+**Filter AUROC** is the chance that a row with negative information was kept less than a row without: rank the rows of a
+whole split by 1 − gate and compare with the injected mask. Rows are frames, or words for text.
+
+**Conflict AUROC** of a modality is the chance that an utterance in which this modality was made to contradict has a
+higher conflict probability in it than another utterance that has the modality, whatever else may be wrong with that
+one. `any` asks about utterances: the probability that some modality contradicts, against a contradiction in any.
+
+0.5 is guessing, 1 is perfect. Only data whose negative information was injected can be scored.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +23,37 @@ from mecam.evaluation.statistics import summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
 
-__all__ = ["ALL_KINDS", "auroc", "filter_auroc", "filter_table", "resampled_auroc"]
+__all__ = [
+    "ALL_KINDS",
+    "ANY",
+    "CONTRADICTION",
+    "Ranking",
+    "auroc",
+    "conflict_auroc",
+    "conflict_table",
+    "contradicting",
+    "filter_auroc",
+    "filter_table",
+    "resampled_auroc",
+]
 
 ALL_KINDS = "all"
 """Key under which every kind of negative information is taken together."""
 
-STEPS = 2048
+ANY = "any"
+"""Key of the question whether anything contradicts at all."""
+
+CONTRADICTION = "contradiction"
+"""Kind of a span that makes a modality contradict the others."""
+
+MIN_CONFLICT = 0.5
+"""A modality that contradicts the others more probably than this is said to."""
+
+MAX_RANKS = 2048
 """Scores are told apart to this many ranks when they are resampled."""
+
+Ranking: TypeAlias = tuple[NDArray[np.floating], NDArray[np.bool_], NDArray[np.int64]]
+"""N scores, whether each is a positive, and the number of the speaker or recording that each comes from."""
 
 
 def filter_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Modality, dict[str, float | None]]:
@@ -44,7 +73,7 @@ def filter_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> d
         untouched.
     Raises: DataError if spans, gates and masks do not belong together.
     """
-    found = {modality: _scores(rows) for modality, rows in _rows(predictions, spans).items()}
+    found = {m: _scores(rows.rankings()) for m, rows in _rows(predictions, spans).items()}
     return {modality: kinds for modality, kinds in found.items() if kinds}
 
 
@@ -62,17 +91,46 @@ def filter_table(
     Returns: modality → kind, and "all" → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
     Raises: DataError if spans, gates and masks do not belong together.
     """
-    groups = Groups.of(seeds[0]).count
-    draws = resample_groups(groups, resamples, np.random.default_rng(seed))
-    table: dict[Modality, dict[str, dict[str, Any]]] = {}
     of_seeds = [_rows(predictions, spans) for predictions in seeds]
-    for modality in of_seeds[0]:
-        rows = [found[modality] for found in of_seeds]
-        scores = [_scores(one) for one in rows]
-        drawn = dict.fromkeys(scores[0], None) if draws is None else _bootstrap(rows, draws)
-        entries = {kind: summarise([one[kind] for one in scores], drawn[kind], groups=groups) for kind in scores[0]}
-        table |= {modality: entries} if entries else {}
-    return table
+    bootstrap = _Bootstrap(Groups.of(seeds[0]).count, resamples, seed)
+    tables = {m: bootstrap.table([rows[m].rankings() for rows in of_seeds]) for m in of_seeds[0]}
+    return {modality: table for modality, table in tables.items() if table}
+
+
+def contradicting(doubts: Mapping[Modality, float]) -> tuple[Modality, ...]:
+    """The modality of an utterance that is said to contradict the others: at most one, for doubts sum to at most 1."""
+    return tuple(modality for modality, doubt in doubts.items() if doubt > MIN_CONFLICT)
+
+
+def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[str, float | None]:
+    """Return how well contradictions are found.
+
+    Args:
+        predictions: with `doubts`.
+        spans: per utterance, in the order of `predictions.ids`: what was injected.
+
+    Returns: modality, and `any` → AUROC; only modalities that contradict somewhere, nothing without doubts. None where
+        there is nothing to compare with.
+    Raises: DataError if there are not as many lists of spans as utterances.
+    """
+    return _scores(_conflict_rankings(predictions, spans))
+
+
+def conflict_table(
+    seeds: Sequence[Predictions], spans: Sequence[Sequence[Span]], *, resamples: int = 1000, seed: int = 0
+) -> dict[str, dict[str, Any]]:
+    """Return the conflict AUROC of several seeds with its uncertainty: what `metrics.json` holds under `conflict`.
+
+    Args:
+        seeds: as in `conflict_auroc`, one per seed, over the same utterances.
+        spans: as in `conflict_auroc`.
+        resamples: bootstrap resamples of whole speakers or recordings, the same for every seed.
+        seed: of the resampling.
+
+    Returns: modality, and `any` → {mean, std, ci95, per_seed}, as `statistics.summarise` describes them.
+    """
+    bootstrap = _Bootstrap(Groups.of(seeds[0]).count, resamples, seed)
+    return bootstrap.table([_conflict_rankings(predictions, spans) for predictions in seeds])
 
 
 def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
@@ -93,8 +151,66 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | N
     return float(ranks / above / below)
 
 
+def resampled_auroc(
+    score: NDArray[np.floating], positive: NDArray[np.bool_], group: NDArray[np.int64], draws: Array
+) -> Array:
+    """AUROC in R resamples of G groups, NaN where one side is not drawn.
+
+    Scores are sorted into at most `MAX_RANKS` ranks, so that a resample is a weighted sum of per-group histograms.
+
+    Args:
+        score: N values, higher where positives are expected.
+        positive: N.
+        group: N, number of the group that each comes from.
+        draws: R × G, how often each group is in each resample.
+    """
+    from scipy.stats import rankdata
+
+    rank = rankdata(score, "dense") - 1
+    if rank.max(initial=0) >= MAX_RANKS:
+        rank = (rankdata(score, "min") - 1) * MAX_RANKS // len(rank)
+    shape = (draws.shape[1], MAX_RANKS)
+
+    def drawn(mask: NDArray[np.bool_]) -> Array:
+        histogram = np.zeros(shape)
+        np.add.at(histogram, (group[mask], rank[mask].astype(np.int64)), 1)
+        return np.asarray(draws @ histogram)  # R MAX_RANKS
+
+    above, below = drawn(positive), drawn(~positive)
+    beaten = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    result: Array = np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return result
+
+
+def _scores(rankings: Iterable[tuple[str, Ranking]]) -> dict[str, float | None]:
+    return {name: auroc(score, positive) for name, (score, positive, _) in rankings}
+
+
+class _Bootstrap:
+    """Draws whole speakers or recordings, the same for every seed and every ranking."""
+
+    def __init__(self, groups: int, resamples: int, seed: int) -> None:
+        self._groups = groups
+        self._draws = resample_groups(groups, resamples, np.random.default_rng(seed))
+
+    def table(self, seeds: Sequence[Iterable[tuple[str, Ranking]]]) -> dict[str, dict[str, Any]]:
+        """Name of a ranking → its entry over the seeds."""
+        scores: dict[str, list[float | None]] = {}
+        drawn: dict[str, list[Array]] = {}
+        for rankings in seeds:
+            for name, (score, positive, group) in rankings:
+                scores.setdefault(name, []).append(auroc(score, positive))
+                if self._draws is not None:
+                    drawn.setdefault(name, []).append(resampled_auroc(score, positive, group, self._draws))
+        return {
+            name: summarise(values, np.mean(drawn[name], axis=0) if name in drawn else None, groups=self._groups)
+            for name, values in scores.items()
+        }
+
+
 @dataclass(frozen=True)
-class _Rows:
+class _GateRows:
     """All rows of one modality, utterance after utterance.
 
     Attributes:
@@ -109,20 +225,16 @@ class _Rows:
     group: NDArray[np.int64]
     of_kind: Mapping[str, NDArray[np.bool_]]
 
-    def questions(self) -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_]]]:
-        """Kind, its positives among N, and the rows of N that take part; all kinds together come last."""
+    def rankings(self) -> Iterator[tuple[str, Ranking]]:
+        """Kind, and the ranking of its rows and of those that nothing was put into; all kinds together come last."""
         for kind, positive in self.of_kind.items():
-            yield kind, positive, positive | ~self.injected
+            chosen = positive | ~self.injected
+            yield kind, (self.removed[chosen], positive[chosen], self.group[chosen])
         if self.of_kind:
-            yield ALL_KINDS, self.injected, np.ones(len(self.injected), bool)
+            yield ALL_KINDS, (self.removed, self.injected, self.group)
 
 
-def _scores(rows: _Rows) -> dict[str, float | None]:
-    """AUROC of each kind that touches a row of this modality, and of all together."""
-    return {kind: auroc(rows.removed[chosen], positive[chosen]) for kind, positive, chosen in rows.questions()}
-
-
-def _rows(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Modality, _Rows]:
+def _rows(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Modality, _GateRows]:
     """Modality → its rows; only modalities whose gate and mask are known."""
     if not len(predictions.gates) == len(predictions.injected) == len(spans):
         raise DataError(
@@ -134,7 +246,7 @@ def _rows(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[Mod
     return {modality: rows for modality, rows in found.items() if rows is not None}
 
 
-def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality: Modality) -> _Rows | None:
+def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality: Modality) -> _GateRows | None:
     numbers = Groups.of(predictions).numbers
     removed, touched, group = [], [], []
     places: dict[str, list[NDArray[np.int64]]] = {}
@@ -161,51 +273,28 @@ def _rows_of(predictions: Predictions, spans: Sequence[Sequence[Span]], modality
         positive[np.concatenate(places[kind])] = True
         if positive.any():
             of_kind[kind] = positive
-    return _Rows(np.concatenate(removed), np.concatenate(touched), np.concatenate(group), of_kind)
+    return _GateRows(np.concatenate(removed), np.concatenate(touched), np.concatenate(group), of_kind)
 
 
-def resampled_auroc(
-    score: NDArray[np.floating], positive: NDArray[np.bool_], group: NDArray[np.int64], draws: Array
-) -> Array:
-    """AUROC in R resamples of G groups, NaN where one side is not drawn.
-
-    Scores are sorted into at most `STEPS` ranks, so that a resample is a weighted sum of per-group histograms.
-
-    Args:
-        score: N values, higher where positives are expected.
-        positive: N.
-        group: N, number of the group that each comes from.
-        draws: R × G, how often each group is in each resample.
-    """
-    from scipy.stats import rankdata
-
-    rank = rankdata(score, "dense") - 1
-    if rank.max(initial=0) >= STEPS:
-        rank = (rankdata(score, "min") - 1) * STEPS // len(rank)
-    shape = (draws.shape[1], STEPS)
-
-    def drawn(mask: NDArray[np.bool_]) -> Array:
-        histogram = np.zeros(shape)
-        np.add.at(histogram, (group[mask], rank[mask].astype(np.int64)), 1)
-        return np.asarray(draws @ histogram)  # R STEPS
-
-    above, below = drawn(positive), drawn(~positive)
-    beaten = (above * (below.cumsum(axis=1) - below / 2)).sum(axis=1)
-    pairs = above.sum(axis=1) * below.sum(axis=1)
-    result: Array = np.divide(beaten, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-    return result
-
-
-def _bootstrap(seeds: Sequence[_Rows], draws: Array) -> dict[str, Array | None]:
-    """Kind → the seed-averaged AUROC of every resample."""
-    per_seed = [
-        {
-            kind: resampled_auroc(rows.removed[chosen], yes[chosen], rows.group[chosen], draws)
-            for kind, yes, chosen in rows.questions()
-        }
-        for rows in seeds
-    ]
-    return {kind: np.asarray(np.mean([one[kind] for one in per_seed], axis=0)) for kind in per_seed[0]}
+def _conflict_rankings(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> Iterator[tuple[str, Ranking]]:
+    """Modality, and `any`, with the ranking of the utterances that have it."""
+    if len(spans) != len(predictions):
+        raise DataError(
+            f"{len(predictions)} predictions and {len(spans)} lists of spans", fix="give those of the same utterances"
+        )
+    numbers = Groups.of(predictions).numbers
+    some = np.zeros(len(predictions), bool)
+    for modality, values in predictions.doubts.items():
+        doubt = values.astype(np.float64)
+        present = ~np.isnan(doubt)
+        known = [any(s.kind == CONTRADICTION and s.modality == modality for s in row) for row in spans]
+        positive = np.array(known, bool) & present
+        some |= positive
+        if positive.any():
+            yield modality, (doubt[present], positive[present], numbers[present])
+    if some.any():
+        total = np.nansum(np.stack([d.astype(np.float64) for d in predictions.doubts.values()]), axis=0)
+        yield ANY, (total, some, numbers)
 
 
 def _require_equal_length(

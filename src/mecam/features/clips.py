@@ -31,7 +31,7 @@ class Clip:
         row: its row of the label table; None without one.
         transcript: files beside it that may say what is said, the likeliest first.
         span: the seconds that it is of the file; None where it is all of it.
-        others: files that babble is made from, where it is to be damaged so.
+        others: files that babble is made from, where it is asked for.
     """
 
     id: str

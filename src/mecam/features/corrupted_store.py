@@ -1,4 +1,4 @@
-"""A store made again from its recordings, with sound or pictures damaged: the same utterances, known places.
+"""A store made again from its recordings, with sound or pictures corrupted: the same utterances, known places.
 
 What was done to the recordings when the store was made (extractors, alignment, language) is read from its record.
 """
@@ -10,24 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mecam.data.corruption import Corruption
 from mecam.data.operations.speakers import RELATIVE
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.features.clips import Tables, find_clips
-from mecam.features.corruption import Damage
 from mecam.features.extract import extract
 from mecam.features.recording import Recipe
 from mecam.features.segmentation import Lengths
 
-__all__ = ["damaged_store", "recipe_of_store", "recordings_identity"]
+__all__ = ["corrupted_store", "recipe_of_store", "recordings_identity"]
 
 Progress = Callable[[int, int], None]
 
 
-def damaged_store(
+def corrupted_store(
     store: Store,
     recordings: Sequence[str | Path],
-    damage: Sequence[Damage],
+    corruptions: Sequence[Corruption],
     path: Path,
     *,
     labels: Tables = None,
@@ -35,12 +35,12 @@ def damaged_store(
     jobs: int | None = None,
     progress: Progress | None = None,
 ) -> Store:
-    """Extract the recordings of a store again, damaged; what lies at `path` already is left as it is.
+    """Extract the recordings of a store again, corrupted; what lies at `path` already is left as it is.
 
     Args:
         store: made by `mecam extract`, or from such a store (split, joined …).
         recordings: the folder, files or list that it was extracted from.
-        damage: what befalls them.
+        corruptions: put into each of them.
         path: the store to make; stopped half-way, the same call goes on.
         labels: the label table that the store was made with, which gives the utterances their ids.
         only: ids of utterances; the recordings of others are left out. None takes all.
@@ -52,7 +52,7 @@ def damaged_store(
     """
     if (path / "manifest.json").exists():
         return Store(path)
-    recipe = replace(recipe_of_store(store), damage=tuple(damage))
+    recipe = replace(recipe_of_store(store), corruptions=tuple(corruptions))
     names = {id: video for id, video in zip(store.column("id"), store.column("video"), strict=True)}
     wanted = set(names) if only is None else set(only)
     clips = wanted | {names[id] for id in wanted}
@@ -76,14 +76,14 @@ def recipe_of_store(store: Store) -> Recipe:
     relative = [m for m, spec in store.specs.items() if spec.extractor.endswith(RELATIVE)]
     if relative:
         raise DataError(
-            f"the features of {', '.join(relative)} are relative to each speaker's own mean, which damage would move",
+            f"the features of {', '.join(relative)} are relative to each speaker's mean, which corruption would move",
             where=str(store.path),
             fix="use a model that was trained on the store as it was extracted",
         )
     found = _extracted(store.manifest.get("provenance", {}))
     if found is None:
         raise DataError(
-            "this store was not extracted by mecam: its recordings cannot be damaged and extracted in the same way",
+            "this store was not extracted by mecam: its recordings cannot be corrupted and extracted in the same way",
             where=str(store.path),
             fix="`mecam extract` the recordings and train on that store",
         )

@@ -190,7 +190,7 @@ def _check_process() -> None:
 
 def _with_voices(found: Clips, recipe: Recipe) -> Clips:
     """Each clip with the files that babble over it is made from: drawn from those of other recordings."""
-    babble = next((damage for damage in recipe.damage if damage.kind in ("babble", ANY)), None)
+    babble = next((one for one in recipe.corruptions if one.kind in ("babble", ANY)), None)
     if babble is None:
         return found
     files = sorted({clip.path for clip in found.clips})

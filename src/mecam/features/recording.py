@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.corruption import Corruption
 from mecam.data.corruption.utterances import spans_of
 from mecam.data.operations.align import mean_per_interval
 from mecam.errors import DataError, MediaError
-from mecam.features.corruption import Damage, DamagedMedia
+from mecam.features.corruption import CorruptedMedia
 from mecam.features.media import Media
 from mecam.features.protocol import Extractor, Features
 from mecam.features.registry import DEFAULT, chosen
@@ -43,7 +44,7 @@ class Recipe:
         language: of the speech; None detects it.
         lengths: of utterances, where a recording is cut.
         aligned: streams that get one row per word, the mean of its rows.
-        damage: negative information put into sound and pictures before anything is made of them; its place is kept.
+        corruptions: put into sound and pictures before anything is made of them; their places are kept.
     """
 
     extractors: tuple[str, ...] = DEFAULT
@@ -51,7 +52,7 @@ class Recipe:
     language: str | None = None
     lengths: Lengths = field(default_factory=Lengths)
     aligned: tuple[Modality, ...] = ()
-    damage: tuple[Damage, ...] = ()
+    corruptions: tuple[Corruption, ...] = ()
 
     def made(self) -> dict[Modality, Extractor]:
         """Modality → extractor."""
@@ -108,22 +109,22 @@ def read_recording(
         beside: files that may be that, where none is given; what is no transcript is left out and named in a finding.
         span: the seconds that matter; None takes all.
         whole: never cut.
-        others: recordings that babble is made from, where the recipe damages so.
+        others: recordings that babble is made from, where the recipe asks for it.
 
     Returns: a modality that the recording does not have is absent, with the reason.
     Raises: MecamError if the file gives nothing at all, or the transcript is not of this recording.
     """
-    media = undamaged = Media(path)
-    if recipe.damage:
-        media = DamagedMedia(path, recipe.damage, name=id, others=others)
+    media = clean = Media(path)
+    if recipe.corruptions:
+        media = CorruptedMedia(path, recipe.corruptions, name=id, others=others)
     absent: dict[Modality, str] = {}
     said, findings = _said(media, recipe, text, transcript, beside, absent)
     if span is not None or whole:
         start, stop = span or (0.0, media.duration)
         segments = [_all_of(said, start, min(stop, media.duration), path)]
     else:
-        # Where it is cut does not follow the damage, so that the same utterances can be compared.
-        segments = cut(undamaged, said, recipe.lengths)
+        # Where it is cut does not follow the corruption, so that the same utterances can be compared.
+        segments = cut(clean, said, recipe.lengths)
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
         findings += ("the transcript says other words than the table: the transcript is taken",)
     made = recipe.made()
@@ -256,8 +257,8 @@ def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utteranc
 
 
 def _marked(utterance: Utterance, media: Media) -> Utterance:
-    """With the rows recorded that lie in damaged moments, of every stream that is made from what was damaged."""
-    if not isinstance(media, DamagedMedia):
+    """With the rows recorded that lie in corrupted moments, of every stream that is made from what was corrupted."""
+    if not isinstance(media, CorruptedMedia):
         return utterance
     spans: list[Span] = []
     for modality, times in utterance.intervals.items():

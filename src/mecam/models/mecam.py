@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
+from mecam.hub import EMBEDDED
 from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
 from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
 from mecam.losses.regression import task_loss
@@ -33,7 +34,7 @@ from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
 from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.order import WordOrder
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Task
 
 SHRINKAGE = 0.1

@@ -88,6 +88,7 @@ def section(
     folded: Sequence[tuple[str, Table | None]] = (),
     metrics: Sequence[Metric] = (),
     pairs: Sequence[Sequence[str]] = (),
+    text_only: bool = False,
 ) -> Section:
     """A section of texts, charts and tables, in this order; it is left out where it has nothing but texts.
 
@@ -103,6 +104,7 @@ def section(
         folded: further tables that are folded away, each with its summary.
         metrics: whose definitions are folded away.
         pairs: terms and their meanings, each with any number of lines of code after it.
+        text_only: keep the section where it has nothing but texts.
     """
     content = {
         "heading": heading or name,
@@ -115,7 +117,8 @@ def section(
         "metrics": metrics,
         "pairs": pairs,
     }
-    filled = any(content[part] for part in ("charts", "tables", "folded", "pairs"))
+    parts = ("charts", "tables", "folded", "pairs", *(("texts",) if text_only else ()))
+    filled = any(content[part] for part in parts)
     return Section(key, name, "section.j2", content if filled else None)
 
 
@@ -156,9 +159,8 @@ def page(
     drawn = 'class="spec"' in "".join([*(body for _, body in bodies), above])
     charts = ""
     if drawn:
-        from mecam.report.charts import (
-            script,
-        )  # Altair takes half a second, which a page without charts need not wait for
+        # Altair takes half a second, which a page without charts need not wait for.
+        from mecam.report.charts import script
 
         charts = script()
     return render(

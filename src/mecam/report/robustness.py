@@ -9,9 +9,8 @@ import numpy as np
 
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, Corrupted
-from mecam.evaluation.robustness.findings import Findings, best_of, condition_of
+from mecam.evaluation.robustness.findings import ALL, Findings, best_of, condition_of
 from mecam.evaluation.robustness.protocols import Summary
-from mecam.evaluation.robustness.ranks import ALL
 from mecam.evaluation.robustness.scores import Scored, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
 from mecam.report.scores import difference_cell, metric_head, score_cell

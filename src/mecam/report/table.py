@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,16 +14,21 @@ from mecam.data.cells import safe_row
 from mecam.files import write_whole, writing
 from mecam.report.format import UNDEFINED
 
-__all__ = ["Cell", "Table", "Tone", "latex", "latex_tables", "markdown", "markdown_page", "write_files"]
+__all__ = ["STYLES", "Cell", "Table", "Tone", "latex", "latex_tables", "markdown", "markdown_page", "write_files"]
 
-Tone = Literal["", "best", "better", "worse", "warning", "muted"]
-_STYLES: Mapping[Tone, str] = {
+Tone = Literal["", "best", "better", "worse", "warning", "muted", "positive", "negative", "missing", "strong"]
+STYLES: Mapping[Tone, str] = {
     "best": "bold green",
     "better": "green",
     "worse": "red",
     "warning": "yellow",
     "muted": "dim",
+    "positive": "bold blue",
+    "negative": "bold red",
+    "missing": "strike",
+    "strong": "bold",
 }
+"""How a terminal shows each tone."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Cell:
         tone: what the reader is to see at once: the best of its column, better or worse than what it is compared with.
         number: to sort by; None where undefined.
         title: what is told on a page when the pointer rests on it.
+        link: where it leads to on a page.
+        pieces: the text in pieces, each with a tone of its own.
     """
 
     text: str
@@ -43,6 +50,13 @@ class Cell:
     tone: Tone = ""
     number: float | None = None
     title: str = ""
+    link: str = ""
+    pieces: Sequence[tuple[str, Tone]] = ()
+
+    @classmethod
+    def joined(cls, pieces: Sequence[tuple[str, Tone]]) -> "Cell":
+        """A text in pieces, each with its tone."""
+        return cls("".join(text for text, _ in pieces), pieces=tuple(pieces))
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,16 @@ class Table:
     def heads(self) -> list[Cell]:
         """The head, every entry a `Cell`."""
         return _cells(self.head)
+
+    def compact(self) -> "Table":
+        """The same without columns in which nothing is known; the first one stays."""
+        cells = self.cells
+        known = [i == 0 or any(row[i].text not in ("", UNDEFINED) for row in cells) for i in range(len(self.head))]
+        shown = [i for i, keep in enumerate(known) if keep]
+        words = frozenset(place for place, i in enumerate(shown) if i in self.words)
+        return replace(
+            self, head=[self.head[i] for i in shown], rows=[[r[i] for i in shown] for r in cells], words=words
+        )
 
     def terminal(self) -> TerminalTable:
         """For a Rich console."""
@@ -173,5 +197,6 @@ def _cells(row: Sequence[Cell | str]) -> list[Cell]:
 
 
 def _terminal_cell(cell: Cell) -> Text:
-    text = Text(cell.text, style=_STYLES.get(cell.tone, ""))
+    pieces = cell.pieces or [(cell.text, cell.tone)]
+    text = Text.assemble(*((piece, STYLES.get(tone, "")) for piece, tone in pieces))
     return text.append(f"\n{cell.under}", style="dim not bold") if cell.under else text

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption import Corruption, Dose, corrupt_utterance, generator_for
+from mecam.data.corruption import Corruption, CorruptionContext, corrupt_utterance, generator_for, without_modality
 from mecam.data.store import StoreWriter
 from mecam.errors import ConfigError
 from mecam.synthetic.lexicon import TOPICS
@@ -174,7 +174,7 @@ class _Corpus:
             label=_label(felt + 0.15 * float(normal(rng, 1)[0])),
         )
         lacking = self.absent[index]
-        return made if lacking is None else corrupt_utterance(made, rng, plan=[Corruption(lacking, "absent")])
+        return made if lacking is None else without_modality(made, lacking)
 
     def _draw_sentiment(self, index: int) -> float:
         video, _ = self.video_of(index)
@@ -217,7 +217,8 @@ def _draw_corruptions(corpus: _Corpus, index: int, turn: int, rng: np.random.Gen
     if rng.random() < SECOND_RATE:
         chosen.append(others[int(rng.random() * len(others))])
     for modality, kind in chosen:
-        yield Corruption(modality, kind, Dose(extent=0.15 + 0.35 * rng.random(), strength=1.5 + 2.5 * rng.random()))
+        extent, severity = 0.15 + 0.35 * rng.random(), 1.5 + 2.5 * rng.random()
+        yield Corruption(kind, severity, extent, modality=modality)
 
 
 def _draw_contradiction(corpus: _Corpus, index: int, members: list[int], rng: np.random.Generator) -> _Plan | None:
@@ -237,17 +238,16 @@ def _draw_contradiction(corpus: _Corpus, index: int, members: list[int], rng: np
     partners = own or partners
     if not partners:
         return None
-    return _Plan((Corruption(modality, "contradiction"),), partners[int(rng.random() * len(partners))])
+    return _Plan((Corruption("contradiction", modality=modality),), partners[int(rng.random() * len(partners))])
 
 
 def _injected(corpus: _Corpus, clean: Utterance, plan: _Plan, scale: dict[Modality, NDArray[np.float64]]) -> Utterance:
     """Carry out a plan, noise in units of the column's standard deviation."""
-    steps = [
-        replace(step, dose=replace(step.dose, scale=scale[step.modality])) if step.modality in scale else step
-        for step in plan.corruptions
-    ]
     partner = None if plan.partner is None else corpus.utterance(plan.partner)
-    result = corrupt_utterance(clean, generator_for(corpus.seed, "noise", clean.id), plan=steps, partner=partner)
+    result, rng = clean, generator_for(corpus.seed, "noise", clean.id)
+    for step in plan.corruptions:
+        context = CorruptionContext(rng, scale=scale.get(step.modality, 1.0), partner=partner)
+        result = corrupt_utterance(result, [step], context)
     return replace(result, streams={name: rounded(rows) for name, rows in result.streams.items()})
 
 

@@ -22,8 +22,7 @@ from mecam.budget import small_json
 from mecam.data.cells import safe_row
 from mecam.data.datasets import Dataset
 from mecam.errors import MecamError, TrainingError
-from mecam.evaluation.conflict_detection import conflict_table
-from mecam.evaluation.detection import filter_table
+from mecam.evaluation.detection import conflict_table, filter_table
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.predict import constant_predictions, interval_around, known_only
 from mecam.evaluation.statistics import coverage, metrics_table

@@ -12,7 +12,7 @@ from mecam.data.corruption import (
     MISSING_WORD,
     OPERATORS,
     Corruption,
-    Dose,
+    CorruptionContext,
     corrupt_utterance,
     corrupted_view,
     generator_for,
@@ -29,7 +29,7 @@ PINNED = [689113439, 2671002029, 3629049523]
 VOCABULARY = [f"word{i}" for i in range(30)]
 
 seeds = st.integers(0, 2**32)
-doses = st.builds(Dose, extent=st.floats(0.01, 1), strength=st.floats(0.5, 5))
+amounts = st.fixed_dictionaries({"extent": st.floats(0.01, 1), "severity": st.floats(0.5, 5)})
 rows = hnp.arrays(
     np.float32,
     st.tuples(st.integers(1, 40), st.integers(1, 6)),
@@ -52,6 +52,20 @@ def make(seed: int = 0, words: int = 12, length: int = 40, **changes) -> Utteran
     return replace(made, **changes)
 
 
+def corruption(modality: str, kind: str, extent: float = 0.3) -> Corruption:
+    return Corruption(kind, 3.0, extent, modality=modality)
+
+
+def corrupt(before: Utterance, *corruptions: Corruption, seed: int = 0, **context) -> Utterance:
+    return corrupt_utterance(before, corruptions, CorruptionContext(np.random.default_rng(seed), **context))
+
+
+def applied(kind: str, values: np.ndarray, seed: int = 0, *, extent: float = 0.3, severity: float = 3.0, **context):
+    """A stream operator on rows: the new rows, and those that it says it touched."""
+    context = CorruptionContext(np.random.default_rng(seed), **context)
+    return getattr(stream_operators, kind)(values, Corruption(kind, severity, extent), context)
+
+
 def marked(spans, modality: str, count: int) -> np.ndarray:
     mask = np.zeros(count, bool)
     for span in spans:
@@ -67,12 +81,12 @@ def same(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", STREAM_KINDS)
-@given(values=rows, seed=seeds, dose=doses)
+@given(values=rows, seed=seeds, amount=amounts)
 @settings(max_examples=60, deadline=None)
-def test_a_stream_operator_touches_exactly_the_rows_it_says(kind, values, seed, dose):
+def test_a_stream_operator_touches_exactly_the_rows_it_says(kind, values, seed, amount):
     before = values.copy()
-    result, touched = getattr(stream_operators, kind)(values, np.random.default_rng(seed), dose)
-    again, _ = getattr(stream_operators, kind)(values, np.random.default_rng(seed), dose)
+    result, touched = applied(kind, values, seed, **amount)
+    again, _ = applied(kind, values, seed, **amount)
     np.testing.assert_array_equal(values, before)
     np.testing.assert_array_equal(result, again)
     assert result.dtype == np.float32
@@ -83,20 +97,19 @@ def test_a_stream_operator_touches_exactly_the_rows_it_says(kind, values, seed, 
 
 
 @pytest.mark.parametrize("kind", ["burst", "impulse", "noise", "channels"])
-@given(values=rows, seed=seeds, dose=doses)
+@given(values=rows, seed=seeds, amount=amounts)
 @settings(max_examples=40, deadline=None)
-def test_noise_leaves_a_missing_value_missing(kind, values, seed, dose):
-    result, _ = getattr(stream_operators, kind)(values, np.random.default_rng(seed), dose)
+def test_noise_leaves_a_missing_value_missing(kind, values, seed, amount):
+    result, _ = applied(kind, values, seed, **amount)
     np.testing.assert_array_equal(np.isnan(result), np.isnan(values))
 
 
 @pytest.mark.parametrize("kind", STREAM_KINDS)
 def test_every_stream_operator_does_something_and_takes_an_empty_stream(kind):
-    operator = getattr(stream_operators, kind)
     values = np.random.default_rng(0).standard_normal((50, 4)).astype(np.float32)
-    _, touched = operator(values, np.random.default_rng(1), Dose(extent=0.2))
+    _, touched = applied(kind, values, 1, extent=0.2)
     assert touched.any()
-    result, touched = operator(values[:0], np.random.default_rng(1), Dose())
+    result, touched = applied(kind, values[:0], 1)
     assert result.shape == (0, 4)
     assert touched.shape == (0,)
 
@@ -104,37 +117,36 @@ def test_every_stream_operator_does_something_and_takes_an_empty_stream(kind):
 def test_the_extent_is_the_part_of_the_rows_touched():
     values = np.random.default_rng(0).standard_normal((100, 4)).astype(np.float32)
     for kind in ("burst", "dropped"):
-        _, touched = getattr(stream_operators, kind)(values, np.random.default_rng(3), Dose(extent=0.3))
+        _, touched = applied(kind, values, 3)
         assert touched.sum() == 30
         assert len(np.flatnonzero(np.diff(touched.astype(int), prepend=0, append=0))) == 2  # one span
-    lost = [stream_operators.scattered(values, np.random.default_rng(s), Dose(extent=0.3))[1].mean() for s in range(40)]
+    lost = [applied("scattered", values, s)[1].mean() for s in range(40)]
     assert np.mean(lost) == pytest.approx(0.3, abs=0.03)
 
 
 def test_burst_noise_has_the_strength_and_scale_asked_for():
     scale = np.array([1.0, 10.0, 0.1])
     values = np.zeros((4000, 3), np.float32)
-    dose = Dose(extent=0.5, strength=3.0, scale=scale)
-    result, touched = stream_operators.burst(values, np.random.default_rng(0), dose)
+    result, touched = applied("burst", values, extent=0.5, severity=3.0, scale=scale)
     np.testing.assert_allclose(result[touched].std(axis=0), 3 * scale, rtol=0.06)
 
 
 def test_frozen_rows_repeat_the_row_before_them():
     values = np.arange(20, dtype=np.float32)[:, None]
-    result, touched = stream_operators.frozen(values, np.random.default_rng(0), Dose(extent=0.4))
+    result, touched = applied("frozen", values, extent=0.4)
     first = int(np.flatnonzero(touched)[0])
     assert (result[touched] == values[first - 1]).all()
 
 
 def test_dropped_rows_hold_the_fill():
     values = np.ones((10, 2), np.float32)
-    result, touched = stream_operators.dropped(values, np.random.default_rng(0), Dose(fill=np.array([-1.0, 2.0])))
+    result, touched = applied("dropped", values, fill=np.array([-1.0, 2.0]))
     np.testing.assert_array_equal(result[touched], np.tile([-1.0, 2.0], (int(touched.sum()), 1)))
 
 
 def test_a_shifted_stream_is_the_stream_later_or_earlier():
     values = np.arange(10, dtype=np.float32)[:, None]
-    seen = {tuple(stream_operators.shift(values, np.random.default_rng(s), Dose())[0][:, 0]) for s in range(20)}
+    seen = {tuple(applied("shift", values, s)[0][:, 0]) for s in range(20)}
     assert seen == {(0, 0, 0, 0, 1, 2, 3, 4, 5, 6), (3, 4, 5, 6, 7, 8, 9, 9, 9, 9)}
 
 
@@ -142,8 +154,7 @@ def test_a_shifted_stream_is_the_stream_later_or_earlier():
 @settings(max_examples=100, deadline=None)
 def test_text_and_tokens_stay_in_step(seed, count, extent, kind):
     before = make(words=count)
-    plan = [Corruption("text", kind, Dose(extent=extent))]
-    after = corrupt_utterance(before, np.random.default_rng(seed), plan=plan, unk=UNK)
+    after = corrupt(before, corruption("text", kind, extent), seed=seed, unk=UNK)
     old, new = before.text.split(), after.text.split()
     assert len(new) == len(old) == len(after.tokens) == len(after.words)
     for word, token, timed in zip(new, after.tokens, after.words, strict=True):
@@ -162,10 +173,10 @@ def test_text_and_tokens_stay_in_step(seed, count, extent, kind):
 
 @pytest.mark.parametrize("kind", ["missing", "shuffled"])
 def test_either_text_or_tokens_alone_is_corrupted_alike(kind):
-    plan = [Corruption("text", kind)]
-    both = corrupt_utterance(make(), np.random.default_rng(5), plan=plan, unk=UNK)
-    text = corrupt_utterance(make(tokens=None), np.random.default_rng(5), plan=plan)
-    tokens = corrupt_utterance(replace(make(), text=None, words=()), np.random.default_rng(5), plan=plan, unk=UNK)
+    step = corruption("text", kind)
+    both = corrupt(make(), step, seed=5, unk=UNK)
+    text = corrupt(make(tokens=None), step, seed=5)
+    tokens = corrupt(replace(make(), text=None, words=()), step, seed=5, unk=UNK)
     assert text.text == both.text
     assert text.tokens is None
     assert tokens.tokens == both.tokens
@@ -174,16 +185,14 @@ def test_either_text_or_tokens_alone_is_corrupted_alike(kind):
 
 
 def test_a_global_shuffle_moves_every_word():
-    after = corrupt_utterance(
-        make(), np.random.default_rng(0), plan=[Corruption("text", "shuffled", Dose(extent=1.0))], unk=UNK
-    )
+    after = corrupt(make(), corruption("text", "shuffled", 1.0), unk=UNK)
     assert after.injected == (Span("text", "shuffled", 0, 12),)
 
 
 def test_a_contradiction_takes_the_partner_whole_and_marks_it():
-    plan = [Corruption("audio", "burst"), Corruption("audio", "contradiction"), Corruption("text", "contradiction")]
+    plan = [corruption("audio", "burst"), corruption("audio", "contradiction"), corruption("text", "contradiction")]
     partner = make(1, words=7, length=33, label=-2.0)
-    after = corrupt_utterance(make(), np.random.default_rng(0), plan=plan, partner=partner)
+    after = corrupt(make(), *plan, partner=partner)
     np.testing.assert_array_equal(after.streams["audio"], partner.streams["audio"])
     np.testing.assert_array_equal(after.intervals["audio"], partner.intervals["audio"])
     assert (after.text, after.words, after.tokens) == (partner.text, partner.words, partner.tokens)
@@ -193,15 +202,15 @@ def test_a_contradiction_takes_the_partner_whole_and_marks_it():
 
 def test_a_plan_appends_to_what_is_recorded_and_skips_absent_modalities():
     earlier = Span("vision", "frozen", 1, 3)
-    plan = [Corruption("audio", "dropped"), Corruption("physio", "burst")]
-    after = corrupt_utterance(make(injected=(earlier,)), np.random.default_rng(0), plan=plan)
+    plan = [corruption("audio", "dropped"), corruption("physio", "burst")]
+    after = corrupt(make(injected=(earlier,)), *plan)
     assert after.injected[0] == earlier
     assert {span.modality for span in after.injected[1:]} == {"audio"}
 
 
 def test_an_absent_modality_is_gone_with_its_times_and_spans():
-    plan = [Corruption("audio", "burst"), Corruption("audio", "absent"), Corruption("text", "absent")]
-    after = corrupt_utterance(make(), np.random.default_rng(0), plan=plan)
+    plan = [corruption("audio", "burst"), corruption("audio", "absent"), corruption("text", "absent")]
+    after = corrupt(make(), *plan)
     assert present(after) == ("vision",)
     assert "audio" not in after.intervals
     assert after.injected == ()
@@ -209,24 +218,26 @@ def test_an_absent_modality_is_gone_with_its_times_and_spans():
 
 
 @pytest.mark.parametrize(
-    ("plan", "error", "says"),
+    ("step", "error", "says"),
     [
-        (Corruption("audio", "sabotage"), ConfigError, "sabotage"),
-        (Corruption("text", "burst"), ConfigError, "burst"),
-        (Corruption("audio", "missing"), ConfigError, "missing"),
-        (Corruption("audio", "contradiction"), DataError, "partner"),
-        (Corruption("text", "missing"), DataError, "unk"),
+        (corruption("audio", "sabotage"), ConfigError, "sabotage"),
+        (corruption("text", "burst"), ConfigError, "burst"),
+        (corruption("audio", "missing"), ConfigError, "missing"),
+        (corruption("audio", "contradiction"), DataError, "partner"),
+        (corruption("text", "missing"), DataError, "unk"),
     ],
 )
-def test_what_cannot_be_done_is_said(plan, error, says):
+def test_what_cannot_be_done_is_said(step, error, says):
     with pytest.raises(error, match=says):
-        corrupt_utterance(make(), np.random.default_rng(0), plan=[plan])
+        corrupt(make(), step)
 
 
-@pytest.mark.parametrize("dose", [{"extent": 0.0}, {"extent": 1.5}, {"strength": -1.0}, {"strength": float("nan")}])
-def test_an_impossible_dose_is_refused(dose):
+@pytest.mark.parametrize(
+    "amount", [{"extent": 0.0}, {"extent": 1.5}, {"severity": float("inf")}, {"severity": float("nan")}]
+)
+def test_an_impossible_amount_is_refused(amount):
     with pytest.raises(ConfigError):
-        Dose(**dose)
+        Corruption("noise", **amount)
 
 
 @given(seed=seeds, rate=st.floats(0, 1), with_partner=st.booleans(), words=st.integers(0, 15))
@@ -348,10 +359,10 @@ def test_every_operator_is_pure():
         modality = "text" if kind in TEXT_ONLY else "audio"
         results = [
             repr(
-                corrupt_utterance(
+                corrupt(
                     clean,
-                    np.random.default_rng(3),
-                    plan=[Corruption(modality, kind)],
+                    corruption(modality, kind),
+                    seed=3,
                     partner=partner,
                     unk=UNK,
                     ids_of=lambda word: (len(word),),

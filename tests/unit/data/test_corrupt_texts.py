@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.corruption import Corruption, Dose, Sounds, corrupt_utterance, noise_strength
+from mecam.data.corruption import Corruption, CorruptionContext, Sounds, corrupt_utterance, noise_severity
 from mecam.data.corruption import streams as stream_operators
-from mecam.data.corruption.sounds import FILLERS, common_sounds, phones
+from mecam.data.corruption.phonetics import FILLERS, common_sounds, phones
 from mecam.data.corruption.words import WINDOW, deleted, jumbled, misheard, truncated
 from mecam.errors import ConfigError, DataError
 from mecam.types import Span, Utterance, Word
@@ -40,9 +40,14 @@ def make(count: int = len(SENTENCE), **changes) -> Utterance:
     return replace(made, **changes)
 
 
-def spoil(kind: str, utterance: Utterance, seed: int = 0, extent: float = 0.3, **means) -> Utterance:
-    plan = [Corruption("text", kind, Dose(extent=extent))]
-    return corrupt_utterance(utterance, np.random.default_rng(seed), plan=plan, ids_of=ids_of, unk=0, **means)
+def corrupt(kind: str, utterance: Utterance, seed: int = 0, extent: float = 0.3, **known) -> Utterance:
+    context = CorruptionContext(np.random.default_rng(seed), ids_of=ids_of, unk=0, **known)
+    return corrupt_utterance(utterance, [Corruption(kind, 1.0, extent, modality="text")], context)
+
+
+def without_help(utterance: Utterance, modality: str, kind: str, **known) -> Utterance:
+    context = CorruptionContext(np.random.default_rng(0), **known)
+    return corrupt_utterance(utterance, [Corruption(kind, modality=modality)], context)
 
 
 def word_errors(before: list[str], after: list[str]) -> int:
@@ -60,7 +65,7 @@ def word_errors(before: list[str], after: list[str]) -> int:
 @settings(max_examples=80, deadline=None)
 def test_an_edited_text_its_words_its_tokens_and_its_record_agree(kind, seed, count, extent):
     clean = make(count)
-    after = spoil(kind, clean, seed, extent)
+    after = corrupt(kind, clean, seed, extent)
     old, new = clean.text.split(), after.text.split()
     assert len(after.tokens) == len(after.words) == len(new)
     assert after.tokens == tuple(map(ids_of, new))
@@ -86,7 +91,7 @@ def test_an_edited_text_its_words_its_tokens_and_its_record_agree(kind, seed, co
 
 @pytest.mark.parametrize("kind", ["deleted", "truncated"])
 def test_lost_words_leave_an_empty_span_at_each_gap(kind):
-    after = spoil(kind, make(), 1, 0.3)
+    after = corrupt(kind, make(), 1, 0.3)
     new = after.text.split()
     if kind == "truncated":
         assert new == SENTENCE[: len(SENTENCE) - round(0.3 * len(SENTENCE))]
@@ -102,10 +107,10 @@ def test_lost_words_leave_an_empty_span_at_each_gap(kind):
 def test_earlier_spans_go_where_their_words_go_and_vanish_with_them():
     earlier = (Span("text", "missing", 2, 4), Span("text", "missing", 17, 18), Span("audio", "burst", 0, 5))
     clean = make(injected=earlier)
-    after = spoil("truncated", clean, 0, 0.3)
+    after = corrupt("truncated", clean, 0, 0.3)
     assert [span for span in after.injected if span.kind != "truncated"] == [earlier[2], earlier[0]]
     for seed in range(40):
-        after = spoil("deleted", clean, seed, 0.4)
+        after = corrupt("deleted", clean, seed, 0.4)
         found = [word for s in after.injected if s.kind == "missing" for word in after.text.split()[s.start : s.stop]]
         left = [word for word in after.text.split() if word in (SENTENCE[2], SENTENCE[3], SENTENCE[17])]
         assert found == left
@@ -193,24 +198,22 @@ def test_words_of_another_script_have_neighbours_in_their_spelling():
 
 
 def test_errors_say_what_is_lacking():
-    plan = [Corruption("text", "misheard", Dose(extent=1.0))]
     with pytest.raises(DataError, match="sub-word ids"):
-        corrupt_utterance(make(), np.random.default_rng(0), plan=plan)
+        without_help(make(), "text", "misheard")
     with pytest.raises(DataError, match="words themselves"):
-        spoil("misheard", make(text=None, words=()))
+        corrupt("misheard", make(text=None, words=()))
     with pytest.raises(ConfigError, match="misheard"):
-        corrupt_utterance(make(), np.random.default_rng(0), plan=[Corruption("audio", "misheard")])
+        without_help(make(), "audio", "misheard")
     with pytest.raises(DataError, match="tokens for"):
-        spoil("deleted", make(tokens=((1,),)))
+        corrupt("deleted", make(tokens=((1,),)))
 
 
 def test_another_utterances_text_or_stream_is_taken_whole():
     partner = make(4, streams={"audio": np.zeros((3, 2), np.float32)})
-    after = spoil("foreign", make(), partner=partner)
+    after = corrupt("foreign", make(), partner=partner)
     assert (after.text, after.tokens, after.words) == (partner.text, partner.tokens, partner.words)
     assert after.injected == (Span("text", "foreign", 0, 4),)
-    plan = [Corruption("audio", "foreign")]
-    after = corrupt_utterance(make(), np.random.default_rng(0), plan=plan, partner=partner)
+    after = without_help(make(), "audio", "foreign", partner=partner)
     assert after.streams["audio"] is partner.streams["audio"]
     assert after.injected == (Span("audio", "foreign", 0, 3),)
 
@@ -218,11 +221,11 @@ def test_another_utterances_text_or_stream_is_taken_whole():
 def test_noise_has_the_signal_to_noise_ratio_asked_for():
     scale = np.array([1.0, 20.0])
     values = np.zeros((8000, 2), np.float32)
-    dose = Dose(strength=noise_strength(6.0), scale=scale)
-    result, touched = stream_operators.noise(values, np.random.default_rng(0), dose)
+    context = CorruptionContext(np.random.default_rng(0), scale=scale)
+    result, touched = stream_operators.noise(values, Corruption("noise", noise_severity(6.0)), context)
     assert touched.all()
     np.testing.assert_allclose(20 * np.log10(scale / result.std(axis=0)), 6.0, atol=0.2)
-    same, touched = stream_operators.noise(values, np.random.default_rng(0), Dose(strength=0.0))
+    same, touched = stream_operators.noise(values, Corruption("noise", 0.0), context)
     np.testing.assert_array_equal(same, values)
     assert not touched.any()
 
@@ -231,8 +234,8 @@ def test_lost_channels_are_the_same_in_every_row_and_nested():
     values = np.random.default_rng(0).standard_normal((6, 10)).astype(np.float32)
     lost = []
     for extent in (0.2, 0.5, 1.0):
-        dose = Dose(extent=extent, fill=np.full(10, 7.0))
-        result, _ = stream_operators.channels(values, np.random.default_rng(3), dose)
+        context = CorruptionContext(np.random.default_rng(3), fill=np.full(10, 7.0))
+        result, _ = stream_operators.channels(values, Corruption("channels", extent=extent), context)
         gone = result == 7.0
         assert (gone == gone[0]).all()
         assert gone[0].sum() == round(10 * extent)
@@ -243,4 +246,4 @@ def test_lost_channels_are_the_same_in_every_row_and_nested():
 
 def test_truncation_leaves_a_word_and_a_single_word_stays():
     assert truncated(5, np.random.default_rng(0), 1.0) == [(0, None)]
-    assert spoil("truncated", make(1)).text == "the"
+    assert corrupt("truncated", make(1)).text == "the"

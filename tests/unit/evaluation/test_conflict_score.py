@@ -11,7 +11,7 @@ import torch
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.conflict_detection import conflict_auroc, conflict_table, contradicting
+from mecam.evaluation.detection import conflict_auroc, conflict_table, contradicting
 from mecam.evaluation.predict import predict
 from mecam.report.page import write_report
 from mecam.training.results import read_predictions, write_predictions

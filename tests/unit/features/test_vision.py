@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from clips import clip, moving_face, need_data, need_faces, portrait, talking
@@ -12,7 +13,7 @@ from mecam.features.media import Media
 from mecam.features.protocol import Features
 from mecam.features.vision.expression import NAMES
 from mecam.features.vision.extractors import Expressions
-from mecam.features.vision.face_models import detect, mesh
+from mecam.features.vision.face_models import _sampled, detect, mesh
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 RATE = 12.5
@@ -231,3 +232,20 @@ def test_presence_falls_when_a_real_face_leaves() -> None:
     missing, at = without_face(features), features.intervals[:, 0]
     assert missing[at < 2.2].mean() < 0.05
     assert missing[at > 3.0].mean() > 0.95
+
+
+def test_crops_are_those_of_pytorch_to_the_last_bit() -> None:
+    """Extraction runs without PyTorch; what was extracted with it before stays the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        height, width, side = (int(n) for n in rng.integers(2, 300, 3))
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        x, y = (rng.uniform(-1.3, 1.3, (side, side)).astype(np.float32) for _ in range(2))
+        expected = torch.nn.functional.grid_sample(
+            torch.from_numpy(image).permute(2, 0, 1)[None].float(),
+            torch.from_numpy(np.stack([x, y], axis=-1))[None],
+            align_corners=False,
+        )
+        found = torch.from_numpy(_sampled(image, x, y)).permute(2, 0, 1)[None]
+        # Processors without fused multiply-add round one step more.
+        torch.testing.assert_close(found, expected, rtol=0, atol=3e-5)

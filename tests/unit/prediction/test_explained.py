@@ -9,7 +9,7 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.explanation import explain
+from mecam.evaluation.explanation.occlusion import explain
 from mecam.report.explanation.page import write_explained
 
 ABOUT = {"run": "r<1>", "model": "mecam", "data": "d&d"}
@@ -64,7 +64,7 @@ def test_one_sign_everywhere(kind: str, encoder: str, tmp_path: Path) -> None:
 
     from rich.console import Console
 
-    from mecam.evaluation.explanation.files import explanation_document
+    from mecam.evaluation.explanation.explanation import explanation_document
     from mecam.report.explanation.terminal import explanation_view
 
     pytest.importorskip("captum")

@@ -13,14 +13,14 @@ from mecam.evaluation.comparison import compare, read_contenders
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.predict import predict, said
 from mecam.evaluation.robustness import assess
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
-from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.measure import jobs_of, measure
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
+from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.models.checkpoint import load_checkpoint
 from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
+from mecam.prediction.torch_backend import TorchBackend
 from mecam.training.results import SeedResult
 from mecam.training.run import RunConfig, train
 
@@ -75,7 +75,7 @@ def test_the_weights_of_the_model_are_the_same_without(run, store, encoder, tmp_
 
 
 def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
-    predictor = Predictor(trained, device="cpu")
+    predictor = Predictor(TorchBackend(trained, device="cpu"))
     plain = alone(trained, store)
     together = [p.score for p in predictor.predict_store(store, split="test")]
     np.testing.assert_allclose(together, trained.checkpoint.recording(said(plain)), atol=1e-6)
@@ -89,11 +89,11 @@ def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
 
 
 def test_robustness_spoils_the_rest_of_the_recording_as_well(trained, run, store, tmp_path):
-    material = Material(store, "test")
+    material = EvaluationSplit(store, "test")
     jobs = jobs_of(run / "checkpoint", material, (CLEAN, RandomMissing.at(0.6)), (1,), tmp_path)
     measure(trained, material, jobs)
     for job in jobs:
-        spoilt = [job.condition.spoil(material, place, 1) for place in range(len(material))]
+        spoilt = [job.condition.corrupt(material, place, 1) for place in range(len(material))]
         plain = predict(trained.model, trained.dataset(spoilt), trained.collator)
         found, _ = read_cell(job.path, material)
         np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(said(plain)), atol=2e-5)
@@ -146,5 +146,5 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, store, encoder, tm
     task, split, contenders = read_contenders([run, plain])
     notes = compare(contenders, task, split, permutations=50).notes
     assert any(run.name in note and "rest of each recording" in note for note in notes)
-    assert "lean on" in notes_of(Predictor(load_checkpoint(run), device="cpu"))[-1]
-    assert notes_of(Predictor(load_checkpoint(plain), device="cpu")) == ()
+    assert "lean on" in notes_of(Predictor(TorchBackend(load_checkpoint(run), device="cpu")))[-1]
+    assert notes_of(Predictor(TorchBackend(load_checkpoint(plain), device="cpu"))) == ()

@@ -3,19 +3,17 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.corruption.corruption import Ids
 from mecam.data.corruption.words import MISSING_WORD, Edit, apply_choice
 from mecam.errors import DataError
 from mecam.types import TEXT, Modality, Span, Utterance, Word
 
-__all__ = ["Ids", "no_unk", "spans_of", "with_choice", "with_edit", "with_rows", "word_count"]
-
-Ids: TypeAlias = Callable[[str], tuple[int, ...]]
-"""Turns a word into its sub-word ids."""
+__all__ = ["no_unk", "spans_of", "with_choice", "with_edit", "with_rows", "word_count"]
 
 _Item = TypeVar("_Item")
 

@@ -8,14 +8,14 @@ that what happens to it depends neither on the other utterances nor on their ord
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from mecam.data.corruption import streams, words
+from mecam.data.corruption.corruption import Corruption, CorruptionContext
 from mecam.data.corruption.editing import (
-    Ids,
     no_unk,
     spans_of,
     with_choice,
@@ -23,16 +23,14 @@ from mecam.data.corruption.editing import (
     with_rows,
     word_count,
 )
-from mecam.data.corruption.sounds import Sounds, common_sounds
-from mecam.data.corruption.streams import Dose, StreamOperator
+from mecam.data.corruption.phonetics import common_sounds
+from mecam.data.corruption.streams import StreamOperator
 from mecam.data.corruption.words import EditOperator, WordOperator
 from mecam.errors import ConfigError, DataError
 from mecam.types import TEXT, Modality, Span, Utterance
 
 __all__ = [
     "OPERATORS",
-    "Corruption",
-    "Means",
     "corrupt_utterance",
     "generator_for",
     "no_unk",
@@ -40,52 +38,24 @@ __all__ = [
     "spans_of",
     "with_choice",
     "with_rows",
+    "without_modality",
     "word_count",
 ]
 
 
-@dataclass(frozen=True)
-class Means:
-    """What an operator may need besides the utterance.
-
-    Attributes:
-        rng: where its randomness comes from.
-        dose: how much.
-        partner: the utterance that a contradiction, or another's modality, is taken from.
-        unk: id of the tokenizer's unknown token, which stands for a missing word.
-        ids_of: turns a new word into its sub-word ids.
-        sounds: the vocabulary of what is misheard; None takes common English words.
-    """
-
-    rng: np.random.Generator
-    dose: Dose
-    partner: Utterance | None = None
-    unk: int | None = None
-    ids_of: Ids | None = None
-    sounds: Sounds | None = None
-
-
-Operator: TypeAlias = Callable[[Utterance, Modality, Means], Utterance]
-
-
-@dataclass(frozen=True)
-class Corruption:
-    """One step of a plan: put `kind`, a key of `OPERATORS`, into `modality`."""
-
-    modality: Modality
-    kind: str
-    dose: Dose = field(default_factory=Dose)
+Operator: TypeAlias = Callable[[Utterance, Corruption, CorruptionContext], Utterance]
 
 
 def on_stream(kind: str, corrupt: StreamOperator) -> Operator:
     """Make a stream operator act on utterances."""
 
-    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+    def operator(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
+        modality = corruption.modality
         if modality == TEXT and modality not in utterance.streams:
             raise ConfigError(
                 f"{kind!r} corrupts feature streams, not text", fix=f"use one of {', '.join(kinds_for_text())}"
             )
-        values, touched = corrupt(utterance.streams[modality], means.rng, means.dose)
+        values, touched = corrupt(utterance.streams[modality], corruption, context)
         return with_rows(utterance, modality, values, kind, touched)
 
     return operator
@@ -94,10 +64,10 @@ def on_stream(kind: str, corrupt: StreamOperator) -> Operator:
 def on_words(kind: str, corrupt: WordOperator) -> Operator:
     """Make a word operator act on utterances."""
 
-    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-        _require_text(utterance, modality, kind)
-        choice = corrupt(word_count(utterance), means.rng, means.dose.extent)
-        return with_choice(utterance, kind, choice, means.unk)
+    def operator(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
+        _require_text(utterance, corruption)
+        choice = corrupt(word_count(utterance), context.rng, corruption.extent)
+        return with_choice(utterance, kind, choice, context.unk)
 
     return operator
 
@@ -105,25 +75,25 @@ def on_words(kind: str, corrupt: WordOperator) -> Operator:
 def on_edit(kind: str, corrupt: EditOperator) -> Operator:
     """Make an operator that takes words out act on utterances."""
 
-    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-        _require_text(utterance, modality, kind)
-        edit = corrupt(word_count(utterance), means.rng, means.dose.extent)
-        return with_edit(utterance, kind, edit, means.ids_of)
+    def operator(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
+        _require_text(utterance, corruption)
+        edit = corrupt(word_count(utterance), context.rng, corruption.extent)
+        return with_edit(utterance, kind, edit, context.ids_of)
 
     return operator
 
 
-def mishear(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-    """Put a speech recogniser's errors into the text; the dose's extent is the word error rate to expect.
+def mishear(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
+    """Put a speech recogniser's errors into the text; the extent is the word error rate to expect.
 
     Raises: DataError if the utterance has tokens and no text.
     """
-    _require_text(utterance, modality, "misheard")
+    _require_text(utterance, corruption)
     if utterance.text is None:
         raise DataError("what sounds alike is found by the words themselves, not by tokens", where=utterance.id)
-    sounds = means.sounds or common_sounds()
-    edit = words.misheard(utterance.text.split(), means.rng, means.dose.extent, sounds)
-    return with_edit(utterance, "misheard", edit, means.ids_of)
+    sounds = context.sounds or common_sounds()
+    edit = words.misheard(utterance.text.split(), context.rng, corruption.extent, sounds)
+    return with_edit(utterance, "misheard", edit, context.ids_of)
 
 
 def from_partner(kind: str) -> Operator:
@@ -133,8 +103,8 @@ def from_partner(kind: str) -> Operator:
     the modality.
     """
 
-    def operator(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
-        partner = means.partner
+    def operator(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
+        partner, modality = context.partner, corruption.modality
         if partner is None or modality not in present(partner):
             raise DataError(f"a {kind} {modality!r} needs a partner that has it", where=utterance.id)
         changes: dict[str, Any]
@@ -153,8 +123,15 @@ def from_partner(kind: str) -> Operator:
     return operator
 
 
-def take_away(utterance: Utterance, modality: Modality, means: Means) -> Utterance:
+def take_away(utterance: Utterance, corruption: Corruption, context: CorruptionContext) -> Utterance:
     """Make the whole modality absent. No row is left to mark, so no span is recorded."""
+    return without_modality(utterance, corruption.modality)
+
+
+def without_modality(utterance: Utterance, modality: Modality) -> Utterance:
+    """The utterance without a whole modality; the same where it lacks it."""
+    if modality not in present(utterance):
+        return utterance
     kept = tuple(span for span in utterance.injected if span.modality != modality)
     if modality in utterance.streams:
         remaining = {key: rows for key, rows in utterance.streams.items() if key != modality}
@@ -188,37 +165,23 @@ TEXT_ONLY = ("missing", "shuffled", "jumbled", "deleted", "truncated", "misheard
 ANYWHERE = ("contradiction", "foreign", "absent")
 
 
-def corrupt_utterance(
-    utterance: Utterance,
-    rng: np.random.Generator,
-    *,
-    plan: Sequence[Corruption],
-    partner: Utterance | None = None,
-    unk: int | None = None,
-    ids_of: Ids | None = None,
-    sounds: Sounds | None = None,
-) -> Utterance:
-    """Carry out a plan of corruptions and append their places to `injected`.
+def corrupt_utterance(utterance: Utterance, corruptions: Sequence[Corruption], context: CorruptionContext) -> Utterance:
+    """Carry out corruptions one after the other and append their places to `injected`.
 
     Args:
         utterance: left as it is; a copy is returned.
-        rng: consumed in the order of the plan.
-        plan: steps; a step on a modality that the utterance lacks is skipped.
-        partner: where contradictions come from, an utterance of opposite sentiment; or another's modality.
-        unk: id of the unknown token; needed where `tokens` are set and words go missing.
-        ids_of: turns a word into sub-word ids; needed where `tokens` are set and words are misheard.
-        sounds: the vocabulary of what is misheard; None takes common English words.
+        corruptions: one of a modality that the utterance lacks is skipped.
+        context: its generator is consumed in the order of the corruptions.
 
     Raises: ConfigError for an unknown kind or one that does not fit its modality; DataError for a
-        contradiction without a partner that has the modality, missing words without `unk`, or new words without
-        `ids_of`.
+        contradiction without a partner that has the modality, missing words of tokens without `unk`, or new words
+        without `ids_of`.
     """
-    for step in plan:
+    for step in corruptions:
         if step.kind not in OPERATORS:
             raise ConfigError(f"no corruption is called {step.kind!r}", fix=f"use one of {', '.join(OPERATORS)}")
         if step.modality in present(utterance):
-            means = Means(rng, step.dose, partner, unk, ids_of, sounds)
-            utterance = OPERATORS[step.kind](utterance, step.modality, means)
+            utterance = OPERATORS[step.kind](utterance, step, context)
     return utterance
 
 
@@ -237,17 +200,18 @@ def present(utterance: Utterance) -> tuple[Modality, ...]:
 
 
 def kinds_for_text() -> tuple[str, ...]:
-    """Kinds that a transcript can suffer."""
+    """Kinds for a transcript."""
     return (*TEXT_ONLY, *ANYWHERE)
 
 
 def kinds_for_streams() -> tuple[str, ...]:
-    """Kinds that a feature stream can suffer."""
+    """Kinds for a feature stream."""
     return tuple(kind for kind in OPERATORS if kind not in TEXT_ONLY)
 
 
-def _require_text(utterance: Utterance, modality: Modality, kind: str) -> None:
-    if modality != TEXT or modality in utterance.streams:
+def _require_text(utterance: Utterance, corruption: Corruption) -> None:
+    if corruption.modality != TEXT or TEXT in utterance.streams:
         raise ConfigError(
-            f"{kind!r} corrupts text, not the stream {modality!r}", fix=f"use one of {', '.join(kinds_for_streams())}"
+            f"{corruption.kind!r} corrupts text, not the stream {corruption.modality!r}",
+            fix=f"use one of {', '.join(kinds_for_streams())}",
         )

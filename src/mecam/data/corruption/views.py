@@ -10,8 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.config import AugmentationConfig
-from mecam.data.corruption.streams import Dose, changed_rows
-from mecam.data.corruption.utterances import OPERATORS, Means, no_unk, present, with_choice, with_rows, word_count
+from mecam.data.corruption.corruption import Corruption, CorruptionContext
+from mecam.data.corruption.streams import changed_rows
+from mecam.data.corruption.utterances import (
+    OPERATORS,
+    no_unk,
+    present,
+    with_choice,
+    with_rows,
+    without_modality,
+    word_count,
+)
 from mecam.errors import ConfigError
 from mecam.types import Modality, Utterance
 
@@ -61,14 +70,11 @@ def corrupted_view(
     for modality in present(utterance):
         if rng.random() >= rate:
             continue
-        dose = Dose(
-            extent=0.1 + 0.5 * rng.random(),
-            strength=1.0 + 4.0 * rng.random(),
-            fill=fill[modality] if fill and modality in fill else 0.0,
-        )
-        means = Means(rng, dose, partner, unk)
-        kind = _draw_kind(view, modality, means, last=len(present(view)) == 1)
-        view = OPERATORS[kind](view, modality, means)
+        extent, severity = 0.1 + 0.5 * rng.random(), 1.0 + 4.0 * rng.random()
+        zero = fill[modality] if fill and modality in fill else 0.0
+        context = CorruptionContext(rng, fill=zero, partner=partner, unk=unk)
+        kind = _draw_kind(view, modality, context, last=len(present(view)) == 1)
+        view = OPERATORS[kind](view, Corruption(kind, severity, extent, modality=modality), context)
     return view
 
 
@@ -81,7 +87,7 @@ def augmented(
     unk: int | None,
     fill: Fill | None = None,
 ) -> Utterance:
-    """Spoil an utterance that a model learns from, as the options say: data missing at random, corruption, absence.
+    """Corrupt an utterance that a model learns from, as the options say: data missing at random, corruption, absence.
 
     Args:
         utterance: with features normalised to unit standard deviation; left as it is.
@@ -100,7 +106,7 @@ def augmented(
         utterance = corrupted_view(utterance, rng, partner=partner, rate=options.corrupted, unk=unk, fill=fill)
     for modality in present(utterance):
         if rng.random() < options.absent and len(present(utterance)) > 1:
-            utterance = OPERATORS["absent"](utterance, modality, Means(rng, Dose()))
+            utterance = without_modality(utterance, modality)
     return utterance
 
 
@@ -145,11 +151,11 @@ def random_missing(
     return utterance
 
 
-def _draw_kind(utterance: Utterance, modality: Modality, means: Means, *, last: bool) -> str:
+def _draw_kind(utterance: Utterance, modality: Modality, context: CorruptionContext, *, last: bool) -> str:
     """Draw from the modality's mix what is possible here."""
     mix = _STREAM_MIX if modality in utterance.streams else _TEXT_MIX
     barred = {"absent"} if last else set()
-    if means.partner is None or modality not in present(means.partner):
+    if context.partner is None or modality not in present(context.partner):
         barred.add("contradiction")
     bounds = list(accumulate(0 if kind in barred else weight for kind, weight in mix.items()))
-    return list(mix)[bisect_right(bounds, means.rng.random() * bounds[-1])]
+    return list(mix)[bisect_right(bounds, context.rng.random() * bounds[-1])]

@@ -13,7 +13,7 @@ from typing import TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption.sounds import FILLERS, Sounds
+from mecam.data.corruption.phonetics import FILLERS, Sounds
 from mecam.data.corruption.streams import chosen, span_of
 
 __all__ = [

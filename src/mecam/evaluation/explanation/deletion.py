@@ -4,13 +4,13 @@ Within each utterance and modality the rows (for text: the words) are ranked by 
 share of them is left out: those kept least (`marked`), as many at random (`random`), those kept most (`kept`). A filter
 that finds what is of no use to the model comes out in this order, from little hurt to much.
 
-On data with injected negative information the marked rows should be the spoilt ones, and leaving them out may even
-help. On clean data nothing is spoilt: the test then says whether the filter ranks rows by how much the model needs
+On data with injected negative information the marked rows should be the corrupted ones, and leaving them out may even
+help. On clean data nothing is corrupted: the test then says whether the filter ranks rows by how much the model needs
 them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,132 @@ from numpy.typing import NDArray
 from mecam.data.corruption import generator_for
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.explanation.asking import answers, unknown_token
-from mecam.evaluation.explanation.costs import Removals, adjust, cost_metric, cost_table
-from mecam.evaluation.explanation.perturbation import bare, observed, without
+from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
+from mecam.evaluation.groups import Groups
+from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
+from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
 from mecam.models.checkpoint import Trained
-from mecam.types import Modality, Predictions, Utterance
+from mecam.types import Modality, Predictions, Task, Utterance
 
-__all__ = ["DRAWS", "SHARES", "Deletions", "deletion_test"]
+__all__ = ["ARMS", "DRAWS", "SHARES", "Deletions", "Removals", "adjust", "cost_metric", "cost_table", "deletion_test"]
+
+ARMS = ("marked", "random", "kept")
+"""What is removed: what the filter kept least of, as much at random, what it kept most of."""
+
+PERMUTATIONS = 10_000
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Removals:
+    """One seed's answers without rows of one modality.
+
+    Attributes:
+        whole: the answers as things are.
+        draws: random removals.
+        shares: S, that are removed.
+        predictions: (arm, draw, number of the share) → N × … predictions.
+        removed: S × N, share that was really removed.
+    """
+
+    whole: Predictions
+    draws: int
+    shares: tuple[float, ...]
+    predictions: Mapping[tuple[str, int, int], Array]
+    removed: Array
+
+
+def cost_metric(task: Task) -> Metric:
+    """The metric that costs are measured in: MAE, UAR or mean F1 (weighted accuracy may be undefined in a resample)."""
+    return metrics_for(task).get("f1_mean", leading_metrics(task)[0])
+
+
+def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    """What removal costs in one group of utterances.
+
+    Args:
+        task: of the labels.
+        seeds: one per seed of a run.
+        rows: N, the utterances of the group.
+
+    Returns:
+        utterances, videos: how many.
+        score: the metric as things are, mean over seeds; None where it is undefined.
+        removed: per share asked for, the mean share that was removed (rows are whole).
+        curves: arm → `shares` (one per share) and `mean` (over the shares), each with `cost` (how much worse the metric
+            is than as things are, mean over seeds and draws) and `ci95` (other recordings).
+        tests: `marked` and `kept`, each against `random` and over all shares: `value` (the difference of the costs),
+            `ci95`, `p_value` (paired permutation by recording, two-sided), `p_holm` (None until `adjust`).
+    """
+    metric = cost_metric(task)
+    chosen = np.flatnonzero(rows)
+    first = seeds[0]
+    every = range(len(first.shares))
+
+    def arm(name: str, which: Sequence[int]) -> list[Predictions]:
+        """One for every seed, draw and share: what is averaged over seeds is averaged over all of them."""
+        keys = [(one, draw, s) for one in seeds for draw in range(first.draws) for s in which]
+        return [_cut(one, one.predictions[name, draw if name == "random" else 0, s], chosen) for one, draw, s in keys]
+
+    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Comparison:
+        pair = (better, worse) if metric.higher_is_better else (worse, better)
+        return paired_permutation_test(task, *pair, metric.name, permutations=permutations)
+
+    whole = [_cut(one, one.whole.prediction, chosen) for one in seeds for _ in range(first.draws)]
+    repeated = [one for one in whole for _ in every]
+    curves: dict[str, Any] = {}
+    for name in ARMS:
+        points = [_point(cost(arm(name, [s]), whole)) for s in every]
+        curves[name] = {"shares": points, "mean": _point(cost(arm(name, every), repeated))}
+    random = arm("random", every)
+    groups = Groups.of(whole[0])
+    return {
+        "utterances": len(chosen),
+        "videos": len(set(whole[0].videos)),
+        "resampled": asdict(groups.resampled),
+        "score": _mean([metric(p.prediction, p.truth) for p in whole if p.truth is not None]),
+        "removed": first.removed[:, chosen].mean(axis=1).tolist(),
+        "curves": curves,
+        "tests": {
+            name: _test(cost(arm(name, every), random, permutations=PERMUTATIONS)) for name in ("marked", "kept")
+        },
+    }
+
+
+def adjust(tables: Sequence[dict[str, Any]]) -> None:
+    """Put Holm's adjusted p-values beside those of all tests of these tables together."""
+    tests = [test for table in tables for test in table["tests"].values() if test["p_value"] is not None]
+    for test, adjusted in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
+        test["p_holm"] = adjusted
+
+
+def _cut(one: Removals, prediction: Array, chosen: NDArray[np.int64]) -> Predictions:
+    assert one.whole.truth is not None
+    ids, videos = (tuple(names[i] for i in chosen) for names in (one.whole.ids, one.whole.videos))
+    speakers = tuple(one.whole.speakers[i] for i in chosen) if one.whole.speakers else ()
+    return Predictions(ids, videos, prediction[chosen], one.whole.truth[chosen], speakers=speakers)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _point(found: Comparison) -> dict[str, Any]:
+    return {"cost": found.difference, "ci95": None if found.ci95 is None else list(found.ci95)}
+
+
+def _test(found: Comparison) -> dict[str, Any]:
+    ends = None if found.ci95 is None else list(found.ci95)
+    return {"value": found.difference, "ci95": ends, "p_value": found.p_value, "p_holm": None}
+
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 DRAWS = 5
 CHUNK = 16
 """Utterances whose variants are held in memory at a time."""
-FEWEST = 2
+MIN_ROWS = 2
 """Rows below which there is nothing to rank."""
 
 Order = NDArray[np.int64]
@@ -64,15 +177,15 @@ def deletion_test(
     Raises: ModelError for a model without a filter; DataError if there are no labels or no rows to rank.
     """
     task = seeds[0].checkpoint.inputs.task
-    per_seed = [_Material.of(trained, source, indices) for trained in seeds]
+    per_seed = [_Baseline.of(trained, source, indices) for trained in seeds]
     modalities = _modalities(per_seed[0])
     count, done = len(per_seed[0].utterances), 0
     total = count * len(seeds) * len(modalities)
     tables: dict[Modality, dict[str, Any]] = {}
     for modality in modalities:
         given = []
-        for trained, material in zip(seeds, per_seed, strict=True):
-            asked = Deletions(trained, material, modality, shares, draws, seed)
+        for trained, baseline in zip(seeds, per_seed, strict=True):
+            asked = Deletions(trained, baseline, modality, shares, draws, seed)
             for done_here in asked.run():
                 if progress:
                     progress(done + done_here, total)
@@ -94,7 +207,7 @@ def deletion_test(
 
 
 @dataclass(frozen=True)
-class _Material:
+class _Baseline:
     """Utterances as one seed's model reads them, and its answers to them as they are."""
 
     utterances: list[Utterance]
@@ -103,7 +216,7 @@ class _Material:
     @classmethod
     def of(
         cls, trained: Trained, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
-    ) -> "_Material":
+    ) -> "_Baseline":
         utterances = list(trained.dataset(source, indices))
         whole = answers(trained, utterances, details=True)
         if not any(whole.gates):
@@ -116,11 +229,11 @@ class _Material:
         return cls(utterances, whole)
 
 
-def _modalities(material: _Material) -> list[Modality]:
+def _modalities(baseline: _Baseline) -> list[Modality]:
     """Those with rows to rank in some utterance."""
-    known = dict.fromkeys(m for gates in material.whole.gates for m in gates)
-    pairs = [(m, u) for m in known for u in material.utterances]
-    ranked = {m for m, u in pairs if observed(u, m).sum() >= FEWEST}
+    known = dict.fromkeys(m for gates in baseline.whole.gates for m in gates)
+    pairs = [(m, u) for m in known for u in baseline.utterances]
+    ranked = {m for m, u in pairs if observed(u, m).sum() >= MIN_ROWS}
     if not ranked:
         raise DataError("no utterance has more than one row of any modality: there is nothing to rank")
     return [m for m in known if m in ranked]
@@ -137,16 +250,16 @@ class Deletions:
     def __init__(
         self,
         trained: Trained,
-        material: _Material,
+        baseline: _Baseline,
         modality: Modality,
         shares: Sequence[float],
         draws: int,
         seed: int,
     ) -> None:
-        self._trained, self._utterances, self._modality, self._seed = trained, material.utterances, modality, seed
+        self._trained, self._utterances, self._modality, self._seed = trained, baseline.utterances, modality, seed
         self._arms = [("marked", 0), ("kept", 0), *(("random", draw) for draw in range(draws))]
-        self.use = np.array([observed(u, modality).sum() >= FEWEST for u in material.utterances])
-        whole = material.whole
+        self.use = np.array([observed(u, modality).sum() >= MIN_ROWS for u in baseline.utterances])
+        whole = baseline.whole
         self.removals = Removals(
             whole=whole,
             draws=draws,

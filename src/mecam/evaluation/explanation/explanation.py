@@ -1,19 +1,31 @@
 """What is known about one utterance's prediction, as plain records; `occlusion.explain` finds it out."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.explanation.agreement import Agreement
-from mecam.evaluation.explanation.asking import Quantity
-from mecam.evaluation.explanation.gradients import Gradients
-from mecam.evaluation.explanation.perturbation import Part
+from mecam.evaluation.explanation.perturbation import Effect, Part, Quantity
+from mecam.files import write_whole
 from mecam.types import Label, Modality
 
-__all__ = ["ALL", "MARKED", "Effect", "Explanation", "PartEffect", "Strand", "in_short"]
+__all__ = [
+    "ALL",
+    "MARKED",
+    "REMOVAL",
+    "Explanation",
+    "PartEffect",
+    "Strand",
+    "explanation_document",
+    "in_short",
+    "result_document",
+    "write_document",
+]
 
 ALL = "all"
 """Key of what the filter marks in all modalities together."""
@@ -22,26 +34,6 @@ MARKED = 0.5
 """A row or word of which less than this was kept counts as removed by the filter."""
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What leaving something out does.
-
-    Attributes:
-        score: the answer without it.
-        adds: the answer with it less the answer without it: positive where it raises the answer by being there. The
-            same sign as integrated gradients.
-        count: rows or words that were left out; None for whole modalities.
-    """
-
-    score: float
-    adds: float
-    count: int | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; no count where there is none."""
-        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -119,6 +111,33 @@ class Strand:
 
 
 @dataclass(frozen=True)
+class Gradients:
+    """Integrated gradients of one utterance.
+
+    Attributes:
+        rows: modality → T, per row (for text: per word) what it adds to the score, summed over its features.
+        score: the quantity at the end of the path.
+        baseline: at its start.
+        total: sum of all attributions, those of special tokens included.
+        error: total − (score − baseline): completeness, which is exact for infinitely many steps.
+        held: modalities that the model reads in a way which no path goes through; they stood still.
+        steps: of the path.
+    """
+
+    rows: dict[Modality, NDArray[np.float64]]
+    score: float
+    baseline: float
+    total: float
+    error: float
+    held: tuple[Modality, ...]
+    steps: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; those of the rows stand with their parts."""
+        return {key: value for key, value in vars(self).items() if key != "rows"} | {"held": list(self.held)}
+
+
+@dataclass(frozen=True)
 class Explanation:
     """One utterance.
 
@@ -179,3 +198,54 @@ def in_short(label: Label) -> str:
     if isinstance(label, Mapping):
         return ", ".join(name for name, value in label.items() if value > 0) or "none"
     return label if isinstance(label, str) else f"{label:+.2f}".replace("-", "−")
+
+
+FORMAT, VERSION = "mecam-explanation", 2
+
+REMOVAL = {
+    "words": "replaced by the unknown token",
+    "rows": "masked: not observed",
+    "modalities": "absent",
+    "marked": f"kept less than {MARKED:g} by the filter",
+}
+"""What leaving something out means."""
+
+
+def explanation_document(
+    explained: Sequence[Explanation],
+    *,
+    about: Mapping[str, Any],
+    times: Sequence[tuple[float, float]] | None = None,
+    notes: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Utterances explained.
+
+    Args:
+        explained: the utterances.
+        about: `run`, `model` and `data`, by name.
+        times: of each utterance in its recording, in seconds.
+        notes: what must be said beside the results of this model.
+    """
+    spans: Sequence[tuple[float | None, float | None]] = times or [(None, None)] * len(explained)
+    utterances = [
+        {**one.to_json(), "start": start, "stop": stop} for one, (start, stop) in zip(explained, spans, strict=True)
+    ]
+    return {**result_document("explanation", about), "notes": list(notes), "utterances": utterances}
+
+
+def result_document(kind: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What every document of this package begins with.
+
+    Args:
+        kind: `explanation`, `agreement` or `deletion`.
+        about: run, model, data, split.
+    """
+    return {"format": FORMAT, "version": VERSION, "kind": kind, **about, "removal": dict(REMOVAL)}
+
+
+def write_document(path: Path, document: Mapping[str, Any]) -> Path:
+    """Write JSON, whole or not at all; return its path.
+
+    Raises: DataError if it cannot be written.
+    """
+    return write_whole(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")

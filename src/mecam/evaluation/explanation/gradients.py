@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,47 +20,20 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Stream
 from mecam.errors import MissingExtraError, ModelError
-from mecam.evaluation.explanation.asking import Quantity
-from mecam.evaluation.explanation.perturbation import bare
+from mecam.evaluation.explanation.explanation import Gradients
+from mecam.evaluation.explanation.perturbation import Quantity, bare
 from mecam.evaluation.predict import probabilities
 from mecam.models.checkpoint import Trained
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["STEPS", "Gradients", "has_captum", "integrated_gradients", "require_captum"]
+__all__ = ["STEPS", "has_captum", "integrated_gradients", "require_captum"]
 
 STEPS = 50
 """Points of the path at which the gradient is taken."""
 
 AT_ONCE = 64
 """Points in one pass."""
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """Integrated gradients of one utterance.
-
-    Attributes:
-        rows: modality → T, per row (for text: per word) what it adds to the score, summed over its features.
-        score: the quantity at the end of the path.
-        baseline: at its start.
-        total: sum of all attributions, those of special tokens included.
-        error: total − (score − baseline): completeness, which is exact for infinitely many steps.
-        held: modalities that the model reads in a way which no path goes through; they stood still.
-        steps: of the path.
-    """
-
-    rows: dict[Modality, NDArray[np.float64]]
-    score: float
-    baseline: float
-    total: float
-    error: float
-    held: tuple[Modality, ...]
-    steps: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; those of the rows stand with their parts."""
-        return {key: value for key, value in vars(self).items() if key != "rows"} | {"held": list(self.held)}
 
 
 def has_captum() -> bool:

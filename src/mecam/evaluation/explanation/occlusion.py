@@ -4,32 +4,41 @@ What comes out says what the model does, not why it is right: a part whose absen
 model relies on. Everything but the filter works for every model.
 """
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.data.corruption import without_modality
 from mecam.data.store import Store
-from mecam.evaluation.explanation.agreement import agreements
-from mecam.evaluation.explanation.asking import Quantity, answers, unknown_token
-from mecam.evaluation.explanation.explanation import ALL, MARKED, Effect, Explanation, PartEffect, Strand
+from mecam.errors import DataError
+from mecam.evaluation.explanation.agreement import TOP, agreement_table, agreements
+from mecam.evaluation.explanation.explanation import ALL, MARKED, Explanation, PartEffect, Strand
 from mecam.evaluation.explanation.gradients import STEPS, integrated_gradients, require_captum
 from mecam.evaluation.explanation.perturbation import (
+    Effect,
+    Quantity,
+    Removal,
+    answers,
     bare,
     has_words,
     inside,
+    leave_one_out,
     observed,
     parts_of,
     read_by,
+    unknown_token,
     without,
-    without_modality,
 )
+from mecam.evaluation.groups import Groups
 from mecam.evaluation.predict import in_words, interval_around, with_widths
 from mecam.models.checkpoint import Trained
 from mecam.types import Modality, Predictions, Utterance
 
-__all__ = ["explain", "measures"]
+__all__ = ["explain", "find_utterances", "measures", "some_of", "survey"]
 
 Gates = Mapping[Modality, NDArray[np.float32]]
 
@@ -86,21 +95,6 @@ def measures(parts: Sequence[PartEffect]) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-@dataclass(frozen=True)
-class _Question:
-    """What is left out, and the utterance without it.
-
-    Attributes:
-        key: (`modality`, its name), (`removed`, its name or `all`) or (modality, number of the part).
-        count: rows or words that are left out.
-        variant: the utterance without them.
-    """
-
-    key: tuple[str, str | int]
-    count: int | None
-    variant: Utterance
-
-
 def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: int) -> Explanation:
     """All but gradients and agreement."""
     task = trained.checkpoint.inputs.task
@@ -111,9 +105,11 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     if known is not None and quantity.column is None:
         ends = interval_around(task, score, float(with_widths(trained, whole).half_widths(known)[i]))
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
-    asked = _questions(utterance, read, gates, unknown_token(trained))
-    said = quantity.read(answers(trained, [q.variant for q in asked]).prediction) if asked else np.empty(0)
-    effects = {q.key: Effect(float(value), score - float(value), q.count) for q, value in zip(asked, said, strict=True)}
+    effects = leave_one_out(
+        score,
+        _removals(utterance, read, gates, unknown_token(trained)),
+        lambda variants: quantity.read(answers(trained, variants).prediction),
+    )
     nothing = Effect(score, 0.0, 0)
     return Explanation(
         id=utterance.id,
@@ -132,23 +128,24 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     )
 
 
-def _questions(utterance: Utterance, read: Sequence[Modality], gates: Gates, unk: int | None) -> list[_Question]:
+def _removals(utterance: Utterance, read: Sequence[Modality], gates: Gates, unk: int | None) -> list[Removal]:
+    """Without (`modality`, its name), (`removed`, its name or `all`), and (modality, number of a part)."""
     plain = bare(utterance)
     asked, filtered, removed = [], plain, 0
     for m in read:
         if len(read) > 1:
-            asked.append(_Question(("modality", m), None, without_modality(plain, m)))
+            asked.append(Removal(("modality", m), None, without_modality(plain, m)))
         seen = observed(utterance, m)
         marked = seen & (gates[m] < MARKED) if m in gates else np.zeros(len(seen), bool)
         if marked.any():
             count = int(marked.sum())
-            asked.append(_Question(("removed", m), count, without(plain, m, marked, unk)))
+            asked.append(Removal(("removed", m), count, without(plain, m, marked, unk)))
             filtered, removed = without(filtered, m, marked, unk), removed + count
         for number, part in enumerate(parts_of(utterance, m)):
             rows = seen & inside(part, len(seen))
             if rows.any():
-                asked.append(_Question((m, number), int(rows.sum()), without(plain, m, rows, unk)))
-    return [*asked, _Question(("removed", ALL), removed, filtered)] if removed else asked
+                asked.append(Removal((m, number), int(rows.sum()), without(plain, m, rows, unk)))
+    return [*asked, Removal(("removed", ALL), removed, filtered)] if removed else asked
 
 
 def _strand(
@@ -188,3 +185,81 @@ def _with_gradients(trained: Trained, utterance: Utterance, one: Explanation, st
         parts = [replace(p, gradient=float(rows[p.part.start : p.part.stop].sum())) for p in strand.parts]
         strands[modality] = replace(strand, parts=tuple(parts))
     return replace(one, strands=strands, gradients=found)
+
+
+def find_utterances(store: Store, ids: Sequence[str]) -> NDArray[np.int64]:
+    """Positions of utterances by their ids.
+
+    Raises: DataError naming the first that is not there, with what it may have been meant to be.
+    """
+    places = {name: i for i, name in enumerate(store.column("id"))}
+    for name in ids:
+        if name not in places:
+            close = difflib.get_close_matches(name, places, n=3)
+            hint = f"did you mean {', '.join(close)}?" if close else f"ids look like {next(iter(places))}"
+            raise DataError(f"no utterance is called {name!r}", where=str(store.path), fix=hint)
+    return np.array([places[name] for name in dict.fromkeys(ids)], np.int64)
+
+
+def some_of(store: Store, split: str, limit: int | None) -> NDArray[np.int64]:
+    """Positions of a split, or of `limit` utterances spread evenly over it.
+
+    Raises: DataError if the split is empty.
+    """
+    places: NDArray[np.int64] = store.split(split)
+    if not len(places):
+        raise DataError(f"the store has no utterance in {split}", where=str(store.path))
+    if limit is None or limit >= len(places):
+        return places
+    chosen: NDArray[np.int64] = places[np.linspace(0, len(places) - 1, limit).round().astype(np.int64)]
+    return chosen
+
+
+def survey(
+    trained: Trained,
+    store: Store,
+    indices: NDArray[np.int64],
+    *,
+    gradients: bool = True,
+    steps: int = STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Agreement over the utterances of a store.
+
+    Args:
+        trained: the model.
+        store: with features that it knows.
+        indices: which utterances.
+        gradients: also ask integrated gradients.
+        steps: of their path.
+        progress: called with (utterances done, all).
+
+    Returns: `utterances`, `videos`, `resampled` (unit and count), `top` (share of the parts that the overlap is about),
+        `modalities` (as `agreement_table` describes them) and `completeness` (of the gradients; None without them).
+    """
+    explained = explain(trained, store, indices, gradients=gradients, steps=steps, progress=progress)
+    dataset = trained.dataset(store, indices)
+    groups = Groups.among(dataset.videos, dataset.speakers)
+    found = [{m: strand.agreement for m, strand in one.strands.items()} for one in explained]
+    return {
+        "utterances": len(explained),
+        "videos": len(set(dataset.videos)),
+        "resampled": asdict(groups.resampled),
+        "top": TOP,
+        "modalities": agreement_table(found, groups),
+        "completeness": _completeness(explained),
+    }
+
+
+def _completeness(explained: Sequence[Explanation]) -> dict[str, Any] | None:
+    """How far sums of attributions are from what they should be; in the unit of what is explained."""
+    known = [one.gradients for one in explained if one.gradients is not None]
+    if not known:
+        return None
+    errors, sizes = (np.abs([getattr(g, name) for g in known]) for name in ("error", "total"))
+    return {
+        "median_error": float(np.median(errors)),
+        "largest_error": float(errors.max()),
+        "median_total": float(np.median(sizes)),
+        "steps": known[0].steps,
+    }

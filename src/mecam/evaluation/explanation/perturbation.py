@@ -7,30 +7,43 @@ Left out means, everywhere in this package:
 - a **row** is masked: to the model it was never observed, as in a frame without a face;
 - a **modality** is absent.
 
-Everything works on utterances as a `Dataset` hands them out: features normalised, text as tokens.
+Everything works on utterances as a `Dataset` hands them out: features normalised, text as tokens. `leave_one_out` says
+what each removal does, here and for the words of a recording that is predicted. Nothing here needs PyTorch before a
+model is asked.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption import Corruption, corrupt_utterance
-from mecam.data.corruption.utterances import with_choice
-from mecam.types import TEXT, Modality, Utterance
+from mecam.data.corruption.utterances import with_choice, word_count
+from mecam.types import TEXT, Modality, Predictions, Task, Utterance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mecam.models.checkpoint import Trained
 
 __all__ = [
     "WINDOWS",
+    "Effect",
     "Part",
+    "Quantity",
+    "Removal",
+    "answers",
     "bare",
     "has_words",
     "inside",
+    "leave_one_out",
     "observed",
     "parts_of",
     "read_by",
+    "unknown_token",
     "without",
-    "without_modality",
+    "words_left_out",
 ]
 
 WINDOWS = 24
@@ -130,11 +143,6 @@ def without(utterance: Utterance, modality: Modality, left_out: NDArray[np.bool_
     return utterance.with_stream(modality, rows)
 
 
-def without_modality(utterance: Utterance, modality: Modality) -> Utterance:
-    """The utterance without a whole modality; the same where it lacks it."""
-    return corrupt_utterance(utterance, np.random.default_rng(0), plan=[Corruption(modality, "absent")])
-
-
 def _seconds(utterance: Utterance, modality: Modality, count: int) -> NDArray[np.float64] | None:
     """T × 2 seconds; None unless all are known."""
     if has_words(utterance, modality):
@@ -143,3 +151,141 @@ def _seconds(utterance: Utterance, modality: Modality, count: int) -> NDArray[np
         times = np.asarray(utterance.intervals.get(modality, np.empty((0, 2))))
     known = len(times) >= count > 0 and bool(np.isfinite(times[:count]).all())
     return times[:count] if known else None
+
+
+Array = NDArray[np.float64]
+_Values = TypeVar("_Values", Array, "Tensor")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What leaving something out does.
+
+    Attributes:
+        score: the answer without it.
+        adds: the answer with it less the answer without it: positive where it raises the answer by being there. The
+            same sign as integrated gradients.
+        count: rows or words that were left out; None for whole modalities.
+    """
+
+    score: float
+    adds: float
+    count: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; no count where there is none."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is left out of an utterance, and the utterance without it.
+
+    Attributes:
+        key: names it among the removals of one utterance.
+        count: rows or words that are left out; None for whole modalities.
+        variant: the utterance without them.
+    """
+
+    key: Any
+    count: int | None
+    variant: Utterance
+
+
+def leave_one_out(
+    whole: float, removals: Sequence[Removal], predict: Callable[[Sequence[Utterance]], Iterable[float]]
+) -> dict[Any, Effect]:
+    """What every removal does by itself.
+
+    Args:
+        whole: the prediction of the utterance as it is.
+        removals: of that utterance.
+        predict: utterances → the predictions of as many, in their order; not called for none.
+
+    Returns: key of a removal → its effect.
+    """
+    found = predict([removal.variant for removal in removals]) if removals else ()
+    return {
+        removal.key: Effect(float(value), whole - float(value), removal.count)
+        for removal, value in zip(removals, found, strict=True)
+    }
+
+
+def words_left_out(utterance: Utterance, *, unk: int | None = None, limit: int | None = None) -> list[Removal]:
+    """Every word of the text alone, by its place; of at most `limit` words, the first ones."""
+    places = range(word_count(utterance))
+    return [
+        Removal(out, 1, with_choice(utterance, "missing", [-1 if i == out else i for i in places], unk))
+        for out in places[:limit]
+    ]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """The one number that is explained.
+
+    Attributes:
+        name: `score`, or whose probability it is.
+        column: of the prediction; None for a score.
+    """
+
+    name: str
+    column: int | None = None
+
+    @classmethod
+    def of(cls, task: Task, prediction: Array | float) -> "Quantity":
+        """The score, or the probability of the class (of several labels: the one) that is given first."""
+        if task.kind == "regression":
+            return cls("score")
+        column = int(np.argmax(prediction))
+        return cls(f"probability of {task.names[column]}", column)
+
+    def told(self, value: float, digits: int = 2) -> str:
+        """A value in print: a score with its sign, a probability in per cent."""
+        return f"{value:+.{digits}f}" if self.column is None else f"{100 * value:.{max(digits - 2, 0)}f} %"
+
+    def difference(self, value: float | None, digits: int = 2) -> str:
+        """A difference of two values in print: of scores, or of probabilities in points; a dash where it is unknown."""
+        if value is None:
+            return "–"
+        return f"{value:+.{digits}f}" if self.column is None else f"{100 * value:+.{max(digits - 2, 0)}f}"
+
+    @property
+    def unit(self) -> str:
+        """Of a difference, as it stands behind a heading."""
+        return "" if self.column is None else ", points"
+
+    def read(self, predictions: _Values) -> _Values:
+        """N values from N scores or N × C probabilities."""
+        return predictions if self.column is None else predictions[:, self.column]
+
+
+def answers(
+    trained: "Trained",
+    variants: Sequence[Utterance],
+    *,
+    size: int = 64,
+    details: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Predict utterances that are normalised and tokenised already, in the order given.
+
+    Variants of one utterance side by side are cheap: a text encoder reads each distinct text of a batch once.
+
+    Args:
+        trained: the model.
+        variants: as a `Dataset` hands them out.
+        size: variants per batch.
+        details: as in `predict`.
+        progress: called with (variants done, all).
+    """
+    from mecam.data.datasets import Dataset
+    from mecam.evaluation.predict import predict
+
+    dataset = Dataset(variants, task=trained.checkpoint.inputs.task)
+    return predict(trained.model, dataset, trained.collator, size=size, details=details, progress=progress)
+
+
+def unknown_token(trained: "Trained") -> int | None:
+    """Id of the token that stands for a word left out; None for a model that reads no tokens."""
+    return None if trained.tokenizer is None else trained.tokenizer.unk

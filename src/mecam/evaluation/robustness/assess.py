@@ -12,11 +12,10 @@ from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
 from mecam.evaluation.origin import store_of
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
 from mecam.evaluation.robustness.findings import Findings, find
-from mecam.evaluation.robustness.material import Material, material_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
-from mecam.evaluation.robustness.raw import Recordings
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.checkpoint import check_features, load_checkpoint
@@ -88,33 +87,33 @@ def assess(
     names = row_names(folders)
     found = store or find_store(folders)
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
-    material = material_of(found, split, raw_text=_raw_text(runs))
+    data = read_split(found, split, raw_text=_raw_text(runs))
     if recordings:
-        material.recordings = Recordings(
-            found, recordings, out / "raw", labels=labels, ids=material.ids, jobs=processes, progress=progress
+        data.recordings = Recordings(
+            found, recordings, out / "raw", labels=labels, ids=data.ids, jobs=processes, progress=progress
         )
-    read = tuple(m for m in material.modalities if any(m in run.reads for run in runs))
-    planned = plan(protocol, material, read, only=only)
+    read = tuple(m for m in data.modalities if any(m in run.reads for run in runs))
+    planned = plan(protocol, data, read, only=only)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
     with claimed(out):
         clear([out / CELLS])
-        cells = _measured(runs, material, planned, drawn, out / CELLS, device, progress)
-    resample = Resample(material.groups.count)
+        cells = _measured(runs, data, planned, drawn, out / CELLS, device, progress)
+    resample = Resample(data.groups.count)
     scored = []
     for done, run in enumerate(cells):
         if progress:
             progress(done, len(cells), "valuing")
-        scored.append(score_run(run, material, planned, resample))
+        scored.append(score_run(run, data, planned, resample))
     if progress:
         progress(len(cells), len(cells), "testing")
     constant = None if any(run.model == "constant" for run in runs) else runs[0].prior
     return find(
-        material,
+        data,
         planned,
         drawn,
         scored,
-        constant=None if constant is None else constant_scored(constant, material, planned, resample),
-        notes=_notes(runs, material, planned),
+        constant=None if constant is None else constant_scored(constant, data, planned, resample),
+        notes=_notes(runs, data, planned),
     )
 
 
@@ -176,14 +175,14 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
 def _raw_text(runs: Sequence[_Run]) -> bool:
     """True where the models read transcripts, False where none does.
 
-    Raises: DataError if some read transcripts and others rows of text features: they cannot be spoilt alike.
+    Raises: DataError if some read transcripts and others rows of text features: they cannot be corrupted alike.
     """
     of_text = [run for run in runs if TEXT in run.reads]
     kinds = {run.raw_text for run in of_text}
     if len(kinds) > 1:
         one = next(run for run in of_text if not run.raw_text)
         raise DataError(
-            "some of the runs read transcripts, others rows of text features: the two cannot be spoilt alike",
+            "some of the runs read transcripts, others rows of text features: the two cannot be corrupted alike",
             where=str(one.folder),
             fix="measure them apart",
         )
@@ -192,7 +191,7 @@ def _raw_text(runs: Sequence[_Run]) -> bool:
 
 def _measured(
     runs: Sequence[_Run],
-    material: Material,
+    data: EvaluationSplit,
     planned: Plan,
     seeds: Sequence[int],
     place: Path,
@@ -200,7 +199,7 @@ def _measured(
     progress: Progress | None,
 ) -> list[RunCells]:
     """Make the cells that are missing."""
-    plans = [[jobs_of(c, material, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
+    plans = [[jobs_of(c, data, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
     total, done = sum(len(jobs) for of_run in plans for jobs in of_run), 0
 
     cells = []
@@ -213,7 +212,7 @@ def _measured(
                 if progress:
                     progress(done, total, what)
 
-            measure_all(checkpoint, material, jobs, device=device, progress=tick)
+            measure_all(checkpoint, data, jobs, device=device, progress=tick)
         widths = tuple(_half_width(checkpoint) for checkpoint in run.checkpoints)
         cells.append(RunCells(run.name, run.model, str(run.folder), run.seeds, tuple(of_run), widths, run.reads))
     return cells
@@ -225,13 +224,13 @@ def _half_width(checkpoint: Path) -> float | None:
     return float(next(iter(calibration.values()))) if calibration else None
 
 
-def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]:
+def _notes(runs: Sequence[_Run], data: EvaluationSplit, planned: Plan) -> list[str]:
     """What makes the rows less than comparable."""
     notes = []
-    if material.store.synthetic:
+    if data.store.synthetic:
         notes.append("Synthetic data: not comparable with results on real data.")
     for run in runs:
-        blind = [m for m in material.modalities if m not in run.reads]
+        blind = [m for m in data.modalities if m not in run.reads]
         if blind:
             notes.append(f"{run.name} does not read {', '.join(blind)}: what is done to it leaves this run as it is.")
     counts = {len(run.checkpoints) for run in runs}
@@ -239,13 +238,13 @@ def _notes(runs: Sequence[_Run], material: Material, planned: Plan) -> list[str]
         notes.append(
             f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have."
         )
-    unread = [m for m in material.modalities if not any(m in run.reads for run in runs)]
+    unread = [m for m in data.modalities if not any(m in run.reads for run in runs)]
     if unread:
         notes.append(f"No run reads {', '.join(unread)}: nothing is done to it.")
     if together := [run.name for run in runs if run.in_recordings]:
         notes.append(
             f"{', '.join(together)}: what an utterance has lost is made up for by the rest of its recording, which is "
-            "spoilt alike; models that judge each utterance alone do not compare."
+            "corrupted alike; models that judge each utterance alone do not compare."
         )
     if len({_store_of(run) for run in runs}) > 1:
         notes.append("The runs learned from different data.")

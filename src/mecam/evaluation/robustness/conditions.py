@@ -1,4 +1,4 @@
-"""Conditions: the ways in which a split is spoilt, each a pure function of the material, an utterance and a seed.
+"""Conditions: the ways in which a split is corrupted, each a pure function of the split, an utterance and a seed.
 
 What happens to an utterance depends on its id, the seed, the corruption and the modality only: not on the model, not
 on the other utterances, and not on how much: a higher rate or severity takes what the lower one took, and more.
@@ -6,14 +6,22 @@ on the other utterances, and not on how much: a higher rate or severity takes wh
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from mecam.data.corruption import OPERATORS, Corruption, Dose, corrupt_utterance, generator_for, noise_strength
+from mecam.data.corruption import (
+    Corruption,
+    CorruptionContext,
+    corrupt_utterance,
+    generator_for,
+    noise_severity,
+    without_modality,
+)
 from mecam.data.corruption import random_missing as lose_at_random
-from mecam.data.corruption.utterances import Means
-from mecam.evaluation.robustness.material import Material
-from mecam.types import TEXT, Modality, Utterance
+from mecam.errors import ConfigError
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, missing_spans
+from mecam.features.corruption import KINDS
+from mecam.types import TEXT, VISION, Modality, Utterance
 
 __all__ = [
     "CLEAN",
@@ -43,6 +51,9 @@ SNR_DB = (20.0, 10.0, 5.0, 0.0, -5.0)
 SPIKE = 4.0
 """Height of an impulse, and size of a burst of noise, in standard deviations."""
 
+EXTENT = 0.5
+"""Part of every ten seconds of a recording that is touched: the rest tells the filter what is clean."""
+
 TEXT_KINDS: dict[str, tuple[float, ...]] = {
     "missing": WORD_RATES,
     "deleted": WORD_RATES,
@@ -70,12 +81,12 @@ STREAM_KINDS: dict[str, tuple[float, ...]] = {
 """The same of a feature stream: a share of the rows, columns or utterances, or an SNR in dB."""
 
 OF_UTTERANCES = ("foreign", "contradiction")
-"""Kinds that take a whole modality: how severe they are is how many utterances they befall."""
+"""Kinds that take a whole modality: their severity is the share of the utterances that are corrupted."""
 
 
 @dataclass(frozen=True)
 class Condition(ABC):
-    """One way of spoiling a split.
+    """One way of corrupting a split.
 
     Attributes:
         key: unique in a protocol; the name of the condition in files.
@@ -90,28 +101,41 @@ class Condition(ABC):
     level: float = 0.0
     random: ClassVar[bool] = True
     """Whether another seed gives another result."""
+    recorded: ClassVar[str]
+    """The word for this class in files."""
 
     @abstractmethod
-    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
-        """The utterance at `place`, spoilt; the very object of the material where nothing happens to it."""
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
+        """The utterance at `place`, corrupted; the very object of the split where nothing happens to it."""
 
     def to_json(self) -> dict[str, Any]:
         """All that the result follows from, as plain values."""
-        return {"class": type(self).__name__, **asdict(self), "random": self.random}
+        return {
+            "class": self.recorded,
+            "key": self.key,
+            "kind": self.kind,
+            "modality": self.modality,
+            "level": self.level,
+            "random": self.random,
+        }
 
 
 @dataclass(frozen=True)
 class Clean(Condition):
     """Nothing is done."""
 
+    recorded: ClassVar[str] = "Clean"
     random: ClassVar[bool] = False
 
-    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
         """The utterance as it is."""
-        return material.utterances[place]
+        return data.utterances[place]
 
 
 CLEAN = Clean("clean", "clean")
+
+NOTHING = Corruption("noise", 0.0)
+"""Noise of no size; each condition says what takes its place."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +146,16 @@ class RandomMissing(Condition):
     modalities are independent, and each seed draws its own.
     """
 
+    recorded: ClassVar[str] = "RandomMissing"
+
     @classmethod
     def at(cls, rate: float) -> "RandomMissing":
         """The condition of a rate in [0, 1]."""
         return cls(f"random-missing.{rate:g}", "random-missing", level=rate)
 
-    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
         """Draw what is lost; the draws do not depend on the rate."""
-        utterance = material.utterances[place]
+        utterance = data.utterances[place]
         if not self.level:
             return utterance
         return lose_at_random(utterance, generator_for(seed, self.kind, utterance.id), self.level, None)
@@ -143,38 +169,42 @@ class Remaining(Condition):
         left: the modalities that stay.
     """
 
-    left: tuple[Modality, ...] = ()
+    recorded: ClassVar[str] = "Remaining"
     random: ClassVar[bool] = False
+    left: tuple[Modality, ...] = ()
 
     @classmethod
     def of(cls, left: Sequence[Modality]) -> "Remaining":
         """The condition in which these modalities stay."""
         return cls(f"present.{'+'.join(left)}", "present", level=float(len(left)), left=tuple(left))
 
-    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
         """Take the other modalities away."""
-        utterance, rng = material.utterances[place], generator_for(0, self.kind)
-        for modality in material.modalities:
-            if modality not in self.left and material.has(place, modality):
-                utterance = OPERATORS["absent"](utterance, modality, Means(rng, Dose()))
+        utterance = data.utterances[place]
+        for modality in data.modalities:
+            if modality not in self.left and data.has(place, modality):
+                utterance = without_modality(utterance, modality)
         return utterance
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the result follows from, as plain values."""
+        return {**super().to_json(), "left": self.left}
 
 
 @dataclass(frozen=True)
 class Corrupted(Condition):
-    """One modality is corrupted in one way.
+    """The features or the text of one modality are corrupted in one way.
 
     Attributes:
-        extent: `Dose.extent`.
-        strength: `Dose.strength`.
-        share: of the utterances that it befalls.
+        corruption: what is put into an utterance.
+        share: of the utterances that are corrupted.
         amount: the severity in the kind's own measure: a share, or an SNR in dB.
     """
 
-    extent: float = 1.0
-    strength: float = 0.0
+    recorded: ClassVar[str] = "Corrupted"
+    corruption: Corruption = NOTHING
     share: float = 1.0
-    amount: float = field(default=0.0)
+    amount: float = 0.0
 
     @classmethod
     def at(cls, modality: Modality, kind: str, severity: int, *, words: bool) -> "Corrupted":
@@ -186,28 +216,100 @@ class Corrupted(Condition):
             severity: from 1 to 5.
             words: True where the modality is a transcript.
         """
-        amount = (TEXT_KINDS if words else STREAM_KINDS)[kind][severity - 1]
-        dose = {"extent": float(amount), "strength": SPIKE}
+        amount = float((TEXT_KINDS if words else STREAM_KINDS)[kind][severity - 1])
+        share = 1.0
         if kind == "noise":
-            dose = {"strength": noise_strength(amount)}
+            corruption = Corruption(kind, noise_severity(amount), modality=modality)
         elif kind in OF_UTTERANCES:
-            dose = {"share": float(amount)}
-        return cls(f"{modality}.{kind}.{severity}", kind, modality, float(severity), amount=float(amount), **dose)
+            corruption, share = Corruption(kind, 0.0, modality=modality), amount
+        else:
+            corruption = Corruption(kind, SPIKE, amount, modality=modality)
+        return cls(f"{modality}.{kind}.{severity}", kind, modality, float(severity), corruption, share, amount)
 
-    def spoil(self, material: Material, place: int, seed: int) -> Utterance:
-        """Corrupt the modality where the utterance has it, it is among those befallen, and there is a partner."""
-        utterance = material.utterances[place]
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
+        """Corrupt the modality where the utterance has it, is among those chosen, and there is a partner."""
+        utterance = data.utterances[place]
         rng = generator_for(seed, self.kind, self.modality, utterance.id)
-        befallen, which = rng.random(2).tolist()
-        if befallen >= self.share or not material.has(place, self.modality):
+        chosen, which = rng.random(2).tolist()
+        if chosen >= self.share or not data.has(place, self.modality):
             return utterance
         partner = None
         if self.kind in OF_UTTERANCES:
-            choose = material.opposite if self.kind == "contradiction" else material.foreign
+            choose = data.opposite if self.kind == "contradiction" else data.foreign
             partner = choose(place, self.modality, which)
             if partner is None:
                 return utterance
-        dose = Dose(self.extent, self.strength, scale=material.scale.get(self.modality, 1.0))
-        plan = [Corruption(self.modality, self.kind, dose)]
-        words = self.modality == TEXT and material.raw_text
-        return corrupt_utterance(utterance, rng, plan=plan, partner=partner, sounds=material.sounds if words else None)
+        scale = data.scale.get(self.modality, 1.0)
+        sounds = data.sounds if self.modality == TEXT and data.raw_text else None
+        context = CorruptionContext(rng, scale=scale, partner=partner, sounds=sounds)
+        return corrupt_utterance(utterance, [self.corruption], context)
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the result follows from, as plain values; `strength` is the severity of `corruption`."""
+        one = self.corruption
+        return {
+            **super().to_json(),
+            "extent": one.extent,
+            "strength": one.severity,
+            "share": self.share,
+            "amount": self.amount,
+        }
+
+
+@dataclass(frozen=True)
+class Damaged(Condition):
+    """The recordings are corrupted in one way, and extracted again.
+
+    Attributes:
+        corruption: what is put into each recording; its seed is that of the masks.
+        recordings: `Recordings.identity`.
+    """
+
+    recorded: ClassVar[str] = "Damaged"
+    corruption: Corruption = NOTHING
+    recordings: str = ""
+
+    def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
+        """The utterance with the streams that its corrupted recording gives; the others, and its text, stay."""
+        assert data.recordings is not None
+        utterance = data.utterances[place]
+        found = data.recordings.corrupted(replace(self.corruption, seed=seed)).get(utterance.id)
+        streams: dict[Modality, Any] = dict(utterance.streams)
+        intervals: dict[Modality, Any] = dict(utterance.intervals)
+        for modality in data.recordings.made:
+            for rows, given in (
+                (streams, found.streams if found else {}),
+                (intervals, found.intervals if found else {}),
+            ):
+                rows.pop(modality, None)
+                if modality in given:
+                    rows[modality] = given[modality]
+        touched = (*(found.injected if found else ()), *missing_spans(streams))
+        return replace(utterance, streams=streams, intervals=intervals, injected=touched)
+
+    def to_json(self) -> dict[str, Any]:
+        """All that the result follows from, as plain values; `amount` is the severity in the unit of the kind."""
+        known = {"amount": self.corruption.severity, "extent": self.corruption.extent, "recordings": self.recordings}
+        return {**super().to_json(), **known}
+
+
+def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) -> list[Damaged]:
+    """Every corruption of recordings at five severities, for what these modalities were extracted from.
+
+    Raises: ConfigError where the recordings are not known.
+    """
+    if data.recordings is None:
+        raise ConfigError(
+            "the protocol 'raw' corrupts the recordings that the store was extracted from: where are they?",
+            where="--recordings",
+            fix="give their folder, and with --labels the label table that the store was extracted with",
+        )
+    found = []
+    for modality in [modality for modality in modalities if modality in data.recordings.made]:
+        medium = "picture" if modality == VISION else "sound"
+        for name, kind in KINDS.items():
+            for severity in SEVERITIES if kind.medium == medium else ():
+                corruption = Corruption(name, kind.levels[severity - 1], EXTENT)
+                key = f"{modality}.{name}.{severity}"
+                found.append(Damaged(key, name, modality, float(severity), corruption, data.recordings.identity))
+    return found

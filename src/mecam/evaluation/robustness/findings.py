@@ -5,20 +5,80 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
-from mecam.evaluation.robustness.material import Material
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.ranks import MeanRank, mean_ranks
-from mecam.evaluation.robustness.scores import Scored
-from mecam.evaluation.statistics import holm, paired_sums_test
+from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.statistics import central, holm, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.types import Task
 
-__all__ = ["Findings", "Test", "find"]
+__all__ = ["ALL", "Findings", "MeanRank", "Test", "find", "mean_ranks"]
+
+ALL = "all"
+"""The group of every corruption."""
+
+
+@dataclass(frozen=True)
+class MeanRank:
+    """Of a run among others.
+
+    Attributes:
+        mean: 1 is first in every corruption; equals share their ranks.
+        ci95: over other recordings, seeds and masks (bootstrap); None with too few recordings or speakers.
+    """
+
+    mean: float
+    ci95: tuple[float, float] | None
+
+
+def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
+    """Rank runs by their mean over the severities of each corruption.
+
+    Args:
+        runs: scored.
+        plan: the protocol.
+        metric: by which.
+
+    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
+        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
+    """
+    kinds = [summary.name for summary in plan.summaries if "." in summary.name]
+    if len(runs) < 2 or not kinds:
+        return {}
+    groups = {ALL: kinds}
+    for kind in kinds:
+        groups.setdefault(kind.partition(".")[0], []).append(kind)
+    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
+    sign = -1.0 if metric.higher_is_better else 1.0
+    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
+    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
+    return {group: _means(members, runs) for group, members in known.items() if members}
+
+
+def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
+    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
+    plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
+    draws = [value.drawn for value in values if value.drawn is not None]
+    if len(draws) < len(values):
+        return plain, None
+    return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
+
+
+def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
+    plain = np.mean([one for one, _ in ranks], axis=0)
+    draws = [drawn for _, drawn in ranks if drawn is not None]
+    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
+    return {
+        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
+        for i, run in enumerate(runs)
+    }
+
 
 PERMUTATIONS = 2000
 """Of each test; a protocol makes many."""
@@ -45,8 +105,8 @@ class Findings:
         plan: the protocol's conditions and summaries.
         task: what the data asks for.
         data: name of the data set.
-        identity: `Material.identity`.
-        split: that was spoilt.
+        identity: `EvaluationSplit.identity`.
+        split: that was corrupted.
         utterances: of the split.
         videos: recordings of the split.
         resampled: what intervals and tests draw.
@@ -119,7 +179,7 @@ class Findings:
 
 
 def find(
-    material: Material,
+    data: EvaluationSplit,
     plan: Plan,
     seeds: Sequence[int],
     runs: Sequence[Scored],
@@ -132,7 +192,7 @@ def find(
     """Bring scored runs together and test them against each other.
 
     Args:
-        material: what was spoilt.
+        data: the split that was corrupted.
         plan: the protocol.
         seeds: of the masks.
         runs: scored.
@@ -143,22 +203,22 @@ def find(
     """
     tests: dict[str, dict[str, Test]] = {}
     for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
-        for metric in leading_metrics(material.store.task):
+        for metric in leading_metrics(data.store.task):
             test = _test(runs, summary, metric, permutations)
             if test is not None:
                 tests.setdefault(summary.name, {})[metric.name] = test
         if progress:
             progress(done, len(plan.summaries))
-    store = material.store
+    store = data.store
     return Findings(
         plan=plan,
         task=store.task,
         data=store.name,
-        identity=material.identity,
-        split=material.split,
-        utterances=len(material),
-        videos=len(set(material.videos)),
-        resampled=material.groups.resampled,
+        identity=data.identity,
+        split=data.split,
+        utterances=len(data),
+        videos=len(set(data.videos)),
+        resampled=data.groups.resampled,
         synthetic=store.synthetic,
         seeds=tuple(seeds),
         runs=tuple(runs),

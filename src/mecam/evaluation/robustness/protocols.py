@@ -20,9 +20,9 @@ from mecam.evaluation.robustness.conditions import (
     Corrupted,
     RandomMissing,
     Remaining,
+    recording_conditions,
 )
-from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.raw import damage_conditions
+from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.types import TEXT, Modality
 
 __all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
@@ -65,13 +65,13 @@ class Plan:
     summaries: tuple[Summary, ...]
 
 
-def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
-    """Say what a protocol measures on this material.
+def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
+    """Say what a protocol measures on this split.
 
     Args:
         protocol: a key of `PROTOCOLS`.
-        material: what is spoilt.
-        modalities: those that any of the models reads and the material has.
+        data: the split that is corrupted.
+        modalities: those that any of the models reads and the split has.
         only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured. Means
             are then over what is measured, and say so.
 
@@ -79,7 +79,7 @@ def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, o
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"no protocol is called {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
-    whole = PROTOCOLS[protocol](material, modalities)
+    whole = PROTOCOLS[protocol](data, modalities)
     if not only:
         return whole
     for pattern in only:
@@ -95,7 +95,7 @@ def plan(protocol: str, material: Material, modalities: Sequence[Modality], *, o
     return Plan(protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
 
 
-def random_missing(material: Material, modalities: Sequence[Modality]) -> Plan:
+def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Rates 0, 0.1 … 1; the mean over 0 … 0.9, the area, and effective robustness."""
     steps = [RandomMissing.at(rate) for rate in RATES]
     keys = ["clean", *(step.key for step in steps[1:])]  # at rate 0 nothing is missing
@@ -112,7 +112,7 @@ def random_missing(material: Material, modalities: Sequence[Modality]) -> Plan:
     return Plan("random-missing", (CLEAN, *steps[1:]), summaries)
 
 
-def missing_modality(material: Material, modalities: Sequence[Modality]) -> Plan:
+def missing_modality(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Every combination of modalities that are left, and the mean over those that are not whole."""
     sizes = range(len(modalities) - 1, 0, -1)
     steps = [Remaining.of(left) for size in sizes for left in combinations(modalities, size)]
@@ -120,12 +120,12 @@ def missing_modality(material: Material, modalities: Sequence[Modality]) -> Plan
     return Plan("missing-modality", (CLEAN, *steps), summaries)
 
 
-def corruptions(material: Material, modalities: Sequence[Modality]) -> Plan:
+def corruptions(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Every corruption of every modality at five severities, and means over them."""
     steps: list[Condition] = []
     summaries: list[Summary] = []
     for modality in modalities:
-        words = modality == TEXT and material.raw_text
+        words = modality == TEXT and data.raw_text
         for kind in TEXT_KINDS if words else STREAM_KINDS:
             levels = [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
             steps += levels
@@ -138,9 +138,9 @@ def corruptions(material: Material, modalities: Sequence[Modality]) -> Plan:
     return Plan("corruptions", (CLEAN, *steps), (overall, *summaries))
 
 
-def raw(material: Material, modalities: Sequence[Modality]) -> Plan:
+def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Every damage to the recordings at five severities, and means over them."""
-    steps = damage_conditions(material, modalities)
+    steps = recording_conditions(data, modalities)
     summaries = []
     for modality in dict.fromkeys(step.modality for step in steps):
         mine = [step for step in steps if step.modality == modality]
@@ -154,13 +154,13 @@ def raw(material: Material, modalities: Sequence[Modality]) -> Plan:
     return Plan("raw", (CLEAN, *steps), (overall, *summaries))
 
 
-PROTOCOLS: dict[str, Callable[[Material, Sequence[Modality]], Plan]] = {
+PROTOCOLS: dict[str, Callable[[EvaluationSplit, Sequence[Modality]], Plan]] = {
     "random-missing": random_missing,
     "missing-modality": missing_modality,
     "corruptions": corruptions,
     "raw": raw,
 }
-"""Name → what it measures on a material, of the modalities that the models read. A further protocol is an entry."""
+"""Name → what it measures on a split, of the modalities that the models read. A further protocol is an entry."""
 
 
 def _reduced(summary: Summary, keys: Set[str]) -> Summary | None:

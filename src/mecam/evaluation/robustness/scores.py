@@ -6,7 +6,7 @@ own. Effective robustness, say, is resampled as the difference that it is.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,150 @@ from mecam.evaluation.detection import auroc, resampled_auroc
 from mecam.evaluation.groups import resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.predict import constant_predictions
-from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
-from mecam.evaluation.robustness.material import Material
-from mecam.evaluation.robustness.measure import Job
-from mecam.evaluation.robustness.measures import conflict_scores, gate_scores, measures_for, seen_by
+from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
+from mecam.evaluation.robustness.measure import Job, read_cell
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.statistics import group_sums, summarise
-from mecam.evaluation.sums import Array
-from mecam.types import Modality, Predictions, Span
+from mecam.evaluation.sums import Array, binned_gaps, gap, ratio, with_count
+from mecam.types import Modality, Predictions, Span, Task
 
-__all__ = ["Resample", "RunCells", "Scored", "constant_scored", "score_run"]
+__all__ = [
+    "Resample",
+    "RunCells",
+    "Scored",
+    "calibration_metrics",
+    "conflict_scores",
+    "constant_scored",
+    "gate_scores",
+    "measures_for",
+    "score_run",
+    "seen_by",
+]
+
+
+def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
+    """The task's metrics, and those of calibration.
+
+    Args:
+        task: what the data set asks for.
+        half_width: of the interval around the score of an undamaged utterance; None where there is none.
+    """
+    return metrics_for(task) | {metric.name: metric for metric in calibration_metrics(task, half_width)}
+
+
+def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
+    """Coverage and width of the interval around a score; expected calibration error of probabilities."""
+    if task.kind == "regression":
+        return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
+    if task.kind == "classes":
+        words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
+        return [Metric("ece", "expected calibration error", words, _of_classes, gap, higher_is_better=False)]
+    words = "expected calibration error: ten bins of the labels' probabilities, |they − how often they come true|"
+    return [Metric("ece", "expected calibration error", words, _of_labels, gap, higher_is_better=False)]
+
+
+def _coverage(half_width: float) -> Metric:
+    def inside(p: Array, t: Array) -> Array:
+        return with_count(np.abs(p - t) <= half_width)
+
+    return Metric(
+        "coverage", "coverage of the interval", "share of true scores inside the calibrated interval", inside, ratio
+    )
+
+
+def _width(task: Task, half_width: float) -> Metric:
+    def widths(p: Array, wider: Array) -> Array:
+        low, high = (np.clip(p + sign * half_width * wider, task.low, task.high) for sign in (-1, 1))
+        return with_count(high - low)
+
+    words = "mean width of the interval within the scale"
+    return Metric("width", "width of the interval", words, widths, ratio, higher_is_better=False, unit="points")
+
+
+def seen_by(name: str, predictions: Predictions) -> Predictions:
+    """What a measure reads in place of scores and truth, where the interval differs from utterance to utterance.
+
+    Coverage compares the error with one half width: both are divided by the factor of each. The width reads the
+    factors in place of the truth.
+    """
+    if name not in ("coverage", "width"):
+        return predictions
+    wider = predictions.half_widths(1.0)
+    if name == "width":
+        return replace(predictions, truth=wider)
+    assert predictions.truth is not None
+    return replace(predictions, prediction=predictions.prediction / wider, truth=predictions.truth / wider)
+
+
+def _of_classes(p: Array, t: Array) -> Array:
+    return binned_gaps(p.max(axis=1)[:, None], (p.argmax(axis=1) == t)[:, None])
+
+
+def _of_labels(p: Array, t: Array) -> Array:
+    return binned_gaps(p, t > 0)
+
+
+def gate_scores(
+    clean: Predictions,
+    clean_spans: Sequence[Sequence[Span]],
+    corrupted: Predictions,
+    spans: Sequence[Sequence[Span]],
+    modality: Modality,
+    videos: NDArray[np.int64],
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]] | None:
+    """How much of each row was removed, against whether something was put into it.
+
+    The positives are the rows that the condition touched; the negatives all rows that nothing was put into, in the
+    corrupted utterances and in the clean ones. Rows that are corrupted in the data itself take no part, nor do
+    missing rows.
+
+    Returns: 1 − gate, whether touched, and the recording of each row; None if the model has no gate here.
+    """
+    removed, touched, video = [], [], []
+    for predictions, known in ((clean, clean_spans), (corrupted, spans)):
+        for i, gates in enumerate(predictions.gates):
+            if modality not in gates:
+                continue
+            gate = gates[modality]
+            mark = np.zeros(len(gate), np.int8)
+            for span in known[i]:
+                if span.modality == modality:
+                    mark[span.start : span.stop] |= 2 if span.kind == OWN else 1
+            part = (mark < 2) & ~np.isnan(gate)
+            removed.append(1 - gate[part].astype(np.float64))
+            touched.append(mark[part] == 1)
+            video.append(np.full(int(part.sum()), videos[i]))
+    if not removed:
+        return None
+    return np.concatenate(removed), np.concatenate(touched), np.concatenate(video)
+
+
+def conflict_scores(
+    clean: Predictions,
+    clean_spans: Sequence[Sequence[Span]],
+    corrupted: Predictions,
+    spans: Sequence[Sequence[Span]],
+    modality: Modality,
+    videos: NDArray[np.int64],
+) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]] | None:
+    """How much a modality is doubted, against whether it was made to contradict.
+
+    The positives are the utterances whose modality was replaced; the negatives the same utterances as they were. An
+    utterance whose modality is corrupted in the data itself takes no part.
+
+    Returns: doubt, whether replaced, and the recording of each; None if the model does not ask.
+    """
+    if modality not in clean.doubts or modality not in corrupted.doubts:
+        return None
+    own = np.array([any(s.modality == modality and s.kind == OWN for s in row) for row in clean_spans], bool)
+    made = np.array([any(s.modality == modality and s.kind != OWN for s in row) for row in spans], bool) & ~own
+    doubt = np.concatenate([clean.doubts[modality][made], corrupted.doubts[modality][made]]).astype(np.float64)
+    positive = np.repeat([False, True], int(made.sum()))
+    video = np.tile(videos[made], 2)
+    known = ~np.isnan(doubt)
+    return doubt[known], positive[known], video[known]
+
 
 RESAMPLES = 1000
 ROW_RESAMPLES = 200
@@ -140,28 +273,28 @@ class Resample:
         return Value(values.mean(axis=1), together, self.groups if share else None)
 
 
-def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample) -> Scored:
+def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resample) -> Scored:
     """Value every condition and summary of a run.
 
     Raises: DataError if a cell is missing or damaged.
     """
-    measures = [measures_for(material.store.task, width) for width in run.half_widths]
-    clean = [read_cell(_jobs(jobs, CLEAN)[0].path, material) for jobs in run.jobs]
+    measures = [measures_for(data.store.task, width) for width in run.half_widths]
+    clean = [read_cell(_jobs(jobs, CLEAN)[0].path, data) for jobs in run.jobs]
     values: dict[str, dict[str, Value]] = {}
     sums: dict[str, dict[str, Array]] = {}
     for condition in plan.conditions:
-        cells = [[read_cell(job.path, material) for job in _jobs(jobs, condition)] for jobs in run.jobs]  # S K
+        cells = [[read_cell(job.path, data) for job in _jobs(jobs, condition)] for jobs in run.jobs]  # S K
         for name in measures[0]:
             metric = [by_name[name] for by_name in measures]
             found = np.stack(
                 [
-                    group_sums(m, [seen_by(name, predictions) for predictions, _ in row], material.groups.numbers)
+                    group_sums(m, [seen_by(name, predictions) for predictions, _ in row], data.groups.numbers)
                     for m, row in zip(metric, cells, strict=True)
                 ]
             )
             sums.setdefault(name, {})[condition.key] = found
             values.setdefault(name, {})[condition.key] = _valued(metric[0], found, resample)
-        for name, value in _found(condition, clean, cells, material, resample):
+        for name, value in _found(condition, clean, cells, data, resample):
             values.setdefault(name, {})[condition.key] = value
     widths = [2 * width for width in run.half_widths if width is not None]
     return Scored(
@@ -173,20 +306,20 @@ def score_run(run: RunCells, material: Material, plan: Plan, resample: Resample)
         float(np.mean(widths)) if widths and len(widths) == len(run.seeds) else None,
         values,
         _summaries(plan.summaries, values),
-        {name: sums[name] for name in metrics_for(material.store.task)},
+        {name: sums[name] for name in metrics_for(data.store.task)},
     )
 
 
 def constant_scored(
-    prior: Sequence[float], material: Material, plan: Plan, resample: Resample, name: str = "constant"
+    prior: Sequence[float], data: EvaluationSplit, plan: Plan, resample: Resample, name: str = "constant"
 ) -> Scored:
     """The constant predictor, whom nothing disturbs."""
-    like = Predictions(material.ids, material.videos, np.zeros(len(material)), material.truth)
-    said = constant_predictions(material.store.task, like, prior)
+    like = Predictions(data.ids, data.videos, np.zeros(len(data)), data.truth)
+    said = constant_predictions(data.store.task, like, prior)
     values: dict[str, dict[str, Value]] = {}
     sums: dict[str, dict[str, Array]] = {}
-    for metric in metrics_for(material.store.task).values():
-        found = group_sums(metric, [said], material.groups.numbers)[None]
+    for metric in metrics_for(data.store.task).values():
+        found = group_sums(metric, [said], data.groups.numbers)[None]
         value = _valued(metric, found, resample)
         values[metric.name] = {condition.key: value for condition in plan.conditions}
         sums[metric.name] = {condition.key: found for condition in plan.conditions}
@@ -208,20 +341,20 @@ def _found(
     condition: Condition,
     clean: Sequence[Known],
     cells: Sequence[Sequence[Known]],
-    material: Material,
+    data: EvaluationSplit,
     resample: Resample,
 ) -> list[tuple[str, Value]]:
     """How well the filter finds what was put in, and whether a contradiction is noticed; what can be asked."""
     if condition is CLEAN:
         return []
     result = []
-    for modality in (condition.modality,) if condition.modality else material.modalities:
+    for modality in (condition.modality,) if condition.modality else data.modalities:
         questions = [("filter", gate_scores)]
         if condition.kind == "contradiction":
             questions.append(("conflict", conflict_scores))
         for name, ask in questions:
             rows = [
-                [ask(*whole, *cell, modality, material.groups.numbers) for cell in row]
+                [ask(*whole, *cell, modality, data.groups.numbers) for cell in row]
                 for whole, row in zip(clean, cells, strict=True)
             ]
             known = [[one for one in row if one is not None and one[1].any() and not one[1].all()] for row in rows]

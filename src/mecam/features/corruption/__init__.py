@@ -1,6 +1,6 @@
-"""Negative information in raw media: sound and pictures are damaged between decoding and the extractors."""
+"""Negative information in recordings: sound and pictures are corrupted between decoding and the extractors."""
 
-from mecam.features.corruption.kinds import KINDS, Damage, parse_damage
-from mecam.features.corruption.media import DamagedMedia
+from mecam.features.corruption.kinds import KINDS, LEVELS, check_corruption, parse_corruption
+from mecam.features.corruption.media import CorruptedMedia
 
-__all__ = ["KINDS", "Damage", "DamagedMedia", "parse_damage"]
+__all__ = ["KINDS", "LEVELS", "CorruptedMedia", "check_corruption", "parse_corruption"]

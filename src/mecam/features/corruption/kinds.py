@@ -1,4 +1,4 @@
-"""Kinds of damage by name, what their levels mean, and five severities of each from slight to hardly usable."""
+"""Corruptions of recordings by name, what their severities mean, and five of each from slight to hardly usable."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -7,29 +7,30 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from mecam.data.corruption import Corruption
 from mecam.errors import ConfigError
 from mecam.features.corruption import pictures, sounds
 
-__all__ = ["ANY", "HELD_KINDS", "KINDS", "SEVERITIES", "Damage", "Kind", "Medium", "drawn", "parse_damage"]
+__all__ = ["ANY", "HELD_KINDS", "KINDS", "LEVELS", "Kind", "Medium", "check_corruption", "drawn", "parse_corruption"]
 
 Medium: TypeAlias = Literal["sound", "picture"]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of damage.
+    """A kind of corruption.
 
     Attributes:
-        medium: what it befalls.
-        damage: the function; None where whole frames are blanked, held or lost.
-        unit: what a level is, in words.
-        low: least level that is allowed.
+        medium: what is corrupted.
+        corrupt: the function; None where whole frames are blanked, held or lost.
+        unit: of the severity, in words.
+        low: least severity that is allowed.
         high: greatest.
-        levels: of severity 1 to 5.
+        levels: the severities of level 1 to 5.
     """
 
     medium: Medium
-    damage: Callable[..., Any] | None
+    corrupt: Callable[..., Any] | None
     unit: str
     low: float
     high: float
@@ -66,63 +67,46 @@ ANY = "any"
 """Instead of a kind: each recording gets a kind of its own for its sound and one for its picture."""
 HELD_KINDS = ("frozen", "drops")
 """Kinds of which the picture before is seen."""
-SEVERITIES = (1, 2, 3, 4, 5)
+LEVELS = (1, 2, 3, 4, 5)
+"""How severe a corruption is, from slight to hardly usable; each kind has a severity in its own unit for each."""
 
 
-@dataclass(frozen=True)
-class Damage:
-    """One damage to every recording.
+def check_corruption(corruption: Corruption) -> None:
+    """Make sure that a corruption is one of recordings; the severity of `any` is a level, or 0 for one that is drawn.
 
-    Attributes:
-        kind: a key of `KINDS`, or `any`.
-        level: in the unit of the kind; of `any`, the severity from 1 to 5, or 0 for one that is drawn too.
-        extent: part of every ten seconds that is touched, one stretch of it at a random place, in (0, 1].
-        seed: of its place and its noise.
+    Raises: ConfigError that says what would be right.
     """
-
-    kind: str
-    level: float
-    extent: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.extent <= 1:
-            raise ConfigError(f"a damage's extent is in (0, 1], got {self.extent:g}")
-        if self.kind == ANY:
-            if self.level not in (0, *SEVERITIES):
-                raise ConfigError(f"a severity is 1, 2, 3, 4 or 5, got {self.level:g}")
-            return
-        if self.kind not in KINDS:
-            raise ConfigError(f"no damage is called {self.kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
-        kind = KINDS[self.kind]
-        if not kind.low <= self.level <= kind.high:
-            raise ConfigError(
-                f"{self.kind} goes from {kind.low:g} to {kind.high:g} ({kind.unit}), got {self.level:g}",
-                fix=f"severities 1 to 5 are {', '.join(f'{level:g}' for level in kind.levels)}",
-            )
-
-    @property
-    def medium(self) -> Medium:
-        """What it befalls."""
-        return KINDS[self.kind].medium
+    kind, severity = corruption.kind, corruption.severity
+    if kind == ANY:
+        if severity not in (0, *LEVELS):
+            raise ConfigError(f"a severity is 1, 2, 3, 4 or 5, got {severity:g}")
+        return
+    if kind not in KINDS:
+        raise ConfigError(f"no corruption is called {kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
+    known = KINDS[kind]
+    if not known.low <= severity <= known.high:
+        raise ConfigError(
+            f"{kind} goes from {known.low:g} to {known.high:g} ({known.unit}), got {severity:g}",
+            fix=f"severities 1 to 5 are {', '.join(f'{level:g}' for level in known.levels)}",
+        )
 
 
-def drawn(damages: Sequence[Damage], rng: np.random.Generator) -> tuple[Damage, ...]:
-    """The damages with each `any` replaced by a kind for sound and a kind for pictures."""
-    result: list[Damage] = []
-    for damage in damages:
-        if damage.kind != ANY:
-            result.append(damage)
+def drawn(corruptions: Sequence[Corruption], rng: np.random.Generator) -> tuple[Corruption, ...]:
+    """The corruptions with each `any` replaced by a kind for sound and a kind for pictures."""
+    result: list[Corruption] = []
+    for corruption in corruptions:
+        if corruption.kind != ANY:
+            result.append(corruption)
             continue
         for medium in ("sound", "picture"):
             names = [name for name, kind in KINDS.items() if kind.medium == medium]
             name = names[int(rng.integers(len(names)))]
-            severity = int(damage.level) or int(rng.integers(1, 1 + len(SEVERITIES)))
-            result.append(replace(damage, kind=name, level=KINDS[name].levels[severity - 1]))
+            level = int(corruption.severity) or int(rng.integers(1, 1 + len(LEVELS)))
+            result.append(replace(corruption, kind=name, severity=KINDS[name].levels[level - 1]))
     return tuple(result)
 
 
-def parse_damage(text: str, *, extent: float = 1.0, seed: int = 0) -> Damage:
+def parse_corruption(text: str, *, extent: float = 1.0, seed: int = 0) -> Corruption:
     """Read `babble:3` (severity 1 to 5), `babble=5` (the kind's own unit: 5 dB), `any` or `any:3`.
 
     Raises: ConfigError that says what would be right.
@@ -130,21 +114,21 @@ def parse_damage(text: str, *, extent: float = 1.0, seed: int = 0) -> Damage:
     name, mark, value = text.replace("=", ":", 1).partition(":")
     name = name.strip()
     if name == ANY and not mark:
-        return Damage(ANY, 0.0, extent, seed)
+        return Corruption(ANY, 0.0, extent, seed)
     try:
         number = float(value) if mark else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
         raise ConfigError(
-            f"{text!r} is no damage", fix="write KIND:SEVERITY, as in babble:3, or KIND=LEVEL, as in babble=5 (dB)"
+            f"{text!r} is no corruption", fix="write KIND:SEVERITY, as in babble:3, or KIND=LEVEL, as in babble=5 (dB)"
         )
-    if name == ANY:
-        return Damage(ANY, number, extent, seed)
-    if "=" not in text.partition(":")[0]:
-        if name in KINDS and number not in SEVERITIES:
+    if name != ANY and "=" not in text.partition(":")[0]:
+        if name in KINDS and number not in LEVELS:
             raise ConfigError(
                 f"a severity is 1, 2, 3, 4 or 5, got {value}", fix=f"for {KINDS[name].unit}, write {name}={value}"
             )
         number = KINDS[name].levels[int(number) - 1] if name in KINDS else 0.0
-    return Damage(name, number, extent, seed)
+    corruption = Corruption(name, number, extent, seed)
+    check_corruption(corruption)
+    return corruption

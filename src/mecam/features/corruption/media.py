@@ -1,4 +1,4 @@
-"""A recording that is damaged as it is read: to the extractors it is a recording like any other."""
+"""A recording that is corrupted as it is read: to the extractors it is a recording like any other."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption import generator_for
+from mecam.data.corruption import Corruption, generator_for
 from mecam.errors import DataError
-from mecam.features.corruption.kinds import HELD_KINDS, KINDS, Damage, Medium, drawn
-from mecam.features.corruption.pictures import View
-from mecam.features.corruption.sounds import Samples, Scene, active_power, lost_runs
+from mecam.features.corruption.kinds import HELD_KINDS, KINDS, Medium, check_corruption, drawn
+from mecam.features.corruption.pictures import PictureContext
+from mecam.features.corruption.sounds import Samples, SoundContext, active_power, lost_runs
 from mecam.features.media import Frame, Media, Sound
 
-__all__ = ["PIECE_S", "DamagedMedia"]
+__all__ = ["PIECE_S", "CorruptedMedia"]
 
 PIECE_S = 10.0
-"""Seconds that are damaged together; each has its own stretch, so that long recordings are damaged all over."""
+"""Seconds that are corrupted together; each has its own stretch, so that long recordings are corrupted all over."""
 SLOTS_PER_S = 25.0
 """Frames are lost in slots of this length, whatever the picture's own rate."""
 VOICE_S = 10.0
@@ -31,29 +31,34 @@ GAP_S = 0.01
 Times = NDArray[np.float64]
 
 
-class DamagedMedia(Media):
+class CorruptedMedia(Media):
     """`Media` whose sound and pictures carry known negative information.
 
-    The same file, damages and name give the same result, whatever stretches are read in whatever order.
+    The same file, corruptions and name give the same result, whatever stretches are read in whatever order.
 
     Args:
         path: the file.
-        damages: what befalls it, one after the other.
+        corruptions: put into it, one after the other.
         name: of the recording; its place and noise are drawn from it.
         others: recordings that babble is made from.
 
     Attributes:
         touched: kind → start and stop in seconds of what was read and touched.
 
-    Raises: DataError if babble is asked for and there are no other recordings; MediaError as `Media` does.
+    Raises: ConfigError if a corruption is not one of recordings; DataError if babble is asked for and there are no
+        other recordings; MediaError as `Media` does.
     """
 
-    def __init__(self, path: str | Path, damages: Sequence[Damage], *, name: str, others: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, path: str | Path, corruptions: Sequence[Corruption], *, name: str, others: Sequence[Path] = ()
+    ) -> None:
         super().__init__(path)
         self.name, self.others = name, tuple(others)
-        self.damages = drawn(damages, _generator(0, name, *(damage.seed for damage in damages)))
+        for corruption in corruptions:
+            check_corruption(corruption)
+        self.corruptions = drawn(corruptions, _generator(0, name, *(corruption.seed for corruption in corruptions)))
         self.touched: dict[str, list[tuple[float, float]]] = {}
-        if not others and any(damage.kind == "babble" for damage in self.damages):
+        if not others and any(corruption.kind == "babble" for corruption in self.corruptions):
             raise DataError("babble is made from other recordings, and there are none", where=str(path))
 
     def spans(self, medium: Medium) -> dict[str, Times]:
@@ -67,7 +72,7 @@ class DamagedMedia(Media):
     def sound_blocks(
         self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000, seconds: float = 1.0
     ) -> Iterator[Sound]:
-        """Stream the damaged sound; see `Media.sound_blocks`."""
+        """Stream the corrupted sound; see `Media.sound_blocks`."""
         mine = self._of("sound")
         if not mine:
             yield from super().sound_blocks(start, stop, rate=rate, seconds=seconds)
@@ -90,36 +95,42 @@ class DamagedMedia(Media):
         rate: float | None = None,
         max_side: int | None = None,
     ) -> Iterator[Frame]:
-        """Stream the damaged pictures; see `Media.frames`."""
+        """Stream the corrupted pictures; see `Media.frames`."""
         mine, shown = self._of("picture"), None
         for frame in super().frames(start, stop, rate=rate, max_side=max_side):
             image = frame.image
-            for number, damage in mine:
-                if self._befalls(damage, number, frame.time) and not (damage.kind in HELD_KINDS and shown is None):
-                    self._note_touched(damage.kind, frame.time, frame.time + TICK_S)
-                    image = self._damaged(image, damage, number, frame.time, shown)
+            for number, corruption in mine:
+                if self._touches(corruption, number, frame.time) and not (
+                    corruption.kind in HELD_KINDS and shown is None
+                ):
+                    self._note_touched(corruption.kind, frame.time, frame.time + TICK_S)
+                    image = self._corrupted_picture(image, corruption, number, frame.time, shown)
             shown = image
             yield Frame(frame.time, image)
 
-    def _of(self, medium: Medium) -> list[tuple[int, Damage]]:
-        return [(number, damage) for number, damage in enumerate(self.damages) if damage.medium == medium]
+    def _of(self, medium: Medium) -> list[tuple[int, Corruption]]:
+        return [
+            (number, corruption)
+            for number, corruption in enumerate(self.corruptions)
+            if KINDS[corruption.kind].medium == medium
+        ]
 
-    def _rng(self, number: int, damage: Damage, *what: object) -> np.random.Generator:
-        return _generator(damage.seed, self.name, number, damage.kind, *what)
+    def _rng(self, number: int, corruption: Corruption, *what: object) -> np.random.Generator:
+        return _generator(corruption.seed, self.name, number, corruption.kind, *what)
 
-    def _stretch(self, number: int, damage: Damage, piece: int) -> tuple[float, float]:
+    def _stretch(self, number: int, corruption: Corruption, piece: int) -> tuple[float, float]:
         """Seconds of a piece that are touched."""
-        rng = self._rng(number, damage, piece, "place")
+        rng = self._rng(number, corruption, piece, "place")
         begin = piece * PIECE_S
-        begin, length = _part(begin, min(begin + PIECE_S, self.duration) - begin, damage.extent, rng)
-        if damage.kind in ("blank", "frozen"):  # their level is a share of the stretch
-            begin, length = _part(begin, length, damage.level, rng)
+        begin, length = _part(begin, min(begin + PIECE_S, self.duration) - begin, corruption.extent, rng)
+        if corruption.kind in ("blank", "frozen"):  # their level is a share of the stretch
+            begin, length = _part(begin, length, corruption.severity, rng)
         return begin, begin + length
 
     def _pieces(
-        self, mine: list[tuple[int, Damage]], start: float, stop: float | None, rate: int
+        self, mine: list[tuple[int, Corruption]], start: float, stop: float | None, rate: int
     ) -> Iterator[tuple[float, Samples]]:
-        """Damaged sound, piece after piece, cut to what is asked for."""
+        """Corrupted sound, piece after piece, cut to what is asked for."""
         stop = self.duration + PIECE_S if stop is None else stop
         for piece in range(int(max(start, 0.0) // PIECE_S), int(np.ceil(stop / PIECE_S))):
             blocks = list(super().sound_blocks(piece * PIECE_S, (piece + 1) * PIECE_S, rate=rate, seconds=2 * PIECE_S))
@@ -128,52 +139,59 @@ class DamagedMedia(Media):
                     return
                 continue
             at, samples = blocks[0]
-            for number, damage in mine:
-                samples = self._hurt(at, samples, number, damage, piece, rate)
+            for number, corruption in mine:
+                samples = self._corrupted_sound(at, samples, number, corruption, piece, rate)
             first = max(int(np.ceil((start - at) * rate - 1e-3)), 0)
             last = min(int(np.ceil((stop - at) * rate - 1e-3)), len(samples))
             if first < last:
                 yield at + first / rate, samples[first:last]
 
-    def _hurt(self, at: float, samples: Samples, number: int, damage: Damage, piece: int, rate: int) -> Samples:
-        """One piece of sound with one damage; what was touched is noted."""
-        begin, end = self._stretch(number, damage, piece)
+    def _corrupted_sound(
+        self, at: float, samples: Samples, number: int, corruption: Corruption, piece: int, rate: int
+    ) -> Samples:
+        """One piece of sound with one corruption; what was touched is noted."""
+        begin, end = self._stretch(number, corruption, piece)
         first, last = (int(np.clip(round((time - at) * rate), 0, len(samples))) for time in (begin, end))
-        voices = tuple(_voice(path, rate) for path in self.others) if damage.kind == "babble" else ()
-        scene = Scene(rate, self._rng(number, damage, piece), active_power(samples, rate), voices)
-        function = KINDS[damage.kind].damage
+        voices = tuple(_voice(path, rate) for path in self.others) if corruption.kind == "babble" else ()
+        context = SoundContext(rate, self._rng(number, corruption, piece), active_power(samples, rate), voices)
+        function = KINDS[corruption.kind].corrupt
         assert function is not None
-        part, touched = function(samples[first:last], damage.level, scene)
+        part, touched = function(samples[first:last], corruption.severity, context)
         edges = np.flatnonzero(np.diff(touched, prepend=False, append=False).astype(np.int8))
         for left, right in zip(edges[::2], edges[1::2], strict=True):
-            self._note_touched(damage.kind, at + (first + left) / rate, at + (first + right) / rate)
+            self._note_touched(corruption.kind, at + (first + left) / rate, at + (first + right) / rate)
         return np.concatenate([samples[:first], part, samples[last:]])
 
-    def _befalls(self, damage: Damage, number: int, time: float) -> bool:
+    def _touches(self, corruption: Corruption, number: int, time: float) -> bool:
         """Is the picture at this time one that is touched?"""
         piece = int(max(time, 0.0) // PIECE_S)
-        begin, end = self._stretch(number, damage, piece)
+        begin, end = self._stretch(number, corruption, piece)
         if not begin <= time < end:
             return False
-        if damage.kind != "drops":
+        if corruption.kind != "drops":
             return True
-        lost = lost_runs(int(PIECE_S * SLOTS_PER_S), damage.level, self._rng(number, damage, piece, "lost"))
+        lost = lost_runs(int(PIECE_S * SLOTS_PER_S), corruption.severity, self._rng(number, corruption, piece, "lost"))
         return bool(lost[min(int((time - piece * PIECE_S) * SLOTS_PER_S + 1e-6), len(lost) - 1)])
 
-    def _damaged(
-        self, image: NDArray[np.uint8], damage: Damage, number: int, time: float, shown: NDArray[np.uint8] | None
+    def _corrupted_picture(
+        self,
+        image: NDArray[np.uint8],
+        corruption: Corruption,
+        number: int,
+        time: float,
+        shown: NDArray[np.uint8] | None,
     ) -> NDArray[np.uint8]:
-        if damage.kind == "blank":
+        if corruption.kind == "blank":
             return np.zeros_like(image)
-        if damage.kind in HELD_KINDS:
+        if corruption.kind in HELD_KINDS:
             assert shown is not None
             return shown
-        function = KINDS[damage.kind].damage
+        function = KINDS[corruption.kind].corrupt
         assert function is not None
-        face = _face(image) if damage.kind == "occlusion" else None
-        view = View(self._rng(number, damage, round(time * 1000)), face)
-        damaged: NDArray[np.uint8] = function(image, damage.level, view)
-        return damaged
+        face = _face(image) if corruption.kind == "occlusion" else None
+        context = PictureContext(self._rng(number, corruption, round(time * 1000)), face)
+        result: NDArray[np.uint8] = function(image, corruption.severity, context)
+        return result
 
     def _note_touched(self, kind: str, start: float, stop: float) -> None:
         self.touched.setdefault(kind, []).append((start, stop))

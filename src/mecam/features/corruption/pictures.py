@@ -1,7 +1,7 @@
-"""Damage to pictures: pure functions of an H × W × 3 uint8 RGB picture, a level and a view.
+"""Corruptions of pictures: pure functions of an H × W × 3 uint8 RGB picture, a level and a context.
 
-Sizes are relative to the picture's shorter side, so that the same level means the same for every resolution. What
-befalls whole frames (blank, frozen, dropped) needs no picture and is in `media.py`.
+Sizes are relative to the picture's shorter side, so that the same severity means the same for every resolution. What
+happens to whole frames (blank, frozen, dropped) needs no picture and is in `media.py`.
 """
 
 from collections.abc import Callable
@@ -10,10 +10,10 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
-import scipy  # its parts are imported when they are first asked for: most extractions damage nothing
+import scipy  # its parts are imported when they are first asked for: most extractions corrupt nothing
 from numpy.typing import NDArray
 
-__all__ = ["View", "blur", "compression", "low_light", "low_resolution", "occlusion"]
+__all__ = ["PictureContext", "blur", "compression", "low_light", "low_resolution", "occlusion"]
 
 Picture: TypeAlias = NDArray[np.uint8]
 
@@ -23,8 +23,8 @@ GREY = 110
 
 
 @dataclass(frozen=True)
-class View:
-    """What a damage may need besides the picture.
+class PictureContext:
+    """What a corruption may need besides the picture.
 
     Attributes:
         rng: where its randomness comes from.
@@ -35,34 +35,34 @@ class View:
     face: tuple[float, float, float, float] | None = None
 
 
-PictureDamage: TypeAlias = Callable[[Picture, float, View], Picture]
+PictureCorruption: TypeAlias = Callable[[Picture, float, PictureContext], Picture]
 
 
-def blur(picture: Picture, share: float, view: View) -> Picture:
+def blur(picture: Picture, share: float, context: PictureContext) -> Picture:
     """Put the picture out of focus: a Gaussian whose deviation is `share` of the shorter side."""
     sigma = share * min(picture.shape[:2])
     return np.asarray(scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=2.5), np.uint8)
 
 
-def low_light(picture: Picture, gain: float, view: View) -> Picture:
+def low_light(picture: Picture, gain: float, context: PictureContext) -> Picture:
     """Let only `gain` of the light in: darker, and noisy as photons are counted."""
     light = picture.astype(np.float32) * (gain * ELECTRONS / 255)
-    noise = view.rng.standard_normal(picture.shape, np.float32)
+    noise = context.rng.standard_normal(picture.shape, np.float32)
     seen = light + np.sqrt(light + 1.0) * noise  # nearly Poisson's; 1 electron is the sensor's own
     return np.asarray(np.clip(seen * (255 / ELECTRONS), 0, 255), np.uint8)
 
 
-def occlusion(picture: Picture, share: float, view: View) -> Picture:
+def occlusion(picture: Picture, share: float, context: PictureContext) -> Picture:
     """Cover this share of the face from below, as a hand or a microphone does; of the middle where there is no face."""
     height, width = picture.shape[:2]
-    left, top, right, bottom = view.face or (width * 0.35, height * 0.25, width * 0.65, height * 0.75)
+    left, top, right, bottom = context.face or (width * 0.35, height * 0.25, width * 0.65, height * 0.75)
     first = round(bottom - share * (bottom - top))
     result: Picture = picture.copy()
     result[max(first, 0) : max(round(bottom), 0), max(round(left), 0) : max(round(right), 0)] = GREY
     return result
 
 
-def low_resolution(picture: Picture, lines: float, view: View) -> Picture:
+def low_resolution(picture: Picture, lines: float, context: PictureContext) -> Picture:
     """Keep `lines` pixels of the shorter side, and show them as large as before."""
     factor = lines / min(picture.shape[:2])
     if factor >= 1:
@@ -70,7 +70,7 @@ def low_resolution(picture: Picture, lines: float, view: View) -> Picture:
     return _resized(_resized(picture, factor), picture.shape[:2])
 
 
-def compression(picture: Picture, quantiser: float, view: View) -> Picture:
+def compression(picture: Picture, quantiser: float, context: PictureContext) -> Picture:
     """Compress as JPEG with this quantiser: 2 is fine, 31 shows blocks, 60 hardly a face.
 
     The colour planes have half the resolution, as in nearly all video.

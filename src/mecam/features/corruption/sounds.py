@@ -1,6 +1,6 @@
-"""Damage to sound: pure functions of samples, a level and a scene.
+"""Corruptions of sound: pure functions of samples, a level and a context.
 
-Each returns new samples and which of them it touched. Levels are physical (decibels, hertz, seconds, shares); what
+Each returns new samples and which of them it touched. Severities are physical (decibels, hertz, seconds, shares); what
 counts as slight or severe is in `kinds.py`. Noise is added at a signal-to-noise ratio against the level of the speech
 (`active_power`), not of the pauses, so that a clip with long pauses is not spared.
 """
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import scipy  # its parts are imported when they are first asked for: most extractions damage nothing
+import scipy  # its parts are imported when they are first asked for: most extractions corrupt nothing
 from numpy.typing import NDArray
 
 __all__ = [
-    "Scene",
+    "SoundContext",
     "active_power",
     "babble",
     "burst",
@@ -45,8 +45,8 @@ BEAT_S = 0.4
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What a damage may need besides the samples.
+class SoundContext:
+    """What a corruption may need besides the samples.
 
     Attributes:
         rate_hz: samples a second.
@@ -61,7 +61,7 @@ class Scene:
     voices: tuple[Samples, ...] = field(default=())
 
 
-SoundDamage: TypeAlias = Callable[[Samples, float, Scene], tuple[Samples, Touched]]
+SoundCorruption: TypeAlias = Callable[[Samples, float, SoundContext], tuple[Samples, Touched]]
 
 
 def active_power(samples: Samples, rate_hz: int) -> float:
@@ -75,66 +75,66 @@ def active_power(samples: Samples, rate_hz: int) -> float:
     return float(power[power >= loudest * 10 ** (-ACTIVE_DB / 10)].mean())
 
 
-def white(samples: Samples, snr_db: float, scene: Scene) -> tuple[Samples, Touched]:
+def white(samples: Samples, snr_db: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Add white noise: hiss."""
-    return _added(samples, scene.rng.standard_normal(len(samples)), snr_db, scene)
+    return _added(samples, context.rng.standard_normal(len(samples)), snr_db, context)
 
 
-def pink(samples: Samples, snr_db: float, scene: Scene) -> tuple[Samples, Touched]:
+def pink(samples: Samples, snr_db: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Add noise whose power falls with the frequency: wind, traffic, air conditioning."""
     if not len(samples):
-        return _added(samples, np.zeros(0), snr_db, scene)
-    spectrum = np.fft.rfft(scene.rng.standard_normal(len(samples)))
-    hertz = np.fft.rfftfreq(len(samples), 1 / scene.rate_hz)
+        return _added(samples, np.zeros(0), snr_db, context)
+    spectrum = np.fft.rfft(context.rng.standard_normal(len(samples)))
+    hertz = np.fft.rfftfreq(len(samples), 1 / context.rate_hz)
     noise = np.fft.irfft(spectrum / np.sqrt(np.maximum(hertz, 20.0)), len(samples))
-    return _added(samples, noise, snr_db, scene)
+    return _added(samples, noise, snr_db, context)
 
 
-def babble(samples: Samples, snr_db: float, scene: Scene) -> tuple[Samples, Touched]:
+def babble(samples: Samples, snr_db: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Add other people's voices, each from a random moment on, all equally loud."""
     noise = np.zeros(len(samples))
-    for voice in scene.voices:
-        power = active_power(voice, scene.rate_hz)
+    for voice in context.voices:
+        power = active_power(voice, context.rate_hz)
         if power > 0:
-            first = int(scene.rng.integers(len(voice)))
+            first = int(context.rng.integers(len(voice)))
             noise += np.take(voice, np.arange(first, first + len(samples)), mode="wrap") / np.sqrt(power)
-    return _added(samples, noise, snr_db, scene)
+    return _added(samples, noise, snr_db, context)
 
 
-def music(samples: Samples, snr_db: float, scene: Scene) -> tuple[Samples, Touched]:
+def music(samples: Samples, snr_db: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Add something like music: broken chords of decaying tones with overtones, and a beat."""
-    time = np.arange(len(samples)) / scene.rate_hz
+    time = np.arange(len(samples)) / context.rate_hz
     noise = np.zeros(len(samples))
-    octave = 2.0 ** float(scene.rng.integers(-1, 2))
-    for beat in range(int(len(samples) / scene.rate_hz / BEAT_S) + 1):
+    octave = 2.0 ** float(context.rng.integers(-1, 2))
+    for beat in range(int(len(samples) / context.rate_hz / BEAT_S) + 1):
         since = time - beat * BEAT_S
         sounding = (since >= 0) & (since < 4 * BEAT_S)
         decay = np.exp(-3 * since[sounding])
         chord = CHORDS_HZ[beat // 4 % len(CHORDS_HZ)]
-        tone = chord[int(scene.rng.integers(len(chord)))] * octave
+        tone = chord[int(context.rng.integers(len(chord)))] * octave
         phase = 2 * np.pi * tone * since[sounding]
         noise[sounding] += decay * sum(np.sin(k * phase) / k for k in range(1, 5))
-        noise[sounding] += 0.5 * np.exp(-60 * since[sounding]) * scene.rng.standard_normal(int(sounding.sum()))
-    return _added(samples, noise, snr_db, scene)
+        noise[sounding] += 0.5 * np.exp(-60 * since[sounding]) * context.rng.standard_normal(int(sounding.sum()))
+    return _added(samples, noise, snr_db, context)
 
 
-def burst(samples: Samples, snr_db: float, scene: Scene) -> tuple[Samples, Touched]:
+def burst(samples: Samples, snr_db: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Add short bursts of white noise, one in every second and a half: doors, cups, handling of the microphone."""
     noise, touched = np.zeros(len(samples)), np.zeros(len(samples), bool)
-    for part in np.array_split(np.arange(len(samples)), max(1, round(len(samples) / scene.rate_hz / BURST_EVERY_S))):
-        length = min(round(float(scene.rng.uniform(*BURST_S)) * scene.rate_hz), len(part))
-        start = int(scene.rng.integers(len(part) - length + 1)) if len(part) else 0
+    for part in np.array_split(np.arange(len(samples)), max(1, round(len(samples) / context.rate_hz / BURST_EVERY_S))):
+        length = min(round(float(context.rng.uniform(*BURST_S)) * context.rate_hz), len(part))
+        start = int(context.rng.integers(len(part) - length + 1)) if len(part) else 0
         touched[part[start : start + length]] = True
-    noise[touched] = scene.rng.standard_normal(int(touched.sum()))
-    result, _ = _added(samples, noise, snr_db, scene, where=touched)
-    return result, touched if scene.power > 0 else np.zeros_like(touched)
+    noise[touched] = context.rng.standard_normal(int(touched.sum()))
+    result, _ = _added(samples, noise, snr_db, context, where=touched)
+    return result, touched if context.power > 0 else np.zeros_like(touched)
 
 
-def reverb(samples: Samples, seconds: float, scene: Scene) -> tuple[Samples, Touched]:
+def reverb(samples: Samples, seconds: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Let the sound ring as in a room that falls quiet by 60 dB within `seconds`; it stays as loud as it was."""
-    length = max(round(seconds * scene.rate_hz), 1)
+    length = max(round(seconds * context.rate_hz), 1)
     decay = 10 ** (-3 * np.arange(length) / length)
-    room = scene.rng.standard_normal(length) * decay
+    room = context.rng.standard_normal(length) * decay
     room /= np.sqrt(np.square(room).sum())
     room[0] += 1.0  # the direct sound, as strong as all reflections together
     wet = scipy.signal.fftconvolve(samples.astype(np.float64), room)[: len(samples)]
@@ -143,36 +143,36 @@ def reverb(samples: Samples, seconds: float, scene: Scene) -> tuple[Samples, Tou
     return result, np.full(len(samples), before > 0)
 
 
-def clipping(samples: Samples, share: float, scene: Scene) -> tuple[Samples, Touched]:
+def clipping(samples: Samples, share: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Cut off the loudest `share` of the speech: a microphone that is driven too hard."""
     size = np.abs(samples)
-    speech = size[size >= np.sqrt(scene.power * 10 ** (-ACTIVE_DB / 10))] if scene.power > 0 else size[:0]
+    speech = size[size >= np.sqrt(context.power * 10 ** (-ACTIVE_DB / 10))] if context.power > 0 else size[:0]
     if not len(speech):
         return samples.copy(), np.zeros(len(samples), bool)
     limit = float(np.quantile(speech, 1 - share))
     return np.clip(samples, -limit, limit), size > limit
 
 
-def low_pass(samples: Samples, hertz: float, scene: Scene) -> tuple[Samples, Touched]:
+def low_pass(samples: Samples, hertz: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Take away what is above `hertz`: a telephone, a hand over the microphone."""
-    if hertz >= scene.rate_hz / 2 or not len(samples):
+    if hertz >= context.rate_hz / 2 or not len(samples):
         return samples.copy(), np.zeros(len(samples), bool)
-    filters = scipy.signal.butter(8, hertz, fs=scene.rate_hz, output="sos")
+    filters = scipy.signal.butter(8, hertz, fs=context.rate_hz, output="sos")
     result = scipy.signal.sosfilt(filters, samples.astype(np.float64)).astype(np.float32)
     return result, np.full(len(samples), bool(np.any(samples)))
 
 
-def packet_loss(samples: Samples, rate: float, scene: Scene) -> tuple[Samples, Touched]:
+def packet_loss(samples: Samples, rate: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Lose packets of 20 ms, about two in a row, without concealment."""
-    size = round(PACKET_S * scene.rate_hz)
-    lost = np.repeat(lost_runs(-(-len(samples) // size), rate, scene.rng), size)[: len(samples)]
+    size = round(PACKET_S * context.rate_hz)
+    lost = np.repeat(lost_runs(-(-len(samples) // size), rate, context.rng), size)[: len(samples)]
     return np.where(lost, np.float32(0), samples), lost
 
 
-def mute(samples: Samples, share: float, scene: Scene) -> tuple[Samples, Touched]:
+def mute(samples: Samples, share: float, context: SoundContext) -> tuple[Samples, Touched]:
     """Silence one contiguous `share`."""
     length = round(share * len(samples))
-    start = int(scene.rng.integers(len(samples) - length + 1))
+    start = int(context.rng.integers(len(samples) - length + 1))
     result, touched = samples.copy(), np.zeros(len(samples), bool)
     touched[start : start + length] = True
     result[touched] = 0.0
@@ -198,11 +198,11 @@ def lost_runs(count: int, rate: float, rng: np.random.Generator) -> Touched:
 
 
 def _added(
-    samples: Samples, noise: NDArray[np.float64], snr_db: float, scene: Scene, where: Touched | None = None
+    samples: Samples, noise: NDArray[np.float64], snr_db: float, context: SoundContext, where: Touched | None = None
 ) -> tuple[Samples, Touched]:
     """The samples with noise at exactly this ratio of the speech's power to its own, measured `where` it is."""
     own = float(np.square(noise if where is None else noise[where]).mean()) if len(noise) else 0.0
-    if own <= 0 or scene.power <= 0:
+    if own <= 0 or context.power <= 0:
         return samples.copy(), np.zeros(len(samples), bool)
-    scale = np.sqrt(scene.power / own / 10 ** (snr_db / 10))
+    scale = np.sqrt(context.power / own / 10 ** (snr_db / 10))
     return (samples + scale * noise).astype(np.float32), np.ones(len(samples), bool)

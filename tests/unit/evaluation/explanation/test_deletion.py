@@ -9,7 +9,7 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.explanation import costs as costs_module
+from mecam.evaluation.explanation import deletion as costs_module
 from mecam.evaluation.explanation.deletion import Deletions
 from mecam.evaluation.explanation.deletion import deletion_test as full_test
 from mecam.report.explanation.deletion import write_deletion
@@ -139,10 +139,10 @@ def test_what_cannot_be_tested_is_said() -> None:
 
 def test_removals_are_nested() -> None:
     """What goes at a larger share holds what went at a smaller one: curves do not jump by chance."""
-    from mecam.evaluation.explanation.deletion import _Material
+    from mecam.evaluation.explanation.deletion import _Baseline
 
     trained, data = planted.planted(), planted.spoilt(1)
-    asked = Deletions(trained, _Material.of(trained, data, None), "audio", (0.25, 0.5), 1, 0)
+    asked = Deletions(trained, _Baseline.of(trained, data, None), "audio", (0.25, 0.5), 1, 0)
     gone: dict = {}
     for _, arm, shares, variant in asked._asks(0):
         gone[arm, shares[0]] = np.isnan(variant.streams["audio"]).any(axis=1)

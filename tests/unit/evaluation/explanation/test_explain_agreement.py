@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
 import planted
-from mecam.evaluation.explanation import explain
 from mecam.evaluation.explanation.agreement import Agreement, agreement_table, agreements, between
-from mecam.evaluation.explanation.occlusion import measures
+from mecam.evaluation.explanation.occlusion import explain, measures
 from mecam.evaluation.groups import Groups
 
 

@@ -9,12 +9,19 @@ import torch
 
 import planted
 import tiny
+from mecam.data.corruption import without_modality
 from mecam.data.store import Store
-from mecam.evaluation.explanation import explain
-from mecam.evaluation.explanation.asking import answers, unknown_token
-from mecam.evaluation.explanation.explanation import in_short
-from mecam.evaluation.explanation.files import explanation_document
-from mecam.evaluation.explanation.perturbation import WINDOWS, observed, parts_of, read_by, without, without_modality
+from mecam.evaluation.explanation.explanation import explanation_document, in_short
+from mecam.evaluation.explanation.occlusion import explain
+from mecam.evaluation.explanation.perturbation import (
+    WINDOWS,
+    answers,
+    observed,
+    parts_of,
+    read_by,
+    unknown_token,
+    without,
+)
 from mecam.types import TEXT, Utterance
 
 

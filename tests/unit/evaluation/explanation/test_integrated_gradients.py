@@ -7,9 +7,10 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError
-from mecam.evaluation.explanation import explain, gradients
-from mecam.evaluation.explanation.asking import Quantity, answers
+from mecam.evaluation.explanation import gradients
 from mecam.evaluation.explanation.gradients import integrated_gradients
+from mecam.evaluation.explanation.occlusion import explain
+from mecam.evaluation.explanation.perturbation import Quantity, answers
 from mecam.types import TEXT, Utterance
 
 

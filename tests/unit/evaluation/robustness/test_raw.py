@@ -1,4 +1,4 @@
-"""The protocol `raw`: the recordings are damaged and extracted again; what was not extracted stays."""
+"""The protocol `raw`: the recordings are corrupted and extracted again; what was not extracted stays."""
 
 from pathlib import Path
 from typing import Any
@@ -8,16 +8,16 @@ import pytest
 
 import tiny
 import voices
+from mecam.data.corruption import Corruption
 from mecam.data.operations.combine import join
 from mecam.data.operations.speakers import normalise_by_speaker
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ConfigError, DataError
-from mecam.evaluation.robustness.material import OWN, Material
+from mecam.evaluation.robustness.conditions import EXTENT
+from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit, Recordings
 from mecam.evaluation.robustness.protocols import plan
-from mecam.evaluation.robustness.raw import EXTENT, Recordings
-from mecam.features import corrupted_store as damaged
-from mecam.features.corrupted_store import damaged_store, recipe_of_store
-from mecam.features.corruption import Damage
+from mecam.features import corrupted_store as corrupting
+from mecam.features.corrupted_store import corrupted_store, recipe_of_store
 from mecam.features.extract import extract
 from mecam.features.recording import Recipe
 from mecam.types import FeatureSpec, Utterance
@@ -47,20 +47,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def material(folder: Path, out: Path) -> Material:
+def material(folder: Path, out: Path) -> EvaluationSplit:
     store = Store(folder / "store")
-    found = Material(store, "test")
+    found = EvaluationSplit(store, "test")
     found.recordings = Recordings(store, [folder / "in"], out, ids=found.ids, jobs=1)
     return found
 
 
-def test_sound_is_damaged_and_the_rest_stays(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_is_corrupted_and_the_rest_stays(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = material(folder, tmp_path)
     planned = plan("raw", data, ("text", "audio", "vision"), only=["audio.white.5"])
     assert [condition.key for condition in planned.conditions] == ["clean", "audio.white.5"]
     clean, noisy = planned.conditions
     for place, name in enumerate(IDS[1:]):
-        before, after = clean.spoil(data, place, 1), noisy.spoil(data, place, 1)
+        before, after = clean.corrupt(data, place, 1), noisy.corrupt(data, place, 1)
         assert before.id == after.id == name
         assert (before.text, before.label) == (after.text, after.label)
         assert np.array_equal(before.streams["vision"], after.streams["vision"])
@@ -76,19 +76,19 @@ def test_sound_is_damaged_and_the_rest_stays(folder: Path, tmp_path: Path, monke
         silent = np.isnan(before.streams["audio"]).all(axis=1)
         assert silent.sum() > 40
         assert sum(s.stop - s.start for s in before.injected if s.kind == OWN) == silent.sum()
-    # A second model finds the damaged store; another seed makes another one.
-    monkeypatch.setattr(damaged, "extract", refuse)
-    again = noisy.spoil(material(folder, tmp_path), 0, 1)
-    assert np.array_equal(again.streams["audio"], noisy.spoil(data, 0, 1).streams["audio"], equal_nan=True)
+    # A second model finds the corrupted store; another seed makes another one.
+    monkeypatch.setattr(corrupting, "extract", refuse)
+    again = noisy.corrupt(material(folder, tmp_path), 0, 1)
+    assert np.array_equal(again.streams["audio"], noisy.corrupt(data, 0, 1).streams["audio"], equal_nan=True)
     with pytest.raises(AssertionError):
-        noisy.spoil(data, 0, 2)
+        noisy.corrupt(data, 0, 2)
 
 
 def refuse(*_: Any, **__: Any) -> None:
     raise AssertionError("it was extracted before")
 
 
-def test_the_whole_protocol_damages_what_was_extracted(folder: Path, tmp_path: Path) -> None:
+def test_the_whole_protocol_corrupts_what_was_extracted(folder: Path, tmp_path: Path) -> None:
     planned = plan("raw", material(folder, tmp_path), ("text", "audio", "vision"))
     assert len(planned.conditions) == 1 + 10 * 5
     assert {condition.modality for condition in planned.conditions[1:]} == {"audio"}  # these faces were not extracted
@@ -99,13 +99,13 @@ def test_the_whole_protocol_damages_what_was_extracted(folder: Path, tmp_path: P
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     store = Store(folder / "store")
     with pytest.raises(ConfigError, match="where are they"):
-        plan("raw", Material(store, "test"), ("audio",))
+        plan("raw", EvaluationSplit(store, "test"), ("audio",))
     other = tiny.write_store(tmp_path / "tiny", tiny.TASKS["regression"], tiny.utterances(tiny.TASKS["regression"]))
     with pytest.raises(DataError, match="not extracted by mecam"):
         recipe_of_store(other)
     voices.write_wav(tmp_path / "foreign" / "x.wav", voices.buzz(0.5))
     with pytest.raises(DataError, match="none of the recordings belongs to the store"):
-        damaged_store(store, [tmp_path / "foreign"], [Damage("white", 5.0)], tmp_path / "d")
+        corrupted_store(store, [tmp_path / "foreign"], [Corruption("white", 5.0)], tmp_path / "d")
 
 
 def test_features_relative_to_the_speaker_are_refused(tmp_path: Path) -> None:

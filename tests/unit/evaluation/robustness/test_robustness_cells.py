@@ -11,12 +11,19 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
-from mecam.evaluation.robustness.cells import checkpoint_identity, read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Corrupted, RandomMissing, Remaining
-from mecam.evaluation.robustness.material import OWN, Material
-from mecam.evaluation.robustness.measure import Job, jobs_of, measure, measure_all
-from mecam.evaluation.robustness.measures import calibration_metrics, conflict_scores, gate_scores
-from mecam.evaluation.robustness.memory import Recent, remembering_encoders
+from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
+from mecam.evaluation.robustness.measure import (
+    Job,
+    Recent,
+    checkpoint_identity,
+    jobs_of,
+    measure,
+    measure_all,
+    read_cell,
+    remembering_encoders,
+)
+from mecam.evaluation.robustness.scores import calibration_metrics, conflict_scores, gate_scores
 from mecam.models.checkpoint import load_checkpoint
 from mecam.types import Predictions, Span
 from trained_runs import make_run
@@ -33,8 +40,8 @@ CONDITIONS = (
 
 
 @pytest.fixture(scope="module")
-def material(store: Store) -> Material:
-    return Material(store, "test")
+def material(store: Store) -> EvaluationSplit:
+    return EvaluationSplit(store, "test")
 
 
 @pytest.mark.parametrize("name", ["mecam", "mecam_published", "text_only", "late_fusion", "mag", "cenet", "tfn"])
@@ -117,7 +124,7 @@ def test_other_weights_data_seeds_and_doses_are_other_cells(store, material, enc
         for name, rate in (("a", 0.1), ("b", 0.2))
     )
     assert checkpoint_identity(one) != checkpoint_identity(two)
-    valid = Material(store, "valid")
+    valid = EvaluationSplit(store, "valid")
     conditions = (RandomMissing.at(0.1), RandomMissing.at(0.2), replace(CONDITIONS[5], strength=0.1), CONDITIONS[5])
     names = [
         job.path.name

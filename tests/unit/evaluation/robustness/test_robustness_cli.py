@@ -15,9 +15,8 @@ from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.origin import store_of
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
-from mecam.evaluation.robustness.findings import best_of
+from mecam.evaluation.robustness.findings import best_of, mean_ranks
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.ranks import mean_ranks
 from mecam.evaluation.robustness.scores import Resample, Scored, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint

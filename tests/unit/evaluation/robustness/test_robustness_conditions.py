@@ -20,7 +20,7 @@ from mecam.evaluation.robustness.conditions import (
     RandomMissing,
     Remaining,
 )
-from mecam.evaluation.robustness.material import OWN, Material, material_of
+from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit, read_split
 from mecam.evaluation.robustness.protocols import PROTOCOLS, plan
 from mecam.types import Utterance
 
@@ -48,8 +48,8 @@ def many(count: int = 120) -> list[Utterance]:
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory) -> Material:
-    return Material(tiny.write_store(tmp_path_factory.mktemp("m") / "store", SCORES, many()), "test")
+def material(tmp_path_factory) -> EvaluationSplit:
+    return EvaluationSplit(tiny.write_store(tmp_path_factory.mktemp("m") / "store", SCORES, many()), "test")
 
 
 def every_corruption():
@@ -58,11 +58,11 @@ def every_corruption():
             yield modality, kind
 
 
-def lost(material: Material, rate: float, seed: int) -> np.ndarray:
+def lost(material: EvaluationSplit, rate: float, seed: int) -> np.ndarray:
     """Modality × utterance × row: what is missing."""
     found = []
     for place in range(len(material)):
-        spoilt = RandomMissing.at(rate).spoil(material, place, seed)
+        spoilt = RandomMissing.at(rate).corrupt(material, place, seed)
         words = [word == MISSING_WORD for word in spoilt.text.split()]
         found.append([words, *((spoilt.streams[m] == 0).all(axis=1) for m in ("audio", "vision"))])
     return np.array(found, float).transpose(1, 0, 2)
@@ -91,7 +91,7 @@ def test_a_higher_rate_takes_what_the_lower_one_took_and_more(material):
 def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
     """Another store with the same utterances in another order, and others left out, gives the same."""
     some = [u for i, u in enumerate(reversed(many())) if i % 2]
-    other = Material(tiny.write_store(tmp_path / "store", SCORES, some), "test")
+    other = EvaluationSplit(tiny.write_store(tmp_path / "store", SCORES, some), "test")
     here = {name: place for place, name in enumerate(material.ids)}
     alone = [
         c
@@ -101,8 +101,8 @@ def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
     ]
     for condition in [RandomMissing.at(0.4), *alone]:
         for place in range(0, len(other), 7):
-            a = condition.spoil(other, place, 5)
-            b = condition.spoil(material, here[other.ids[place]], 5)
+            a = condition.corrupt(other, place, 5)
+            b = condition.corrupt(material, here[other.ids[place]], 5)
             assert (a.text, a.injected) == (b.text, b.injected)
             for modality, rows in a.streams.items():
                 np.testing.assert_array_equal(rows, b.streams[modality])
@@ -114,8 +114,8 @@ def test_a_corruption_touches_its_modality_only_and_records_it(material, modalit
     for severity in SEVERITIES:
         condition = Corrupted.at(modality, kind, severity, words=modality == "text")
         for place in range(0, len(material), 6):
-            clean, spoilt = material.utterances[place], condition.spoil(material, place, 3)
-            again = condition.spoil(material, place, 3)
+            clean, spoilt = material.utterances[place], condition.corrupt(material, place, 3)
+            again = condition.corrupt(material, place, 3)
             assert spoilt.text == again.text
             others = {"text", "audio", "vision"} - {modality}
             assert {span.modality for span in spoilt.injected} <= {modality}
@@ -149,7 +149,7 @@ def test_more_severe_is_never_less(material, modality, kind):
     touched = []
     for severity in SEVERITIES:
         condition = Corrupted.at(modality, kind, severity, words=modality == "text")
-        spoilt = [condition.spoil(material, place, 3) for place in range(len(material))]
+        spoilt = [condition.corrupt(material, place, 3) for place in range(len(material))]
         touched.append(sum(span.stop - span.start + (span.start == span.stop) for u in spoilt for span in u.injected))
     assert touched == sorted(touched)
     assert touched[0] < touched[-1]
@@ -158,7 +158,7 @@ def test_more_severe_is_never_less(material, modality, kind):
 def test_the_share_of_utterances_befallen_is_the_severity(material):
     for severity, share in zip(SEVERITIES, TEXT_KINDS["foreign"], strict=True):
         condition = Corrupted.at("text", "foreign", severity, words=True)
-        hit = [[bool(condition.spoil(material, p, s).injected) for p in range(len(material))] for s in range(4)]
+        hit = [[bool(condition.corrupt(material, p, s).injected) for p in range(len(material))] for s in range(4)]
         assert np.mean(hit) == pytest.approx(share, abs=0.06)
 
 
@@ -166,12 +166,12 @@ def test_partners_feel_otherwise_or_are_somebody_else(material):
     by_text = {u.text: u for u in material.utterances}
     for place in range(len(material)):
         own = material.utterances[place]
-        against = Corrupted.at("text", "contradiction", 5, words=True).spoil(material, place, 1)
+        against = Corrupted.at("text", "contradiction", 5, words=True).corrupt(material, place, 1)
         if against.injected:
             assert by_text[against.text].label * own.label < 0
         else:
             assert abs(own.label) < 0.3
-        foreign = by_text[Corrupted.at("text", "foreign", 5, words=True).spoil(material, place, 1).text]
+        foreign = by_text[Corrupted.at("text", "foreign", 5, words=True).corrupt(material, place, 1).text]
         assert foreign.speaker != own.speaker
 
 
@@ -188,9 +188,9 @@ def test_only_the_modalities_that_are_left_are_left(material):
     ]
     for condition in planned.conditions[1:]:
         assert isinstance(condition, Remaining)
-        assert set(present(condition.spoil(material, 0, 0))) == set(condition.left)
-    assert CLEAN.spoil(material, 3, 0) is material.utterances[3]
-    assert RandomMissing.at(0.0).spoil(material, 3, 0) is material.utterances[3]
+        assert set(present(condition.corrupt(material, 0, 0))) == set(condition.left)
+    assert CLEAN.corrupt(material, 3, 0) is material.utterances[3]
+    assert RandomMissing.at(0.0).corrupt(material, 3, 0) is material.utterances[3]
 
 
 def test_noise_lies_at_its_signal_to_noise_ratio(material):
@@ -198,7 +198,7 @@ def test_noise_lies_at_its_signal_to_noise_ratio(material):
         condition = Corrupted.at("audio", "noise", severity, words=False)
         added = np.concatenate(
             [
-                condition.spoil(material, p, 0).streams["audio"] - material.utterances[p].streams["audio"]
+                condition.corrupt(material, p, 0).streams["audio"] - material.utterances[p].streams["audio"]
                 for p in range(len(material))
             ]
         )
@@ -249,16 +249,16 @@ def test_patterns_choose_conditions_and_what_can_be_summed_up_of_them(material):
 
 def test_what_the_data_brought_along_is_told_from_what_is_put_in(tmp_path):
     store = tiny.write_store(tmp_path / "store", SCORES, tiny.utterances(SCORES))
-    own = Material(store, "test")
+    own = EvaluationSplit(store, "test")
     assert any(u.injected for u in own.utterances)
     assert {span.kind for u in own.utterances for span in u.injected} == {OWN}
-    spoilt = [Corrupted.at("audio", "noise", 5, words=False).spoil(own, p, 0) for p in range(len(own))]
+    spoilt = [Corrupted.at("audio", "noise", 5, words=False).corrupt(own, p, 0) for p in range(len(own))]
     assert {span.kind for u in spoilt for span in u.injected if span.modality == "audio"} == {OWN, "noise"}
     with pytest.raises(DataError, match=r"train|valid"):
-        material_of(store, "dev", raw_text=True)
+        read_split(store, "dev", raw_text=True)
 
 
 def test_unlabelled_material_is_refused(tmp_path):
     blank = [replace(u, label=None) for u in many(6)]
     with pytest.raises(DataError, match="no label"):
-        Material(tiny.write_store(tmp_path / "store", SCORES, blank), "test")
+        EvaluationSplit(tiny.write_store(tmp_path / "store", SCORES, blank), "test")

@@ -1,4 +1,4 @@
-"""Damage to raw media: as strong as asked for, where it says, nowhere else, the same each time."""
+"""Corruption of recordings: as strong as asked for, where it says, nowhere else, the same each time."""
 
 import json
 from dataclasses import replace
@@ -9,9 +9,10 @@ import pytest
 
 import clips
 import voices
+from mecam.data.corruption import Corruption
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.features.corruption import KINDS, Damage, DamagedMedia, parse_damage, pictures, sounds
+from mecam.features.corruption import KINDS, CorruptedMedia, parse_corruption, pictures, sounds
 from mecam.features.extract import extract
 from mecam.features.media import Media
 from mecam.features.recording import Recipe, read_recording
@@ -28,9 +29,9 @@ def speech(seconds: float = 4.0) -> np.ndarray:
     return np.where(pause, 1e-4 * sound, sound).astype(np.float32)
 
 
-def scene(samples: np.ndarray, seed: int = 0) -> sounds.Scene:
+def scene(samples: np.ndarray, seed: int = 0) -> sounds.SoundContext:
     others = tuple(voices.buzz(2.5, hertz=hertz, gain=0.05) for hertz in (90.0, 170.0, 230.0))
-    return sounds.Scene(RATE, np.random.default_rng(seed), sounds.active_power(samples, RATE), others)
+    return sounds.SoundContext(RATE, np.random.default_rng(seed), sounds.active_power(samples, RATE), others)
 
 
 def test_the_level_of_speech_is_that_of_its_sounding_half() -> None:
@@ -43,7 +44,7 @@ def test_the_level_of_speech_is_that_of_its_sounding_half() -> None:
 @pytest.mark.parametrize("snr", [15.0, 0.0, -5.0])
 def test_noise_has_the_ratio_that_was_asked_for(kind: str, snr: float) -> None:
     clean = speech()
-    noisy, touched = KINDS[kind].damage(clean, snr, scene(clean))  # type: ignore[misc]
+    noisy, touched = KINDS[kind].corrupt(clean, snr, scene(clean))  # type: ignore[misc]
     noise = (noisy.astype(np.float64) - clean)[touched]
     found = 10 * np.log10(float(np.square(voices.buzz(4.0)).mean()) / float(np.square(noise).mean()))
     assert abs(found - snr) < 0.5
@@ -60,12 +61,12 @@ def test_pink_noise_falls_by_three_decibels_an_octave() -> None:
 
 
 @pytest.mark.parametrize("kind", SOUND)
-def test_sound_is_damaged_as_told_and_the_original_stays(kind: str) -> None:
+def test_sound_is_corrupted_as_told_and_the_original_stays(kind: str) -> None:
     clean = speech()
     before = clean.copy()
     for level in KINDS[kind].levels:
-        first, touched = KINDS[kind].damage(clean, level, scene(clean))  # type: ignore[misc]
-        again, _ = KINDS[kind].damage(clean, level, scene(clean))  # type: ignore[misc]
+        first, touched = KINDS[kind].corrupt(clean, level, scene(clean))  # type: ignore[misc]
+        again, _ = KINDS[kind].corrupt(clean, level, scene(clean))  # type: ignore[misc]
         assert np.array_equal(first, again)
         assert np.array_equal(clean, before)
         assert first.dtype == np.float32
@@ -77,8 +78,8 @@ def test_sound_is_damaged_as_told_and_the_original_stays(kind: str) -> None:
 def test_silence_and_nothing_are_no_failure(kind: str) -> None:
     for count in (0, 1, RATE):
         silent = np.zeros(count, np.float32)
-        damaged, touched = KINDS[kind].damage(silent, KINDS[kind].levels[2], scene(silent))  # type: ignore[misc]
-        assert np.array_equal(damaged, silent)
+        corrupted, touched = KINDS[kind].corrupt(silent, KINDS[kind].levels[2], scene(silent))  # type: ignore[misc]
+        assert np.array_equal(corrupted, silent)
         assert len(touched) == count
 
 
@@ -86,7 +87,7 @@ def test_silence_and_nothing_are_no_failure(kind: str) -> None:
 def test_a_higher_severity_does_more_harm(kind: str) -> None:
     clean = speech()
     harm = [
-        float(np.square(KINDS[kind].damage(clean, level, scene(clean))[0].astype(np.float64) - clean).sum())  # type: ignore[misc]
+        float(np.square(KINDS[kind].corrupt(clean, level, scene(clean))[0].astype(np.float64) - clean).sum())  # type: ignore[misc]
         for level in KINDS[kind].levels
     ]
     assert harm[0] < harm[2] < harm[4]
@@ -124,14 +125,14 @@ def checks(height: int = 120, width: int = 160) -> np.ndarray:
     return picture
 
 
-@pytest.mark.parametrize("kind", [name for name in PICTURE if KINDS[name].damage])
-def test_pictures_are_damaged_more_by_higher_severities_and_the_same_each_time(kind: str) -> None:
+@pytest.mark.parametrize("kind", [name for name in PICTURE if KINDS[name].corrupt])
+def test_pictures_are_corrupted_more_by_higher_severities_and_the_same_each_time(kind: str) -> None:
     picture = checks()
     before, harm = picture.copy(), []
     levels = KINDS[kind].levels if kind != "pixels" else (100.0, 80.0, 60.0, 40.0, 20.0)
     for level in levels:
         first, again = (
-            KINDS[kind].damage(picture, level, pictures.View(np.random.default_rng(0)))  # type: ignore[misc]
+            KINDS[kind].corrupt(picture, level, pictures.PictureContext(np.random.default_rng(0)))  # type: ignore[misc]
             for _ in range(2)
         )
         assert first.shape == picture.shape
@@ -143,7 +144,7 @@ def test_pictures_are_damaged_more_by_higher_severities_and_the_same_each_time(k
 
 
 def test_a_cover_lies_on_the_face_and_low_light_is_as_low_as_told() -> None:
-    view = pictures.View(np.random.default_rng(0), face=(40.0, 20.0, 80.0, 100.0))
+    view = pictures.PictureContext(np.random.default_rng(0), face=(40.0, 20.0, 80.0, 100.0))
     picture = checks()
     covered = pictures.occlusion(picture, 0.25, view)
     changed = (covered == pictures.GREY).all(axis=2)
@@ -161,62 +162,65 @@ def long_sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["white", "babble", "packets", "mute"])
-def test_a_recording_is_damaged_where_it_says_and_nowhere_else(kind: str, long_sound: Path, tmp_path: Path) -> None:
+def test_a_recording_is_corrupted_where_it_says_and_nowhere_else(kind: str, long_sound: Path, tmp_path: Path) -> None:
     other = voices.write_wav(tmp_path / "other.wav", voices.buzz(3.0, hertz=200.0))
-    damage = Damage(kind, KINDS[kind].levels[3], extent=0.3)
-    media = DamagedMedia(long_sound, [damage], name="a", others=[other])
-    clean, damaged = Media(long_sound).waveform()[1], media.waveform()[1]
-    assert len(clean) == len(damaged)
+    one = Corruption(kind, KINDS[kind].levels[3], extent=0.3)
+    media = CorruptedMedia(long_sound, [one], name="a", others=[other])
+    clean, corrupted = Media(long_sound).waveform()[1], media.waveform()[1]
+    assert len(clean) == len(corrupted)
     inside = np.zeros(len(clean), bool)
     for start, stop in media.spans("sound")[kind]:
         inside[round(start * RATE) : round(stop * RATE)] = True
-    changed = clean != damaged
+    changed = clean != corrupted
     assert not changed[~inside].any()
     assert changed[inside].mean() > (0.9 if kind in ("white", "babble") else 0.4)
     if kind in ("white", "babble"):  # one stretch of each ten seconds, the last of which are four
         assert inside.mean() == pytest.approx(0.3, abs=0.01)
         assert len(media.spans("sound")[kind]) == 3
-    at, part = DamagedMedia(long_sound, [damage], name="a", others=[other]).waveform(7.3, 13.1)
-    assert np.array_equal(part, damaged[round(at * RATE) : round(at * RATE) + len(part)])
-    assert not np.array_equal(DamagedMedia(long_sound, [damage], name="b", others=[other]).waveform()[1], damaged)
+    at, part = CorruptedMedia(long_sound, [one], name="a", others=[other]).waveform(7.3, 13.1)
+    assert np.array_equal(part, corrupted[round(at * RATE) : round(at * RATE) + len(part)])
+    assert not np.array_equal(CorruptedMedia(long_sound, [one], name="b", others=[other]).waveform()[1], corrupted)
 
 
 def test_any_draws_a_kind_for_each_recording(long_sound: Path) -> None:
-    names = [f"r{i}" for i in range(40)]
-    drawn = [DamagedMedia(long_sound, [parse_damage("any")], name=n, others=[long_sound]).damages for n in names]
+    def drawn_for(name: str, text: str, **options: float) -> tuple[Corruption, ...]:
+        given = [parse_corruption(text, **options)]  # type: ignore[arg-type]
+        return CorruptedMedia(long_sound, given, name=name, others=[long_sound]).corruptions
+
+    drawn = [drawn_for(f"r{i}", "any") for i in range(40)]
     assert all([KINDS[d.kind].medium for d in pair] == ["sound", "picture"] for pair in drawn)
     assert len({pair[0].kind for pair in drawn}) > 5
-    assert len({pair[0].level for pair in drawn if pair[0].kind == "white"} | {d[1].level for d in drawn}) > 5
-    assert drawn[0] == DamagedMedia(long_sound, [parse_damage("any")], name="r0", others=[long_sound]).damages
-    third = DamagedMedia(long_sound, [parse_damage("any:3", extent=0.2)], name="r0", others=[long_sound]).damages
-    assert all(d.level == KINDS[d.kind].levels[2] and d.extent == 0.2 for d in third)
+    assert len({pair[0].severity for pair in drawn if pair[0].kind == "white"} | {d[1].severity for d in drawn}) > 5
+    assert drawn[0] == drawn_for("r0", "any")
+    third = drawn_for("r0", "any:3", extent=0.2)
+    assert all(d.severity == KINDS[d.kind].levels[2] and d.extent == 0.2 for d in third)
 
 
 @pytest.mark.parametrize("kind", ["blank", "frozen", "drops", "dark"])
 def test_frames_are_touched_at_the_times_it_says(kind: str, tmp_path: Path) -> None:
     path = clips.clip(tmp_path / "count.mkv", count=75, codec="ffv1")
     clean = list(Media(path).frames())
-    media = DamagedMedia(path, [Damage(kind, 0.5, extent=0.6)], name="a")
-    damaged = list(media.frames())
+    media = CorruptedMedia(path, [Corruption(kind, 0.5, extent=0.6)], name="a")
+    corrupted = list(media.frames())
     touched = media.spans("picture")[kind]
     inside = [bool(((touched[:, 0] <= f.time) & (f.time < touched[:, 1])).any()) for f in clean]
-    changed = [not np.array_equal(a.image, b.image) for a, b in zip(clean, damaged, strict=True)]
+    changed = [not np.array_equal(a.image, b.image) for a, b in zip(clean, corrupted, strict=True)]
     assert changed == inside
     share = 0.6 * (1.0 if kind == "dark" else 0.5)
     assert np.mean(changed) == pytest.approx(share, abs=0.2 if kind == "drops" else 0.03)
     if kind == "blank":
-        assert not any(f.image.any() for f, hit in zip(damaged, inside, strict=True) if hit)
+        assert not any(f.image.any() for f, hit in zip(corrupted, inside, strict=True) if hit)
     if kind == "frozen":
         first = inside.index(True)
-        assert all(np.array_equal(f.image, damaged[first - 1].image) for f in damaged[first : first + 10])
+        assert all(np.array_equal(f.image, corrupted[first - 1].image) for f in corrupted[first : first + 10])
 
 
-def test_a_store_knows_which_rows_are_damaged(long_sound: Path, tmp_path: Path) -> None:
-    damage = (Damage("white", 0.0, extent=0.2), Damage("mute", 1.0, extent=0.1, seed=1))
+def test_a_store_knows_which_rows_are_corrupted(long_sound: Path, tmp_path: Path) -> None:
+    given = (Corruption("white", 0.0, extent=0.2), Corruption("mute", 1.0, extent=0.1, seed=1))
     recipe = Recipe(("mecam-audio",))
     whole = read_recording(long_sound, recipe, id=long_sound.stem).utterances
     assert not any(u.injected for u in whole)
-    extract([long_sound], tmp_path / "hurt", recipe=replace(recipe, damage=damage), jobs=1)
+    extract([long_sound], tmp_path / "hurt", recipe=replace(recipe, corruptions=given), jobs=1)
     store = Store(tmp_path / "hurt")
     assert [u.id for u in store] == [u.id for u in whole]
     kinds, rows = set(), 0
@@ -236,13 +240,13 @@ def test_a_store_knows_which_rows_are_damaged(long_sound: Path, tmp_path: Path) 
     total = sum(len(u.streams["audio"]) for u in store)
     assert 0.2 <= rows / total <= 0.31
     kept = json.loads((tmp_path / "hurt" / "manifest.json").read_text())["provenance"]["extracted"]["recipe"]
-    assert kept["damage"][0] == {"kind": "white", "level": 0.0, "extent": 0.2, "seed": 0}
+    assert kept["corruptions"][0] == {"kind": "white", "severity": 0.0, "extent": 0.2, "seed": 0, "modality": ""}
 
 
 def test_babble_is_made_of_the_other_recordings(tmp_path: Path) -> None:
     for number, hertz in enumerate((110.0, 150.0, 190.0)):
         voices.write_wav(tmp_path / "in" / f"{number}.wav", voices.buzz(1.5, hertz=hertz))
-    recipe = Recipe(("mecam-audio",), damage=(Damage("babble", 5.0),))
+    recipe = Recipe(("mecam-audio",), corruptions=(Corruption("babble", 5.0),))
     report = extract([tmp_path / "in"], tmp_path / "store", recipe=recipe, jobs=1)
     assert report.utterances == 3
     assert all(span.kind == "babble" for u in Store(tmp_path / "store") for span in u.injected)
@@ -251,7 +255,7 @@ def test_babble_is_made_of_the_other_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "kind", "level"),
+    ("text", "kind", "severity"),
     [
         ("babble:3", "babble", 10.0),
         ("babble=-5", "babble", -5.0),
@@ -259,22 +263,22 @@ def test_babble_is_made_of_the_other_recordings(tmp_path: Path) -> None:
         ("lowpass=800", "lowpass", 800.0),
     ],
 )
-def test_a_damage_is_written_by_severity_or_by_level(text: str, kind: str, level: float) -> None:
-    assert parse_damage(text, extent=0.5, seed=3) == Damage(kind, level, 0.5, 3)
+def test_a_corruption_is_written_by_severity_or_in_its_unit(text: str, kind: str, severity: float) -> None:
+    assert parse_corruption(text, extent=0.5, seed=3) == Corruption(kind, severity, 0.5, 3)
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("babel:3", "no damage is called 'babel'"),
-        ("babble", "is no damage"),
-        ("babble:x", "is no damage"),
+        ("babel:3", "no corruption is called 'babel'"),
+        ("babble", "is no corruption"),
+        ("babble:x", "is no corruption"),
         ("babble:6", "a severity is 1, 2, 3, 4 or 5"),
         ("any:7", "a severity is"),
         ("mute=3", "goes from 0.001 to 1"),
-        ("lowpass=nan", "is no damage"),
+        ("lowpass=nan", "is no corruption"),
     ],
 )
-def test_what_is_no_damage_is_said(text: str, says: str) -> None:
+def test_what_is_no_corruption_is_said(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        parse_damage(text)
+        parse_corruption(text)

@@ -1,30 +1,31 @@
-"""One split of a store as the protocols spoil it: the same for every model, whatever it reads and however it scales it.
+"""One split of a store as the protocols corrupt it: the same for every model, whatever it reads and how it scales it.
 
-Features are spoilt as they lie in the store, before any model's normalisation, and texts before any tokenizer, so that
-two models that are compared meet the very same words and frames.
+Features are corrupted as they lie in the store, before any model's normalisation, and texts before any tokenizer, so
+that two models that are compared meet the very same words and frames. In the protocol `raw` the recordings themselves
+are corrupted and extracted again: one store per kind, severity and seed is made when it is first needed, and kept; it
+can be deleted once it has been measured.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.collate import encode_labels
-from mecam.data.corruption import Sounds
+from mecam.data.corruption import Corruption, Sounds
 from mecam.data.corruption.utterances import present, spans_of
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
+from mecam.features.corrupted_store import corrupted_store, recipe_of_store, recordings_identity
+from mecam.features.registry import chosen
 from mecam.types import TEXT, Modality, Span, Utterance
 
-if TYPE_CHECKING:
-    from mecam.evaluation.robustness.raw import Recordings
-
-__all__ = ["OWN", "Material", "missing_spans"]
+__all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]
 
 OWN = "own"
 """Kind that the negative information goes by which the data brought along, to tell it from what is put in here."""
@@ -33,7 +34,62 @@ SCALE_SAMPLE = 1000
 """Utterances that the scale of a column is taken from."""
 
 
-class Material:
+class Recordings:
+    """What the utterances of a store were extracted from.
+
+    Args:
+        store: that the models are measured on.
+        inputs: the folder, files or list of recordings.
+        labels: the label table that the store was extracted with.
+        place: folder of the corrupted stores.
+        ids: of the utterances that are measured.
+        jobs: processes that extract.
+        progress: called with (recordings done, all, what is being done).
+
+    Raises: DataError if the store was not extracted by mecam.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        inputs: Sequence[str | Path],
+        place: Path,
+        *,
+        labels: Path | None = None,
+        ids: Sequence[str] = (),
+        jobs: int | None = None,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> None:
+        self.made = tuple(chosen(recipe_of_store(store).extractors))
+        self.identity = recordings_identity(inputs, labels)
+        self._store, self._inputs, self._labels, self._place = store, tuple(inputs), labels, place
+        self._ids, self._jobs, self._progress = tuple(ids), jobs, progress
+        self._last: tuple[Corruption, dict[str, Utterance]] | None = None
+
+    def corrupted(self, corruption: Corruption) -> Mapping[str, Utterance]:
+        """Id → what the extractors make of the corrupted recording; what cannot be extracted any more is not in it."""
+        if self._last is None or self._last[0] != corruption:
+            name = f"{corruption.kind}-{corruption.severity:g}-{corruption.extent:g}-{corruption.seed}"
+
+            def progress(done: int, total: int) -> None:
+                if self._progress:
+                    self._progress(done, total, f"extracting {corruption.kind} {corruption.severity:g}")
+
+            store = corrupted_store(
+                self._store,
+                self._inputs,
+                [corruption],
+                self._place / self.identity[:12] / name,
+                labels=self._labels,
+                only=self._ids or None,
+                jobs=self._jobs,
+                progress=progress,
+            )
+            self._last = corruption, {utterance.id: utterance for utterance in store}
+        return self._last[1]
+
+
+class EvaluationSplit:
     """The utterances of a split and what their corruption needs.
 
     Args:
@@ -86,7 +142,7 @@ class Material:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """What the spoilt data follows from, beside a condition and a seed."""
+        """What the corrupted data follows from, beside a condition and a seed."""
         return {"sha256": self.store.manifest["sha256"], "split": self.split, "raw_text": self.raw_text}
 
     def has(self, place: int, modality: Modality) -> bool:
@@ -150,7 +206,7 @@ def missing_spans(streams: Mapping[Modality, NDArray[np.float32]]) -> list[Span]
     ]
 
 
-def material_of(store: Store, split: str, *, raw_text: bool) -> Material:
+def read_split(store: Store, split: str, *, raw_text: bool) -> EvaluationSplit:
     """Read a split, with an error that says which splits there are.
 
     Raises: DataError if the store has no such split, or it is not labelled.
@@ -160,4 +216,4 @@ def material_of(store: Store, split: str, *, raw_text: bool) -> Material:
         raise DataError(
             f"the store has no utterance in {split!r}", where=str(store.path), fix=f"choose a split (here: {known})"
         )
-    return Material(store, split, raw_text=raw_text)
+    return EvaluationSplit(store, split, raw_text=raw_text)
