@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mecam.report.explanation.page import write_explained
 
 import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.explanation.occlusion import explain
-from mecam.report.explanation.page import write_explained
 
 ABOUT = {"run": "r<1>", "model": "mecam", "data": "d&d"}
 
@@ -62,10 +62,10 @@ def test_one_sign_everywhere(kind: str, encoder: str, tmp_path: Path) -> None:
     """+ and blue raise the answer by being there: in the terminal, on the page and in JSON, of both measures."""
     import json
 
+    from mecam.report.explanation.terminal import explanation_view
     from rich.console import Console
 
     from mecam.evaluation.explanation.explanation import explanation_document
-    from mecam.report.explanation.terminal import explanation_view
 
     pytest.importorskip("captum")
     task = tiny.TASKS[kind]

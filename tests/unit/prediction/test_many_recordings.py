@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mecam.report.recording.index import page_names
 from test_subsets import voice_run
 
 import tiny
@@ -15,7 +16,6 @@ from mecam.cli import main
 from mecam.models.checkpoint import save_checkpoint
 from mecam.prediction import recordings
 from mecam.prediction.recordings import printable
-from mecam.report.recording.index import page_names
 
 Result = tuple[int, str, str]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from mecam.report.recording.player import player
 
 import clips
 from mecam.errors import MediaError
@@ -16,7 +17,6 @@ from mecam.features.media import Media
 from mecam.prediction import preview
 from mecam.prediction.preview import made_for_browsers, unplayable
 from mecam.prediction.result import Prediction, Watched
-from mecam.report.recording.player import player
 
 
 def video(path: Path, codec: str, *, pixels: str = "yuv420p", seconds: float = 2.0, sound: str | None = None) -> Path:

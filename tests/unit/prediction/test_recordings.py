@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mecam.report.recording.page import write_watched
 
 import mecam
 import tiny
@@ -23,7 +24,6 @@ from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
 from mecam.prediction.result import Prediction, Watched
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.report.recording.page import write_watched
 from mecam.types import FeatureSpec, Task, Utterance
 
 TASK = Task("regression")
@@ -230,9 +230,8 @@ def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: py
 
 def test_who_contradicts_is_said_everywhere(watched: Watched, tmp_path: Path) -> None:
     """In the terminal, as JSON, as CSV and on the page; only the one that does so more probably than not."""
-    from rich.console import Console
-
     from mecam.report.recording.terminal import as_csv, predictions_view, watched_view
+    from rich.console import Console
 
     assert set(watched.parts[0].doubts) == {"text", "audio"}
     assert watched.to_json()["utterances"][0]["doubts"] == watched.parts[0].doubts

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mecam.report.recording.page import write_watched
 
 import tiny
 import voices
@@ -19,7 +20,6 @@ from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.report.recording.page import write_watched
 from mecam.types import TEXT, Task, Utterance
 
 KINDS = tuple(tiny.TASKS)

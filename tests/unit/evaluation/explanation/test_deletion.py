@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mecam.report.explanation.deletion import write_deletion
 
 import planted
 import tiny
@@ -12,7 +13,6 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation import deletion as costs_module
 from mecam.evaluation.explanation.deletion import Deletions
 from mecam.evaluation.explanation.deletion import deletion_test as full_test
-from mecam.report.explanation.deletion import write_deletion
 from mecam.types import Utterance
 
 
