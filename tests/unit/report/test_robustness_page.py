@@ -72,7 +72,7 @@ def missing() -> Findings:
 
 @pytest.fixture
 def corrupted() -> Findings:
-    steps = (CLEAN, *(Corrupted.at("audio", "noise", level) for level in range(1, 6)))
+    steps = (CLEAN, *(Corrupted.at("audio", "noise", level, words=False) for level in range(1, 6)))
     keys = {step.key: 0.2 for step in steps[1:]}
     names = (("mean", "mean over all"), ("audio", "mean over audio"), ("audio.noise", "mean over noise"))
     return findings("corruptions", steps, tuple(Summary(name, title, keys) for name, title in names))
