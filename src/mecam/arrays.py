@@ -5,7 +5,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ class OutputArrays:
     conflict: NDArray[np.float32] | None = None
 
 
+@runtime_checkable
 class Network(Protocol):
     """A trained network, whichever library computes it. Several threads may share one."""
 

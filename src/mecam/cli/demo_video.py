@@ -48,7 +48,7 @@ def show_clip(run: Path, clip: Path) -> None:
 
     with progress(f"watching {clip.name}"):
         predictor = load(run)
-        watched = watch(predictor, clip, words=True)
+        watched = watch(predictor.backend, clip, words=True)
         page = write_recording(run / f"{clip.stem}.html", watched, predictor.task, about_model(run, predictor))
     for note in watched.notes:
         err.print(note, style="yellow")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +107,7 @@ def _require_finite(network: Network, values: NDArray[np.float64], batch: BatchA
     )
 
 
+@runtime_checkable
 class _Trained(Protocol):
     """A trained network, of which the checkpoint is read."""
 

@@ -6,7 +6,7 @@ imports the library that it uses.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Backend", "open_backend"]
 
 
+@runtime_checkable
 class Backend(Network, Protocol):
     """A trained network with all that predicting needs beside it."""
 

@@ -1,21 +1,20 @@
 """Raw input → scores: what the command line and Python share. Safe to call from several threads at once."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.detection import contradicting
-from mecam.evaluation.predict import ask, finished, in_words, interval_around, known_only
 from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.backend import Backend, open_backend
+from mecam.prediction.recordings import watch
 from mecam.prediction.result import Prediction, Watched
-from mecam.types import TEXT, Modality, Predictions, Task, Utterance
+from mecam.prediction.utterances import predict_dataset, predict_utterances
+from mecam.types import Task, Utterance
 
 if TYPE_CHECKING:
     from mecam.models.checkpoint import Trained
@@ -116,14 +115,12 @@ class Predictor:
         Raises: ModelError if the model reads features that we cannot make, or it is no path; MediaError if a file
             cannot be used; DataError if one transcript is given for several recordings.
         """
-        from mecam.prediction.recordings import watch
-
         paths = as_paths(path)
         if len(paths) > 1 and options.get("transcript") is not None:
             raise DataError(
                 "one transcript is given for several recordings", fix="predict them one by one, each with its own"
             )
-        watched = [watch(self, one, **options) for one in paths]
+        watched = [watch(self.backend, one, **options) for one in paths]
         return watched[0] if isinstance(path, str | os.PathLike) else watched
 
     def predict_utterances(self, utterances: Sequence[Utterance], *, together: bool = False) -> list[Prediction]:
@@ -134,7 +131,7 @@ class Predictor:
             together: they are all that was said there, so that a model that has learned to may look at the rest of a
                 recording; otherwise each stands for itself.
         """
-        return self._predict(self.backend.dataset(utterances), [u.text for u in utterances], None, together=together)
+        return predict_utterances(self.backend, utterances, together=together)
 
     def predict_store(
         self, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
@@ -152,49 +149,7 @@ class Predictor:
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
         texts = [column[int(i)] for i in indices]
-        return self._predict(self.backend.dataset(store, indices), texts, progress, together=True)
-
-    def _predict(
-        self,
-        dataset: Dataset,
-        texts: Sequence[str | None],
-        progress: Callable[[int, int], None] | None,
-        *,
-        together: bool,
-    ) -> list[Prediction]:
-        predictions = ask(self.backend, dataset, self.backend.collator, details=True, progress=progress)
-        predictions = finished(self.backend, predictions, together=together)
-        half = self.backend.checkpoint.half_width
-        return [self._one(predictions, i, texts[i], half) for i in range(len(predictions))]
-
-    def _one(self, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
-        score = float(p.prediction[i]) if self.task.kind == "regression" else None
-        ends: tuple[float | None, float | None] = (None, None)
-        if half is not None and score is not None:
-            ends = interval_around(self.task, score, float(p.half_widths(half)[i]))
-        doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
-        gates: Mapping[Modality, Any] = p.gates[i] if p.gates else {}
-        doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
-        return Prediction(
-            id=p.ids[i],
-            text=text,
-            score=score,
-            low=ends[0],
-            high=ends[1],
-            label=in_words(self.task, p.prediction[i]),
-            probabilities=dict(zip(self.task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
-            shares={m: float(share[i]) for m, share in p.shares.items()},
-            kept={m: known_only(kept) for m, kept in gates.items()},
-            doubts=doubts,
-            contradicts=contradicting(doubts),
-            absent=tuple(m for m in self.backend.reads if self._lacks(m, text, float(p.lost[m][i]))),
-        )
-
-    def _lacks(self, modality: Modality, text: str | None, lost: float) -> bool:
-        """Whether an utterance has nothing of a modality; a text of unknown words only is still a text."""
-        if modality == TEXT and self.backend.tokenizer is not None:
-            return not (text or "").split()
-        return lost >= 1
+        return predict_dataset(self.backend, self.backend.dataset(store, indices), texts, progress, together=True)
 
 
 def load(run: str | Path, *, device: str | None = None, allow_encoder: bool | None = None) -> Predictor:

@@ -70,8 +70,7 @@ def asset_table(assets: Sequence[tuple["Asset", Path | None]]) -> Table:
     """The model files that extraction needs, and where they are."""
     rows = []
     for asset, path in assets:
-        lacking = "not here; `mecam assets fetch`" if asset.member else "not here"
-        where = Cell(lacking, tone="warning") if path is None else Cell(str(path.parent))
+        where = Cell("not here", tone="warning") if path is None else Cell(str(path.parent))
         rows.append([asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where])
     head = ("file", "what it does", "bytes", "licence", "SHA-256", "where")
     return Table(head, rows, words=frozenset({0, 1, 3, 4, 5}))

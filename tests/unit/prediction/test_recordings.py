@@ -74,7 +74,7 @@ def watched(predictor: Predictor, clip: Path) -> Watched:
 def test_a_checkpoint_knows_how_its_features_are_made(run: Path, predictor: Predictor) -> None:
     spec = load_checkpoint(run).checkpoint.inputs.features["audio"]
     assert spec == extractor("mecam-audio").spec
-    assert recipe_of(predictor).extractors == ("mecam-audio",)
+    assert recipe_of(predictor.backend).extractors == ("mecam-audio",)
 
 
 def test_each_sentence_is_predicted_as_if_alone(watched: Watched, predictor: Predictor, clip: Path) -> None:
@@ -257,7 +257,7 @@ def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_
     said = several.predict(["the film was superb"])
     for labels in ("none", "happy, sad"):
         (row,) = _contributions(
-            several, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
+            several.backend, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
         )
         assert len(row) == 4
         assert np.isfinite(row).all()

@@ -86,11 +86,9 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
 
 def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) -> None:
     """Two predictors, many threads, real videos: as alone."""
-    import clips as made
     from mecam.data.store import StoreWriter
     from mecam.types import Task
 
-    made.need_faces()
     videos = sorted((shared_data / "video").glob("*.mpg"))[:3]
     recipe = Recipe(("mecam-audio", "mecam-vision"))
     with StoreWriter(tmp_path / "s", name="faces", task=Task("regression"), specs=recipe.specs()) as writer:

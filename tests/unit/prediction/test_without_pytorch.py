@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tiny
 import voices
-from clips import moving_face, need_faces
+from clips import moving_face
 
 BLOCKED = ("torch", "transformers", "lightning_fabric", "sklearn", "plotly")
 
@@ -51,7 +51,6 @@ assert not [name for name in sys.modules if name.partition(".")[0] in BLOCKED]
 
 
 def test_without_pytorch(tmp_path: Path) -> None:
-    need_faces()
     task = tiny.TASKS["regression"]
     utterances = tiny.utterances(task)
     tiny.write_store(tmp_path / "store", task, utterances)

@@ -146,5 +146,5 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, store, encoder, tm
     task, split, contenders = read_contenders([run, plain])
     notes = compare(contenders, task, split, permutations=50).notes
     assert any(run.name in note and "rest of each recording" in note for note in notes)
-    assert "lean on" in notes_of(Predictor(TorchBackend(load_checkpoint(run), device="cpu")))[-1]
-    assert notes_of(Predictor(TorchBackend(load_checkpoint(plain), device="cpu"))) == ()
+    assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
+    assert notes_of(TorchBackend(load_checkpoint(plain), device="cpu")) == ()

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from mecam.errors import DataError, MissingExtraError
 from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
 from mecam.features.media import Media
-from mecam.features.protocol import Features
+from mecam.features.registry import Entry, Features
 from mecam.hub import CONVERT, loading_options, refusal
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EGEMAPS_NAMES", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
+__all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
 
 CONTEXT_ROWS = 10
 """Rows of sound before and after a stretch that its first and last rows hear."""
@@ -245,3 +245,10 @@ def _encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
     with torch.inference_mode():
         states = _encoder(model)(torch.from_numpy(normal)[None]).last_hidden_state[0]
     return np.asarray(states.float().numpy())
+
+
+EXTRACTORS = {
+    Acoustics.name: Entry(lambda _: Acoustics()),
+    Egemaps.name: Entry(lambda _: Egemaps(), prepare=load_smile),
+    "speech": Entry(SpeechEncoder, argument="MODEL"),
+}

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from mecam.types import AUDIO, SPLITS, TEXT, VISION, FeatureSpec, Modality, Word
 __all__ = [
     "EMOTIONS",
     "MAX_WORDS",
+    "FileLayout",
     "Note",
+    "PickleLayout",
     "Piece",
     "Row",
     "Source",
@@ -27,6 +30,7 @@ __all__ = [
     "check_count",
     "column_of",
     "count_of",
+    "data_set_name",
     "extractor_of",
     "make_id",
     "modality_of",
@@ -143,6 +147,34 @@ class Source:
 
 
 @dataclass(frozen=True)
+class PickleLayout:
+    """A layout of pickles, and of PyTorch's files, which are read as plain data first.
+
+    Attributes:
+        read: (content, name of the file) → its sources, or None where it has another layout.
+        order: the lowest is asked first; those of plug-ins come last.
+    """
+
+    read: Callable[[object, str], list[Source] | None]
+    order: int = 100
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """A layout of files that are no pickles.
+
+    Attributes:
+        begins: whether the first 4096 bytes are those of such a file.
+        read: the file → what is in it, or None where it has another layout after all.
+        order: as in `PickleLayout`.
+    """
+
+    begins: Callable[[bytes], bool]
+    read: "Callable[[Path], Sequence['Source | Timeline'] | None]"
+    order: int = 100
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Words or feature rows of whole recordings, to be cut into utterances by time.
 
@@ -208,6 +240,31 @@ def make_id(*parts: object) -> str:
             fix="ids are printable, at most 200 characters, and hold no slash",
         )
     return name
+
+
+_SAYS_NOTHING = {
+    *("aligned", "aligned_39", "aligned_50", "unaligned", "unaligned_39", "unaligned_50", "seq_length_20"),
+    *("seq_length_50", "annotation", "annotations", "label", "labels", "transcript", "transcripts", "split", "splits"),
+    *("audio", "video", "videos", "clip", "clips", "feature", "features", "raw", "processed", "file", "files", "media"),
+    *("train", "valid", "test", "data", "dataset", "datasets", "input", "download", "downloads", "tmp"),
+    *("csv", "flac", "mp3", "mp4", "npz", "pickle", "pickles", "pkl", "wav", "home", "root", "user", "users"),
+}
+"""Names of files and folders that many data sets use."""
+
+
+def data_set_name(path: Path) -> str:
+    """What a data set is called by default: its folder, `mosei` of `mosei/label.csv`, `ravdess` of `ravdess/flac`.
+
+    A file in a folder whose name says nothing (`data/mosi.pkl`) gives its own name, where that says more.
+
+    Args:
+        path: a file or folder of the data set.
+    """
+    path = path.resolve()
+    folder = path if path.is_dir() else path.parent
+    own = path.name if path.is_dir() else path.stem
+    names = [folder.name, own, *(parent.name for parent in folder.parents)]
+    return next((name for name in names if name and name.lower() not in _SAYS_NOTHING), own or "data")
 
 
 def split_ids(identifier: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mecam.data.importing.sources.base import (
+    PickleLayout,
     Row,
     Source,
     column_of,
@@ -26,7 +27,7 @@ from mecam.data.importing.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality
 
-__all__ = ["read_mmsa"]
+__all__ = ["LAYOUTS", "read_mmsa"]
 
 _MARKS = {"raw_text", "text_bert", "regression_labels", "classification_labels"}
 _POLARITY = ("negative", "neutral", "positive")
@@ -107,3 +108,6 @@ def _labels(row: Mapping[str, Any], polarities: bool) -> dict[str, float | str]:
         elif math.isfinite(number):
             labels["label"] = f"{number:g}"
     return labels
+
+
+LAYOUTS = (PickleLayout(read_mmsa, order=1),)
