@@ -72,7 +72,7 @@ def write_explained(
             for i, one in enumerate(explained, 1)
         ],
         badges=notes,
-        lede=f"Of {about['data']}.",
+        lede=f"From the data set {about['data']}.",
         top=Section("", "", "reading.j2"),
         **STYLES,
     )

@@ -54,7 +54,7 @@ def test_classes_and_several_utterances(encoder: str, tmp_path: Path) -> None:
     explained = explain(tiny.build("mecam", classes, encoder, used=True), classes, np.arange(2))
     page = write_explained(tmp_path / "a.html", explained, ABOUT).read_text("utf-8")
     assert "<h1>2 utterances</h1>" in page
-    assert "Of d&amp;d." in page
+    assert "From the data set d&amp;d." in page
     for one in explained:
         assert f"what is explained is the {one.quantity.name}" in page
         assert f"<h2>{one.id}</h2>" in page
