@@ -151,7 +151,8 @@ def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> T
         ]
         for name, part in zip(names, parts, strict=True)
     ]
-    return Table([*head, *(f"{m} weight" for m in modalities), "contradicts"], rows, note=_note(parts), words=words).compact()
+    head += [*(f"{m} weight" for m in modalities), "contradicts"]
+    return Table(head, rows, note=_note(parts), words=words).compact()
 
 
 def _note(parts: Sequence["Prediction"]) -> str:
