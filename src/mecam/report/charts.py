@@ -37,6 +37,7 @@ CONFIG: Mapping[str, Any] = {
         "labelFontSize": 11,
         "titlePadding": 8,
         "labelLimit": 160,
+        "labelSeparation": 5,
     },
     "legend": {"labelColor": "var(--ink)", "titleColor": "var(--muted)", "orient": "top", "symbolSize": 60},
     "range": {"ramp": ["var(--paper)", "var(--accent)"], "heatmap": ["var(--paper)", "var(--accent)"]},
@@ -45,6 +46,10 @@ CONFIG: Mapping[str, Any] = {
     "header": {"labelColor": "var(--ink)", "titleColor": "var(--ink)"},
 }
 """How every chart looks."""
+
+
+MAX_LEVEL_LABELS = 40
+"""Letters of all names together, up to which they stand side by side below a heat map."""
 
 
 def rows_of(rows: Iterable[Mapping[str, Any]]) -> alt.Data:
@@ -120,20 +125,19 @@ def heat_map(
         worst: shade of the full colour.
         title: what the columns are.
     """
-    top = max(worst, 1e-9)
+    scale = alt.Scale(
+        domain=[0, max(worst, 1e-9)], clamp=True, range=["var(--paper)", "var(--shade)"], interpolate="rgb"
+    )
+    angle = 0 if sum(map(len, x)) <= MAX_LEVEL_LABELS else -45
     base = chart_of(cells).encode(
-        x=alt.X("x:N", sort=list(x), title=title or None, axis=alt.Axis(labelAngle=0 if _short(x) else -45)),
+        x=alt.X("x:N", sort=list(x), title=title or None, axis=alt.Axis(labelAngle=angle)),
         y=alt.Y("y:N", sort=list(y), title=None),
         tooltip=alt.Tooltip("told:N", title=" "),
     )
-    shade = alt.Color("shade:Q", legend=None, scale=alt.Scale(domain=[0, top], clamp=True))
-    strong = alt.condition(f"datum.shade > {0.55 * top}", alt.value("var(--paper)"), alt.value("var(--ink)"))
-    squares = base.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(color=shade)
-    return alt.layer(squares, base.mark_text(fontSize=11).encode(text="text:N", color=strong))
-
-
-def _short(names: Sequence[str]) -> bool:
-    return all(len(name) < 8 for name in names)
+    squares = base.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(
+        color=alt.Color("shade:Q", legend=None, scale=scale)
+    )
+    return alt.layer(squares, base.mark_text(fontSize=11, color="var(--ink)").encode(text="text:N"))
 
 
 def forest(
@@ -200,7 +204,7 @@ def interval_curves(
     given = list(rows)
     colours = [f"var(--class{place % 8})" for place in range(len(names))]
     colours = ["var(--muted)" if name == reference else colour for name, colour in zip(names, colours, strict=True)]
-    legend = alt.Legend(title=None, labelLimit=220) if len(names) > 1 else None
+    legend = alt.Legend(title=None, labelLimit=220, symbolOpacity=1) if len(names) > 1 else None
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend)
     told = [alt.Tooltip("name:N", title="run"), alt.Tooltip("x:Q", title="at")]
     told += [

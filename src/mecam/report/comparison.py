@@ -9,7 +9,19 @@ from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
 from mecam.evaluation.comparison.standings import ALPHA, Difference, Score, Standing, Standings
 from mecam.evaluation.metrics import Metric, leading_metrics
-from mecam.report.format import UNDEFINED, count, difference, duration, interval, memory, named, p_value, percent, plain
+from mecam.report.format import (
+    UNDEFINED,
+    capital,
+    count,
+    difference,
+    duration,
+    interval,
+    memory,
+    named,
+    p_value,
+    percent,
+    plain,
+)
 from mecam.report.scores import difference_cell, metric_head, score_cell
 from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
 
@@ -143,7 +155,7 @@ def test_tables(standings: Standings) -> list[Table]:
         if best is not None and rows:
             head = ("model", "difference", "95 % interval", "p", "p adjusted")
             note = "" if found else TESTS.format(alpha=ALPHA)  # once is enough
-            found.append(Table(head, rows, f"{named(metric)}: against {best}", note))
+            found.append(Table(head, rows, f"{capital(named(metric))}: against {best}", note))
     return found
 
 

@@ -1,5 +1,6 @@
 """A comparison as one HTML page: tables that sort by any column, intervals, ranks, mistakes, and how it was made."""
 
+from dataclasses import replace
 from datetime import date
 
 import altair as alt
@@ -53,16 +54,17 @@ def comparison_page(standings: Standings) -> str:
         section(
             "table",
             "Scores",
-            tables=[score_table(standings, leading)],
-            folded=[("All metrics", score_table(standings))] if len(metrics) > len(leading) else (),
+            tables=[replace(score_table(standings, leading), title="Scores")],
+            folded=[("All metrics", replace(score_table(standings), note=""))] if len(metrics) > len(leading) else (),
             metrics=metrics,
         ),
         section("intervals", "Intervals", texts=[INTERVALS], charts=_intervals(standings), rest="The other metrics"),
         section(
             "baseline",
             "Against the baseline",
+            heading=f"Against {standings.baseline}",
             tables=[baseline_table(standings, leading)],
-            folded=[("All metrics", baseline_table(standings))],
+            folded=[("All metrics", baseline_table(standings))] if len(metrics) > len(leading) else (),
         ),
         section("tests", "Tests against the best", tables=tests),
         section(
@@ -133,21 +135,21 @@ def _ladder(ranks: Ranks) -> Chart:
     step = max(0.35, 0.05 * len(names))
     joined = [group for group in ranks.groups if len(group) > 1]
     bars = [
-        {"rank": worst + step * place, "first": group[0], "last": group[-1], "told": ", ".join(group)}
+        {"rank": worst + step * place, "name": group[0], "last": group[-1], "told": ", ".join(group)}
         for place, group in enumerate(joined, 1)
     ]
     dots = [{"name": name, "rank": mean} for name, mean in zip(names, ranks.means, strict=True)]
     scale = alt.Scale(domain=[min(1.0, *ranks.means) - step / 2, worst + step * (len(joined) + 1)], nice=False)
     axis = alt.Axis(values=list(range(1, int(worst) + 1)), grid=True, format="d")
     x = alt.X("rank:Q", title="average rank (1 is best)", scale=scale, axis=axis)
-    y = alt.Y("name:N", sort=names, title=None)
+    y = alt.Y("name:N", scale=alt.Scale(domain=names), title=None)
     told = [alt.Tooltip("name:N", title="run"), alt.Tooltip("rank:Q", title="average rank", format=".2f")]
     points = (
         chart_of(dots).mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x, y, tooltip=told)
     )
     groups = chart_of(bars).mark_rule(strokeWidth=4, strokeCap="round", color="var(--ink)")
     told = [alt.Tooltip("told:N", title="cannot be told apart")]
-    drawn = points + groups.encode(x, alt.Y("first:N", sort=names), alt.Y2("last:N"), tooltip=told) if bars else points
+    drawn = points + groups.encode(x, y, alt.Y2("last:N"), tooltip=told) if bars else points
     label = "Average ranks and groups that cannot be told apart"
     return Chart(spec(drawn, height=70 + 26 * len(names)), label, "Average rank of every run", RANKS)
 

@@ -113,7 +113,7 @@ def _curve(findings: Findings, metric: Metric, conditions: Sequence[Condition], 
             low, high = entry["ci95"] or (None, None)
             rows.append({"name": row.name, "x": condition.level, "mean": entry["mean"], "low": low, "high": high})
     axis = alt.Axis(format="%", tickCount=6) if percent else alt.Axis(format="d", values=[0, *SEVERITIES])
-    across = "data missing" if percent else "severity (0 is clean)"
+    across = "missing rate" if percent else "severity (0 is clean)"
     better = "higher" if metric.higher_is_better else "lower"
     form = alt.Axis(format="%" if metric.fraction else "", tickCount=6)
     chart = interval_curves(

@@ -28,7 +28,7 @@ def tuning_page(tuned: Tuned) -> str:
     options = [] if len(_scored(tuned)) < 2 else [_slice(tuned, key) for key in _scored(tuned)[0][0].options]
     note = "Every complete trial (dot) and every one cut short (ring) over one option at a time; the line is the best."
     sections = [
-        section("best", "Best", tables=[best_table(tuned)]),
+        section("best", "Best", heading="The best options", tables=[best_table(tuned)]),
         section("search", "Search", charts=_search(tuned)),
         section("importance", "What mattered", charts=_importance(tuned)),
         section("options", "Options", texts=[note], charts=options, shown=len(options)),
@@ -106,7 +106,7 @@ def _importance(tuned: Tuned) -> list[Chart]:
         chart_of(rows)
         .mark_bar(color="var(--accent)", opacity=0.75)
         .encode(
-            x=alt.X("share:Q", title="share of the variance between trials", axis=alt.Axis(format="%", tickCount=5)),
+            x=alt.X("share:Q", title="share of the variance", axis=alt.Axis(format="%", tickCount=5)),
             y=alt.Y("option:N", sort="-x", title=None, axis=alt.Axis(labelLimit=240)),
             tooltip=[alt.Tooltip("option:N"), alt.Tooltip("share:Q", format=".0%")],
         )

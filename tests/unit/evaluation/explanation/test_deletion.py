@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from mecam.report.explanation.deletion import write_deletion
 
 import planted
 import tiny
