@@ -16,13 +16,13 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.evaluation.predict import in_words
 from mecam.features.clips import RENDERED
+from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
-from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
+from mecam.prediction.answers import predict_utterances
 from mecam.prediction.backend import Backend
 from mecam.prediction.result import Prediction, Watched
-from mecam.prediction.utterances import predict_utterances
 from mecam.types import TEXT, Modality, Task, Utterance
 
 __all__ = ["notes_of", "printable", "recipe_of", "watch"]

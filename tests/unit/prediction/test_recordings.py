@@ -16,8 +16,8 @@ from mecam.cli import main
 from mecam.cli.predict import as_csv
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
+from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import extractor, extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.predictor import Predictor

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from mecam.data.store import Store
 from mecam.types import TEXT, FeatureSpec, Label, Modality, Task
 
-__all__ = ["Description", "Lengths", "SplitSummary", "describe", "label_histogram", "split_names"]
+__all__ = ["Description", "LengthSummary", "SplitSummary", "describe", "label_histogram", "split_names"]
 
 BINS = 7
 """Bars of a regression histogram; on [−3, 3] they are the seven classes of Acc-7."""
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthSummary:
     """How long the sequences of one modality are, over the utterances that have it.
 
     Attributes:
@@ -81,7 +81,7 @@ class Description:
     utterances: int
     splits: dict[str, SplitSummary]
     specs: dict[Modality, FeatureSpec]
-    lengths: dict[Modality, Lengths]
+    lengths: dict[Modality, LengthSummary]
     timed_words: int
     provenance: dict[str, Any]
 
@@ -148,11 +148,11 @@ def _summary(
     )
 
 
-def _lengths(count: NDArray[np.int64]) -> Lengths:
+def _lengths(count: NDArray[np.int64]) -> LengthSummary:
     some = count[count > 0]
     if not some.size:
-        return Lengths(0, 0)
-    return Lengths(
+        return LengthSummary(0, 0)
+    return LengthSummary(
         present=len(some),
         total=int(some.sum()),
         low=int(some.min()),
