@@ -132,8 +132,8 @@ def deletion_table(found: Mapping[str, Any], task: Task) -> Table:
             costs = [difference(given["curves"][arm]["mean"]["cost"], metric) for arm in ARMS]
             tests = [cell for arm in ("marked", "kept") for cell in _test(given["tests"][arm], metric)]
             rows.append([modality, SHORT_GROUPS[group], str(given["utterances"]), *costs, *tests])
-    head = ["modality", "utterances", "n", *(NAMES[arm] for arm in ARMS)]
-    head += ["lowest − random", "p", "highest − random", "p"]
+    p = Cell("p", "adjusted below")
+    head = ["modality", "utterances", "n", *(NAMES[arm] for arm in ARMS), "lowest − random", p, "highest − random", p]
     low, high = (percent(end, 0) for end in (min(found["shares"]), max(found["shares"])))
     unit = ", in points" if metric.fraction else ""
     note = (
@@ -175,7 +175,7 @@ def _curves(found: Mapping[str, Any], metric: Metric, group: str, rows: Mapping[
     chart = interval_curves(
         points,
         [NAMES[arm] for arm in ARMS],
-        x=alt.X("x:Q", title="share removed", axis=alt.Axis(format=".0%", tickCount=5)),
+        x=alt.X("x:Q", title="share removed", scale=alt.Scale(zero=True), axis=alt.Axis(format=".0%", tickCount=5)),
         y=alt.Y("mean:Q", title=f"cost in {metric.name}{unit}"),
         form="+.1f" if metric.fraction else "+.3f",
         reference=NAMES["random"],
