@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.corruption import Corruption
-from mecam.data.corruption.utterances import spans_of
+from mecam.data.corruption.corruption import spans_of
 from mecam.data.operations.align import mean_per_interval
 from mecam.errors import DataError, MediaError
 from mecam.features.corruption import CorruptedMedia

@@ -27,9 +27,7 @@ BAR = 24
 
 def description_title(description: "Description") -> str:
     """What a store is."""
-    task = description.task
-    scale = f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names)
-    return f"{description.name}: {description.utterances} utterances, {task.kind} {scale}"
+    return f"{description.name}: {description.utterances} utterances, {description.task.description}"
 
 
 def description_tables(description: "Description") -> list[Table]:

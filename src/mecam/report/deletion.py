@@ -12,7 +12,7 @@ from mecam.report.format import UNDEFINED, capital, difference, interval, named,
 from mecam.report.page import Chart, Section, page, section
 from mecam.report.predictions import kicker
 from mecam.report.table import Cell, Table
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["agreement_summary", "deletion_table", "write_agreement", "write_deletion"]
 

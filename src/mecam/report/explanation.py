@@ -38,7 +38,8 @@ from mecam.report.strips import (
     time_span,
 )
 from mecam.report.timeline import timeline
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["write_explained", "write_explained_recording"]
 

@@ -16,7 +16,8 @@ from mecam.report.predictions import absence, absences, faces_seen, kicker, odds
 from mecam.report.strips import ShadedWord
 from mecam.report.table import Cell, Table
 from mecam.report.timeline import timeline
-from mecam.types import VISION, Modality, Task
+from mecam.task import Task
+from mecam.types import VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, Watched

@@ -25,7 +25,8 @@ from mecam.features.extractor import extractor
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.hashes import sha256_of
-from mecam.types import Task, Utterance, Word
+from mecam.task import Regression
+from mecam.types import Utterance, Word
 
 AUDIO_ONLY = Recipe(("mecam-audio",), lengths=Lengths(0.5, 4.0))
 
@@ -61,7 +62,7 @@ def test_a_labelled_folder_and_any_number_of_workers(mmsa: Path, tmp_path: Path)
     assert [(f.id, f.reason) for f in report.failures][1] == ("b_1_11", "no file for this row of the label table")
     assert report.failures[0].id == "c_1"
     assert report.failures[0].file == "1.wav"
-    assert report.task == Task("regression")
+    assert report.task == Regression()
     assert [(u.id, u.split, u.video, u.label, u.text) for u in store] == [
         ("vid a_1", "train", "vid a", 2.0, "Good grief."),
         ("vid a_2", "train", "vid a", -2.0, "bad"),

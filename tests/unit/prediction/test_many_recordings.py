@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mecam.report.recording.index import page_names
 from test_subsets import voice_run
 
 import tiny

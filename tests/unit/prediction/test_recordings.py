@@ -24,9 +24,10 @@ from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
 from mecam.prediction.result import Prediction, Watched
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.task import Classes, Regression
+from mecam.types import FeatureSpec, Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 
 
 def spoken(folder: Path) -> Path:
@@ -109,7 +110,7 @@ def test_who_disagrees(predictor: Predictor) -> None:
 
     whole = Prediction("x", None, 1.0, None, None, "positive")
     assert _disagreeing(TASK, whole, {"text": -1.0, "audio": 0.9, "vision": -0.2}) == ("text",)
-    classes = Task("classes", names=("calm", "joy"))
+    classes = Classes(("calm", "joy"))
     said = Prediction("x", None, None, None, None, "joy", {"calm": 0.2, "joy": 0.8})
     assert _disagreeing(classes, said, {"text": "calm", "audio": "joy"}) == ("text",)
     parts = [
@@ -201,7 +202,7 @@ def test_rendered_models_say_so(run: Path, clip: Path) -> None:
 
 def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = ("--json", str(tmp_path / "why.json"), "--html", str(tmp_path / "why.html"))
-    assert main(["explain", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
+    assert main(["explain", "recording", str(run), str(clip), "--max-seconds", "4", "--steps", "2", *files]) == 0
     assert "superb." in capsys.readouterr().out
     document = json.loads((tmp_path / "why.json").read_text("utf-8"))
     assert [(u["start"], u["stop"]) for u in document["utterances"]] == [(0.5, 2.5), (3.5, 5.0)]

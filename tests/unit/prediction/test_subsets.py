@@ -20,7 +20,8 @@ from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.recording import write_recording
-from mecam.types import TEXT, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Utterance
 
 KINDS = tuple(tiny.TASKS)
 
@@ -171,7 +172,7 @@ def test_weights_that_are_no_numbers(
         for command in (
             ["predict", "a good film", "--model", str(place)],
             ["evaluate", str(place), "--data", str(store.path)],
-            ["explain", str(place), "-u", store[0].id, "--data", str(store.path)],
+            ["explain", "utterance", str(place), store[0].id, "--data", str(store.path)],
             ["robustness", str(place), "--data", str(store.path)],
         ):
             assert main(command) == 1

@@ -10,10 +10,10 @@ from rich.console import Console
 
 from mecam.evaluation.explanation.deletion import ARMS
 from mecam.report.deletion import agreement_summary, deletion_table, write_agreement, write_deletion
-from mecam.types import Task
+from mecam.task import Classes, Regression
 
 ABOUT = {"run": "r<1>", "model": "mecam", "data": "tiny", "split": "test", "notes": ["Only a <test>."]}
-CLASSES = Task("classes", names=("a", "b"))
+CLASSES = Classes(("a", "b"))
 
 
 def curve(*costs: float | None) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def printed(table: Any) -> str:
 
 
 def test_the_page_of_a_deletion_test(tmp_path: Path) -> None:
-    page = write_deletion(tmp_path / "d.html", found("mae"), Task("regression")).read_text("utf-8")
+    page = write_deletion(tmp_path / "d.html", found("mae"), Regression()).read_text("utf-8")
     assert "Only a &lt;test&gt;." in page
     assert "r<1>" not in page
     assert page.count('class="spec"') == 2
@@ -62,14 +62,14 @@ def test_differences_of_shares_are_in_points() -> None:
     assert ".001" in shown
     assert "< .001" in shown
     assert "in points" in shown
-    shown = printed(deletion_table(found("mae"), Task("regression")))
+    shown = printed(deletion_table(found("mae"), Regression()))
     assert "−0.125" in shown
     assert "points" not in shown
 
 
 @pytest.mark.parametrize(("costs", "told"), [((0.05, 0.02, 0.01), "not in order"), ((None, 0.1, 0.2), "undefined")])
 def test_what_is_not_in_order_is_said(tmp_path: Path, costs: tuple[float | None, ...], told: str) -> None:
-    page = write_deletion(tmp_path / "d.html", found("mae", costs), Task("regression")).read_text("utf-8")
+    page = write_deletion(tmp_path / "d.html", found("mae", costs), Regression()).read_text("utf-8")
     assert told in page
 
 

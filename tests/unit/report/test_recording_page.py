@@ -17,9 +17,10 @@ from mecam.errors import DataError
 from mecam.prediction.result import Prediction, Watched
 from mecam.report.predictions import page_names, predictions_table, recording_view, write_index
 from mecam.report.recording import write_recording
-from mecam.types import Task, Utterance
+from mecam.task import Classes, Regression, Task
+from mecam.types import Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 ABOUT = {"run": "r<1>", "model": "mecam", "learned_from": "d&d"}
 
 
@@ -141,7 +142,7 @@ def test_a_flat_line_and_a_score_without_interval_are_explained(watched: Watched
 
 
 def test_all_probabilities_are_told(watched: Watched, tmp_path: Path) -> None:
-    task = Task("classes", names=("angry", "calm", "happy"))
+    task = Classes(("angry", "calm", "happy"))
     odds = {"angry": 0.32, "calm": 0.23, "happy": 0.45}
     part = replace(
         watched.parts[0], score=None, low=None, high=None, label="happy", probabilities=odds, alone={}, disagrees=()
@@ -201,11 +202,11 @@ from pathlib import Path
 from mecam.prediction.result import Prediction, Watched
 from mecam.report.predictions import recording_view
 from mecam.report.recording import write_recording
-from mecam.types import Task
+from mecam.task import Regression
 
 part = Prediction("x", "a film", 1.0, None, None, "positive", start=0.0, stop=1.0)
 watched = Watched(Path(sys.argv[1]), 1.0, part, (part,), (), name="x")
-write_recording(Path(sys.argv[2]), watched, Task("regression"), {"run": "r", "model": "m"})
+write_recording(Path(sys.argv[2]), watched, Regression(), {"run": "r", "model": "m"})
 recording_view(watched)
 print(*({"torch", "altair", "vl_convert", "sklearn", "lightning", "pandas"} & set(sys.modules)))
 """

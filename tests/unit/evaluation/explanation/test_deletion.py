@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from mecam.report.explanation.deletion import write_deletion
 
 import planted
 import tiny
