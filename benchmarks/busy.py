@@ -88,7 +88,7 @@ def corpus(folder: Path) -> Any:
 
 
 def settings_of(options: argparse.Namespace) -> Any:
-    from mecam.training.run import RunConfig
+    from mecam.runs.config import RunConfig
 
     model = {"name": "mecam", "encoder": options.encoder, "freeze_layers": 0 if options.encoder != "minilm" else 4}
     return RunConfig.decode({"model": model, "training": {"epochs": options.epochs}, "accelerator": "cpu"})

@@ -30,7 +30,7 @@ from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Measured
 from mecam.experiments.validation import train_once
 from mecam.models.checkpoint import Trained
-from mecam.training.run import RunConfig
+from mecam.runs.config import RunConfig
 
 FOLDS = 3
 MASKS = 1111

@@ -30,9 +30,10 @@ from mecam.errors import MecamError
 from mecam.models.base import Inputs
 from mecam.models.checkpoint import build_model
 from mecam.models.registry import MODELS
+from mecam.task import Regression
 from mecam.training.loop import moving_only
 from mecam.training.optimizers import phase_optimizer
-from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Task
+from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
 
 WIDTHS = {TEXT: 768, AUDIO: 74, VISION: 35}
 
@@ -65,7 +66,7 @@ def measure(name: str, size: int, lengths: dict[str, int], text: str, steps: int
     torch.manual_seed(0)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     features = {m: FeatureSpec(width) for m, width in WIDTHS.items() if m != TEXT or text == "features"}
-    inputs = Inputs(Task("regression"), features, raw_text=text == "tokens", unimodal=tuple(lengths))
+    inputs = Inputs(Regression(), features, raw_text=text == "tokens", unimodal=tuple(lengths))
     model, _ = build_model(name, MODELS[name].config(), inputs, DataConfig())
     model = model.to(device).train()
     batch = random_batch(size, lengths, text == "tokens").to(device)

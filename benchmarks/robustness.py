@@ -29,6 +29,7 @@ from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Job, jobs_of, measure, read_cell
 from mecam.evaluation.robustness.protocols import SEEDS, plan
 from mecam.models.checkpoint import load_checkpoint
+from mecam.runs.run import Run
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction that is put down to the order of sums."""
@@ -62,7 +63,7 @@ def differences(fast: list[Job], plain: list[Job], material: Any) -> float:
 
 
 def measured(run: Path, store: Store, options: argparse.Namespace) -> dict[str, Any]:
-    checkpoint = next(iter(sorted(run.glob("seeds/*/checkpoint"))), run / "checkpoint")
+    checkpoint = Run(run).checkpoints[0]
     trained = load_checkpoint(checkpoint)
     material = read_split(store, options.split, raw_text=trained.tokenizer is not None)
     read = [m for m in material.modalities if m in trained.model.reads]

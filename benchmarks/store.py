@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from mecam.data.store import Store, StoreWriter
-from mecam.types import FeatureSpec, Task, Utterance, Word
+from mecam.task import Regression
+from mecam.types import FeatureSpec, Utterance, Word
 from mecam.version import __version__
 
 WIDTHS = {"audio": 74, "vision": 35}
@@ -56,7 +57,7 @@ def utterances(count: int) -> Iterator[Utterance]:
 
 def write_store(path: Path, count: int) -> None:
     specs = {modality: FeatureSpec(width) for modality, width in WIDTHS.items()}
-    with StoreWriter(path, name="benchmark", task=Task("regression"), specs=specs) as writer:
+    with StoreWriter(path, name="benchmark", task=Regression(), specs=specs) as writer:
         for utterance in utterances(count):
             writer.add(utterance)
 

@@ -16,8 +16,8 @@ from bounded import SECONDS, TooLong, limit_memory, limit_time
 from clips import clip, tone, wav
 from import_fuzz import damaged
 from mecam.errors import MecamError
+from mecam.features.extractor import prepare
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import prepare
 
 SOUND, FACES = ("mecam-prosody",), ("mecam-audio", "mecam-vision")
 VIDEOS = {

@@ -9,9 +9,10 @@ from mecam.data.normalise import Normaliser
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained
 from mecam.nn.masked import masked_mean
-from mecam.types import FeatureSpec, Span, Task, Utterance
+from mecam.task import Regression
+from mecam.types import FeatureSpec, Span, Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 
 
 class Planted(Model):

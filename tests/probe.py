@@ -13,10 +13,11 @@ import tiny
 from mecam.batch import Batch, Output
 from mecam.data.collate import Collator
 from mecam.models.base import Inputs, Model, Phase
+from mecam.task import Regression
 from mecam.training.loop import Fit, fit
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.types import FeatureSpec, Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 INPUTS = Inputs(task=TASK, features={"audio": FeatureSpec(2)})
 
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mecam.data.store import Store, StoreWriter
-from mecam.types import FeatureSpec, Span, Task, Utterance, Word
+from mecam.task import Regression, Task
+from mecam.types import FeatureSpec, Span, Utterance, Word
 
 WIDTHS = {"audio": 3, "vision": 2, "physio": 1}
 
@@ -77,7 +78,7 @@ def write(
     """Write utterances and open the store."""
     specs = {m: FeatureSpec(w, extractor="test") for m, w in WIDTHS.items()} if specs is None else specs
     name = options.pop("name", "sample")
-    with StoreWriter(path, name=name, task=task or Task("regression"), specs=specs, **options) as writer:
+    with StoreWriter(path, name=name, task=task or Regression(), specs=specs, **options) as writer:
         for utterance in content:
             writer.add(utterance)
     return Store(path)

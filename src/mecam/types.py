@@ -10,7 +10,7 @@ Axes: B batch, T time, D feature, C class, G channel group.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ __all__ = [
     "Modality",
     "Predictions",
     "Span",
-    "Task",
     "Utterance",
     "Word",
 ]
@@ -39,29 +38,6 @@ SPLITS = ("train", "valid", "test")
 
 Label: TypeAlias = float | str | Mapping[str, float]
 """A score (regression), a class name (classes), or one intensity per emotion (multilabel)."""
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a data set asks for; heads, losses, metrics and the report follow from it.
-
-    Attributes:
-        kind: `regression` (one score), `classes` (one of `names`) or `multilabel` (each of `names`
-            present or not).
-        low: the lowest possible score; regression only.
-        high: the highest possible score; regression only.
-        names: the classes or emotions, in the order of the output columns.
-    """
-
-    kind: Literal["regression", "classes", "multilabel"]
-    low: float = -3.0
-    high: float = 3.0
-    names: tuple[str, ...] = ()
-
-    @property
-    def outputs(self) -> int:
-        """Number of values that a model predicts for one utterance."""
-        return 1 if self.kind == "regression" else len(self.names)
 
 
 @dataclass(frozen=True)
@@ -123,7 +99,8 @@ class Utterance:
         streams: modality → T × D float32; a NaN is a missing value, an absent key or T = 0 an absent
             modality.
         intervals: modality → T × 2 seconds, where the source has them.
-        label: None when unlabelled.
+        label: of the target that is learned; None when unlabelled.
+        targets: the labels of the store's other targets, by name.
         unimodal: modality → score, where the data set labels modalities (SIMS).
         injected: known negative information.
         tokens: sub-word ids, one tuple per whitespace-separated word of `text`; set by the data set
@@ -139,6 +116,7 @@ class Utterance:
     streams: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     intervals: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
     label: Label | None = None
+    targets: Mapping[str, Label] = field(default_factory=dict)
     unimodal: Mapping[Modality, float] = field(default_factory=dict)
     injected: tuple[Span, ...] = ()
     tokens: tuple[tuple[int, ...], ...] | None = None

@@ -49,7 +49,7 @@ def trained(folder: Path) -> Sequence[object]:
 
 def compared(folder: Path) -> Sequence[object]:
     small = ("--models", "lf_dnn,constant", "--set", "training.epochs=1", *encoder_of(folder))
-    return ("compare", "--data", folder / "store", "--out", folder / "out", *small)
+    return ("train", "--data", folder / "store", "--out", folder / "out", *small)
 
 
 def measured(folder: Path) -> Sequence[object]:

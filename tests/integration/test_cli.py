@@ -241,10 +241,10 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "no such split to compare on": (1, ["compare", "{run}", "--split", "tset"], "no labelled predictions of tset"),
     "nothing there to compare on": (1, ["compare", "{run}", "--on", "{empty}"], "no store"),
     "no such split there": (1, ["compare", "{run}", "--on", "{store}", "--split", "tset"], "no utterance in tset"),
-    "models without data": (1, ["compare", "--models", "mecam"], "--data belongs to --models"),
+    "models to compare that are not trained": (1, ["compare", "--models", "mecam"], "reads finished runs"),
     "one name for two runs": (1, ["compare", "a={run}", "a={store}"], "two runs are called 'a'"),
     "no search to compare": (
-        *(1, ["compare", "--data", "{store}", "--tuned", "{empty}", "--out", "{new}"]),
+        *(1, ["train", "--data", "{store}", "--tuned", "{empty}", "--out", "{new}"]),
         "no finished search",
     ),
     "no range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is no range"),
@@ -253,10 +253,14 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
         "nothing to tune",
     ),
     "no model to check": (1, ["models", "--check"], "which model?"),
-    "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "--seeds is for training"),
-    "a grid without a place": (1, ["compare", "--data", "{store}", "--models", "mecam"], "--out"),
+    "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "reads finished runs"),
+    "one model and several": (
+        *(1, ["train", "--data", "{store}", "--models", "mecam", "--model", "misa", "--out", "{new}"]),
+        "belongs to a single run",
+    ),
+    "a place for what the old form trains": (1, ["compare", "--data", "{store}", "--models", "mecam"], "--out"),
     "no such model in a grid": (
-        *(1, ["compare", "--data", "{store}", "--models", "mecan", "--out", "{new}"]),
+        *(1, ["train", "--data", "{store}", "--models", "mecan", "--out", "{new}"]),
         "no model is called 'mecan'",
     ),
     "no such row": (1, ["ablate", "--data", "{store}", "--out", "{new}", "--only", "no-filtr"], "no row is called"),
@@ -338,16 +342,27 @@ def test_the_rows_of_an_ablation_are_listed(call: Call, corpus: Store, tmp_path:
 def test_a_grid_is_trained_compared_and_gone_on_with(call: Call, corpus: Store, encoder: str, tmp_path: Path) -> None:
     small = ["model.width=16", "training.epochs=1", f"model.encoder={encoder}"]
     settings = [part for setting in small for part in ("--set", setting)]
-    grid = ["--data", corpus.path, "--out", tmp_path / "g", *settings]
-    code, out, err = call("compare", "--models", "text_only,mecam", "--jobs", 2, *grid)
+    place = tmp_path / "g"
+    grid = ["--data", corpus.path, "--out", place, *settings]
+    code, out, err = call("train", "--models", "text_only,mecam", "--jobs", 2, *grid)
     assert code == 0, err
-    assert last_line(out) == f"comparison: {tmp_path / 'g' / 'comparison.html'}"
-    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "g" / "runs").rglob("metrics.json")}
+    assert out.split() == ["run:", str(place / "text_only"), "run:", str(place / "mecam")]
+    made = {path: path.stat().st_mtime_ns for path in place.glob("*/metrics.json")}
     assert len(made) == 2
-    code, _, err = call("compare", "--models", "text_only,mecam,constant", *grid)
+    code, _, err = call("train", "--models", "text_only,mecam,constant", *grid)
     assert code == 0, err
     assert all(path.stat().st_mtime_ns == time for path, time in made.items())
-    (tmp_path / "g").rename(tmp_path / "old")
+    (place / "failed.json").write_text('{"mult": "it needs vision"}', "utf-8")
+    code, out, err = call("compare", place, "--out", tmp_path / "c")
+    assert code == 0, err
+    assert last_line(out) == f"comparison: {tmp_path / 'c' / 'comparison.html'}"
+    assert "mult is not in the table: it needs vision" in err
+    place.rename(place / "../old")
+    code, out, err = call("compare", "--models", "text_only", *grid)  # the form before `train --models`
+    assert code == 0, err
+    assert "mecam train --data" in err
+    assert last_line(out) == f"comparison: {place / 'comparison.html'}"
+    place.rename(place / "../older")
     code, out, err = call("ablate", "--only", "no-filter,text-only", "--seeds", 1, *grid)
     assert code == 0, err
     assert "against full" in out

@@ -25,7 +25,8 @@ from mecam.nn.recurrent import Lstm
 from mecam.nn.system import DeltaMemoryAttention, DynamicFusionGraph, GatedMemory, LstmSystem
 from mecam.nn.tensors import LowRankFusion, tensor_product
 from mecam.nn.transformer import Transformer, sinusoids
-from mecam.types import TEXT, FeatureSpec, Task
+from mecam.task import Regression
+from mecam.types import TEXT, FeatureSpec
 from reference import adaptation, crossmodal, memory_fusion, subspaces, tensor_fusion, time_axis
 from reference.memory_fusion import as_weights
 
@@ -480,7 +481,7 @@ def expected_size(name: str, o: Any) -> int:
 
 @pytest.mark.parametrize("name", ["ef_lstm", "lf_dnn", "tfn", "lmf", "mfn", "graph_mfn", "mult", "misa"])
 def test_the_number_of_parameters_is_that_of_the_formula(name: str) -> None:
-    inputs = Inputs(Task("regression"), {m: FeatureSpec(width) for m, width in F.items()})
+    inputs = Inputs(Regression(), {m: FeatureSpec(width) for m, width in F.items()})
     sizes = {
         "text_width": 7,
         "width": 4,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 import tiny
 from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
-from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
+from mecam.losses.contrastive import instance_contrast, label_contrast
 from mecam.nn.attention import Attention
 from mecam.nn.masked import length_mask, masked_max, masked_mean, masked_softmax, weighted_mean
+from mecam.task import Classes, Labels, Regression
 from mecam.training.optimizers import warmup_then_decay
-from mecam.types import Task
 from reference import loops
 
 
@@ -93,7 +93,7 @@ def test_label_contrast(count: int, seed: int, temperature: float, weight: float
     rng = np.random.default_rng(seed)
     kept, removed = (torch.from_numpy(rng.standard_normal((count, 4))).float() for _ in range(2))
     scores, present = rng.uniform(-3, 3, count), rng.random(count) < 0.8
-    affinity = label_affinity(Task("regression"), torch.from_numpy(scores), spread=0.5)
+    affinity = Regression().affinity(torch.from_numpy(scores), spread=0.5)
     assert_equal(affinity, loops.score_affinity(scores.tolist(), 0.5))
     negatives = {} if weight is None else {"removed": removed, "removed_weight": weight}
     fast = label_contrast(kept, affinity.float(), torch.from_numpy(present), temperature=temperature, **negatives)
@@ -112,7 +112,7 @@ def test_label_contrast_prefers_what_the_labels_say() -> None:
     """Embeddings in the order of their labels cost less than the same ones in another order."""
     angles = torch.linspace(0, 3, 7)
     kept = torch.stack([angles.cos(), angles.sin()], dim=1)
-    affinity = label_affinity(Task("regression"), torch.linspace(-3, 3, 7), spread=0.5)
+    affinity = Regression().affinity(torch.linspace(-3, 3, 7), spread=0.5)
     present = torch.ones(7, dtype=torch.bool)
     ordered = label_contrast(kept, affinity, present, temperature=0.1)
     mixed = label_contrast(kept[[3, 0, 5, 1, 6, 2, 4]], affinity, present, temperature=0.1)
@@ -120,10 +120,10 @@ def test_label_contrast_prefers_what_the_labels_say() -> None:
 
 
 def test_affinity_of_classes_and_label_sets() -> None:
-    classes = label_affinity(Task("classes", names=("a", "b")), torch.tensor([0, 1, 0]), spread=1.0)
+    classes = Classes(("a", "b")).affinity(torch.tensor([0, 1, 0]), spread=1.0)
     assert classes.tolist() == [[0, 0, 1], [0, 0, 0], [1, 0, 0]]
     sets = torch.tensor([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    overlap = label_affinity(Task("multilabel", names=("a", "b", "c")), sets, spread=1.0)
+    overlap = Labels(("a", "b", "c")).affinity(sets, spread=1.0)
     assert overlap.tolist() == [[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]]
 
 

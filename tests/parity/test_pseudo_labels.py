@@ -10,13 +10,12 @@ from mecam.losses.pseudo_labels import (
     class_centres,
     pseudo_label,
     relative_distance,
-    signed_target,
     supervised_loss,
 )
-from mecam.types import Task
+from mecam.task import KINDS, Classes, Labels, Regression, Task
 from reference import pseudo_labels as slow
 
-SCORES = Task("regression")
+SCORES = Regression()
 
 
 def drawn(seed: int, *shape: int) -> torch.Tensor:
@@ -56,7 +55,7 @@ def test_the_label_is_the_mean_of_both_rules() -> None:
     assert pseudo_label(label, torch.zeros_like(joint), own).isfinite().all()
 
 
-@pytest.mark.parametrize("task", [SCORES, Task("regression", low=0.0, high=5.0)])
+@pytest.mark.parametrize("task", [SCORES, Regression(low=0.0, high=5.0)])
 def test_labels_over_three_epochs(task: Task) -> None:
     """Batches in another order each time, an absent modality among them, against dictionaries and loops."""
     rng = np.random.default_rng(7)
@@ -91,24 +90,22 @@ def test_labels_over_three_epochs(task: Task) -> None:
 
 
 def test_signed_targets_of_every_task() -> None:
-    assert signed_target(Task("regression", low=1.0, high=5.0), torch.tensor([1.0, 3.0])).tolist() == [[-2], [0]]
-    assert signed_target(Task("classes", names=("a", "b")), torch.tensor([1])).tolist() == [[-1, 1]]
-    assert signed_target(Task("multilabel", names=("a", "b")), torch.tensor([[1.0, 0.0]])).tolist() == [[1, -1]]
+    assert Regression(low=1.0, high=5.0).signed(torch.tensor([1.0, 3.0])).tolist() == [[-2], [0]]
+    assert Classes(("a", "b")).signed(torch.tensor([1])).tolist() == [[-1, 1]]
+    assert Labels(("a", "b")).signed(torch.tensor([[1.0, 0.0]])).tolist() == [[1, -1]]
 
 
 @pytest.mark.parametrize("kind", ["regression", "classes", "multilabel"])
 def test_labels_that_have_not_moved_cost_what_the_task_costs(kind: str) -> None:
-    from mecam.losses.regression import task_loss
-
     names = () if kind == "regression" else ("a", "b", "c")
-    task = Task(kind, names=names)  # type: ignore[arg-type]
+    task = KINDS[kind](names=names)
     target = {
         "regression": torch.tensor([1.0, -2.0, 0.5]),
         "classes": torch.tensor([0, 2, 1]),
         "multilabel": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]]),
     }[kind]
     output = torch.randn(3, task.outputs, generator=torch.Generator().manual_seed(0))
-    label, present = signed_target(task, target), torch.tensor([True, True, False])
+    label, present = task.signed(target), torch.tensor([True, True, False])
     own = supervised_loss(task, output, label, torch.ones_like(label), present)
-    whole = task_loss(task, (output[:, 0] if kind == "regression" else output)[:2], target[:2])
+    whole = task.loss((output[:, 0] if kind == "regression" else output)[:2], target[:2])
     torch.testing.assert_close(own, whole)

@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 import tiny
 from mecam.data.store import Store
 from mecam.losses.contrastive import equal_labels, published_contrast
-from mecam.losses.information import FLOOR, gaussian_entropy, gaussian_log_likelihood, group_entropy, label_groups
+from mecam.losses.information import FLOOR, gaussian_entropy, gaussian_log_likelihood, group_entropy
 from mecam.nn.attention import Attention
-from mecam.types import TEXT, Task
+from mecam.task import Regression
+from mecam.types import TEXT
 from reference import published as slow
 
-SCORES = Task("regression")
+SCORES = Regression()
 
 
 def normal(seed: int, *shape: int) -> torch.Tensor:
@@ -113,7 +114,7 @@ def test_an_entropy_is_finite_whatever_the_samples(samples: torch.Tensor) -> Non
 def test_sign_split_entropy() -> None:
     """The paper's H, ¼ (log det Σ₊ + log det Σ₋), with the constant of an entropy; neutral scores are left out."""
     samples, scores = normal(1, 14, 3), [2.0, -1.0, 0.0, 1.5, -3.0, 0.2, -0.1] * 2
-    groups = label_groups(SCORES, torch.tensor(scores))
+    groups = SCORES.groups(torch.tensor(scores))
     assert groups.sum(dim=0).tolist() == [6, 6]
     for shrinkage in (0.0, 0.3):
         found = group_entropy(samples, groups, shrinkage=shrinkage)
@@ -133,14 +134,14 @@ def test_a_group_of_too_few_samples_is_skipped_and_counted() -> None:
 
 
 def test_groups_of_labels() -> None:
-    assert label_groups(Task("regression", 1.0, 5.0), torch.tensor([1.0, 3.0, 4.0])).long().tolist() == [
+    assert Regression(1.0, 5.0).groups(torch.tensor([1.0, 3.0, 4.0])).long().tolist() == [
         [0, 1],
         [0, 0],
         [1, 0],
     ]
-    classes = label_groups(tiny.TASKS["classes"], torch.tensor([2, 0]))
+    classes = tiny.TASKS["classes"].groups(torch.tensor([2, 0]))
     assert classes.long().tolist() == [[0, 0, 1], [1, 0, 0]]
-    assert label_groups(tiny.TASKS["multilabel"], torch.tensor([[1.0, 0.0], [1.0, 1.0]])).long().tolist() == [
+    assert tiny.TASKS["multilabel"].groups(torch.tensor([[1.0, 0.0], [1.0, 1.0]])).long().tolist() == [
         [1, 0],
         [1, 1],
     ]
@@ -210,7 +211,7 @@ def test_the_published_losses(any_store: Store, encoder: str) -> None:
         expected = slow.log_likelihood(mean.numpy(), log_variance.exp().numpy(), vectors[y], both, normalised=False)
         assert losses[f"information_{x}_{y}"] == pytest.approx(-expected, rel=1e-4)
     for m in model.others:
-        groups = label_groups(any_store.task, batch.targets.value).numpy()
+        groups = any_store.task.groups(batch.targets.value).numpy()
         members = [[i for i in range(len(batch)) if there[m][i] and groups[i, k]] for k in range(groups.shape[1])]
         sides = [slow.entropy(vectors[m][rows], config.shrinkage, FLOOR) for rows in members if len(rows) > 1]
         assert losses[f"entropy_{m}"] == pytest.approx(-sum(sides) / len(sides), rel=1e-3)

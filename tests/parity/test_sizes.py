@@ -9,7 +9,8 @@ import pytest
 from mecam.errors import ConfigError, ModelError
 from mecam.models.base import Inputs
 from mecam.models.registry import MODELS
-from mecam.types import FeatureSpec, Task
+from mecam.task import Regression
+from mecam.types import FeatureSpec
 
 F = {"audio": 5, "physio": 2, "text": 6, "vision": 3}
 """Widths of the rows, text features among them."""
@@ -129,7 +130,7 @@ FORMULAS = [self_mm, mmim, tetfn, cenet, almt, lnln, tfr_net, multitask]
 
 
 def inputs(unimodal: tuple[str, ...] = tuple(F)) -> Inputs:
-    return Inputs(Task("regression"), {m: FeatureSpec(width) for m, width in F.items()}, unimodal=unimodal)
+    return Inputs(Regression(), {m: FeatureSpec(width) for m, width in F.items()}, unimodal=unimodal)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_multi_task_learning_says_what_it_misses() -> None:
 @pytest.mark.parametrize("name", ["almt", "cenet", "lnln", "mmim", "tetfn"])
 def test_models_that_the_language_leads_need_it(name: str) -> None:
     entry = MODELS[name]
-    without = Inputs(Task("regression"), {m: FeatureSpec(F[m]) for m in OTHERS})
+    without = Inputs(Regression(), {m: FeatureSpec(F[m]) for m in OTHERS})
     with pytest.raises(ModelError, match="needs text"):
         entry.model(entry.config(), without)
 

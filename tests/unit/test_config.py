@@ -9,7 +9,7 @@ import yaml
 from mecam.config import DataConfig, TrainingConfig, apply_overrides, decode, dump_yaml, read_yaml
 from mecam.errors import ConfigError
 from mecam.models.registry import MODELS
-from mecam.training.run import RunConfig
+from mecam.runs.config import RunConfig
 
 
 def run_config(**values: Any) -> RunConfig:

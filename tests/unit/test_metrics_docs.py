@@ -12,16 +12,17 @@ from mecam.data.store import Store
 from mecam.evaluation.comparison import Difference, Overlap, Ranks, Score, Standing, Standings
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import summarise
-from mecam.training.run import RunConfig, train
-from mecam.types import Task
+from mecam.runs.config import RunConfig
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.training.run import train
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 TASKS = {
-    "mosi": Task("regression"),
-    "sims": Task("regression", -1.0, 1.0),
-    "range": Task("regression", 1.0, 5.0),
-    "classes": Task("classes", names=("anger", "calm", "joy")),
-    "labels": Task("multilabel", names=("happy", "sad")),
+    "mosi": Regression(),
+    "sims": Regression(-1.0, 1.0),
+    "range": Regression(1.0, 5.0),
+    "classes": Classes(("anger", "calm", "joy")),
+    "labels": Labels(("happy", "sad")),
 }
 
 

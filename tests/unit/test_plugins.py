@@ -1,6 +1,6 @@
 """Extractors and sources of other packages: found through entry points, used as ours, and never able to break one."""
 
-import textwrap
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,17 +8,23 @@ import numpy as np
 import pytest
 
 import voices
+from conftest import ROOT
 from mecam import plugins
 from mecam.data.importing.importer import import_data
 from mecam.data.importing.sources import open_source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.features.extract import extract
+from mecam.features.extractor import extractor, extractor_names, extractor_of
 from mecam.features.recording import Recipe
-from mecam.features.registry import extractor, extractor_names, extractor_of
 from mecam.types import FeatureSpec
 
 Install = Callable[..., None]
+
+LOUDNESS, BARS = re.findall(
+    r"```python\n(.*?)```", (ROOT / "docs" / "plug_ins.md").read_text(encoding="utf-8"), re.DOTALL
+)
+"""The modules that the documentation shows."""
 
 
 @pytest.fixture
@@ -29,7 +35,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         folder = tmp_path / "site"
         info = folder / f"{package}-0.1.dist-info"
         info.mkdir(parents=True)
-        (folder / f"{package}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+        (folder / f"{package}.py").write_text(code, encoding="utf-8")
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.1\n", encoding="utf-8")
         lines = [f"[{group}]", *(f"{name} = {value}" for name, value in points.items())]
         (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -38,34 +44,6 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
     yield installed
     plugins._points.cache_clear()
-
-
-LOUDNESS = """
-    from dataclasses import dataclass
-
-    import numpy as np
-
-    from mecam.features.registry import Entry, Features
-    from mecam.types import FeatureSpec
-
-
-    @dataclass(frozen=True)
-    class Loudness:
-        modality: str = "audio"
-        name = "loudness"
-        version = "1"
-        spec = FeatureSpec(1, "loudness", "1", ("level",))
-
-        def __call__(self, media, start=0.0, stop=None):
-            begin, sound = media.waveform(start, stop, rate=16_000)
-            size = len(sound) // 1600
-            level = np.abs(sound[: size * 1600]).reshape(size, 1600).mean(axis=1, dtype=np.float32)
-            edges = begin + np.arange(size + 1) / 10
-            return Features(level[:, None], np.column_stack([edges[:-1], edges[1:]]))
-
-
-    ENTRY = Entry(lambda _: Loudness())
-"""
 
 
 def test_an_extractor_of_another_package_makes_a_store(install: Install, tmp_path: Path) -> None:
@@ -93,32 +71,11 @@ def test_an_extractor_of_our_name_is_left_out(install: Install, caplog: pytest.L
     assert "is left out" in caplog.text
 
 
-LINES = """
-    import numpy as np
-
-    from mecam.data.importing.sources.base import FileLayout, Piece, Row, Source
-    from mecam.types import FeatureSpec
-
-
-    def read(path):
-        lines = [line.split("|") for line in path.read_text().splitlines()[1:]]
-        rows = [Row(name, "train", text=text, labels={"score": float(score)}) for name, text, score, *_ in lines]
-
-        def features(index):
-            return {"audio": Piece(np.array([[float(number)] for number in lines[index][3:]], np.float32))}
-
-        return [Source("bars", path.name, rows, {"audio": FeatureSpec(1)}, features)]
-
-
-    LAYOUT = FileLayout(lambda head: head.startswith(b"%BARS"), read)
-"""
-
-
 def test_a_source_of_another_package_is_imported(install: Install, tmp_path: Path) -> None:
     file = tmp_path / "films.bars"
     file.write_text("%BARS 1\na_1|it was good|1.5|1|2\na_2|it was bad|-2|3\n", encoding="utf-8")
     assert open_source(file) == []
-    install("bars", LINES, "mecam.sources", bars="bars:LAYOUT")
+    install("bars", BARS, "mecam.sources", bars="bars:LAYOUT")
     report = import_data([file], tmp_path / "store")
     assert report.layouts == ("bars",)
     store = Store(tmp_path / "store")

@@ -30,7 +30,7 @@ def assets(
 
     Example: mecam assets fetch --source face_landmarker.task
     """
-    from mecam.features.vision.assets import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
+    from mecam.features.vision.model_files import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
     from mecam.report.data import asset_table
 
     if action == "fetch":

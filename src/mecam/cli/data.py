@@ -1,6 +1,5 @@
 """`mecam data`: make stores, look into them, change and leave them."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +10,7 @@ from mecam.cli.console import out, print_json, print_place, progress
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.operations.describe import Description
     from mecam.data.store import Store
-    from mecam.types import Task
+    from mecam.task import Task
 
 __all__ = ["TASK_HELP", "app", "parse_task"]
 
@@ -334,24 +333,8 @@ def _print_description(description: "Description") -> None:
 
 def parse_task(text: str | None) -> "Task | None":
     """The task that `--task` describes; None leaves it to the labels."""
-    from mecam.data.importing.sources.base import EMOTIONS
-    from mecam.types import Task
+    from mecam.task import Task
 
-    if text is None:
-        return None
-    kind, _, rest = text.partition(":")
-    parts = tuple(part.strip() for part in rest.split(",") if part.strip())
-    twice = len({part.casefold() for part in parts}) < len(parts)
-    try:
-        if kind == "regression":
-            ends = rest.replace("..", ",").split(",") if rest.strip() else ("-3", "3")
-            low, high = (float(part) for part in ends)
-            if -math.inf < low < high < math.inf:
-                return Task("regression", low, high)
-        if kind == "classes" and len(parts) > 1 and not twice:
-            return Task("classes", names=parts)
-        if kind == "multilabel" and not twice:
-            return Task("multilabel", names=parts or EMOTIONS)
-    except ValueError:
-        pass
+    if text is None or (task := Task.parse(text)) is not None:
+        return None if text is None else task
     raise typer.BadParameter(TASK_HELP, param_hint="--task")

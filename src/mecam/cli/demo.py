@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from mecam.cli.console import err, progress
-from mecam.cli.train import run, show_run
+from mecam.cli.train import finish_run, run
 
 __all__ = ["demo"]
 
@@ -39,15 +39,16 @@ def demo(
         return
     from mecam.data.mixture import Source
     from mecam.data.store import Store
+    from mecam.runs.run import Run
     from mecam.synthetic import synthesise
 
     corpus = out.with_name(f"{out.name}-corpus")
     if overwrite or not (corpus / "manifest.json").exists():
         with progress("generating the built-in corpus") as callback:
             synthesise(corpus, utterances=utterances, overwrite=overwrite, progress=callback)
-    if (out / "report.html").exists() and not overwrite:
+    if Run(out).is_finished() and not overwrite:
         err.print(f"{out} was made before; --overwrite makes it again.")
-        show_run(out)
+        finish_run(out)
         return
     run({**SETTINGS, "seeds": seeds}, [Source(Store(corpus))], out, overwrite=overwrite)
 
@@ -57,11 +58,12 @@ def _demo_video(out: Path, clip: Path | None, clips: int, seeds: int, *, overwri
     from mecam.cli import demo_video
     from mecam.data.mixture import Source
     from mecam.data.store import Store
+    from mecam.runs.run import Run
 
     out = out.with_name("demo-video") if out == Path("runs/demo") else out
     folder, store = out.with_name(f"{out.name}-clips"), out.with_name(f"{out.name}-store")
     demo_video.prepare_clips(folder, store, clips=clips, overwrite=overwrite)
-    if (out / "report.html").exists() and not overwrite:
+    if Run(out).is_finished() and not overwrite:
         err.print(f"{out} was made before; --overwrite makes it again.")
     else:
         run({**demo_video.SETTINGS, "seeds": seeds}, [Source(Store(store))], out, overwrite=overwrite)

@@ -1,17 +1,18 @@
-"""`mecam explain`."""
+"""`mecam explain`: of utterances, of a recording; and tests of what explanations show."""
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.predict import Copy, Preview, about_model
-from mecam.errors import ConfigError
 from mecam.report.explanation_tables import explanation_view
 
 if TYPE_CHECKING:
@@ -19,89 +20,152 @@ if TYPE_CHECKING:
     from mecam.evaluation.explanation.explanation import Explanation
     from mecam.prediction.predictor import Predictor
 
-__all__ = ["explain"]
+__all__ = ["app"]
 
 
-def explain(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")],
-    recording: Annotated[
-        Path | None, typer.Argument(metavar="[RECORDING]", help="A video or sound file to explain.")
-    ] = None,
-    utterance: Annotated[
-        list[str] | None, typer.Option("--utterance", "-u", metavar="ID", help="Of the store; repeatable.")
-    ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data", metavar="STORE", help="The store's folder; by default the one that the run was trained on."
-        ),
-    ] = None,
-    agreement: Annotated[
-        bool, typer.Option("--agreement", help="Do filter, leaving out and gradients agree, over a split?")
-    ] = False,
-    deletion: Annotated[
-        bool, typer.Option("--deletion", help="Does removing what the filter marks hurt less than at random?")
-    ] = False,
-    split: Annotated[str | None, typer.Option(help="By default valid for --agreement, test for --deletion.")] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Of the split: this many utterances, spread evenly over it.")
-    ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(min=1, help="For --deletion: this many of the run's seeds; by default all.")
-    ] = None,
-    draws: Annotated[int, typer.Option(min=1, help="For --deletion: random removals that are averaged.")] = 5,
-    gradients: Annotated[
-        bool | None,
-        typer.Option("--gradients/--no-gradients", help="Integrated gradients; by default if captum is installed."),
-    ] = None,
-    steps: Annotated[int, typer.Option(min=2, help="Of the path that gradients are integrated over.")] = 50,
-    json_: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")] = None,
-    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page.")] = None,
-    preview: Preview = Copy.auto,
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the run learned from]")
+]
+Split = Annotated[str, typer.Option(help="Of the store.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Only this many utterances, spread evenly over the split.")]
+Wanted = Annotated[
+    bool | None,
+    typer.Option("--gradients/--no-gradients", help="Integrated gradients. [default: if captum is installed]"),
+]
+Steps = Annotated[int, typer.Option(min=2, help="Of the path that gradients are integrated over.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page.")]
+
+
+class _OldForm(TyperGroup):
+    """Takes the form that this command had before it had subcommands, with a warning; for one release."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Find out which subcommand is meant where none is named."""
+        if args and args[0] not in self.commands and "--help" not in args:
+            args = self._translated(args)
+            err.print(
+                f"The subcommand is missing: `mecam explain {shlex.join(args)}` is the form to use.", style="yellow"
+            )
+        return super().parse_args(ctx, args)
+
+    @staticmethod
+    def _translated(args: list[str]) -> list[str]:
+        for name in ("agreement", "deletion"):
+            if f"--{name}" in args:
+                return [name, *(arg for arg in args if arg != f"--{name}")]
+        rest, ids = [], []
+        given = iter(args)
+        for arg in given:
+            if arg in ("--utterance", "-u"):
+                ids.append(next(given, ""))
+            elif arg.startswith("--utterance="):
+                ids.append(arg.partition("=")[2])
+            else:
+                rest.append(arg)
+        return ["utterance", *rest[:1], *ids, *rest[1:]] if ids else ["recording", *rest]
+
+
+app = typer.Typer(
+    cls=_OldForm, no_args_is_help=True, help="Explain predictions, or test over a split what explanations show."
+)
+
+
+@app.command("utterance")
+def utterance(
+    run: Run,
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Utterances of the store.")],
+    data: Data = None,
+    gradients: Wanted = None,
+    steps: Steps = 50,
+    json_: Json = None,
+    html: Html = None,
+    allow_encoder: AllowEncoder = False,
+) -> None:
+    """Explain the predictions for utterances of a store.
+
+    Shows what the filter kept, the weight of each modality, which one contradicts, and what the answer would be without
+    each modality, word and stretch.
+
+    Example: mecam explain utterance runs/demo s004v0_3 --html why.html
+    """
+    _write(_explain_utterances(run, data, ids, _Gradients(_with_gradients(gradients), steps)), json_, html)
+
+
+@app.command("recording")
+def recording(
+    run: Run,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or sound file.")],
     transcript: Annotated[
-        Path | None,
-        typer.Option(help="Of the recording: txt, SRT, VTT, CSV or JSON; by default one that lies beside it."),
+        Path | None, typer.Option(help="txt, SRT, VTT, CSV or JSON. [default: one that lies beside the recording]")
     ] = None,
     asr: UseAsr = False,
     asr_model: AsrModel = "small",
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
+    gradients: Wanted = None,
+    steps: Steps = 50,
+    json_: Json = None,
+    html: Html = None,
+    preview: Preview = Copy.auto,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Explain predictions, or test the filter that is shown.
+    """Explain the predictions for a recording, utterance by utterance, with a player on the page.
 
-    Of utterances or a recording: what the filter kept, what each modality weighs and which contradicts, and the answer
-    without each modality, word and stretch. --agreement and --deletion check over a split what is shown.
-
-    Example: mecam explain runs/demo --utterance s004v0_3 --html why.html
-
-    Example: mecam explain runs/mine clip.mp4 --transcript clip.srt --json why.json
-
-    Example: mecam explain runs/demo --deletion --html deletion.html
+    Example: mecam explain recording runs/mine clip.mp4 --transcript clip.srt --html why.html
     """
-    wanted = [bool(utterance), recording is not None, agreement, deletion]
-    if sum(wanted) != 1:
-        raise ConfigError(
-            "nothing to explain" if not any(wanted) else "too much to explain at once",
-            fix="give --utterance ID, a recording, --agreement or --deletion: one of them",
-        )
-    if deletion:
-        made = _delete(run, data, split or "test", limit, seeds, draws)
-    else:
-        path = _Gradients(_with_gradients(gradients), steps)
-        if agreement:
-            made = _agree(run, data, split or "valid", limit, path)
-        elif recording is not None:
-            options = {
-                "transcript": transcript,
-                "asr": asr_model if asr else None,
-                "language": language,
-                "lengths": (shortest, longest),
-            }
-            made = _explain_recording(run, recording, options, path, preview)
-        else:
-            made = _explain_utterances(run, data, utterance or [], path)
+    options = {
+        "transcript": transcript,
+        "asr": asr_model if asr else None,
+        "language": language,
+        "lengths": (shortest, longest),
+    }
+    path = _Gradients(_with_gradients(gradients), steps)
+    _write(_explain_recording(run, file, options, path, preview), json_, html)
+
+
+@app.command("agreement")
+def agreement(
+    run: Run,
+    data: Data = None,
+    split: Split = "valid",
+    limit: Limit = None,
+    gradients: Wanted = None,
+    steps: Steps = 50,
+    json_: Json = None,
+    html: Html = None,
+    allow_encoder: AllowEncoder = False,
+) -> None:
+    """Test over a split whether the filter, leaving out and gradients agree.
+
+    Example: mecam explain agreement runs/demo --limit 100
+    """
+    _write(_agree(run, data, split, limit, _Gradients(_with_gradients(gradients), steps)), json_, html)
+
+
+@app.command("deletion")
+def deletion(
+    run: Run,
+    data: Data = None,
+    split: Split = "test",
+    limit: Limit = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="This many of the run's seeds. [default: all]")] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Random removals that are averaged.")] = 5,
+    json_: Json = None,
+    html: Html = None,
+    allow_encoder: AllowEncoder = False,
+) -> None:
+    """Test over a split whether removing what the filter marks hurts less than removing as much at random.
+
+    Example: mecam explain deletion runs/demo --html deletion.html
+    """
+    _write(_delete(run, data, split, limit, seeds, draws), json_, html)
+
+
+def _write(made: "_Made", json_: Path | None, html: Path | None) -> None:
+    """Write the files that were asked for."""
     if json_ is not None:
         from mecam.evaluation.explanation.explanation import write_document
 
@@ -225,10 +289,10 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.evaluation.explanation.occlusion import some_of
     from mecam.prediction.predictor import load
     from mecam.report.deletion import deletion_table, write_deletion
+    from mecam.runs.run import Run
 
     predictor, store = _opened(run, data)
-    folders = sorted(path.parent for path in run.glob("seeds/*/checkpoint"))[:seeds] or [run]
-    models = [load(folder).trained for folder in folders]
+    models = [load(place).trained for place in Run(run).checkpoints[:seeds]]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
@@ -239,14 +303,13 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
-    from mecam.data.store import Store
-    from mecam.evaluation.origin import store_of
     from mecam.models.checkpoint import check_features
     from mecam.prediction.predictor import load
+    from mecam.runs.run import Run
 
     with progress(f"loading {run}"):
         predictor = load(run)
-        store = store_of(run) if data is None else Store(data)
+        store = Run(run).store(data)
     check_features(predictor.trained, store)
     return predictor, store
 

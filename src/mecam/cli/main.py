@@ -9,7 +9,21 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from mecam.cli import assets, compare, data, demo, explain, extract, models, predict, report, robustness, train, tune
+from mecam.cli import (
+    ablate,
+    assets,
+    compare,
+    data,
+    demo,
+    explain,
+    extract,
+    models,
+    predict,
+    report,
+    robustness,
+    train,
+    tune,
+)
 from mecam.cli.console import SafeFormatter, err, flush, forget_output, one_line, open_streams
 from mecam.errors import MecamError
 from mecam.threads import settle
@@ -30,11 +44,11 @@ app.command("train")(train.train)
 app.command("evaluate")(train.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
-app.command("ablate")(compare.ablate)
+app.command("ablate")(ablate.ablate)
 app.command("robustness")(robustness.robustness)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
-app.command("explain")(explain.explain)
+app.add_typer(explain.app, name="explain")
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 

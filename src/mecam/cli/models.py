@@ -55,6 +55,7 @@ def _check(name: str) -> None:
 
     from mecam.models.registry import MODELS
     from mecam.report.models import promise_table
+    from mecam.task import KINDS
     from mecam.testing import check_model
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
@@ -62,7 +63,7 @@ def _check(name: str) -> None:
     torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)
-    tasks = {"regression": "scores", "classes": "classes", "multilabel": "labels"}
+    tasks = {kind: task.answers for kind, task in KINDS.items()}
     out.print(promise_table(name, verdicts, tasks).terminal())
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:

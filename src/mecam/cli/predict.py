@@ -12,7 +12,7 @@ from mecam.cli.console import echo, err, json_text, one_line, out, print_place, 
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
 from mecam.cli.predict_inputs import Found, Recording, sorted_out
-from mecam.errors import ConfigError, DataError, MecamError, MediaError, ModelError
+from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
 from mecam.report.predictions import failures_table, predictions_table, recording_view
 from mecam.report.table import csv_text
@@ -20,7 +20,7 @@ from mecam.report.table import csv_text
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
     from mecam.prediction.result import Prediction, Watched
-    from mecam.types import Task
+    from mecam.task import Task
 
 __all__ = ["Copy", "Preview", "about_model", "predict"]
 
@@ -97,10 +97,11 @@ def predict(
     if html is not None and not found.recordings:
         raise DataError("--html goes with recordings, and none was given")
     paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
-    chosen = model or _newest_run()
     from mecam.prediction.predictor import load
     from mecam.prediction.recordings import notes_of
+    from mecam.runs.run import newest_run
 
+    chosen = model or newest_run(Path("runs"))
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
     for note in notes_of(predictor.backend):
@@ -290,10 +291,3 @@ def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> lis
     ids, texts = [name for name, _ in found.sentences], [text for _, text in found.sentences]
     said = zip(ids, predictor.predict_text(texts) if texts else [], strict=True)
     return [*results, *(replace(one, id=name) for name, one in said)]
-
-
-def _newest_run() -> Path:
-    runs = [path.parent.parent for path in Path("runs").glob("*/checkpoint/config.json")]
-    if not runs:
-        raise ModelError("there is no trained model in runs/", fix="name one with --model RUN, or train: `mecam demo`")
-    return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)

@@ -1,5 +1,6 @@
 """`mecam report`: the report of a run once more, and its figures for a paper."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,7 @@ import typer
 from mecam.cli.console import print_place, progress
 from mecam.errors import ConfigError
 
-__all__ = ["report"]
+__all__ = ["report", "write_missing_reports"]
 
 
 def report(
@@ -44,6 +45,18 @@ def report(
             drawn = write_figures(place, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
         print_place(f"{len(drawn)} figures", figures)
     print_place("report", place)
+
+
+def write_missing_reports(runs: Iterable[Path]) -> None:
+    """Write the report of every run that has none, or was finished again since."""
+    from mecam.files import claimed
+    from mecam.report.page import write_report
+    from mecam.runs.run import Run
+
+    for run_ in runs:
+        if not Run(run_).has_report:
+            with progress("writing the report"), claimed(run_):
+                write_report(run_)
 
 
 def _comparison(runs: list[Path]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import logging
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
+from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
+from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
 from mecam.report.run.terminal import conflict_view, filter_view, metrics_view
 
@@ -39,6 +42,14 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Start from the weights of this run, as far as they fit.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="A name that `mecam models` lists. [default: mecam]")] = None,
+    models: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Several models, or all: each into OUT/NAME.")
+    ] = None,
+    tuned: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With the best options that `mecam tune --out DIR` found.")
+    ] = None,
+    jobs: Jobs = 1,
+    memory: Memory = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds to train. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of options.")] = None,
     set_: Annotated[
@@ -60,9 +71,25 @@ def train(
     Example: mecam train --data stores/mosi --out runs/transferred --init runs/mosei
 
     Example: mecam train --data stores/mosi stores/mosei=0.3 --out runs/mixed
+
+    Example: mecam train --data stores/mosi --models mecam,text_only,mult --seeds 3 --out runs/mosi-models
     """
     from mecam.config import apply_overrides, read_yaml
 
+    if models is not None or tuned is not None:
+        single = {"--model": model, "--init": init, "--target": target, "more than one store": more or data[1:] or None}
+        if stray := [name for name, value in single.items() if value is not None]:
+            raise ConfigError(
+                f"{stray[0]} belongs to a single run", where="mecam train", fix="leave out --models and --tuned"
+            )
+        options = shared_options(config, set_, seeds)
+        made = train_many(
+            variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
+        )
+        for folder in made.folders.values():
+            print_place("run", folder)
+        err.print(f"To see them side by side: mecam compare {shlex.quote(str(out_))}")
+        return
     values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
@@ -77,7 +104,7 @@ def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwr
     """Train with a progress bar and show what came of it."""
     from lightning_fabric.utilities import rank_zero_only
 
-    from mecam.training.run import RunConfig
+    from mecam.runs.config import RunConfig
     from mecam.training.run import train as train_run
 
     # Fabric sets its own level when it is imported, which is only now.
@@ -92,15 +119,16 @@ def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwr
             progress=callback,
             command=shlex.join(["mecam", *sys.argv[1:]]),
         )
-    rank_zero_only(show_run)(folder)  # of several processes, one speaks
+    rank_zero_only(finish_run)(folder)  # of several processes, one speaks
 
 
-def show_run(folder: Path) -> None:
-    """Print a run's tables and where its report lies."""
-    from mecam.budget import small_json
+def finish_run(folder: Path) -> None:
+    """Write the report of a finished run where it is missing; print its tables and where the report lies."""
+    from mecam.runs.run import Run
 
-    metrics = small_json(folder / "metrics.json")
-    facts = small_json(folder / "environment.json")
+    write_missing_reports([folder])
+    run = Run(folder)
+    metrics, facts = run.metrics, run.environment
     if facts["data"]["synthetic"]:
         from mecam.features.clips import RENDERED
 
@@ -114,10 +142,10 @@ def show_run(folder: Path) -> None:
         if split in metrics:
             out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
     _show_injected(metrics)
-    print_place("report", folder / "report.html")
+    print_place("report", run.report)
 
 
-def _show_injected(metrics: dict[str, Any]) -> None:
+def _show_injected(metrics: Mapping[str, Any]) -> None:
     """Whether what was put into the data is found."""
     if metrics.get("filter"):
         out.print(filter_view(metrics["filter"]))
@@ -138,12 +166,11 @@ def evaluate(
 
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
-    from mecam.data.store import Store
     from mecam.evaluation.evaluate_run import evaluate_run
-    from mecam.evaluation.origin import store_of
+    from mecam.runs.run import Run as RunFolder
     from mecam.types import SPLITS
 
-    store = store_of(run_) if data is None else Store(data)
+    store = RunFolder(run_).store(data)
     with progress("evaluating") as callback:
         metrics, place = evaluate_run(run_, store, split=split, progress=callback)
     if as_json:

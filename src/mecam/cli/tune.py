@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mecam.cli.compare import shared_options
 from mecam.cli.console import err, out, print_place, progress
+from mecam.cli.many import shared_options
 
 if TYPE_CHECKING:
     from mecam.experiments.search import Tuned
@@ -48,13 +48,14 @@ def tune(
 
     Example: mecam train --data stores/mosi --config searches/mosi/mult/best.yaml --seeds 5 --out runs/mult
 
-    Example: mecam compare --data stores/mosi --tuned searches/mosi --seeds 5 --out comparisons/mosi
+    Example: mecam train --data stores/mosi --tuned searches/mosi --seeds 5 --out runs/tuned
     """
     from mecam.data.store import Store
     from mecam.errors import ConfigError, MecamError, MissingExtraError
     from mecam.experiments.search import parsed_ranges
     from mecam.experiments.tuning import tune as search_options
     from mecam.experiments.variants import members_of, model_variants
+    from mecam.files import write_whole
     from mecam.report.tuning import best_table, search_table, tuning_page
 
     # Fabric sets its own level when it is imported, which is only now.
@@ -62,23 +63,19 @@ def tune(
     ranges, store = parsed_ranges(search or []), Store(data)
     members, missing = members_of(model_variants(models.split(",")), shared_options(config, set_, seeds))
     found: list[Tuned] = []
-    for place, member in enumerate(members, 1):
-        with progress(f"{member.name} ({place} of {len(members)})") as callback:
+    for number, member in enumerate(members, 1):
+        with progress(f"{member.name} ({number} of {len(members)})") as callback:
 
             def told(done: int, total: int, now: str, name: str = member.name) -> None:
                 callback(done, total, f"{name}: {now}")
 
+            def draw(tuned: "Tuned", name: str = member.name) -> None:
+                write_whole(out_ / name / "tune.html", tuning_page(tuned))
+
+            place = out_ / member.name
             try:
                 found.append(
-                    search_options(
-                        member.config,
-                        store,
-                        out_ / member.name,
-                        trials=trials,
-                        search=ranges,
-                        page=tuning_page,
-                        progress=told,
-                    )
+                    search_options(member.config, store, place, trials=trials, search=ranges, page=draw, progress=told)
                 )
             except MissingExtraError:
                 raise

@@ -14,8 +14,8 @@ from mecam.data.corruption import augmented, corrupted_view
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer
-from mecam.errors import DataError
-from mecam.types import TEXT, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Utterance
 
 if TYPE_CHECKING:
     from mecam.batch import Batch
@@ -73,27 +73,11 @@ class Collator:
     def _targets(self, utterances: Sequence[Utterance]) -> TargetArrays | None:
         if any(u.label is None for u in utterances):
             return None
-        encoded = encode_labels(self.task, [u.label for u in utterances])
+        encoded = self.task.encode([u.label for u in utterances])
         named = {modality for u in utterances for modality in u.unimodal}
         nan = float("nan")
         unimodal = {m: np.array([u.unimodal.get(m, nan) for u in utterances], np.float32) for m in sorted(named)}
         return TargetArrays(encoded, unimodal)
-
-
-def encode_labels(task: Task, labels: Sequence[object]) -> NDArray[np.float32] | NDArray[np.int64]:
-    """Labels as `Targets.value` holds them: N scores, N class indices, or N × C presences.
-
-    Raises: DataError for a label that the task does not know.
-    """
-    try:
-        if task.kind == "regression":
-            return np.array([float(label) for label in labels], np.float32)  # type: ignore[arg-type]
-        if task.kind == "classes":
-            return np.array([task.names.index(str(label)) for label in labels], np.int64)
-        rows = [[float(label.get(name, 0.0) > 0) for name in task.names] for label in labels]  # type: ignore[attr-defined]
-        return np.array(rows, np.float32)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"a label does not fit the task {task.kind}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
-from mecam.types import TEXT, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["Dataset"]
 
@@ -117,16 +118,8 @@ class Dataset:
         return np.zeros(len(self), np.int64)
 
     def partners(self) -> list[NDArray[np.int64]]:
-        """For each utterance, positions of utterances that feel otherwise.
-
-        Regression: of the opposite sign (a label within 10 % of the middle has no opposite). Classes and
-        labels: any other label.
-        """
-        groups = self._groups()
-        others = {group: np.flatnonzero(groups != group) for group in np.unique(groups)}
-        if self.task.kind == "regression":
-            others = {g: np.flatnonzero(groups == -g) if g else np.empty(0, np.int64) for g in others}
-        return [others[group] for group in groups]
+        """For each utterance, positions of utterances that feel otherwise (`Task.opposites`)."""
+        return self.task.opposites(self.labels)
 
     def require_labels(self, split: str) -> None:
         """Raise DataError unless there are utterances and all are labelled."""
@@ -139,14 +132,6 @@ class Dataset:
         missing = [name for name, label in zip(self.ids, self.labels, strict=True) if label is None]
         if missing:
             raise DataError(f"{len(missing)} of {len(self)} utterances have no label", where=f"{split}: {missing[0]}")
-
-    def _groups(self) -> NDArray[np.int64]:
-        if self.task.kind == "regression":
-            middle, half = (self.task.high + self.task.low) / 2, (self.task.high - self.task.low) / 2
-            scores = (np.array(self.labels, np.float64) - middle) / half
-            return np.asarray(np.sign(np.where(np.abs(scores) < 0.1, 0.0, scores)), np.int64)
-        keys = [str(sorted(label.items()) if isinstance(label, dict) else label) for label in self.labels]
-        return np.unique(keys, return_inverse=True)[1].astype(np.int64)
 
     def _column(self, name: str) -> list[Any]:
         if isinstance(self._source, Store):

@@ -12,7 +12,8 @@ from mecam.data.normalise import Normaliser
 from mecam.data.operations.combine import common_specs, common_task
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 
 __all__ = ["Mixture", "Source", "check_sources", "merged"]
 

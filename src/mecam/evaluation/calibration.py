@@ -9,7 +9,8 @@ from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.checkpoint import Trained
 from mecam.models.interval_scale import Widening
 from mecam.models.missing_rate import beyond_usual, usually_missing
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["LEVEL", "half_width", "widening"]
 
@@ -19,7 +20,7 @@ LEVEL = 0.9
 
 def half_width(task: Task, valid: Predictions) -> float | None:
     """Half width of the interval around a score, from the validation errors (split conformal); None without one."""
-    if task.kind != "regression" or valid.truth is None:
+    if not task.is_score or valid.truth is None:
         return None
     return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)
 

@@ -7,8 +7,10 @@ from typing import Any
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.predict import finished, predict
+from mecam.evaluation.summary import evaluation_tables
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
-from mecam.training.results import SeedResult, evaluation_tables, prediction_rows, write_json, write_rows
+from mecam.runs.predictions import prediction_rows
+from mecam.runs.run import Run
 from mecam.types import Predictions
 
 __all__ = ["answers", "evaluate_run"]
@@ -32,9 +34,9 @@ def evaluate_run(
     wanted = [name for name in ([split] if split else ["valid", "test"]) if len(store.split(name))]
     if not wanted:
         raise DataError(f"the store has no utterance in {split or 'valid or test'}", where=str(store.path))
-    results: list[SeedResult] = []
-    folders = _seeds(run)
-    for number, (folder, trained) in enumerate(_trained(folders, store)):
+    results: dict[int, tuple[dict[str, Predictions], float | None]] = {}
+    places = Run(run).checkpoints
+    for number, (place, trained) in enumerate(_trained(places, store)):
         splits = {name: trained.dataset(store, store.split(name)) for name in wanted}
         total = sum(len(dataset) for dataset in splits.values())
         before = 0
@@ -42,25 +44,20 @@ def evaluate_run(
         for name, dataset in splits.items():
             start = number * total + before
 
-            def tick(done: int, _: int, start: int = start, whole: int = total * len(folders)) -> None:
+            def tick(done: int, _: int, start: int = start, whole: int = total * len(places)) -> None:
                 if progress:
                     progress(start + done, whole)
 
             said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
             found[name] = finished(trained, said)
             before += len(dataset)
-        width = trained.checkpoint.half_width
-        seed = int(folder.name) if folder.name.isdigit() else 0
-        results.append(SeedResult(seed, float("nan"), [], found, width, {}))
-    per_seed = [result.predictions for result in results]
+        name = place.parent.name
+        results[int(name) if name.isdigit() else 0] = (found, trained.checkpoint.half_width)
+    per_seed = [predictions for predictions, _ in results.values()]
     if all(p.truth is None for p in per_seed[0].values()):
         raise _unlabelled(store)
     metrics = evaluation_tables(splits, per_seed, trained.checkpoint.inputs.prior)
-    place = run / "evaluations" / f"{store.path.name}.json"
-    place.parent.mkdir(exist_ok=True)
-    write_rows(place.with_suffix(".csv"), prediction_rows(splits, results))
-    write_json(place, metrics)
-    return metrics, place
+    return metrics, Run(run).write_evaluation(store.path.name, metrics, prediction_rows(splits, results))
 
 
 def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
@@ -71,7 +68,7 @@ def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
     if not len(chosen := store.split(split)):
         raise DataError(f"the store has no utterance in {split}", where=str(store.path))
     given = []
-    for _, trained in _trained(_seeds(run), store):
+    for _, trained in _trained(Run(run).checkpoints, store):
         dataset = trained.dataset(store, chosen)
         given.append(finished(trained, predict(trained.model, dataset, trained.collator)))
     if given[0].truth is None:
@@ -79,23 +76,18 @@ def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
     return tuple(given)
 
 
-def _seeds(run: Path) -> list[Path]:
-    """The folders of a run's seeds, or the run itself where it has kept only its best."""
-    return sorted(path.parent for path in run.glob("seeds/*/checkpoint")) or [run]
-
-
-def _trained(folders: Sequence[Path], store: Store) -> Iterator[tuple[Path, Trained]]:
+def _trained(places: Sequence[Path], store: Store) -> Iterator[tuple[Path, Trained]]:
     """One model after the other, each made sure to fit the store."""
-    for folder in folders:
-        trained = load_checkpoint(folder)
+    for place in places:
+        trained = load_checkpoint(place)
         check_features(trained, store)
         if trained.checkpoint.inputs.task != store.task:
             raise ModelError(
-                f"the model predicts {trained.checkpoint.inputs.task.kind}, the store is labelled otherwise",
+                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store is labelled otherwise",
                 where=str(store.path),
                 fix="train on this store",
             )
-        yield folder, trained
+        yield place, trained
 
 
 def _unlabelled(store: Store) -> DataError:

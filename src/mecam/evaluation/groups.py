@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from mecam.evaluation.sums import Array
 from mecam.types import Predictions
 
-__all__ = ["FEWEST", "Groups", "Resampled", "resample_groups"]
+__all__ = ["MIN_GROUPS", "Groups", "Resampled", "resample_groups"]
 
-FEWEST = 6
+MIN_GROUPS = 6
 """Groups that an interval takes at least: fewer say too little about others, and a bootstrap of them looks certain."""
 
 
@@ -45,7 +45,7 @@ class Resampled:
     @property
     def too_few(self) -> str:
         """Why there are no intervals; empty where there are."""
-        return f"{self} are too few for intervals ({FEWEST} at least)" if self.count < FEWEST else ""
+        return f"{self} are too few for intervals ({MIN_GROUPS} at least)" if self.count < MIN_GROUPS else ""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Groups:
 
 
 def resample_groups(groups: int, resamples: int, rng: np.random.Generator) -> Array | None:
-    """Draw whole groups with replacement: how often each is in each resample, R × G; None with fewer than `FEWEST`."""
-    if groups < FEWEST:
+    """Draw whole groups with replacement: how often each is in each resample, R × G; None below `MIN_GROUPS`."""
+    if groups < MIN_GROUPS:
         return None
     return rng.multinomial(groups, np.full(groups, 1 / groups), size=resamples).astype(np.float64)

@@ -17,7 +17,7 @@ Values are fractions in full precision; an undefined value is None, never NaN. N
 or knows about seeds.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation import sums
 from mecam.evaluation.sums import Array, Numbers
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["FAMILIES", "Metric", "confusion_matrix", "leading_metrics", "metrics_for", "score", "score_bins"]
 
@@ -110,13 +110,10 @@ def metrics_for(task: Task, *, family: str | None = None) -> dict[str, Metric]:
 
     Raises: ConfigError if the family is unknown.
     """
-    if task.kind == "classes":
-        metrics = _class_metrics(len(task.names))
-    elif task.kind == "multilabel":
-        metrics = _emotion_metrics(task.names)
-    else:
-        metrics = _score_metrics(task, family or _family_of(task))
-    return {metric.name: metric for metric in metrics}
+    found = family if family and task.is_score else task.family
+    if found not in _METRICS:
+        raise ConfigError(f"unknown metric family {found!r}", fix=f"choose one of {', '.join(FAMILIES)}")
+    return {metric.name: metric for metric in _METRICS[found](task)}
 
 
 def leading_metrics(task: Task, *, family: str | None = None) -> list[Metric]:
@@ -162,7 +159,7 @@ def score_bins(task: Task, values: Numbers, *, family: str | None = None) -> tup
     Returns: N bin indices, and the name of every bin in rising order.
     """
     numbers = np.asarray(values, np.float64)
-    if (family or _family_of(task)) == "sims":
+    if (family or task.family) == "sims":
         return _sims_bins(numbers, SIMS_EDGES["acc5"]), _names_between([-1.0, *SIMS_EDGES["acc5"], 1.0])
     if _whole(task):
         low, high = int(task.low), int(task.high)
@@ -175,19 +172,13 @@ def score_bins(task: Task, values: Numbers, *, family: str | None = None) -> tup
 # --- scores ----------------------------------------------------------------------------------------------
 
 
-def _score_metrics(task: Task, family: str) -> list[Metric]:
-    if family == "mosi":
-        return [*_error_metrics(), _steps(-3, 3), _steps(-2, 2), _steps(-1, 1), *_two_sided(0.0)]
-    if family == "sims":
-        return [*_error_metrics(clip=1.0), *_sims_metrics()]
-    if family == "range":
-        steps = [_steps(int(task.low), int(task.high))] if _whole(task) else []
-        return [*_error_metrics(), *steps, *_two_sided((task.low + task.high) / 2)]
-    raise ConfigError(f"unknown metric family {family!r}", fix=f"choose one of {', '.join(FAMILIES)}")
+def _mosi_metrics(task: Task) -> list[Metric]:
+    return [*_error_metrics(), _steps(-3, 3), _steps(-2, 2), _steps(-1, 1), *_two_sided(0.0)]
 
 
-def _family_of(task: Task) -> str:
-    return {(-3.0, 3.0): "mosi", (-1.0, 1.0): "sims"}.get((task.low, task.high), "range")
+def _range_metrics(task: Task) -> list[Metric]:
+    steps = [_steps(int(task.low), int(task.high))] if _whole(task) else []
+    return [*_error_metrics(), *steps, *_two_sided((task.low + task.high) / 2)]
 
 
 def _whole(task: Task) -> bool:
@@ -249,8 +240,8 @@ def _two_sided(middle: float) -> list[Metric]:
     ]
 
 
-def _sims_metrics() -> list[Metric]:
-    """SIMS's accuracies: both sides clipped to ±1, then cut at `SIMS_EDGES`."""
+def _sims_metrics(task: Task) -> list[Metric]:
+    """Errors, and SIMS's accuracies: both sides clipped to ±1, then cut at `SIMS_EDGES`."""
 
     def cut(edges: Sequence[float]) -> Terms:
         return lambda p, t: sums.pairs(_sims_bins(p, edges), _sims_bins(t, edges), len(edges) + 1)
@@ -268,7 +259,8 @@ def _sims_metrics() -> list[Metric]:
         for name, edges in SIMS_EDGES.items()
     ]
     f1 = "F1 of the two classes of acc2 (zero is negative), weighted by their number in the truth"
-    return [*accuracies, Metric("f1", "two-class F1", f1, cut(SIMS_EDGES["acc2"]), sums.f1_weighted)]
+    two_class = Metric("f1", "two-class F1", f1, cut(SIMS_EDGES["acc2"]), sums.f1_weighted)
+    return [*_error_metrics(clip=1.0), *accuracies, two_class]
 
 
 def _sims_bins(values: Array, edges: Sequence[float]) -> NDArray[np.int64]:
@@ -283,7 +275,9 @@ def _names_between(edges: Sequence[float]) -> list[str]:
 # --- classes and emotions --------------------------------------------------------------------------------
 
 
-def _class_metrics(classes: int) -> list[Metric]:
+def _class_metrics(task: Task) -> list[Metric]:
+    classes = len(task.names)
+
     def terms(p: Array, t: Array) -> Array:
         _require_columns(p, classes)
         return sums.pairs(p.argmax(axis=1), t, classes)
@@ -300,8 +294,9 @@ def _class_metrics(classes: int) -> list[Metric]:
     ]
 
 
-def _emotion_metrics(names: tuple[str, ...]) -> list[Metric]:
+def _emotion_metrics(task: Task) -> list[Metric]:
     """Each emotion is present at p ≥ 0.5; the means are over the emotions whose value is defined."""
+    names = task.names
 
     def one(index: int) -> Terms:
         return lambda p, t: every(p, t)[:, 4 * index : 4 * index + 4]
@@ -331,3 +326,13 @@ def _emotion_metrics(names: tuple[str, ...]) -> list[Metric]:
 def _require_columns(values: Array, columns: int) -> None:
     if values.ndim != 2 or values.shape[1] != columns:
         raise DataError(f"values have shape {values.shape}, expected N × {columns}: one column a class or emotion")
+
+
+_METRICS: Mapping[str, Callable[[Task], list[Metric]]] = {
+    "mosi": _mosi_metrics,
+    "sims": _sims_metrics,
+    "range": _range_metrics,
+    "classes": _class_metrics,
+    "labels": _emotion_metrics,
+}
+"""What each family that a task may name is measured by."""

@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.arrays import BatchArrays, Network, OutputArrays
-from mecam.data.collate import Collator, array_batches, encode_labels
+from mecam.data.collate import Collator, array_batches
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
 from mecam.models.recording_context import Said
-from mecam.types import TEXT, Modality, Predictions, Task
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Predictions
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mecam.models.base import Model
     from mecam.models.checkpoint import Checkpoint
 
@@ -25,11 +24,8 @@ __all__ = [
     "constant_predictions",
     "finished",
     "in_recordings",
-    "in_words",
-    "interval_around",
     "known_only",
     "predict",
-    "probabilities",
     "said",
     "with_widths",
 ]
@@ -148,14 +144,6 @@ def said(predictions: Predictions) -> Said:
     return Said(predictions.prediction, predictions.videos, predictions.lost)
 
 
-def probabilities(task: Task, prediction: "Tensor") -> "Tensor":
-    """Scores as they are; logits as probabilities, in double precision."""
-    prediction = prediction.double()
-    if task.kind == "regression":
-        return prediction
-    return prediction.softmax(dim=-1) if task.kind == "classes" else prediction.sigmoid()
-
-
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
     """What the constant predictor says about the utterances of `like`.
 
@@ -167,7 +155,7 @@ def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) 
     import torch
 
     output = torch.tensor(prior).expand(len(like), -1)
-    values = probabilities(task, output[:, 0] if task.kind == "regression" else output)
+    values = task.probabilities(task.as_prediction(output))
     return Predictions(like.ids, like.videos, values.numpy(), like.truth, speakers=like.speakers)
 
 
@@ -179,13 +167,12 @@ def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, 
     doubts = columns("doubts")
     asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
     labels = dataset.labels
-    shape = () if dataset.task.kind == "regression" else (dataset.task.outputs,)
     known = bool(rows) and all(label is not None for label in labels)
     return Predictions(
         ids=dataset.ids,
         videos=dataset.videos,
-        prediction=np.array([row["prediction"] for row in rows], np.float64).reshape(len(rows), *shape),
-        truth=encode_labels(dataset.task, labels).astype(np.float64) if known else None,
+        prediction=np.array([row["prediction"] for row in rows], np.float64).reshape(len(rows), *dataset.task.shape),
+        truth=dataset.task.encode(labels).astype(np.float64) if known else None,
         gates=[row["maps"][0] for row in rows],  # type: ignore[index]
         injected=[row["maps"][1] for row in rows],  # type: ignore[index]
         shares=columns("shares"),
@@ -194,36 +181,6 @@ def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, 
         lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
         speakers=dataset.speakers,
     )
-
-
-def in_words(task: Task, prediction: Any) -> str:
-    """A prediction in words: `positive`, `negative` or, within a twelfth of the range around its middle, `neutral`.
-
-    Of classes the most probable one, of several labels those above one half.
-    """
-    if task.kind == "regression":
-        middle, neutral = (task.high + task.low) / 2, (task.high - task.low) / 12
-        away = float(prediction) - middle
-        return "neutral" if abs(away) <= neutral else "positive" if away > 0 else "negative"
-    if task.kind == "classes":
-        return task.names[int(prediction.argmax())]
-    return ", ".join(name for name, p in zip(task.names, prediction, strict=True) if p >= 0.5) or "none"
-
-
-def interval_around(task: Task, score: float, half: float) -> tuple[float, float]:
-    """The ends of the interval around a score, within the task's scale: no truth lies beyond it.
-
-    Args:
-        task: of scores.
-        score: that the model gives, which may lie a little beyond the scale.
-        half: half of the interval's width.
-
-    Raises: ModelError if the interval has no ends.
-    """
-    low, high = (float(np.clip(end, task.low, task.high)) for end in (score - half, score + half))
-    if not np.isfinite([low, high]).all():
-        raise ModelError("the interval around the score is not finite", fix="use another checkpoint, or train again")
-    return low, high
 
 
 def known_only(kept: NDArray[Any]) -> list[float | None]:

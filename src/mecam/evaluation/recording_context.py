@@ -18,9 +18,9 @@ def check_recording_context(valid: Dataset) -> None:
 
     Raises: ConfigError if the task is not a score; DataError if there are too few recordings.
     """
-    if valid.task.kind != "regression":
+    if not valid.task.is_score:
         raise ConfigError(
-            f"the rest of a recording can speak for scores only, and this task is {valid.task.kind}",
+            f"the rest of a recording can speak for scores only, and this task is {valid.task.answers}",
             where="training.recording_context",
             fix="leave it off",
         )

@@ -17,7 +17,8 @@ from mecam.errors import ConfigError, DataError
 from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.sums import Array, Numbers
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = [
     "Comparison",
@@ -39,7 +40,7 @@ class Comparison:
 
     Attributes:
         difference: metric of the first minus metric of the second, averaged over seeds; None if undefined.
-        ci95: bootstrap interval of the difference; None with fewer than `FEWEST` groups.
+        ci95: bootstrap interval of the difference; None with fewer than `MIN_GROUPS` groups.
         p_value: of the hypothesis that the two are exchangeable, two-sided; None if undefined.
     """
 

@@ -10,11 +10,10 @@ from torch import Tensor
 
 from mecam.arrays import BatchArrays, OutputArrays
 from mecam.batch import Batch
-from mecam.evaluation.predict import probabilities
 from mecam.models.base import Model
 from mecam.models.checkpoint import not_finite
+from mecam.task import Task
 from mecam.threads import for_work
-from mecam.types import Task
 
 __all__ = ["TorchNetwork"]
 
@@ -52,7 +51,7 @@ class TorchNetwork:
             self.model.train(was_training)
         doubt = output.extra.get("doubt")
         return OutputArrays(
-            prediction=probabilities(self.task, output.prediction).cpu().numpy(),
+            prediction=self.task.probabilities(output.prediction).cpu().numpy(),
             gates={m: _array(gate) for m, gate in output.gates.items()} if details else {},
             shares={m: _array(share) for m, share in output.shares.items()},
             embeddings={name: _array(values) for name, values in output.embeddings.items()} if details else {},

@@ -17,10 +17,11 @@ from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError
 from mecam.files import claimed
-from mecam.runs.folder import is_finished
+from mecam.runs.config import RunConfig, record_of
+from mecam.runs.run import Run
 from mecam.threads import available_cores
 from mecam.training.costs import WATCHABLE, resident_mb
-from mecam.training.run import RunConfig, record_of, train
+from mecam.training.run import train
 
 __all__ = ["Member", "Outcome", "train_grid"]
 
@@ -97,8 +98,8 @@ def train_grid(
         raise ConfigError("the memory of a process is not known on this system", where="--memory", fix="leave it out")
     if any(member.config.devices > 1 for member in members):
         raise ConfigError("a grid trains each run on one device", where="devices", fix="use --jobs for several at once")
-    read = record_of([Source(store)], None)
-    done = [] if overwrite else [m.name for m in members if is_finished(out / m.name, m.config, read)]
+    read = record_of([Source(store)])
+    done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
     waiting = [_Task(member, out / member.name) for member in members if member.name not in done]
     running: list[_Task] = []
     failed: dict[str, str] = {}

@@ -4,18 +4,15 @@ out/
   study.db     every trial; the search goes on from it when the same command is given again
   best.yaml    the best configuration, for `mecam train --config`
   trials.csv   every trial and its options
-  tune.html    how the search went
 
 Each trial is drawn from what is finished and from how many that is, and from nothing else: an interrupted search ends
 as one that was not.
 """
 
-import csv
-import io
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -25,14 +22,14 @@ import numpy as np
 import yaml
 
 from mecam.config import apply_overrides
-from mecam.data.cells import safe_row
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
 from mecam.experiments.search import Choice, Range, Trial, Tuned, space_of
 from mecam.experiments.validation import validate_once
 from mecam.files import claimed, write_whole
+from mecam.runs.config import RunConfig
+from mecam.runs.tables import write_rows
 from mecam.training.preparation import selection_metric
-from mecam.training.run import RunConfig
 
 __all__ = ["STUDY", "tune"]
 
@@ -58,7 +55,7 @@ def tune(
     *,
     trials: int,
     search: Mapping[str, Range] | None = None,
-    page: Callable[[Tuned], str] | None = None,
+    page: Callable[[Tuned], object] | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Search until there are so many trials, those of an interrupted search among them.
@@ -70,7 +67,7 @@ def tune(
         out: folder for what the module's docstring lists.
         trials: how many in all.
         search: further ranges beside the model's, or other ones.
-        page: makes the text of `tune.html`; None leaves the file out.
+        page: draws how the search went; called when it has ended, or is interrupted.
         progress: called with (done, all, a line about the search), in thousandths of a trial.
 
     Raises: MissingExtraError without the extra `tune`; ConfigError for options that do not fit; TrainingError if `out`
@@ -78,11 +75,11 @@ def tune(
     """
     optuna = _optuna()
     space_of(config.model, search)  # where there is nothing to search, nothing is made
-    with claimed(out), closing(_Search(optuna, config, store, out, search)) as hunt:
-        return _searched(hunt, trials, page, progress)
+    with claimed(out), closing(_Search(optuna, config, store, out, search, page)) as hunt:
+        return _searched(hunt, trials, progress)
 
 
-def _searched(hunt: "_Search", trials: int, page: Callable[[Tuned], str] | None, progress: Progress | None) -> Tuned:
+def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
     while (done := len(hunt.finished())) < trials:
 
         def tell(steps: int, total: int, note: str, done: int = done) -> None:
@@ -93,10 +90,10 @@ def _searched(hunt: "_Search", trials: int, page: Callable[[Tuned], str] | None,
         try:
             hunt.try_once(tell)
         except KeyboardInterrupt:
-            hunt.write(page)
+            hunt.write()
             raise
         hunt.keep()
-    tuned = hunt.write(page)
+    tuned = hunt.write()
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
         what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
@@ -127,9 +124,15 @@ class _Search:
     """One study and what its trials are made of."""
 
     def __init__(
-        self, optuna: Any, config: RunConfig, store: Store, out: Path, search: Mapping[str, Range] | None
+        self,
+        optuna: Any,
+        config: RunConfig,
+        store: Store,
+        out: Path,
+        search: Mapping[str, Range] | None,
+        page: Callable[[Tuned], object] | None,
     ) -> None:
-        self.optuna, self.store, self.out = optuna, store, out
+        self.optuna, self.store, self.out, self.page = optuna, store, out, page
         self.config = replace(config, tuned="")
         self.values: dict[str, Any] = yaml.safe_load(self.config.to_yaml())
         self.space = space_of(self.config.model, search)
@@ -184,12 +187,12 @@ class _Search:
         else:
             self.study.tell(trial, score)
 
-    def write(self, page: Callable[[Tuned], str] | None) -> Tuned:
-        """All files but the database, from what the database holds."""
+    def write(self) -> Tuned:
+        """All files but the database, from what the database holds, and the page."""
         tuned = self.keep()
         tuned = replace(tuned, importance=self._importance([t for t in tuned.trials if t.score is not None]))
-        if page is not None:
-            write_whole(self.out / "tune.html", page(tuned))
+        if self.page:
+            self.page(tuned)
         return tuned
 
     def keep(self) -> Tuned:
@@ -198,7 +201,7 @@ class _Search:
         if tuned.best is not None:
             best = self._config_with(tuned.best.options, tuned=tuned.budget)
             write_whole(self.out / "best.yaml", best.to_yaml())
-        write_whole(self.out / "trials.csv", _csv(tuned))
+        write_rows(self.out / "trials.csv", _rows(tuned))
         return tuned
 
     def _open(self) -> Any:
@@ -345,14 +348,9 @@ def _mixed(seed: int, count: int) -> int:
     return int(np.random.SeedSequence((seed, count)).generate_state(1)[0])
 
 
-def _csv(tuned: Tuned) -> str:
+def _rows(tuned: Tuned) -> Iterator[dict[str, Any]]:
     keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.options))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["trial", "state", tuned.metric.name, "epochs", *keys, "error"])
     for trial in tuned.trials:
-        cells: list[Any] = [trial.options.get(key, "") for key in keys]
         score = "" if trial.score is None else trial.score
-        told = " ".join(trial.error.split())
-        writer.writerow(safe_row([trial.number, trial.state, score, len(trial.epochs), *cells, told]))
-    return text.getvalue()
+        head = {"trial": trial.number, "state": trial.state, tuned.metric.name: score, "epochs": len(trial.epochs)}
+        yield {**head, **{key: trial.options.get(key, "") for key in keys}, "error": " ".join(trial.error.split())}

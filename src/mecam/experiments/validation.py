@@ -7,9 +7,9 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.models.checkpoint import Trained
+from mecam.runs.config import RunConfig
 from mecam.training.loop import Fit, Progress, fit
 from mecam.training.preparation import Material, SplitData, make_fabric, prepare
-from mecam.training.run import RunConfig
 from mecam.training.tensorboard import Record
 
 __all__ = ["train_once", "validate_once"]

@@ -10,7 +10,7 @@ from mecam.config import dump_yaml, read_yaml
 from mecam.errors import ConfigError, MecamError
 from mecam.experiments.grid import Member
 from mecam.models.registry import MODELS
-from mecam.training.run import RunConfig
+from mecam.runs.config import RunConfig
 from mecam.types import TEXT, Modality
 
 __all__ = ["FULL", "Variant", "ablation", "members_of", "model_variants", "tuned_variants"]

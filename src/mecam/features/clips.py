@@ -7,8 +7,8 @@ from pathlib import Path
 from mecam.data.importing.sources.base import Note, Row, data_set_name
 from mecam.data.operations.split import first_splits
 from mecam.errors import DataError
-from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
-from mecam.features.labelled import id_of_place, match_rows
+from mecam.features.find_media import MEDIA_SUFFIXES, Place, find_media, shown
+from mecam.features.label_matching import id_of_place, match_rows
 from mecam.features.text import transcript_beside
 from mecam.types import SPLITS
 

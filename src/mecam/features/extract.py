@@ -16,17 +16,18 @@ from typing import Any
 
 from mecam.data.corruption import generator_for
 from mecam.data.importing.joining import Finding, Findings
-from mecam.data.importing.labels import infer_task, label_of, unimodal_of
+from mecam.data.importing.labels import infer_task, label_of, other_labels, other_targets, target_name, unimodal_of
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
 from mecam.features.clips import Clip, Clips, Tables, find_clips, with_splits
 from mecam.features.corruption.kinds import ANY
-from mecam.features.folders import shown
-from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.extraction_cache import ExtractedRecording, key_of, read_part, write_part
+from mecam.features.extractor import prepare
+from mecam.features.find_media import shown
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import prepare
 from mecam.files import claimed, clear, writing
-from mecam.types import Modality, Task, Utterance
+from mecam.task import Regression, Task
+from mecam.types import Modality, Utterance
 
 __all__ = ["ExtractReport", "Failure", "extract"]
 
@@ -88,7 +89,7 @@ class ExtractReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-serialisable values."""
-        return asdict(self)
+        return {**asdict(self), "task": self.task.to_json()}
 
 
 def extract(
@@ -133,9 +134,16 @@ def extract(
         found = replace(found, clips=tuple(clip for clip in found.clips if clip.id in only), missing=())
     rows = [clip.row for clip in found.clips if clip.row is not None]
     if task is None:
-        task = infer_task(rows) if any(row.labels for row in rows) else Task("regression")
+        task = infer_task(rows) if any(row.labels for row in rows) else Regression()
+    target = target_name(task, rows)
     writer = StoreWriter(
-        store, name=name or found.name, task=task, specs=recipe.specs(), overwrite=overwrite
+        store,
+        name=name or found.name,
+        task=task,
+        specs=recipe.specs(),
+        target=target,
+        targets=other_targets(rows, target, task),
+        overwrite=overwrite,
     )  # says now, not after an hour, that there is a store already
     prepare(recipe.extractors)
     with claimed(store):
@@ -156,7 +164,7 @@ def _extracted(
     done = len(found.clips) - len(todo)
     failures = {}
     for clip, result in _run(todo, recipe, jobs):
-        if isinstance(result, Part):
+        if isinstance(result, ExtractedRecording):
             write_part(places[clip.id], result)
         else:
             failures[clip.id] = Failure(clip.id, shown(clip.path.name), result)
@@ -219,7 +227,7 @@ def _write(
     remarks: Mapping[str, Any],
 ) -> ExtractReport:
     """Bring the parts together, in the order of the clips."""
-    findings, task = Findings(), writer.task
+    findings = Findings()
     findings.take(found.unusual)
     absent: dict[Modality, dict[str, int]] = {}
     rows: dict[Modality, int] = {}
@@ -242,7 +250,7 @@ def _write(
                 reasons[reason] = reasons.get(reason, 0) + 1
             for utterance in _with_own_ids(part.utterances, taken, oddities):
                 try:
-                    writer.add(_labelled(utterance, clip, task, findings))
+                    writer.add(_labelled(utterance, clip, writer, findings))
                 except DataError as error:
                     if isinstance(error.__cause__, OSError):  # the disk, not the recording
                         raise
@@ -253,7 +261,7 @@ def _write(
         lost = [Failure(name, "", "no file for this row of the label table") for name in found.missing]
         report = ExtractReport(
             name=writer.name,
-            task=task,
+            task=writer.task,
             recordings=len(found.clips) - len(failures),
             reused=reused,
             utterances=writer.count,
@@ -283,7 +291,7 @@ def _with_own_ids(
         yield replace(utterance, id=name)
 
 
-def _labelled(utterance: Utterance, clip: Clip, task: Task, findings: Findings) -> Utterance:
+def _labelled(utterance: Utterance, clip: Clip, writer: StoreWriter, findings: Findings) -> Utterance:
     row = clip.row
     if row is None:
         return utterance
@@ -292,8 +300,9 @@ def _labelled(utterance: Utterance, clip: Clip, task: Task, findings: Findings) 
         split=row.split,
         video=row.video or clip.id,
         speaker=row.speaker,
-        label=label_of(row, task, findings) if row.labels else None,
-        unimodal=unimodal_of(row, task, findings),
+        label=label_of(row, writer.task, findings) if row.labels else None,
+        targets=other_labels(row, writer.targets),
+        unimodal=unimodal_of(row, writer.task, findings),
     )
 
 
@@ -320,7 +329,7 @@ def _options(extractor: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(extractor).items() if key != "modality"}
 
 
-def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, Part | str]]:
+def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, ExtractedRecording | str]]:
     """Every clip's part, or why it has none, as they come.
 
     A file that brings its process down (a fault in a decoder, memory) is found out: those that were in work when it
@@ -329,7 +338,7 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
     waiting = list(reversed(clips))
     with _one_thread_each():
         while waiting:
-            running: dict[Future[Part | str], Clip] = {}
+            running: dict[Future[ExtractedRecording | str], Clip] = {}
             try:
                 with _pool(jobs) as pool:
                     while waiting or running:
@@ -345,7 +354,7 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
                     yield clip, _alone(clip, recipe)
 
 
-def _alone(clip: Clip, recipe: Recipe) -> Part | str:
+def _alone(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
     try:
         with _pool(1) as pool:
             with _without_main():
@@ -355,7 +364,7 @@ def _alone(clip: Clip, recipe: Recipe) -> Part | str:
         return "the file brings down the process that reads it"
 
 
-def _one(clip: Clip, recipe: Recipe) -> Part | str:
+def _one(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
     """The part of one clip, or why there is none; runs in a worker."""
     row = clip.row
     try:
@@ -373,7 +382,7 @@ def _one(clip: Clip, recipe: Recipe) -> Part | str:
         return error.what
     except Exception as error:  # whatever a codec or a model raises concerns this file alone; the table tells it
         return f"{type(error).__name__}: {error}"
-    return Part.of(recording)
+    return ExtractedRecording.of(recording)
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:

@@ -15,7 +15,7 @@ from mecam.errors import MediaError
 from mecam.features import decoding
 from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
 from mecam.features.decoding import Frame, SoundFacts, VideoFacts
-from mecam.features.lengths import seconds_of
+from mecam.features.duration import seconds_of
 
 __all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
 

@@ -6,31 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mecam.types import Task
-
-__all__ = ["equal_labels", "instance_contrast", "label_affinity", "label_contrast", "published_contrast"]
-
-
-def label_affinity(task: Task, target: Tensor, *, spread: float) -> Float[Tensor, "B B"]:
-    """How much each pair of utterances belongs together, from their labels.
-
-    Regression: exp(−|y_i − y_j| / spread). Classes: 1 for the same class, else 0. Multilabel: overlap of
-    the label sets (Jaccard). The diagonal is 0: an utterance is not its own partner.
-
-    Args:
-        task: kind of label.
-        target: `Targets.value`.
-        spread: σ_y, in units of the score.
-    """
-    if task.kind == "regression":
-        affinity = torch.exp(-(target[:, None] - target[None, :]).abs() / spread)  # B B
-    elif task.kind == "classes":
-        affinity = (target[:, None] == target[None, :]).float()
-    else:
-        shared = target @ target.T  # B B
-        count = target.sum(dim=1)
-        affinity = shared / (count[:, None] + count[None, :] - shared).clamp(min=1)
-    return affinity.fill_diagonal_(0.0)
+__all__ = ["equal_labels", "instance_contrast", "label_contrast", "published_contrast"]
 
 
 def label_contrast(
@@ -49,7 +25,7 @@ def label_contrast(
 
     Args:
         kept: embeddings of any norm; normalised here.
-        affinity: â before normalisation, ≥ 0, zero on the diagonal (`label_affinity`).
+        affinity: â before normalisation, ≥ 0, zero on the diagonal (`Task.affinity`).
         present: False for utterances that lack the modality; they are neither anchor nor partner.
         temperature: τ > 0.
         removed: embeddings of what was filtered out.

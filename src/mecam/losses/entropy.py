@@ -7,8 +7,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from mecam.batch import Batch
-from mecam.losses.information import group_entropy, label_groups
-from mecam.types import Modality, Task
+from mecam.losses.information import group_entropy
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["EntropyMemory"]
 
@@ -21,7 +22,7 @@ class EntropyMemory:
     It belongs to no checkpoint: an epoch's first batch has none before it.
 
     Args:
-        task: kind of label, which says how samples are grouped (`label_groups`).
+        task: kind of label, which says how samples are grouped (`Task.groups`).
         modalities: whose embeddings.
         shrinkage: of the covariances; 0 skips those of fewer samples than dimensions.
     """
@@ -53,6 +54,6 @@ class EntropyMemory:
     def _samples(self, embeddings: Mapping[str, Tensor], batch: Batch) -> Samples:
         """Of each modality, the embeddings of the utterances that have it, and their groups."""
         assert batch.targets is not None
-        groups = label_groups(self.task, batch.targets.value)  # B K
+        groups = self.task.groups(batch.targets.value)  # B K
         present = {m: batch.streams[m].mask.any(dim=1) for m in self.modalities}
         return {m: (embeddings[m][here].float(), groups[here]) for m, here in present.items()}

@@ -14,14 +14,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from mecam.types import Task
-
 __all__ = [
     "GroupEntropy",
     "gaussian_entropy",
     "gaussian_log_likelihood",
     "group_entropy",
-    "label_groups",
     "predictive_bound",
 ]
 
@@ -99,7 +96,7 @@ def group_entropy(samples: Float[Tensor, "N D"], groups: Bool[Tensor, "N K"], *,
 
     Args:
         samples: one per row.
-        groups: members of each group (`label_groups`).
+        groups: members of each group (`Task.groups`).
         shrinkage: see `gaussian_entropy`.
 
     Source: MMIM and the MECAM paper's information term. Differs: Σ is shrunk, and a group with too few samples is
@@ -109,21 +106,6 @@ def group_entropy(samples: Float[Tensor, "N D"], groups: Bool[Tensor, "N K"], *,
     known = [entropy for entropy in found if entropy is not None]
     value = torch.stack(known).mean() if known else samples.sum() * 0.0
     return GroupEntropy(value, 1 - len(known) / max(1, len(found)))
-
-
-def label_groups(task: Task, target: Tensor) -> Bool[Tensor, "B K"]:
-    """Which utterances are alike: above and below the middle of the range, of the same class, with the same label.
-
-    Args:
-        task: kind of label.
-        target: `Targets.value`; a score in the very middle belongs to no group.
-    """
-    if task.kind == "regression":
-        middle = (task.low + task.high) / 2
-        return torch.stack([target > middle, target < middle], dim=1)
-    if task.kind == "classes":
-        return target.unsqueeze(1) == torch.arange(len(task.names), device=target.device)
-    return target > 0
 
 
 def predictive_bound(

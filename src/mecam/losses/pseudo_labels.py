@@ -12,27 +12,13 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch
 from mecam.nn.memory import Memory, gathered
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
-__all__ = ["PseudoLabels", "class_centres", "pseudo_label", "relative_distance", "signed_target", "supervised_loss"]
+__all__ = ["PseudoLabels", "class_centres", "pseudo_label", "relative_distance", "supervised_loss"]
 
 SMALL = 1e-6
 """ε of the relative distance."""
-
-
-def signed_target(task: Task, target: Tensor) -> Float[Tensor, "B C"]:
-    """The label as numbers around 0, one column per output.
-
-    Regression: the distance from the middle of the range. Classes and label sets: +1 where present, −1 where not,
-    each class against the rest.
-
-    Differs: the paper has scores around 0 only; this is the same method for every column.
-    """
-    if task.kind == "regression":
-        return (target - (task.low + task.high) / 2).unsqueeze(1)
-    if task.kind == "classes":
-        target = nn.functional.one_hot(target, task.outputs)
-    return 2 * target.float() - 1
 
 
 def class_centres(
@@ -95,20 +81,9 @@ def supervised_loss(
 ) -> Float[Tensor, ""]:
     """Weighted loss of one modality's outputs against its own signed labels; the mean over present utterances.
 
-    Regression: L1. Label sets: binary cross-entropy with soft targets. Classes: cross-entropy with soft targets.
-
     Source: Self-MM, optimisation objectives (regression).
     """
-    if task.kind == "regression":
-        gap = (prediction - label - (task.low + task.high) / 2).abs() * weight  # B 1
-    elif task.kind == "multilabel":
-        target = (label + 1) / 2
-        gap = nn.functional.binary_cross_entropy_with_logits(prediction, target, reduction="none") * weight
-    else:
-        target = (label + 1) / 2
-        target = target / target.sum(dim=1, keepdim=True).clamp(min=SMALL)
-        each = -target * prediction.log_softmax(dim=1)  # B C
-        gap = (each.sum(dim=1) * weight.mean(dim=1)).unsqueeze(1)
+    gap = task.signed_loss(prediction, label, weight)
     return (gap.mean(dim=1) * present).sum() / present.sum().clamp(min=1)
 
 
@@ -133,7 +108,7 @@ class PseudoLabels(nn.Module):
     def labels(self, batch: Batch) -> dict[Modality, Float[Tensor, "B C"]]:
         """Signed labels of each modality: the utterance's own until the second time it is met."""
         assert batch.targets is not None
-        truth = signed_target(self.task, batch.targets.value)  # B C
+        truth = self.task.signed(batch.targets.value)  # B C
         moved = (self.memory.times_met(batch.index) >= 2).unsqueeze(1)
         return {m: torch.where(moved, self.memory.read(f"label_{m}", batch.index), truth) for m in self.modalities}
 
@@ -150,7 +125,7 @@ class PseudoLabels(nn.Module):
         Source: Self-MM, optimisation objectives, with W_s = tanh(|y_s − y_m|), which is a `least_weight` of 0.
         """
         assert batch.targets is not None
-        truth, result = signed_target(self.task, batch.targets.value), {}
+        truth, result = self.task.signed(batch.targets.value), {}
         for m, label in self.labels(batch).items():
             weight = torch.tanh((label - truth).abs()).clamp(min=least_weight)
             present = batch.streams[m].mask.any(dim=1)
@@ -165,7 +140,7 @@ class PseudoLabels(nn.Module):
         the utterance was met; labels stay within the range of the scores.
         """
         assert batch.targets is not None
-        rows = {"index": batch.index, "joint": joint.float(), "truth": signed_target(self.task, batch.targets.value)}
+        rows = {"index": batch.index, "joint": joint.float(), "truth": self.task.signed(batch.targets.value)}
         rows |= {f"feature_{m}": features[m].float() for m in self.modalities}
         rows |= {f"has_{m}": batch.streams[m].mask.any(dim=1, keepdim=True).float() for m in self.modalities}
         rows |= {f"label_{m}": label for m, label in self.labels(batch).items()}
@@ -179,7 +154,7 @@ class PseudoLabels(nn.Module):
             fresh = pseudo_label(rows["truth"], alpha, own)
             mixed = (passed - 1) / (passed + 1) * before + 2 / (passed + 1) * fresh
             move = (passed > 1) & defined & known & (rows[f"has_{m}"] > 0)
-            limit = (self.task.high - self.task.low) / 2 if self.task.kind == "regression" else 1.0
+            limit = self.task.signed_limit
             rows[f"label_{m}"] = torch.where(move, mixed.clamp(-limit, limit), before)
         self.memory.write(index, rows)
 

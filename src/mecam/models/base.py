@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.errors import ModelError
 from mecam.hub import EMBEDDED
-from mecam.losses.regression import task_loss
 from mecam.nn.encoders import ConvEncoder, Rows
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, FeatureSpec, Modality, Task
+from mecam.task import Task
+from mecam.types import TEXT, FeatureSpec, Modality
 
 __all__ = [
     "Inputs",
@@ -24,7 +24,6 @@ __all__ = [
     "Phase",
     "RowModel",
     "TextOptions",
-    "as_prediction",
     "build_encoder",
     "or_prior",
     "prediction_head",
@@ -40,7 +39,7 @@ class Inputs:
         task: kind of label.
         features: streams of numbers, modality → spec.
         raw_text: True if utterances have a transcript for a text encoder to read.
-        prior: the best constant prediction on the train split (`constant_prediction`), where outputs start.
+        prior: the best constant prediction on the train split (`Task.prior`), where outputs start.
         unimodal: modalities that have labels of their own.
     """
 
@@ -58,13 +57,13 @@ class Inputs:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a checkpoint."""
-        return asdict(self)
+        return {**asdict(self), "task": self.task.to_json()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Inputs":
         """Inverse of `to_json`."""
         return cls(
-            task=Task(**{**values["task"], "names": tuple(values["task"]["names"])}),
+            task=Task.from_json(values["task"]),
             features={m: FeatureSpec(**{**s, "names": tuple(s["names"])}) for m, s in values["features"].items()},
             raw_text=values["raw_text"],
             prior=tuple(values["prior"]),
@@ -128,12 +127,12 @@ class Model(nn.Module, ABC):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """Named, unweighted losses, here that of the task alone; `batch.targets` is set."""
         assert batch.targets is not None
-        return {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        return {"task": self.inputs.task.loss(output.prediction, batch.targets.value)}
 
     def predicted(self, values: Float[Tensor, "B O"], batch: Batch) -> Tensor:
         """Outputs as `Output.prediction`; the best constant one where an utterance has nothing that the model reads."""
         there = presence(batch, self.reads).any(dim=1)
-        return as_prediction(self.inputs.task, or_prior(self.inputs, values, there))
+        return self.inputs.task.as_prediction(or_prior(self.inputs, values, there))
 
     def phases(self) -> Sequence[Phase]:
         """How the loop goes through the data; nearly always one phase."""
@@ -210,11 +209,6 @@ def or_prior(inputs: Inputs, values: Float[Tensor, "B O"], present: Bool[Tensor,
     """The outputs; where an utterance has nothing that the model reads, the best constant prediction instead."""
     prior = torch.tensor(inputs.prior, device=values.device, dtype=values.dtype)
     return torch.where(present.unsqueeze(1), values, prior)
-
-
-def as_prediction(task: Task, values: Tensor) -> Tensor:
-    """B × outputs as `Output.prediction` wants it: B scores or B × C logits."""
-    return values.squeeze(-1) if task.kind == "regression" else values
 
 
 def build_encoder(

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, build_encoder, prediction_head, presence
+from mecam.models.base import Inputs, Model, Phase, TextOptions, build_encoder, prediction_head, presence
 from mecam.nn.masked import masked_mean, masked_softmax
 
 __all__ = ["LateFusion", "LateFusionConfig"]
@@ -72,17 +71,17 @@ class LateFusion(Model):
             prediction=self.predicted(average, batch),
             shares={m: shares[:, i] for i, m in enumerate(self.reads)},
             embeddings=pooled,
-            extra={f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)},
+            extra={f"own_{m}": task.as_prediction(own[:, i]) for i, m in enumerate(self.reads)},
         )
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, of the average and of each modality where it is present."""
         assert batch.targets is not None
         task, target = self.inputs.task, batch.targets.value
-        losses = {"task": task_loss(task, output.prediction, target)}
+        losses = {"task": task.loss(output.prediction, target)}
         for m in self.reads:
             present = batch.streams[m].mask.any(dim=1)
-            losses[f"unimodal_{m}"] = task_loss(task, output.extra[f"own_{m}"][present], target[present])
+            losses[f"unimodal_{m}"] = task.loss(output.extra[f"own_{m}"][present], target[present])
         return losses
 
     def phases(self) -> tuple[Phase, ...]:

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
@@ -138,7 +137,7 @@ class Lnln(RowModel[LnlnConfig]):
         if output.view is None or batch.view is None:
             return losses
         seen, view = output.view, batch.view
-        losses["view"] = task_loss(self.inputs.task, seen.prediction, batch.targets.value)
+        losses["view"] = self.inputs.task.loss(seen.prediction, batch.targets.value)
         if "proxy" in seen.extra:
             known = completeness(view.streams[TEXT], batch.streams[TEXT])  # B
             guess = torch.stack([output.extra["complete"], seen.extra["complete"]])  # 2 B

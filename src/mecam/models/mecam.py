@@ -24,10 +24,9 @@ from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Positive, Weight
 from mecam.errors import ConfigError
 from mecam.hub import EMBEDDED
-from mecam.losses.contrastive import instance_contrast, label_affinity, label_contrast
-from mecam.losses.information import gaussian_log_likelihood, group_entropy, label_groups
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, as_prediction, build_encoder, or_prior, prediction_head
+from mecam.losses.contrastive import instance_contrast, label_contrast
+from mecam.losses.information import gaussian_log_likelihood, group_entropy
+from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
 from mecam.nn.attention import CrossBlock
 from mecam.nn.conflict import Conflict
 from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
@@ -35,7 +34,7 @@ from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
 from mecam.nn.order import WordOrder
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, Modality, Task
+from mecam.types import TEXT, Modality
 
 SHRINKAGE = 0.1
 """Of the covariances in the entropy of the information term."""
@@ -238,7 +237,7 @@ class Mecam(Model):
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         filtered = self._filtered(hidden, masks, signs, present)
         own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
-        opinions = _comparable(self.inputs.task, own.detach())
+        opinions = self.inputs.task.comparable(own.detach())
         doubt = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
             doubt = self.conflict(opinions, present)
@@ -254,10 +253,10 @@ class Mecam(Model):
         embeddings = {f"before_{m}": masked_mean(hidden[m], masks[m]) for m in self.reads}
         embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
         extra = {f"removed_{m}": filtered[m].removed_mean for m in self.reads}
-        extra |= {f"own_{m}": as_prediction(task, own[:, i]) for i, m in enumerate(self.reads)}
+        extra |= {f"own_{m}": task.as_prediction(own[:, i]) for i, m in enumerate(self.reads)}
         extra |= {"opinions": opinions, "doubt": doubt}
         return Output(
-            prediction=as_prediction(task, prediction).float(),
+            prediction=task.as_prediction(prediction).float(),
             gates={m: filtered[m].share_kept for m in self.gates},
             shares={m: shares[:, i] for i, m in enumerate(self.reads)},
             embeddings=embeddings,
@@ -284,12 +283,12 @@ class Mecam(Model):
         assert batch.targets is not None
         task, target = self.inputs.task, batch.targets.value
         options = self.config.filter
-        losses = {"task": task_loss(task, output.prediction, target)}
-        affinity = label_affinity(task, target, spread=options.spread)
+        losses = {"task": task.loss(output.prediction, target)}
+        affinity = task.affinity(target, spread=options.spread)
         for m in self.reads:
             mask = batch.streams[m].mask
             present = mask.any(dim=1)
-            losses[f"unimodal_{m}"] = task_loss(task, output.extra[f"own_{m}"][present], target[present])
+            losses[f"unimodal_{m}"] = task.loss(output.extra[f"own_{m}"][present], target[present])
             if not options.enabled:
                 continue
             if m not in options.contrast_without:
@@ -305,8 +304,8 @@ class Mecam(Model):
             losses[f"prior_{m}"] = (mean_gate - options.keep).square().sum() / present.sum().clamp(min=1)
             if m in self.adversaries:
                 removed = reverse_gradient(output.extra[f"removed_{m}"][present])
-                guess = as_prediction(task, self.adversaries[m](removed))
-                losses[f"adversary_{m}"] = task_loss(task, guess, target[present])
+                guess = task.as_prediction(self.adversaries[m](removed))
+                losses[f"adversary_{m}"] = task.loss(guess, target[present])
         if self.pairs:
             losses |= self._information_losses(output, batch)
         if "order" in output.extra:
@@ -325,7 +324,7 @@ class Mecam(Model):
         Differs: both in one pass, where the published code goes through the data twice; the likelihood is normalised.
         """
         assert batch.targets is not None
-        groups = label_groups(self.inputs.task, batch.targets.value)
+        groups = self.inputs.task.groups(batch.targets.value)
         present = {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
         kept = {m: output.embeddings[f"after_{m}"] for m in self.reads}
         fits, bounds = [], []
@@ -344,7 +343,7 @@ class Mecam(Model):
         }
 
     def _view_losses(self, output: Output, seen: Output, view: Batch, target: Tensor) -> dict[str, Tensor]:
-        losses = {"view": task_loss(self.inputs.task, seen.prediction, target)}
+        losses = {"view": self.inputs.task.loss(seen.prediction, target)}
         for m in self.gates:
             stream = view.streams[m]
             assert stream.injected is not None
@@ -445,14 +444,6 @@ def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
     unlike = (affinity < UNLIKE).fill_diagonal_(False)
     drawn = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
     return torch.where(unlike.any(dim=1), drawn, torch.arange(len(drawn), device=drawn.device))
-
-
-def _comparable(task: Task, opinions: Tensor) -> Tensor:
-    """Opinions on one scale: scores from −1 to 1 with the middle of the range at 0, or probabilities."""
-    if task.kind != "regression":
-        return opinions.sigmoid()
-    middle, half = (task.high + task.low) / 2, (task.high - task.low) / 2
-    return (opinions - middle).div(half)
 
 
 def _stacked(first: Mapping[Modality, Stream], second: Mapping[Modality, Stream]) -> dict[Modality, Stream]:

@@ -16,7 +16,7 @@ information term are fitted without a backward pass through the encoders; the la
 prediction. So that it goes through the same loop as every model: AdamW, one warm-up and decay, the checkpoint chosen
 on validation. So that it reads any store: further modalities are treated like vision, precomputed text features are
 read by an LSTM, an absent modality is left out of the losses, and without text the answer is the constant prediction;
-"positive" and "negative" samples are the groups of `label_groups`.
+"positive" and "negative" samples are the groups of `Task.groups`.
 
 The authors' training: `--set data.max_tokens=50 training.epochs=40 training.patience=10 training.weight_decay=1e-4
 training.encoder_learning_rate=5e-5`, each after a `--set` of its own.
@@ -35,8 +35,7 @@ from mecam.config import Count, Dropout, Positive, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
 from mecam.losses.entropy import EntropyMemory
 from mecam.losses.information import gaussian_log_likelihood
-from mecam.losses.regression import task_loss
-from mecam.models.base import Inputs, Model, Phase, TextOptions, as_prediction, or_prior, prediction_head
+from mecam.models.base import Inputs, Model, Phase, TextOptions, or_prior, prediction_head
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
 from mecam.nn.gaussian import GaussianHead
@@ -133,7 +132,7 @@ class MecamPublished(Model):
         gathered = [self._gathered(m, vectors, has_text) for m in self.others]
         fused = self.fusion(self.dropout(torch.cat([vectors[TEXT], *gathered], dim=1)))  # B fusion
         values = or_prior(self.inputs, self.head(fused), has_text)  # B outputs
-        return Output(prediction=as_prediction(self.inputs.task, values), embeddings=vectors)
+        return Output(prediction=self.inputs.task.as_prediction(values), embeddings=vectors)
 
     def _vector(self, modality: Modality, batch: Batch) -> Float[Tensor, "B D"]:
         stream = batch.streams[modality]
@@ -153,7 +152,7 @@ class MecamPublished(Model):
         assert batch.targets is not None
         task, target = self.inputs.task, batch.targets.value
         vectors, present = output.embeddings, {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
-        losses = {"task": task_loss(task, output.prediction, target)}
+        losses = {"task": task.loss(output.prediction, target)}
         same = equal_labels(target)
         for m in self.reads:
             losses[f"contrast_{m}"] = published_contrast(

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.losses.subspaces import central_moment_discrepancy, orthogonality
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.nn.masked import masked_mean
@@ -115,7 +114,7 @@ class Misa(RowModel[MisaConfig]):
         present = {m: batch.streams[m].mask.any(dim=1) for m in self.reads}
         shared = {m: output.embeddings[f"shared_{m}"] for m in self.reads}
         private = {m: output.embeddings[f"private_{m}"] for m in self.reads}
-        losses = {"task": task_loss(self.inputs.task, output.prediction, batch.targets.value)}
+        losses = {"task": self.inputs.task.loss(output.prediction, batch.targets.value)}
         difference = [orthogonality(shared[m][present[m]], private[m][present[m]]) for m in self.reads]
         similarity = []
         for m, other in combinations(self.reads, 2):

@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Count, Dropout, Weight
 from mecam.errors import ConfigError
-from mecam.losses.regression import task_loss
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_max, masked_windows
@@ -138,7 +137,7 @@ class TfrNet(RowModel[TfrNetConfig]):
         losses = super().losses(output, batch)
         if output.view is None or batch.view is None:
             return losses
-        losses["view"] = task_loss(self.inputs.task, output.view.prediction, batch.targets.value)
+        losses["view"] = self.inputs.task.loss(output.view.prediction, batch.targets.value)
         for m in self.reads:
             whole, view = batch.streams[m], batch.view.streams[m]
             rebuilt = self.rebuild[m](output.view.extra[f"known_{m}"])  # B T F

@@ -9,12 +9,13 @@ import numpy as np
 
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
+from mecam.prediction.answers import predict_dataset, predict_utterances
 from mecam.prediction.backend import Backend, open_backend
+from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.recordings import watch
 from mecam.prediction.result import Prediction, Watched
-from mecam.prediction.utterances import predict_dataset, predict_utterances
-from mecam.types import Task, Utterance
+from mecam.task import Task
+from mecam.types import Utterance
 
 if TYPE_CHECKING:
     from mecam.models.checkpoint import Trained

@@ -14,16 +14,16 @@ import numpy as np
 from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
-from mecam.evaluation.predict import in_words
 from mecam.features.clips import RENDERED
+from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
-from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
+from mecam.prediction.answers import predict_utterances
 from mecam.prediction.backend import Backend
 from mecam.prediction.result import Prediction, Watched
-from mecam.prediction.utterances import predict_utterances
-from mecam.types import TEXT, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["notes_of", "printable", "recipe_of", "watch"]
 
@@ -198,7 +198,7 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
         score=score,
         low=mean([p.low for p in parts]),
         high=mean([p.high for p in parts]),
-        label=in_words(task, np.array(list(probabilities.values())) if score is None else score),
+        label=task.words(np.array(list(probabilities.values())) if score is None else score),
         probabilities=probabilities,
         shares={m: mean([p.shares.get(m, 0.0) for p in parts]) or 0.0 for m in modalities},
         start=parts[0].start,
@@ -227,10 +227,10 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
 
 def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
     """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
-    if task.kind != "regression" or whole.score is None:
+    if not task.is_score or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)
-    opposite = {"positive": "negative", "negative": "positive"}.get(in_words(task, whole.score))
-    return tuple(m for m, score in alone.items() if in_words(task, score) == opposite)
+    opposite = {"positive": "negative", "negative": "positive"}.get(task.words(whole.score))
+    return tuple(m for m, score in alone.items() if task.words(score) == opposite)
 
 
 def _contributions(

@@ -9,7 +9,7 @@ from mecam.report.table import Cell, Table, Tone
 if TYPE_CHECKING:  # these bring torch, which `mecam data --help` need not wait for
     from mecam.data.operations.describe import Description
     from mecam.features.extract import ExtractReport
-    from mecam.features.vision.assets import Asset
+    from mecam.features.vision.model_files import Asset
 
 __all__ = [
     "asset_table",
@@ -27,9 +27,7 @@ BAR = 24
 
 def description_title(description: "Description") -> str:
     """What a store is."""
-    task = description.task
-    scale = f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names)
-    return f"{description.name}: {description.utterances} utterances, {task.kind} {scale}"
+    return f"{description.name}: {description.utterances} utterances, {description.task.description}"
 
 
 def description_tables(description: "Description") -> list[Table]:

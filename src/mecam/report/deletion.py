@@ -12,13 +12,14 @@ from mecam.report.format import UNDEFINED, capital, difference, interval, named,
 from mecam.report.page import Chart, Section, page, section
 from mecam.report.predictions import kicker
 from mecam.report.table import Cell, Table
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["agreement_summary", "deletion_table", "write_agreement", "write_deletion"]
 
 NAMES = {"marked": "lowest gates", "random": "at random", "kept": "highest gates"}
 ALPHA = 0.05
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
+SHORT_GROUPS = {"all": "all", "injected": "something put in"}
 READING = (
     "In every utterance the frames (for text: the words) of one modality are ranked by their gates. A share of them is "
     "left out: frames are masked, words are replaced by the unknown token. If the filter knows what is of no use to "
@@ -129,26 +130,31 @@ def deletion_table(found: Mapping[str, Any], task: Task) -> Table:
     for modality, groups in found["modalities"].items():
         for group, given in groups.items():
             costs = [difference(given["curves"][arm]["mean"]["cost"], metric) for arm in ARMS]
-            tests = [_test(given["tests"][arm], metric) for arm in ("marked", "kept")]
-            rows.append([modality, GROUPS[group], str(given["utterances"]), *costs, *tests])
-    head = ["modality", "utterances", "n", *(NAMES[arm] for arm in ARMS), "lowest − random", "highest − random"]
+            tests = [cell for arm in ("marked", "kept") for cell in _test(given["tests"][arm], metric)]
+            rows.append([modality, SHORT_GROUPS[group], str(given["utterances"]), *costs, *tests])
+    p = Cell("p", "adjusted below")
+    head = ["modality", "utterances", "n", *(NAMES[arm] for arm in ARMS), "lowest − random", p, "highest − random", p]
     low, high = (percent(end, 0) for end in (min(found["shares"]), max(found["shares"])))
     unit = ", in points" if metric.fraction else ""
     note = (
         f"Cost: how much worse the {named(metric)} gets{unit}; mean over removed shares of {low} to {high}, "
         f"{plural(found['seeds'], 'seed')} and {plural(found['draws'], 'random draw')}. Differences with their 95 % "
-        "interval over other recordings; p by paired permutation of recordings, also adjusted for all tests of the "
-        "table (Holm)."
+        "interval over other recordings; p by paired permutation of recordings, below it adjusted for all tests of "
+        "the table (Holm)."
     )
     return Table(head, rows, title="What removing costs", note=note, words=frozenset({0, 1}))
 
 
-def _test(test: Mapping[str, Any], metric: Metric) -> Cell:
+def _test(test: Mapping[str, Any], metric: Metric) -> tuple[Cell, Cell]:
+    """A difference with its interval, and its p-values."""
     if test["value"] is None:
-        return Cell(UNDEFINED)
-    ends = f"{interval(test['ci95'], metric, points=True)}; " if test["ci95"] else ""
-    p_values = f"{p_value(test['p_value'])}, adjusted {p_value(test['p_holm'])}"
-    return Cell(difference(test["value"], metric), f"{ends}{p_values}")
+        return Cell(UNDEFINED), Cell(UNDEFINED)
+    ends = interval(test["ci95"], metric, points=True) if test["ci95"] else ""
+    return Cell(difference(test["value"], metric), ends), Cell(_p(test["p_value"]), _p(test["p_holm"]))
+
+
+def _p(value: float | None) -> str:
+    return p_value(value).removeprefix("p ").removeprefix("= ")
 
 
 def _curves(found: Mapping[str, Any], metric: Metric, group: str, rows: Mapping[str, Any]) -> Chart:
@@ -169,7 +175,7 @@ def _curves(found: Mapping[str, Any], metric: Metric, group: str, rows: Mapping[
     chart = interval_curves(
         points,
         [NAMES[arm] for arm in ARMS],
-        x=alt.X("x:Q", title="share removed", axis=alt.Axis(format=".0%", tickCount=5)),
+        x=alt.X("x:Q", title="share removed", scale=alt.Scale(zero=True), axis=alt.Axis(format=".0%", tickCount=5)),
         y=alt.Y("mean:Q", title=f"cost in {metric.name}{unit}"),
         form="+.1f" if metric.fraction else "+.3f",
         reference=NAMES["random"],
@@ -185,7 +191,7 @@ def _curves(found: Mapping[str, Any], metric: Metric, group: str, rows: Mapping[
 def _removed(found: Mapping[str, Any]) -> Table:
     """Frames are whole: a tenth of six words is one."""
     rows = [
-        [modality, GROUPS[group], *map(percent, given["removed"])]
+        [modality, SHORT_GROUPS[group], *map(percent, given["removed"])]
         for modality, groups in found["modalities"].items()
         for group, given in groups.items()
     ]

@@ -38,7 +38,8 @@ from mecam.report.strips import (
     time_span,
 )
 from mecam.report.timeline import timeline
-from mecam.types import Modality, Task
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = ["write_explained", "write_explained_recording"]
 
@@ -72,7 +73,7 @@ def write_explained(
             for i, one in enumerate(explained, 1)
         ],
         badges=notes,
-        lede=f"Of {about['data']}.",
+        lede=f"From the data set {about['data']}.",
         top=Section("", "", "reading.j2"),
         **STYLES,
     )

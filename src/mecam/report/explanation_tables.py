@@ -83,7 +83,7 @@ def modality_table(one: Explanation, *, effects: bool) -> Table | None:
         )
         rows[-1] += [removed, *_effect(one, one.without_removed.get(m))]
     whole = one.without_removed.get(ALL)
-    if effects and whole is not None and len(one.strands) > 1:
+    if effects and whole is not None and whole.count and len(one.strands) > 1:
         rows.append([ALL, "", "", "", "", "", str(whole.count), *_effect(one, whole)])
     if not effects:
         hidden = {4, 5, 7, 8}
@@ -109,7 +109,7 @@ def _points(one: Explanation) -> str:
 
 def _effect(one: Explanation, effect: Effect | None) -> tuple[str, str]:
     """The answer without something, and what that adds."""
-    if effect is None:
+    if effect is None or effect.count == 0:
         return "", ""
     return minus(one.quantity.told(effect.score)), minus(one.quantity.difference(effect.adds))
 

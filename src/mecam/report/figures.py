@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.sums import Array
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = [
     "CLASS_COLOURS",

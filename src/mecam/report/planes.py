@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mecam.evaluation.sums import Array
 from mecam.report.figures import CLASS_COLOURS, DIVERGING, Figure, compose, thinned
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["Projection", "before_and_after", "colour_groups", "neighbours_agree", "project"]
 
@@ -72,7 +72,7 @@ def neighbours_agree(embeddings: Array, truth: Array, task: Task) -> float | Non
     distance = squares[:, None] + squares[None, :] - 2 * embeddings @ embeddings.T
     np.fill_diagonal(distance, np.inf)
     nearest = truth[np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]]  # N K
-    if task.kind == "regression":
+    if task.is_score:
         guess = nearest.mean(axis=1)
         return float(np.corrcoef(guess, truth)[0, 1]) if np.ptp(guess) and np.ptp(truth) else None
     votes = np.stack([(nearest == index).sum(axis=1) for index in range(len(task.names))], axis=1)
@@ -115,8 +115,8 @@ def before_and_after(panels: Mapping[str, tuple[Array, Array]], truth: Mapping[s
             layout |= _panel(place, row, column, len(panels))
             layout["annotations"].append(_title(name, column, layout, place))
     height = PANEL * len(panels) + 70
-    layout |= {"showlegend": task.kind != "regression", "legend": _legend(height)}
-    if task.kind == "regression":
+    layout |= {"showlegend": not task.is_score, "legend": _legend(height)}
+    if task.is_score:
         layout["coloraxis"] = _colour_axis(task, height)
     return compose(data, {}, {}, height=height, margin={"l": 4, "r": 4, "t": 52, "b": 8}, **layout)
 
@@ -127,7 +127,7 @@ def _dots(points: Array, truth: Array, task: Task, shown_groups: set[int]) -> li
     points, truth = np.round(points[chosen], 4), truth[chosen]
     marker = {"size": 5, "opacity": 0.75}
     base = {"type": "scatter", "mode": "markers"}
-    if task.kind == "regression":
+    if task.is_score:
         return [
             {
                 **base,

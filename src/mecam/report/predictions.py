@@ -12,6 +12,7 @@ from rich.console import Group
 from rich.text import Text
 
 from mecam.features.recording import NOTHING
+from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.report.format import capital, clock, percent, plural, signed
 from mecam.report.page import page, section
@@ -33,6 +34,7 @@ __all__ = [
     "page_names",
     "predictions_table",
     "recording_view",
+    "remarks",
     "says",
     "span_of",
     "text_first",
@@ -89,6 +91,13 @@ def faces_seen(watched: "Watched") -> str:
     return f"A face is seen in {seen} of {frames} pictures; at most {most} at once." if rows else ""
 
 
+def remarks(watched: "Watched") -> list[str]:
+    """What is odd about a recording, in sentences."""
+    told = [f"Language: {watched.language}."] if watched.language else []
+    told += [capital(finding) for finding in watched.findings]
+    return [line if line.endswith(tuple(SENTENCE_END)) else f"{line}." for line in told]
+
+
 def text_first(modality: Modality) -> tuple[bool, Modality]:
     """A key to sort modalities by: text, then the others by name."""
     return modality != TEXT, modality
@@ -142,7 +151,8 @@ def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> T
         ]
         for name, part in zip(names, parts, strict=True)
     ]
-    return Table([*head, *modalities, "contradicts"], rows, note=_note(parts), words=words).compact()
+    head += [*(f"{m} weight" for m in modalities), "contradicts"]
+    return Table(head, rows, note=_note(parts), words=words).compact()
 
 
 def _note(parts: Sequence["Prediction"]) -> str:
@@ -150,7 +160,6 @@ def _note(parts: Sequence["Prediction"]) -> str:
     gates = [gate for part in parts for gate in part.kept.get(TEXT, []) if part.text]
     lines = ["Dim words: the filter removed them."] if any(g is not None and g < REMOVED for g in gates) else []
     lines += ["Struck words: missing, the model does not see them."] if None in gates else []
-    lines += ["Per cent of a modality: its weight in the prediction."] if any(part.shares for part in parts) else []
     if any(part.alone for part in parts):
         other = "something else" if any(part.probabilities for part in parts) else "the opposite"
         lines.append(f"In brackets: what the model says of the modality alone; in colour, where that is {other}.")
@@ -188,7 +197,7 @@ def _tone(given: "Prediction") -> Tone:
 def _told_below(watched: "Watched") -> list[str]:
     """What stands below the table: what is absent, faces, what was odd."""
     seen = faces_seen(watched)
-    return [*absences(watched), *([seen] if seen else []), *map(capital, watched.findings)]
+    return [*absences(watched), *([seen] if seen else []), *remarks(watched)]
 
 
 def page_names(names: Sequence[str]) -> list[str]:

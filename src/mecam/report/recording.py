@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
 from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
 from mecam.report.page import Section, page, section
 from mecam.report.player import player
-from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, says, span_of, text_first
+from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, remarks, says, span_of, text_first
 from mecam.report.strips import ShadedWord
 from mecam.report.table import Cell, Table
 from mecam.report.timeline import timeline
-from mecam.types import VISION, Modality, Task
+from mecam.task import Task
+from mecam.types import VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, Watched
@@ -49,7 +49,7 @@ def write_recording(
         Section("utterances", "Utterances", "utterances.j2", _utterances(watched)),
         _modalities(watched),
         _faces(watched),
-        section("remarks", "Remarks", texts=_remarks(watched), text_only=True),
+        section("remarks", "Remarks", texts=remarks(watched), text_only=True),
     ]
     length = f"{watched.duration:.1f} s, {plural(len(watched.parts), 'utterance')}"
     small = [odds(watched.overall), length] if watched.overall.probabilities else [length]
@@ -138,7 +138,7 @@ def _modalities(watched: "Watched") -> Section:
         other = "the opposite of" if watched.overall.score is not None else "something else than"
         note += " Alone: what the model says when it is given this modality only; in colour where that is "
         note += f"{other} what it says of all together."
-    table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1, 3}))
+    table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1}))
     return section(
         "modalities",
         "Modalities",
@@ -198,9 +198,3 @@ def _faces(watched: "Watched") -> Section:
     table = Table(("seen", "pictures", "as speaker", "size", "certainty"), rows, note=note)
     seen = faces_seen(watched)
     return section("faces", "Faces", texts=[seen] if seen else [], tables=[table] if rows else [], text_only=True)
-
-
-def _remarks(watched: "Watched") -> list[str]:
-    remarks = [f"Language: {watched.language}."] if watched.language else []
-    remarks += [capital(finding) for finding in watched.findings]
-    return [remark if remark.endswith(tuple(SENTENCE_END)) else f"{remark}." for remark in remarks]

@@ -9,7 +9,8 @@ import numpy as np
 from mecam.report.format import signed
 from mecam.report.predictions import says, text_first
 from mecam.report.strips import FULL_RANGE, WIDTH, Box, Legend, Strip, gate_boxes, stretches, time_axis
-from mecam.types import TEXT, VISION, Modality, Task
+from mecam.task import Task
+from mecam.types import TEXT, VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, Watched

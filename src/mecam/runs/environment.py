@@ -1,40 +1,45 @@
 """Under which circumstances a run was made: versions, seeds, hardware, hashes of the data."""
 
-import os
 import platform
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
-
-import torch
-import transformers
+from typing import Any
 
 from mecam.data.mixture import Source
-from mecam.training.results import SeedResult
+from mecam.runs.config import RunConfig
+from mecam.runs.origin import place_of
+from mecam.runs.seed import SeedResult
+from mecam.threads import available_cores
 from mecam.version import __version__
-
-if TYPE_CHECKING:
-    from mecam.training.run import RunConfig
 
 __all__ = ["environment"]
 
 
 def environment(
-    config: "RunConfig", sources: Sequence[Source], results: Sequence[SeedResult], *, started: float, command: str
+    config: RunConfig,
+    sources: Sequence[Source],
+    results: Sequence[SeedResult],
+    run: Path,
+    *,
+    started: float,
+    command: str,
 ) -> dict[str, Any]:
     """Everything about a run that its configuration does not say, for `environment.json`."""
+    import torch
+
     store = sources[0].store
     found: dict[str, Any] = {
         "mecam": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "transformers": transformers.__version__,
+        "transformers": version("transformers"),
         "platform": platform.platform(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": available_cores(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "precision": results[0].facts["precision"],
         "seeds": [result.seed for result in results],
@@ -48,10 +53,11 @@ def environment(
         "data": {
             "name": store.name,
             "path_name": store.path.name,
+            **place_of(store, run),
             "count": len(store),
             "sha256": store.manifest["sha256"],
             "synthetic": store.synthetic,
-            "task": store.manifest["task"],
+            "task": store.task.to_json(),
             "splits": {name: len(store.split(name)) for name in ("train", "valid", "test")},
         },
     }

@@ -18,7 +18,8 @@ from mecam.errors import ConfigError
 from mecam.synthetic.lexicon import TOPICS
 from mecam.synthetic.sentences import ambiguous_sentence, clear_sentence
 from mecam.synthetic.signals import AUDIO, AUDIO_HZ, VISION, VISION_HZ, Speaker, face, normal, rounded, voice
-from mecam.types import SPLITS, FeatureSpec, Modality, Task, Utterance, Word
+from mecam.task import Regression
+from mecam.types import SPLITS, FeatureSpec, Modality, Utterance, Word
 
 __all__ = ["synthesise"]
 
@@ -89,7 +90,7 @@ def synthesise(
     with StoreWriter(
         path,
         name="synthetic",
-        task=Task("regression", -3.0, 3.0),
+        task=Regression(-3.0, 3.0),
         specs={
             "audio": FeatureSpec(len(AUDIO.rows), "mecam-synth", "1", AUDIO.names),
             "vision": FeatureSpec(len(VISION.rows), "mecam-synth", "1", VISION.names),

@@ -122,7 +122,7 @@ def every_trainable_parameter_moves(case: Case) -> None:
     trained = case.build()
     model = trained.model
     before = {key: value.clone() for key, value in model.named_parameters()}
-    scores = case.store.column("label" if case.store.task.kind == "regression" else "unimodal")
+    scores = case.store.column("label" if case.store.task.is_score else "unimodal")
     scores = [max(score.values(), default=0.0) if isinstance(score, dict) else score or 0.0 for score in scores]
     split = case.store.split("train")
     split = np.array(sorted(split, key=lambda i: scores[i])[len(split) // 3 :])

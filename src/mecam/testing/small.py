@@ -13,15 +13,14 @@ import torch
 import transformers
 
 from mecam.config import DataConfig, TrainingConfig, decode
-from mecam.data.collate import encode_labels
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store, StoreWriter
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained, build_model
-from mecam.models.constant import constant_prediction
 from mecam.models.registry import MODELS
-from mecam.types import TEXT, FeatureSpec, Span, Task, Utterance
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import TEXT, FeatureSpec, Span, Utterance
 
 __all__ = [
     "ALL",
@@ -52,9 +51,9 @@ PLAIN = ("a", "the", "it", "was", "film", "hotel", "food", "and", "very", "not",
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *PLAIN, "##ly", "##ing", "##er")
 
 TASKS = {
-    "regression": Task("regression"),
-    "classes": Task("classes", names=("anger", "calm", "joy")),
-    "multilabel": Task("multilabel", names=("happy", "sad")),
+    "regression": Regression(),
+    "classes": Classes(("anger", "calm", "joy")),
+    "multilabel": Labels(("happy", "sad")),
 }
 WIDTHS = {"audio": 4, "vision": 3, "physio": 2}
 ALL = (TEXT, *WIDTHS)
@@ -85,9 +84,9 @@ def make_encoder(folder: Path) -> str:
 
 def label_of(task: Task, feeling: float) -> Any:
     """A feeling in [-1, 1] as a label of the task."""
-    if task.kind == "regression":
+    if task.is_score:
         return round(feeling * task.high, 2)
-    if task.kind == "classes":
+    if not task.several:
         return task.names[int(np.digitize(feeling, [-0.4, 0.4]))]
     return {"happy": float(feeling > -0.2), "sad": float(feeling < 0.2)}
 
@@ -184,7 +183,7 @@ def options_of(name: str) -> set[str]:
 def inputs_of(store: Store) -> Inputs:
     """What the store offers a model."""
     labels = [store.column("label")[i] for i in store.split("train")]
-    prior = constant_prediction(store.task, encode_labels(store.task, labels))
+    prior = store.task.prior(store.task.encode(labels))
     unimodal = tuple(sorted({m for scores in store.column("unimodal") for m in scores or ()}))
     return Inputs(task=store.task, features=store.specs, raw_text=store.has_text, prior=prior, unimodal=unimodal)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from lightning_fabric import Fabric
 
-from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
+from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
@@ -19,14 +19,14 @@ from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.predict import predict
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained, build_model
-from mecam.models.constant import constant_prediction
+from mecam.task import Task
 from mecam.training.loop import choose_precision
 from mecam.training.tensorboard import require_tensorboard
 from mecam.training.transfer import Loaded, initialise
-from mecam.types import TEXT, Task, Utterance
+from mecam.types import TEXT, Utterance
 
 if TYPE_CHECKING:
-    from mecam.training.run import RunConfig
+    from mecam.runs.config import RunConfig
 
 __all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
 
@@ -184,7 +184,7 @@ def selection_metric(task: Task, select: str) -> Metric:
     Raises: ConfigError if the task has no metric of this name.
     """
     known = metrics_for(task)
-    name = {"regression": "mae", "classes": "uar", "multilabel": "f1_mean"}[task.kind] if select == "auto" else select
+    name = task.leading if select == "auto" else select
     if name not in known:
         raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
     return known[name]
@@ -239,7 +239,7 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
         task=task,
         features={modality: spec for modality, spec in specs.items() if modality not in without},
         raw_text=TEXT not in without and any(_train_has_text(source.store) for source in sources),
-        prior=constant_prediction(task, encode_labels(task, known_labels)),
+        prior=task.prior(task.encode(known_labels)),
         unimodal=tuple(sorted({m for i in train for m in scores[i] or () if m not in without})),
     )
 

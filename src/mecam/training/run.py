@@ -1,28 +1,17 @@
-"""A whole run: configuration → data → model → fit, for every seed → evaluate → run folder.
-
-    runs/name/
-      config.yaml         resolved configuration; training it again gives this run again
-      environment.json    versions, seeds, hardware, hashes of the data
-      seeds/1111/         one folder per seed: checkpoint, history, predictions (see `results`)
-      checkpoint/         that of the seed which is best on validation
-      tensorboard/1111/   the same history for TensorBoard, where `training.tensorboard` asks for it
-      metrics.json  history.csv  predictions.csv  filter_maps.json  embeddings.npz  report.html
+"""A whole run: configuration → data → model → fit, for every seed → evaluate → run folder (`mecam.runs.run`).
 
 A run that was interrupted is gone on with by giving the same command again: finished seeds are kept as they are.
+Nothing is drawn here: `report.html` is written by who calls.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import yaml
 from lightning_fabric import Fabric
 
-from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source
 from mecam.data.store import Store
@@ -30,99 +19,20 @@ from mecam.errors import ConfigError
 from mecam.evaluation.calibration import LEVEL, half_width, widening
 from mecam.evaluation.predict import in_recordings, predict, with_widths
 from mecam.evaluation.recording_context import check_recording_context, recording_context
+from mecam.evaluation.summary import calibration_table, evaluation_tables, filter_maps
 from mecam.files import claimed, clear, writing
-from mecam.hashes import sha256_of
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
-from mecam.models.registry import MODELS
-from mecam.report.page import write_report
+from mecam.runs.config import RunConfig, record_of
 from mecam.runs.environment import environment
-from mecam.runs.folder import RECORDED, claim, copy_folder
+from mecam.runs.run import Run
+from mecam.runs.seed import SeedResult
 from mecam.training.costs import costs
 from mecam.training.loop import Progress, fit
 from mecam.training.preparation import Material, SplitData, make_fabric, prepare
-from mecam.training.results import SeedResult, write_json, write_tables
 from mecam.training.tensorboard import tensorboard
 from mecam.training.transfer import Loaded
 
-__all__ = ["RunConfig", "record_of", "train"]
-
-log = logging.getLogger(__name__)
-
-WRITTEN = ("config.yaml", "metrics.json", "history.csv", "predictions.csv", "filter_maps.json", "embeddings.npz")
-"""Files whose SHA-256 `environment.json` keeps, so that the report and comparisons notice what was changed."""
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that a run depends on beside the data.
-
-    Attributes:
-        model: name in the registry.
-        options: the model's own configuration.
-        data: batching.
-        training: the loop.
-        seeds: how many, counting up from `training.seed`.
-        accelerator: `auto`, `cpu`, `cuda`, as Lightning Fabric names them.
-        devices: how many.
-        strategy: Fabric's: `auto`, `ddp`, `fsdp` …
-        init: a run folder whose weights training starts from; empty for a fresh model.
-        tuned: how much searching the options come from, as in `30 trials`; empty where nobody searched.
-    """
-
-    model: str
-    options: Any
-    data: DataConfig = field(default_factory=DataConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    seeds: Count = 1
-    accelerator: str = "auto"
-    devices: Count = 1
-    strategy: str = "auto"
-    init: str = ""
-    tuned: str = ""
-
-    @classmethod
-    def decode(cls, values: dict[str, Any]) -> "RunConfig":
-        """Build from plain values: `model` (a mapping with `name`, or a name), `data`, `training`, and the rest.
-
-        Raises: ConfigError with every problem found.
-        """
-        # `config.yaml` of a run also records what it read; that is no option. An empty group is an absent one.
-        values = {key: value for key, value in values.items() if key not in RECORDED and value is not None}
-        given = values.pop("model", {})
-        given = {"name": given} if isinstance(given, str) else given
-        name = given.get("name", "mecam") if isinstance(given, dict) else given
-        if not isinstance(name, str) or name not in MODELS:
-            raise ConfigError(f"no model is called {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
-        problems, options = [], None
-        try:
-            chosen = {key: value for key, value in given.items() if key != "name"}
-            options = decode(MODELS[name].config, chosen, where="model")
-        except ConfigError as error:
-            problems.append(error.what)
-        try:
-            config = decode(cls, {**values, "model": name, "options": options}, where="")
-        except ConfigError as error:
-            problems.append(error.what)
-        if problems:
-            raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option with its default")
-        return config
-
-    def to_yaml(self) -> str:
-        """The resolved configuration, which `decode` reads back."""
-        options = yaml.safe_load(dump_yaml({"o": self.options}))["o"]
-        return dump_yaml(
-            {
-                "model": {"name": self.model, **options},
-                "data": self.data,
-                "training": self.training,
-                "seeds": self.seeds,
-                "accelerator": self.accelerator,
-                "devices": self.devices,
-                "strategy": self.strategy,
-                "init": self.init,
-                "tuned": self.tuned,
-            }
-        )
+__all__ = ["train"]
 
 
 def train(
@@ -143,15 +53,15 @@ def train(
         out: the run folder; one with the same configuration and data is gone on with.
         overwrite: begin anew whatever lies there.
         progress: called with (steps done, all steps, what is being done).
-        command: for the report.
+        command: for the record.
 
-    Returns: the run folder.
+    Returns: the run folder. Its page is not written: see `mecam.report`.
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
     sources = [Source(store)] if isinstance(store, Store) else list(store)
     material = Material.of(config, sources)
-    first = config.training.seed
+    run, first = Run(out), config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
     trained, splits, loaded = prepare(config, material, first)
     if config.training.recording_context:
@@ -163,12 +73,13 @@ def train(
     with claimed(out) if fabric.is_global_zero else nullcontext():
         if fabric.is_global_zero:
             _refuse_itself(out, config)
-            claim(out, config, record_of(sources, loaded), overwrite=overwrite)
+            read = record_of(sources, None if loaded is None else loaded.sha256)
+            run.claim(config, read, overwrite=overwrite)
             clear([out, *out.glob("seeds/*")])
         fabric.barrier()
-        results = _train_seeds(config, material, (trained, splits, loaded), out, fabric, progress)
+        results = _train_seeds(config, material, (trained, splits, loaded), run, fabric, progress)
         if fabric.is_global_zero:
-            _write_run(out, config, sources, results, started=started, command=command)
+            _write_run(run, config, sources, results, started=started, command=command)
         fabric.barrier()
     return out
 
@@ -177,7 +88,7 @@ def _train_seeds(
     config: RunConfig,
     material: Material,
     prepared: tuple[Trained, dict[str, Dataset | Mixture], Loaded | None],
-    out: Path,
+    run: Run,
     fabric: Fabric,
     progress: Progress | None,
 ) -> list[SeedResult]:
@@ -185,8 +96,8 @@ def _train_seeds(
     trained, splits, loaded = prepared
     first = config.training.seed
     results = []
-    for seed in range(first, first + config.seeds):
-        folder = out / "seeds" / str(seed)
+    for seed in config.seed_numbers:
+        folder = run.seed_folder(seed)
         result = SeedResult.read(folder)
         fabric.barrier()  # nobody writes what another has still to read
         if result is None:
@@ -199,19 +110,6 @@ def _train_seeds(
             assert result is not None
         results.append(result)
     return results
-
-
-def record_of(sources: Sequence[Source], loaded: Loaded | None) -> dict[str, Any]:
-    """What a run reads, as `config.yaml` records it: another run, if any of it is another."""
-    known = [{"name": source.store.name, "sha256": dict(source.store.manifest["sha256"])} for source in sources]
-    record: dict[str, Any] = {"store": known[0]}
-    if len(sources) > 1:
-        weights = [source.weight for source in sources]
-        record["store"]["weight"] = weights[0]
-        record["mixed_with"] = [{**k, "weight": w} for k, w in zip(known[1:], weights[1:], strict=True)]
-    if loaded is not None:
-        record["init_sha256"] = loaded.sha256
-    return record
 
 
 def _train_seed(
@@ -279,25 +177,22 @@ def _train_seed(
 
 
 def _write_run(
-    out: Path,
-    config: RunConfig,
-    sources: Sequence[Source],
-    results: list[SeedResult],
-    *,
-    started: float,
-    command: str,
+    run: Run, config: RunConfig, sources: Sequence[Source], results: list[SeedResult], *, started: float, command: str
 ) -> None:
-    """Bring the seeds together: the best one's checkpoint, the tables, the report."""
+    """Bring the seeds together: the best one's checkpoint, and the tables."""
     best = max(results, key=lambda result: result.score)
-    store = sources[0].store
-    copy_folder(out / "seeds" / str(best.seed) / "checkpoint", out / "checkpoint")
-    trained = load_checkpoint(out)
+    run.choose(best.seed)
+    trained, store = load_checkpoint(run.folder), sources[0].store
     splits = {name: trained.dataset(store, store.split(name)) for name in results[0].predictions}
-    write_tables(out, splits, trained.checkpoint.inputs.prior, LEVEL, results)
-    found = environment(config, sources, results, started=started, command=command)
-    files = [out / name for name in WRITTEN if (out / name).is_file()]
-    write_json(out / "environment.json", found | {"files": {file.name: sha256_of(file) for file in files}})
-    write_report(out)
+    prior = trained.checkpoint.inputs.prior
+    metrics = evaluation_tables(splits, [result.predictions for result in results], prior)
+    run.finish(
+        results,
+        splits,
+        metrics=metrics | calibration_table(LEVEL, results),
+        filter_maps=filter_maps(splits, best),
+        environment=environment(config, sources, results, run.folder, started=started, command=command),
+    )
 
 
 def _labelled(progress: Progress | None, label: str) -> Progress:

@@ -18,6 +18,7 @@ from mecam.errors import ModelError
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
 from mecam.models.checkpoint import Trained, load_checkpoint
+from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 
 __all__ = ["Loaded", "initialise"]
@@ -65,7 +66,8 @@ def initialise(trained: Trained, run: Path, seed: int) -> Loaded:
 
     Raises: ModelError if there is no checkpoint, or nothing of it fits.
     """
-    place = _checkpoint_of(run, seed)
+    places = Run(run).checkpoints
+    place = next((one for one in places if one.parent.name == str(seed)), places[0])
     source = load_checkpoint(place)
     reasons = _reasons(trained, source)
     theirs = _renamed(source.model, trained.model)
@@ -91,21 +93,14 @@ def initialise(trained: Trained, run: Path, seed: int) -> Loaded:
                 parameter.copy_(taken[name])
     return Loaded(
         run=str(run),
-        checkpoint=str(place.relative_to(run)),
+        checkpoint=(place.parent if place.parent.name.isdigit() else place).relative_to(run).as_posix(),
         model=source.checkpoint.name,
         data=source.checkpoint.data_name,
-        sha256=_sha256(place),
+        sha256=sha256_of(place / "model.safetensors"),
         parameters=sum(value.numel() for value in taken.values()),
         of=sum(parameter.numel() for parameter in trained.model.parameters()),
         left_out=left_out,
     )
-
-
-def _checkpoint_of(run: Path, seed: int) -> Path:
-    """The seed's own folder, the first seed's, or the run itself."""
-    seeds = sorted(path.parent for path in run.glob("seeds/*/checkpoint"))
-    same = [folder for folder in seeds if folder.name == str(seed)]
-    return [*same, *seeds, run][0]
 
 
 def _reasons(trained: Trained, source: Trained) -> dict[str, str]:
@@ -175,8 +170,3 @@ def _renamed(source: Model, target: Model) -> dict[str, Tensor]:
         new + name[len(old) :] if name.startswith(old) else name: value.detach()
         for name, value in source.named_parameters()
     }
-
-
-def _sha256(place: Path) -> str:
-    folder = place / "checkpoint" if (place / "checkpoint").is_dir() else place
-    return sha256_of(folder / "model.safetensors")

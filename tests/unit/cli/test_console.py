@@ -17,7 +17,8 @@ from rich.table import Table
 from mecam.cli import main
 from mecam.cli.console import SafeConsole, SafeFormatter, json_text, one_line, safe
 from mecam.data.store import Store
-from mecam.types import Task, Utterance
+from mecam.task import Classes, Regression
+from mecam.types import Utterance
 from store_samples import write
 
 HOSTILE = "x[/red] \x1b[31m\x1b]0;owned\x07 \x9b31m \u202egnp.exe \u2028 \r \udce9 :boom: é 中"
@@ -39,7 +40,7 @@ def hostile_store(path: Path, *, kind: str = "regression") -> Store:
     """Every text that a store holds is hostile, as far as UTF-8 can hold it."""
     text = HOSTILE.replace("\udce9", "")
     names = (text, "b")
-    task = Task("classes", names=names) if kind == "classes" else Task("regression")
+    task = Classes(names) if kind == "classes" else Regression()
     splits = ("train", "valid", "test")
     content = [
         Utterance(
@@ -120,7 +121,7 @@ def test_every_command_shows_hostile_names_as_they_are(
     told(capsys, "predict", store, "--model", run, "--format", "jsonl")
     told(capsys, "compare", run, other, "--out", tmp_path / "comparison\x1b", "--baseline", run.name)
     told(capsys, "report", run, "--against", other)
-    told(capsys, "explain", run, "--data", store, "--utterance", first, "--no-gradients")
+    told(capsys, "explain", "utterance", run, first, "--data", store, "--no-gradients")
     robust = ["--protocol", "missing-modality", "--seeds", 1, "--data", store]
     told(capsys, "robustness", run, *robust)
     told(capsys, "robustness", run, *robust, "--json")

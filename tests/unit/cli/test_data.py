@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mecam.cli.data import app
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import Task
+from mecam.task import Classes, Regression
 from store_samples import sample, write
 
 COMMANDS = ["import", "synth", "info", "check", "split", "align", "join", "merge", "export"]
@@ -86,7 +86,7 @@ def test_import_reads_what_export_wrote(store: Path, tmp_path: Path) -> None:
     made = run("import", tmp_path / "out", "-o", tmp_path / "again", "--name", "mine", "--task", "regression:-3,3")
     assert last_line(made) == f"store: {tmp_path / 'again'}"
     again = Store(tmp_path / "again")
-    assert (again.name, again.task, len(again)) == ("mine", Task("regression"), 48)
+    assert (again.name, again.task, len(again)) == ("mine", Regression(), 48)
     told = run("import", tmp_path / "out", "-o", tmp_path / "again", "--overwrite", "--json")
     assert json.loads(told.stdout)["splits"]["train"] == 32
 
@@ -95,7 +95,7 @@ def test_import_names_the_classes_of_a_task(tmp_path: Path) -> None:
     rows = [f"v{i},1,hello,{label},train" for i, label in enumerate(["joy", "fear", "joy"])]
     (tmp_path / "label.csv").write_text("\n".join(["video_id,clip_id,text,label,mode", *rows]))
     last_line(run("import", tmp_path / "label.csv", "-o", tmp_path / "s", "--task", "classes:fear,joy,anger"))
-    assert Store(tmp_path / "s").task == Task("classes", names=("fear", "joy", "anger"))
+    assert Store(tmp_path / "s").task == Classes(("fear", "joy", "anger"))
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def first_whole(place: Path) -> str:
 def test_utterances_of_the_store_that_the_run_was_trained_on(call: Call, place: Path, tmp_path: Path) -> None:
     name = first_whole(place)
     why, page = tmp_path / "why.json", tmp_path / "why.html"
-    code, out, err = call("runs/tiny", "-u", name, "--steps", 4, "--json", why, "--html", page)
+    code, out, err = call("utterance", "runs/tiny", name, "--steps", 4, "--json", why, "--html", page)
     assert code == 0, err
     assert name in out
     assert "completeness error" in out
@@ -69,31 +69,29 @@ def test_utterances_of_the_store_that_the_run_was_trained_on(call: Call, place: 
 def test_the_run_may_have_moved_and_the_store_may_be_named(call: Call, place: Path, tmp_path: Path) -> None:
     name = first_whole(place)
     shutil.copytree(place / "runs" / "tiny", tmp_path / "elsewhere")
-    code, _, err = call(tmp_path / "elsewhere", "-u", name, "--no-gradients")
+    code, _, err = call("utterance", tmp_path / "elsewhere", name, "--no-gradients")
     assert code == 0, err
     (tmp_path / "elsewhere" / "environment.json").write_text("{}", "utf-8")
     config = (tmp_path / "elsewhere" / "config.yaml").read_text("utf-8")
     (tmp_path / "elsewhere" / "config.yaml").write_text(
         config.replace("sha256:\n", "sha256:\n    lost: '0'\n"), "utf-8"
     )
-    code, out, err = call(tmp_path / "elsewhere", "-u", name)
+    code, out, err = call("utterance", tmp_path / "elsewhere", name)
     assert (code, out) == (1, "")
     assert "the store that this run was trained on ('tiny') is not found" in err
     assert "--data" in err
-    code, _, err = call(tmp_path / "elsewhere", "-u", name, "--data", "stores/tiny", "--no-gradients")
+    code, _, err = call("utterance", tmp_path / "elsewhere", name, "--data", "stores/tiny", "--no-gradients")
     assert code == 0, err
 
 
 def test_what_is_wrong_is_said_once(call: Call, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = first_whole(place)
     cases = [
-        (("runs/tiny",), "nothing to explain"),
-        (("runs/tiny", "-u", name, "--deletion"), "too much to explain"),
-        (("runs/tiny", "-u", f"{name}x"), f"did you mean {name}"),
-        (("runs/nowhere", "-u", name), "no checkpoint here"),
-        (("runs/tiny", "clip.mp4"), "features that we cannot extract"),
-        (("runs/tiny", "--agreement", "--split", "nowhere"), "no utterance in nowhere"),
-        (("runs/tiny", "-u", name, "--no-gradients", "--json", tmp_path / "no" / "a.json"), "cannot write here"),
+        (("utterance", "runs/tiny", f"{name}x"), f"did you mean {name}"),
+        (("utterance", "runs/nowhere", name), "no checkpoint here"),
+        (("recording", "runs/tiny", "clip.mp4"), "features that we cannot extract"),
+        (("agreement", "runs/tiny", "--split", "nowhere"), "no utterance in nowhere"),
+        (("utterance", "runs/tiny", name, "--no-gradients", "--json", tmp_path / "no" / "a.json"), "cannot write here"),
     ]
     for arguments, expected in cases:
         code, _, err = call(*arguments)
@@ -102,12 +100,24 @@ def test_what_is_wrong_is_said_once(call: Call, place: Path, tmp_path: Path, mon
         assert err.count("error:") == 1
         assert "Traceback" not in err
     monkeypatch.setattr(gradients, "has_captum", lambda: False)
-    code, _, err = call("runs/tiny", "-u", name, "--gradients")
+    code, _, err = call("utterance", "runs/tiny", name, "--gradients")
     assert code == 1
     assert "mecam[explain]" in err
-    code, out, err = call("runs/tiny", "-u", name)
+    code, out, err = call("utterance", "runs/tiny", name)
     assert code == 0, err
     assert "completeness" not in out, "without captum everything else is there"
+
+
+def test_the_form_before_there_were_subcommands_is_taken_with_a_warning(call: Call, place: Path) -> None:
+    name = first_whole(place)
+    code, out, err = call("runs/tiny", "-u", name, "--no-gradients")
+    assert code == 0, err
+    assert name in out
+    assert f"mecam explain utterance runs/tiny {name} --no-gradients" in " ".join(err.split())
+    _, _, err = call("runs/nowhere", "--deletion", "--limit", 3)
+    assert "mecam explain deletion runs/nowhere --limit 3" in " ".join(err.split())
+    _, _, err = call("runs/tiny", "clip.mp4")
+    assert "mecam explain recording runs/tiny clip.mp4" in " ".join(err.split())
 
 
 def test_deletion_and_agreement(call: Call, tmp_path: Path) -> None:
@@ -115,7 +125,7 @@ def test_deletion_and_agreement(call: Call, tmp_path: Path) -> None:
     for what in ("deletion", "agreement"):
         options = ("--draws", 1) if what == "deletion" else ("--steps", 2)
         files = ("--json", tmp_path / f"{what}.json", "--html", tmp_path / f"{what}.html")
-        code, out, err = call("runs/tiny", f"--{what}", "--split", "test", "--limit", 4, *options, *files)
+        code, out, err = call(what, "runs/tiny", "--split", "test", "--limit", 4, *options, *files)
         assert code == 0, err
         assert out.strip().splitlines()[-1] == f"page: {tmp_path / what}.html"
         results[what] = json.loads((tmp_path / f"{what}.json").read_text("utf-8"))

@@ -1,8 +1,10 @@
 """Text that a spreadsheet would run as a formula: made safe in every CSV, and read back as it was."""
 
 import csv
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from mecam.cli import main
 from mecam.data.cells import original_cell, safe_cell
 from mecam.data.store import StoreWriter
-from mecam.runs.record import RunRecord
-from mecam.types import Task, Utterance
+from mecam.runs.run import Run
+from mecam.task import Classes
+from mecam.types import Utterance
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 FORMULA = "=cmd|' /C calc'!A0"
@@ -34,7 +37,7 @@ def is_number(cell: str) -> bool:
 def test_no_cell_of_any_table_is_a_formula(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids, recordings, texts, classes, names of data sets and runs, all of them formulas."""
     monkeypatch.chdir(tmp_path)
-    task = Task("classes", names=(FORMULA, "@SUM(1)"))
+    task = Classes((FORMULA, "@SUM(1)"))
     with StoreWriter(Path("store"), name=FORMULA, task=task, specs={}) as writer:
         for i in range(60):
             label, split = task.names[i // 3 % 2], ("train", "valid", "test")[i % 3]
@@ -52,7 +55,10 @@ def test_no_cell_of_any_table_is_a_formula(tmp_path: Path, monkeypatch: pytest.M
             cells = [cell for row in csv.reader(file) for cell in row]
         assert cells
         assert not [cell for cell in cells if cell.startswith(SIGNS) and not is_number(cell)], table
-    record = RunRecord.read(run)
-    assert record.rows[0]["id"].startswith(FORMULA)
-    assert {row["prediction"] for row in record.rows} <= set(task.names)
-    assert record.labelled is not None
+    kept = Run.open(run).predictions["test"][0]
+    shutil.rmtree(run / "seeds")
+    read = Run.open(run).predictions["test"][0]  # of the table
+    assert read.ids[0].startswith(FORMULA)
+    assert (read.ids, read.videos) == (kept.ids, kept.videos)
+    np.testing.assert_array_equal(read.prediction, kept.prediction)
+    np.testing.assert_array_equal(read.truth, kept.truth)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecam.data.importing.folds import PUBLISHED_COUNTS, official_folds, recognise
+from mecam.data.importing.official_folds import PUBLISHED_COUNTS, official_folds, recognise
 from mecam.data.operations.check import CheckReport, Problem, check
-from mecam.data.operations.describe import describe, label_histogram
+from mecam.data.operations.describe import describe
 from mecam.data.store import Store
-from mecam.types import FeatureSpec, Task, Utterance, Word
+from mecam.task import Classes, Labels, Regression
+from mecam.types import FeatureSpec, Utterance, Word
 from store_samples import WIDTHS, sample, write
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -144,7 +145,7 @@ def test_infinite_values_of_a_foreign_store_are_an_error(tmp_path: Path) -> None
 
 
 def test_classes_that_train_never_sees_are_named(tmp_path: Path) -> None:
-    task = Task("classes", names=("joy", "anger", "fear"))
+    task = Classes(("joy", "anger", "fear"))
     content = [replace(u, label="joy" if u.split == "train" else "anger") for u in sample()]
     found = problem(checked(tmp_path, content, task=task), "label-unseen")
     assert found is not None
@@ -152,7 +153,7 @@ def test_classes_that_train_never_sees_are_named(tmp_path: Path) -> None:
 
 
 def test_several_labels_are_checked_by_presence(tmp_path: Path) -> None:
-    task = Task("multilabel", names=("joy", "anger"))
+    task = Labels(("joy", "anger"))
     content = [replace(u, label={"joy": 1.0, "anger": 0.0}) for u in sample()]
     found = problem(checked(tmp_path, content, task=task), "label-unseen")
     assert found is not None
@@ -161,10 +162,10 @@ def test_several_labels_are_checked_by_presence(tmp_path: Path) -> None:
 
 def test_histogram_bars_are_the_classes_of_acc7() -> None:
     scores = [-3.0, -2.6, -2.4, -0.4, 0.0, 0.6, 2.4, 2.6, None]
-    assert list(label_histogram(scores, Task("regression")).values()) == [2, 1, 0, 2, 1, 1, 1]
-    assert label_histogram(["b", "b", "a"], Task("classes", names=("a", "b", "c"))) == {"a": 1, "b": 2, "c": 0}
+    assert list(Regression().histogram(scores).values()) == [2, 1, 0, 2, 1, 1, 1]
+    assert Classes(("a", "b", "c")).histogram(["b", "b", "a"]) == {"a": 1, "b": 2, "c": 0}
     labels = [{"a": 1.0, "b": 0.0}, {"a": 2.0, "b": 0.3}]
-    assert label_histogram(labels, Task("multilabel", names=("a", "b"))) == {"a": 2, "b": 1}
+    assert Labels(("a", "b")).histogram(labels) == {"a": 2, "b": 1}
 
 
 def test_description_counts_what_is_there(tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_every_kind_of_problem_is_documented() -> None:
 
 def test_folds_are_whole_and_disjoint() -> None:
     """Sizes of the published folds; recordings are known by digest only."""
-    from mecam.data.importing.folds import _folds
+    from mecam.data.importing.official_folds import _folds
 
     sizes = {
         name: [list(folds.values()).count(s) for s in ("train", "valid", "test")] for name, folds in _folds().items()

@@ -7,12 +7,13 @@ import torch
 import tiny
 from mecam.batch import Batch, Stream
 from mecam.config import AugmentationConfig
-from mecam.data.collate import Collator, ViewOptions, batches, encode_labels
+from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.data.tokens import Tokenizer
 from mecam.errors import DataError
-from mecam.types import TEXT, Span, Task, Utterance
+from mecam.task import Classes, Labels
+from mecam.types import TEXT, Span, Utterance
 
 TASK = tiny.TASKS["regression"]
 
@@ -92,14 +93,14 @@ def test_blank_text_is_an_absent_modality(tokenizer: Tokenizer) -> None:
 
 
 def test_labels_of_every_task() -> None:
-    assert encode_labels(TASK, [1, -0.5]).tolist() == [1, -0.5]
-    classes = Task("classes", names=("a", "b"))
-    assert encode_labels(classes, ["b", "a"]).tolist() == [1, 0]
-    several = Task("multilabel", names=("a", "b", "c"))
-    assert encode_labels(several, [{"a": 2.0, "b": 0.0}, {"c": 0.3}]).tolist() == [[1, 0, 0], [0, 0, 1]]
+    assert TASK.encode([1, -0.5]).tolist() == [1, -0.5]
+    classes = Classes(("a", "b"))
+    assert classes.encode(["b", "a"]).tolist() == [1, 0]
+    several = Labels(("a", "b", "c"))
+    assert several.encode([{"a": 2.0, "b": 0.0}, {"c": 0.3}]).tolist() == [[1, 0, 0], [0, 0, 1]]
     for task, label in ((TASK, "good"), (TASK, None), (classes, "z"), (several, 3.0)):
         with pytest.raises(DataError):
-            encode_labels(task, [label])
+            task.encode([label])
 
 
 def test_unlabelled_utterances_give_no_targets_and_unimodal_scores_may_be_missing() -> None:

@@ -7,7 +7,8 @@ import pytest
 from mecam.data.operations.combine import join, merge
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.task import Classes, Regression, Task
+from mecam.types import FeatureSpec, Utterance
 from store_samples import WIDTHS, assert_same, sample, write
 
 
@@ -51,7 +52,7 @@ def test_the_base_decides_and_gaps_are_filled(tmp_path: Path) -> None:
 
 def test_a_label_of_another_task_is_not_taken(tmp_path: Path) -> None:
     base = write(tmp_path / "base", [Utterance("a")], specs={})
-    other = write(tmp_path / "other", [Utterance("a", label="joy")], specs={}, task=Task("classes", names=("joy",)))
+    other = write(tmp_path / "other", [Utterance("a", label="joy")], specs={}, task=Classes(("joy",)))
     join(base, [other], tmp_path / "all")
     assert Store(tmp_path / "all")[0].label is None
 
@@ -102,11 +103,11 @@ def test_different_streams_are_all_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("task", "spec", "message"),
     [
-        (Task("regression", -1.0, 1.0), FeatureSpec(3), "tasks differ"),
-        (Task("classes", names=("joy", "fear")), FeatureSpec(3), "tasks differ"),
-        (Task("regression"), FeatureSpec(4), "'audio' differs"),
-        (Task("regression"), FeatureSpec(3, extractor="covarep"), "'audio' differs"),
-        (Task("regression"), FeatureSpec(3, aligned=True), "aligned"),
+        (Regression(-1.0, 1.0), FeatureSpec(3), "tasks differ"),
+        (Classes(("joy", "fear")), FeatureSpec(3), "tasks differ"),
+        (Regression(), FeatureSpec(4), "'audio' differs"),
+        (Regression(), FeatureSpec(3, extractor="covarep"), "'audio' differs"),
+        (Regression(), FeatureSpec(3, aligned=True), "aligned"),
     ],
 )
 def test_what_does_not_belong_together_is_not_merged(

@@ -7,7 +7,8 @@ import tiny
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import Task, Utterance
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import Utterance
 
 
 def labelled(task: Task, *labels: object) -> Dataset:
@@ -28,27 +29,27 @@ def test_a_split_in_the_order_of_the_store(store: Store, encoder: str) -> None:
 
 
 def test_a_video_stands_for_itself_where_none_is_named() -> None:
-    dataset = Dataset([Utterance(id="a"), Utterance(id="b", video="v")], task=Task("regression"))
+    dataset = Dataset([Utterance(id="a"), Utterance(id="b", video="v")], task=Regression())
     assert dataset.videos == ("a", "v")
 
 
 def test_partners_feel_otherwise() -> None:
-    scores = labelled(Task("regression"), 2.0, -1.0, 0.1, -3.0, 0.5)
+    scores = labelled(Regression(), 2.0, -1.0, 0.1, -3.0, 0.5)
     assert [p.tolist() for p in scores.partners()] == [[1, 3], [0, 4], [], [0, 4], [1, 3]]
-    shifted = labelled(Task("regression", low=1.0, high=5.0), 5.0, 1.0, 3.0)
+    shifted = labelled(Regression(low=1.0, high=5.0), 5.0, 1.0, 3.0)
     assert [p.tolist() for p in shifted.partners()] == [[1], [0], []]
-    classes = labelled(Task("classes", names=("a", "b", "c")), "a", "b", "a", "c")
+    classes = labelled(Classes(("a", "b", "c")), "a", "b", "a", "c")
     assert [p.tolist() for p in classes.partners()] == [[1, 3], [0, 2, 3], [1, 3], [0, 1, 2]]
-    sets = labelled(Task("multilabel", names=("a", "b")), {"a": 1.0}, {"b": 1.0}, {"a": 1.0})
+    sets = labelled(Labels(("a", "b")), {"a": 1.0}, {"b": 1.0}, {"a": 1.0})
     assert [p.tolist() for p in sets.partners()] == [[1], [0, 2], [1]]
 
 
 def test_labels_are_required_where_it_matters() -> None:
     with pytest.raises(DataError, match="valid split is empty"):
-        labelled(Task("regression")).require_labels("valid")
+        labelled(Regression()).require_labels("valid")
     with pytest.raises(DataError, match="1 of 2 utterances have no label"):
-        labelled(Task("regression"), 1.0, None).require_labels("train")
-    labelled(Task("regression"), 1.0, 0.0).require_labels("train")
+        labelled(Regression(), 1.0, None).require_labels("train")
+    labelled(Regression(), 1.0, 0.0).require_labels("train")
 
 
 def test_sizes_are_lengths(store: Store, encoder: str) -> None:

@@ -12,7 +12,7 @@ from mecam.data.importing.sources.delimited import DelimitedTable, looks_like_ta
 from mecam.data.importing.sources.numerals import COMMA, POINT, Marks, parse_number
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import Task
+from mecam.task import Regression
 
 SCORES = [1.4, 0.2, -2.6, 0.0, 2.0, -1.2, 0.8, -3.0]
 TEXTS = ["I loved it", "Not bad", "It was awful", "So so", "Great", "Boring, really", "Fine; yes", "Terrible"]
@@ -71,7 +71,7 @@ def test_however_a_table_is_written_its_scores_come_in(tmp_path, name):
     (tmp_path / "label.csv").write_bytes(text.encode(encoding))
     report = import_data([tmp_path / "label.csv"], tmp_path / "store")
     store = Store(tmp_path / "store")
-    assert store.task == Task("regression", -3.0, 3.0)
+    assert store.task == Regression(-3.0, 3.0)
     assert store.column("label") == SCORES
     assert store.column("text") == TEXTS
     assert store.column("split") == SPLITS
@@ -82,7 +82,7 @@ def test_however_a_table_is_written_its_scores_come_in(tmp_path, name):
 def test_the_cases_of_excel_come_in(tmp_path, shared_cases, name):
     report = import_data([shared_cases / "08_excel_csv" / name], tmp_path / "store")
     store = Store(tmp_path / "store")
-    assert (store.task, store.column("label")) == (Task("regression", -3.0, 3.0), SCORES)
+    assert (store.task, store.column("label")) == (Regression(-3.0, 3.0), SCORES)
     assert "decimal commas" in found(report)
 
 
@@ -114,14 +114,14 @@ def test_with_semicolons_a_comma_is_the_decimal_mark(tmp_path):
 
 
 def test_thousands_separators_are_understood_where_they_are_clear(tmp_path):
-    task = Task("regression", 0.0, 5000.0)
+    task = Regression(0.0, 5000.0)
     for cells in (("1,234.5", "999.5"), ("1.234,5", "999,5"), ("1 234,5", "999,5"), ("1'234.5", "999.5")):
         assert labels_of(tmp_path, *cells, task=task)[0] == [1234.5, 999.5]
         (tmp_path / "store").rename(tmp_path / f"store {cells[0]}")
 
 
 def test_percentages_are_hundredths_and_counted(tmp_path):
-    labels, report = labels_of(tmp_path, "50%", "-12,5 %", task=Task("regression", -1.0, 1.0))
+    labels, report = labels_of(tmp_path, "50%", "-12,5 %", task=Regression(-1.0, 1.0))
     assert labels == [0.5, -0.125]
     assert {"percentages", "decimal commas"} == found(report)
 

@@ -14,7 +14,8 @@ from mecam.data.importing.importer import import_data
 from mecam.data.operations.export import export_csv, export_mmsa, export_npz
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import FeatureSpec, Task, Utterance
+from mecam.task import Classes, Labels, Regression
+from mecam.types import FeatureSpec, Utterance
 from store_samples import assert_same, sample, write
 
 NAN = float("nan")
@@ -81,7 +82,7 @@ def test_what_is_exported_imports_to_the_same(export: Any, tmp_path: Path) -> No
     content[5] = replace(content[5], id="-x_1", video="-x", speaker="+me", text="=1+1")
     store = write(tmp_path / "store", content)
     export(store, tmp_path / "out")
-    import_data([tmp_path / "out"], tmp_path / "again", task=Task("regression"))
+    import_data([tmp_path / "out"], tmp_path / "again", task=Regression())
     again = {u.id: u for u in Store(tmp_path / "again")}
     assert sorted(again) == sorted(store.column("id"))
     for expected in content:
@@ -139,7 +140,7 @@ def test_mmsa_layout(tmp_path: Path) -> None:
 def test_mmsa_imports_to_the_same(tmp_path: Path) -> None:
     content = sample()
     export_mmsa(write(tmp_path / "store", content), tmp_path / "out.pkl")
-    import_data([tmp_path / "out.pkl"], tmp_path / "again", task=Task("regression"))
+    import_data([tmp_path / "out.pkl"], tmp_path / "again", task=Regression())
     again = {u.id: u for u in Store(tmp_path / "again")}
     assert len(again) == len(content)
     for expected in content:
@@ -173,13 +174,13 @@ def test_longer_utterances_are_cut_and_counted(to: str, tmp_path: Path) -> None:
 
 
 def test_mmsa_takes_scores_only(tmp_path: Path) -> None:
-    store = write(tmp_path / "s", [Utterance("a", label="joy")], specs={}, task=Task("classes", names=("joy",)))
+    store = write(tmp_path / "s", [Utterance("a", label="joy")], specs={}, task=Classes(("joy",)))
     with pytest.raises(DataError, match="classes"):
         export_mmsa(store, tmp_path / "out.pkl")
 
 
 def test_several_labels_get_a_column_each(tmp_path: Path) -> None:
-    task = Task("multilabel", names=("joy", "anger"))
+    task = Labels(("joy", "anger"))
     store = write(tmp_path / "s", [Utterance("a", label={"joy": 1.0, "anger": 0.0})], specs={}, task=task)
     export_csv(store, tmp_path / "out")
     assert read_table(tmp_path / "out" / "label.csv") == [

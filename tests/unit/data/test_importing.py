@@ -21,10 +21,10 @@ from import_layouts import (
     segments,
 )
 from mecam.data.importing.importer import import_data
-from mecam.data.importing.sources.base import EMOTIONS, data_set_name
+from mecam.data.importing.sources.base import data_set_name
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import Task
+from mecam.task import EMOTIONS, Labels, Regression
 
 REAL = Path(__file__).parents[4] / "shared" / "data"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not beside the repository")
@@ -89,7 +89,7 @@ def test_sims_labels_of_single_modalities_come_along(tmp_path):
         clip.unimodal = {"text": 0.2 * (number % 5), "audio": -0.4, "vision": float("nan") if number == 1 else 1.0}
     store, _ = imported(tmp_path, write(tmp_path / "file", mmsa(clips, longest, widths, unimodal=True, tokens=39)))
     assert_same(store, clips, ("audio", "vision"))
-    assert store.task == Task("regression", -1.0, 1.0)
+    assert store.task == Regression(-1.0, 1.0)
     assert store[0].unimodal == clips[0].unimodal
     assert set(store[1].unimodal) == {"text", "audio"}
 
@@ -173,7 +173,7 @@ def test_mag_bert_comes_in_as_it_was(tmp_path):
 def test_seven_labels_are_a_score_or_six_emotions(tmp_path):
     clips = make_clips({"audio": 74, "vision": 35}, {"audio": 9, "vision": 9}, same_length=True)
     file = write(tmp_path / "mosei.pkl", segments(clips, "mag"))
-    store, _ = imported(tmp_path, file, task=Task("multilabel", names=EMOTIONS))
+    store, _ = imported(tmp_path, file, task=Labels(EMOTIONS))
     assert [tuple(u.label.values()) for u in store] == [clip.emotions for clip in clips]
     assert tuple(store[0].label) == EMOTIONS
 
@@ -336,7 +336,7 @@ def test_mosi_comes_in_as_text_words_and_audio(tmp_path):
     source = np.load(REAL / "mosi" / "audio_utterance.npz")
     expected = dict(zip(source["id"].tolist(), source["audio"], strict=True))
     assert all((utterance.streams["audio"][0] == expected[utterance.id]).all() for utterance in store)
-    assert store.task == Task("regression", -3.0, 3.0)
+    assert store.task == Regression(-3.0, 3.0)
     first = store[0]
     assert (first.id, first.video, first.text) == ("03bSnISJMiM_1", "03bSnISJMiM", "ANYHOW IT WAS REALLY GOOD")
     assert str(REAL) not in (tmp_path / "store" / "manifest.json").read_text()

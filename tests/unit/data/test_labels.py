@@ -14,7 +14,7 @@ from mecam.data.importing.labels import infer_task, label_of, unimodal_of
 from mecam.data.importing.sources.base import Row
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.types import Task
+from mecam.task import Classes, Labels, Regression
 
 
 def rows(*scores, **more):
@@ -29,19 +29,19 @@ def test_whole_numbers_are_a_question_with_both_answers(scores):
         infer_task(rows(*scores))
     answers = [part for part in caught.value.fix.split() if ":" in part and part.startswith(("classes", "regression"))]
     classes, scale = map(parse_task, answers)
-    assert classes == Task("classes", names=tuple(str(score) for score in scores))
-    assert scale == Task("regression", float(min(scores)), float(max(scores)))
+    assert classes == Classes(tuple(str(score) for score in scores))
+    assert scale == Regression(float(min(scores)), float(max(scores)))
     for task in (classes, scale):
         assert [label_of(row, task, Findings()) is not None for row in rows(*scores)] == [True] * len(scores)
 
 
 @pytest.mark.parametrize("scores", [(-3, -1, 0, 2), (-1, 0, 1), (1.5, 2, 3), (0, 0.4, 1)])
 def test_scores_below_zero_or_between_whole_numbers_are_scores(scores):
-    assert infer_task(rows(*scores)) == Task("regression", -3.0, 3.0)
+    assert infer_task(rows(*scores)) == Regression(-3.0, 3.0)
 
 
 def test_where_the_file_says_that_they_are_scores_nobody_is_asked():
-    assert infer_task(rows(0, 1, 2, scored=True)) == Task("regression", -3.0, 3.0)
+    assert infer_task(rows(0, 1, 2, scored=True)) == Regression(-3.0, 3.0)
 
 
 @pytest.mark.parametrize(("scores", "ends"), [((-4.0, 2.5), "-4..3"), ((0.5, 80.25), "0..81"), ((-1, 9), "-1..9")])
@@ -53,7 +53,7 @@ def test_scores_of_no_known_scale_are_refused_with_the_way_out(scores, ends):
 
 @pytest.mark.parametrize("score", [1e300, -1e300, 44.0, 3.5])
 def test_a_score_far_off_the_scale_is_never_clipped(score):
-    task = Task("regression", -3.0, 3.0)
+    task = Regression(-3.0, 3.0)
     with pytest.raises(DataError, match="none of the known scales"):
         infer_task(rows(0.5, -0.5, score))
     with pytest.raises(DataError, match="outside of the scale -3 to 3"):
@@ -64,30 +64,30 @@ def test_a_score_far_off_the_scale_is_never_clipped(score):
 
 def test_the_ends_of_the_old_mosei_labels_are_set_to_the_end_and_counted():
     findings = Findings()
-    assert label_of(rows(10 / 3)[0], Task("regression", -3.0, 3.0), findings) == 3.0
+    assert label_of(rows(10 / 3)[0], Regression(-3.0, 3.0), findings) == 3.0
     assert [(f.kind, f.count) for f in findings.all()] == [("labels out of range", 1)]
 
 
 @pytest.mark.parametrize("score", [math.inf, -math.inf, math.nan])
 def test_what_is_no_number_is_a_missing_label(score):
     findings = Findings()
-    assert label_of(rows(score)[0], Task("regression"), findings) is None
+    assert label_of(rows(score)[0], Regression(), findings) is None
     assert [f.kind for f in findings.all()] == ["missing labels"]
 
 
 @pytest.mark.parametrize("written", [{"score": 2.0}, {"emotion": "2"}, {"label": "2.0"}, {"polarity": "2"}])
 def test_a_class_is_known_however_its_number_is_written(written):
-    assert label_of(Row("v", labels=written), Task("classes", names=("1", "2")), Findings()) == "2"
+    assert label_of(Row("v", labels=written), Classes(("1", "2")), Findings()) == "2"
 
 
 def test_classes_are_known_in_any_case_and_keep_the_spelling_of_the_task():
     row = Row("v", labels={"emotion": "happy"})
-    assert label_of(row, Task("classes", names=("Happy", "Sad")), Findings()) == "Happy"
+    assert label_of(row, Classes(("Happy", "Sad")), Findings()) == "Happy"
 
 
 def test_intensities_of_1e300_are_refused():
     with pytest.raises(DataError, match="no intensity"):
-        label_of(Row("v", labels={"happy": 1e300}), Task("multilabel", names=("happy",)), Findings())
+        label_of(Row("v", labels={"happy": 1e300}), Labels(("happy",)), Findings())
 
 
 def table(tmp_path, labels):
@@ -126,7 +126,7 @@ def test_the_cases_of_numeric_classes(tmp_path, shared_cases, name, classes):
     ("text", "ends"), [("regression", (-3, 3)), ("regression:-1..1", (-1, 1)), ("regression:0,9.5", (0, 9.5))]
 )
 def test_the_scale_of_a_task(text, ends):
-    assert parse_task(text) == Task("regression", *map(float, ends))
+    assert parse_task(text) == Regression(*map(float, ends))
 
 
 def test_mmsa_says_that_its_labels_are_scores(tmp_path):

@@ -13,7 +13,8 @@ from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.types import FeatureSpec, Task
+from mecam.task import Regression
+from mecam.types import FeatureSpec
 
 TASK = tiny.TASKS["regression"]
 
@@ -98,7 +99,7 @@ def test_sources_of_one_task(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="tasks differ"):
         check_sources([Source(first), Source(classes)])
     wide = tiny.write_store(
-        tmp_path / "w", Task("regression", -1.0, 1.0), [replace(u, label=0.5, id=f"w{u.id}") for u in first]
+        tmp_path / "w", Regression(-1.0, 1.0), [replace(u, label=0.5, id=f"w{u.id}") for u in first]
     )
     with pytest.raises(DataError, match="tasks differ"):
         check_sources([Source(first), Source(wide)])

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.importing.joining import Findings
+from mecam.data.importing.joining import Findings, rename_rows
 from mecam.data.importing.labels import infer_task, label_of
-from mecam.data.importing.matching import rename_rows
 from mecam.data.importing.sources.base import (
     Row,
     Source,
@@ -23,7 +22,7 @@ from mecam.data.importing.sources.base import (
 )
 from mecam.data.importing.sources.padding import Padded
 from mecam.errors import DataError
-from mecam.types import Task
+from mecam.task import Classes
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -173,7 +172,7 @@ def test_the_scale_is_told_from_the_scores(scores, unimodal, scale):
 def test_classes_are_told_from_names_and_others_are_left_out():
     rows = [Row("a", labels={"emotion": "joy", "polarity": "positive"}), Row("b", labels={"polarity": "neutral"})]
     assert infer_task(rows).names == ("joy",)
-    polarity, findings = Task("classes", names=("neutral", "positive")), Findings()
+    polarity, findings = Classes(("neutral", "positive")), Findings()
     assert [label_of(row, polarity, findings) for row in rows] == ["positive", "neutral"]
     assert label_of(Row("c", labels={"emotion": "rage"}), polarity, findings) is None
     assert [(f.kind, f.count) for f in findings.all()] == [("unknown classes", 1)]
@@ -183,8 +182,8 @@ def test_classes_are_told_from_names_and_others_are_left_out():
 
 def test_a_word_that_names_an_emotion_and_a_polarity_is_read_as_what_the_task_asks():
     row = Row("a", labels={"emotion": "neutral", "polarity": "positive"})
-    assert label_of(row, Task("classes", names=("negative", "neutral", "positive")), Findings()) == "positive"
-    assert label_of(row, Task("classes", names=("joy", "neutral")), Findings()) == "neutral"
+    assert label_of(row, Classes(("negative", "neutral", "positive")), Findings()) == "positive"
+    assert label_of(row, Classes(("joy", "neutral")), Findings()) == "neutral"
 
 
 def rows(video, *clips):

@@ -17,16 +17,17 @@ from safetensors.numpy import load_file
 
 from mecam.data.store import Store, StoreWriter, check_modality_name
 from mecam.errors import DataError
-from mecam.types import FeatureSpec, Task, Utterance, Word
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import FeatureSpec, Utterance, Word
 from store_samples import WIDTHS, assert_same, built, fields, sample, write
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "data.md"
-CLASSES = Task("classes", names=("joy", "anger"))
-EMOTIONS = Task("multilabel", names=("joy", "anger"))
+CLASSES = Classes(("joy", "anger"))
+EMOTIONS = Labels(("joy", "anger"))
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-@pytest.mark.parametrize("task", [Task("regression"), CLASSES, EMOTIONS], ids=lambda task: task.kind)
+@pytest.mark.parametrize("task", [Regression(), CLASSES, EMOTIONS], ids=lambda task: task.kind)
 @given(data=st.data())
 @settings(in_one_folder, max_examples=40)
 def test_everything_comes_back_to_the_last_bit(task: Task, data: st.DataObject, tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_a_pickled_store_is_its_path_and_works_in_another_process(tmp_path: Path
 def test_a_refused_utterance_leaves_no_trace(change: dict[str, object], message: str, tmp_path: Path) -> None:
     first, second, third = sample(3)
     specs = {m: FeatureSpec(w) for m, w in WIDTHS.items()}
-    with StoreWriter(tmp_path / "store", name="x", task=Task("regression"), specs=specs) as writer:
+    with StoreWriter(tmp_path / "store", name="x", task=Regression(), specs=specs) as writer:
         writer.add(first)
         with pytest.raises(DataError, match=message):
             writer.add(Utterance(**{**vars(second), **change}))

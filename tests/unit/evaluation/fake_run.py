@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from mecam.evaluation.statistics import conformal_quantile, coverage, metrics_table
-from mecam.types import Predictions, Task
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import Predictions
 
-SCORES = Task("regression", -3.0, 3.0)
-EMOTIONS = Task("classes", names=("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"))
-FEELINGS = Task("multilabel", names=("happy", "sad", "anger", "fear", "disgust", "surprise"))
+SCORES = Regression(-3.0, 3.0)
+EMOTIONS = Classes(("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"))
+FEELINGS = Labels(("happy", "sad", "anger", "fear", "disgust", "surprise"))
 SEEDS = (1111, 1112, 1113)
 SIZES = {"valid": 60, "test": 120}
 SENTENCES = (

@@ -12,7 +12,8 @@ import pytest
 import tiny
 from mecam.cli import main
 from mecam.data.store import Store
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 
 FILES = ["config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv", "embeddings.npz"]
 
@@ -75,7 +76,7 @@ def commands(run: Path, store: Path, other: Path) -> Iterator[list[str]]:
     yield ["compare", str(run), str(other)]
     yield ["evaluate", str(run), "--data", str(store)]
     yield ["predict", str(store), "--model", str(run)]
-    yield ["explain", str(run), "--utterance", "none-such"]
+    yield ["explain", "utterance", str(run), "none-such"]
     yield ["robustness", str(run), "--protocol", "missing-modality", "--seeds", "1", "--only", "audio.absent"]
 
 
@@ -113,7 +114,6 @@ def test_a_broken_seed_says_what_to_delete(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished, run)
-    (run / "report.html").unlink()
     seed = run / "seeds" / "1112"
     if name == "resume.pt":  # an interrupted seed
         (seed / "seed.json").unlink()

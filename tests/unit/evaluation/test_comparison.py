@@ -3,7 +3,6 @@
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from mecam.errors import DataError, TrainingError
 from mecam.evaluation.comparison import Standings, compare, read_contenders
 from mecam.evaluation.metrics import score
 from mecam.evaluation.statistics import holm, metrics_table
-from mecam.types import Predictions, Task
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import Predictions
 
-TASK = Task("regression")
-CLASSES = Task("classes", names=("anger", "calm", "joy"))
-LABELS = Task("multilabel", names=("happy", "sad"))
+TASK = Regression()
+CLASSES = Classes(("anger", "calm", "joy"))
+LABELS = Labels(("happy", "sad"))
 RNG = np.random.default_rng(0)
 TRUTH = np.round(RNG.uniform(-3, 3, 60), 1)
 
@@ -63,7 +63,7 @@ def write_run(
         "peak_memory_mb": 2048,
         "seconds": 120.0 * len(seeds),
         "command": f"mecam train --out {folder.name}",
-        "data": {"name": "films & more", "sha256": {"a": "0"}, "task": asdict(task), "synthetic": False},
+        "data": {"name": "films & more", "sha256": {"a": "0"}, "task": task.to_json(), "synthetic": False},
         **facts,
     }
     (folder / "environment.json").write_text(json.dumps(environment))

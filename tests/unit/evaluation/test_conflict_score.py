@@ -14,7 +14,7 @@ from mecam.errors import DataError
 from mecam.evaluation.detection import conflict_auroc, conflict_table, contradicting
 from mecam.evaluation.predict import predict
 from mecam.report.page import write_report
-from mecam.training.results import read_predictions, write_predictions
+from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.types import TEXT, Predictions, Span, Utterance
 
 

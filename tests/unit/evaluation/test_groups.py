@@ -13,17 +13,19 @@ import tiny
 from mecam.data.store import Store
 from mecam.evaluation.comparison.contenders import read_contenders
 from mecam.evaluation.comparison.standings import compare
-from mecam.evaluation.groups import FEWEST, Groups, resample_groups
+from mecam.evaluation.groups import MIN_GROUPS, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
 from mecam.report.markup import interval
 from mecam.report.page import write_report
-from mecam.runs.record import RunRecord
-from mecam.training.results import read_predictions, write_predictions
-from mecam.training.run import RunConfig, train
-from mecam.types import Predictions, Task
+from mecam.runs.config import RunConfig
+from mecam.runs.predictions import read_predictions, write_predictions
+from mecam.runs.run import Run
+from mecam.task import Classes, Regression
+from mecam.training.run import train
+from mecam.types import Predictions
 
-SCORES, CLASSES = Task("regression"), Task("classes", names=("a", "b"))
+SCORES, CLASSES = Regression(), Classes(("a", "b"))
 
 
 def of_speakers(speakers: int, clips: int = 10, seed: int = 0) -> Predictions:
@@ -71,10 +73,10 @@ def test_a_test_swaps_speakers() -> None:
 
 def test_too_few_say_nothing() -> None:
     rng = np.random.default_rng(0)
-    assert resample_groups(FEWEST - 1, 10, rng) is None
-    assert resample_groups(FEWEST, 10, rng) is not None
-    assert metrics_table(SCORES, [of_speakers(FEWEST - 1)])["mae"]["ci95"] is None
-    assert metrics_table(SCORES, [of_speakers(FEWEST)])["mae"]["ci95"] is not None
+    assert resample_groups(MIN_GROUPS - 1, 10, rng) is None
+    assert resample_groups(MIN_GROUPS, 10, rng) is not None
+    assert metrics_table(SCORES, [of_speakers(MIN_GROUPS - 1)])["mae"]["ci95"] is None
+    assert metrics_table(SCORES, [of_speakers(MIN_GROUPS)])["mae"]["ci95"] is not None
     resampled = Groups.of(of_speakers(3)).resampled
     assert resampled.of(30, 30) == (
         "30 utterances of 30 recordings by 3 speakers, which intervals and tests resample; "
@@ -112,8 +114,8 @@ def run(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_speakers_reach_the_files_and_the_report(run: Path) -> None:
-    record = RunRecord.read(run)
-    count = record.answers["test"].groups.count
+    record = Run.open(run)
+    count = Groups.of(record.predictions["test"][0]).count
     assert count <= 4
     assert record.metrics["resampled"]["test"] == {"unit": "speakers", "count": count}
     assert record.metrics["test"]["mae"]["ci95"] is None
@@ -131,6 +133,7 @@ def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp
 
     older = tmp_path / "older"
     shutil.copytree(run, older)
+    shutil.rmtree(older / "seeds")
     facts = json.loads((older / "environment.json").read_text("utf-8"))
     del facts["files"]
     (older / "environment.json").write_text(json.dumps(facts), "utf-8")
@@ -142,7 +145,7 @@ def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp
     for order in ((run, older), (older, run)):
         task, split, contenders = read_contenders(order)
         standings = compare(contenders, task, split, permutations=10)
-        assert standings.resampled == RunRecord.read(run).answers["test"].groups.resampled
+        assert standings.resampled == Groups.of(Run.open(run).predictions["test"][0]).resampled
         assert len({str(c.predictions[0].speakers) for c in contenders}) == 1
 
 

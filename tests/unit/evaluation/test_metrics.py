@@ -10,13 +10,13 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.metrics import confusion_matrix, leading_metrics, metrics_for, score, score_bins
-from mecam.types import Task
+from mecam.task import Classes, Labels, Regression
 
-MOSI = Task("regression", -3.0, 3.0)
-SIMS = Task("regression", -1.0, 1.0)
-FIVE = Task("regression", 1.0, 5.0)
-CLASSES = Task("classes", names=("calm", "happy", "angry"))
-EMOTIONS = Task("multilabel", names=("happy", "sad"))
+MOSI = Regression(-3.0, 3.0)
+SIMS = Regression(-1.0, 1.0)
+FIVE = Regression(1.0, 5.0)
+CLASSES = Classes(("calm", "happy", "angry"))
+EMOTIONS = Labels(("happy", "sad"))
 
 
 def one_hot(indices, classes):
@@ -154,7 +154,7 @@ def test_another_range_uses_its_own_steps_and_middle():
     assert got["acc5"] == 3 / 4
     assert got["acc2_nonzero"] == 1.0  # 3 is not above the middle, nor is 2
     assert got["acc2_has0"] == 3 / 4  # 3 ≥ 3 counts as positive
-    assert list(score(Task("regression", 0.0, 1.5), [1.0], [1.0])) == [n for n in got if n != "acc5"]
+    assert list(score(Regression(0.0, 1.5), [1.0], [1.0])) == [n for n in got if n != "acc5"]
 
 
 def test_the_family_can_be_chosen():
@@ -214,7 +214,7 @@ def test_score_bins_of_mosi_are_the_classes_of_acc7():
 
 
 def test_score_bins_of_an_uneven_range_cover_it():
-    bins, names = score_bins(Task("regression", 0.0, 1.0), [-1.0, 0.0, 0.5, 1.0, 2.0])
+    bins, names = score_bins(Regression(0.0, 1.0), [-1.0, 0.0, 0.5, 1.0, 2.0])
     assert bins.tolist() == [0, 0, 2, 4, 4]
     assert len(names) == 5
 

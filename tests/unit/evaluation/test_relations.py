@@ -12,13 +12,15 @@ from sklearn.metrics import cohen_kappa_score
 from mecam.evaluation.comparison import Contender
 from mecam.evaluation.comparison.contenders import CONSTANT
 from mecam.evaluation.comparison.overlap import overlap
-from mecam.evaluation.comparison.ranks import LEAST, _letter, _neighbours, rank
+from mecam.evaluation.comparison.ranks import _letter, _neighbours, rank
+from mecam.evaluation.groups import MIN_GROUPS
 from mecam.evaluation.statistics import holm
-from mecam.types import Predictions, Task
+from mecam.task import Classes, Labels, Regression, Task
+from mecam.types import Predictions
 
-SCORES = Task("regression")
-CLASSES = Task("classes", names=("anger", "calm", "joy"))
-LABELS = Task("multilabel", names=("happy", "sad"))
+SCORES = Regression()
+CLASSES = Classes(("anger", "calm", "joy"))
+LABELS = Labels(("happy", "sad"))
 VIDEOS = 12
 EACH = 5
 
@@ -112,7 +114,7 @@ def test_an_order_that_never_changes_is_no_accident() -> None:
 def test_too_little_to_rank() -> None:
     truth, contenders = field((0.3, 0.5))
     assert rank(contenders[:1], SCORES, alpha=0.05) is None
-    few = [contender(name, [truth[: EACH * (LEAST - 1)]], truth[: EACH * (LEAST - 1)]) for name in "ab"]
+    few = [contender(name, [truth[: EACH * (MIN_GROUPS - 1)]], truth[: EACH * (MIN_GROUPS - 1)]) for name in "ab"]
     assert rank(few, SCORES, alpha=0.05) is None
     two = rank(contenders, SCORES, alpha=0.05)
     assert two is not None

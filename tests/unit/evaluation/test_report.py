@@ -17,8 +17,9 @@ from mecam.errors import TrainingError
 from mecam.report import figures as drawing
 from mecam.report import planes
 from mecam.report.page import write_report
-from mecam.runs.record import RunRecord
-from mecam.types import Task
+from mecam.runs.predictions import mean_predictions
+from mecam.runs.run import Run
+from mecam.task import Classes, Regression
 
 SECTIONS = [
     "results",
@@ -169,8 +170,9 @@ def test_every_colour_is_defined_in_both_themes(source):
 
 
 def test_worst_utterances_come_first_with_their_text(run, page):
-    record = RunRecord.read(run)
-    given = record.answers["test"]
+    record = Run.open(run)
+    seeds = record.predictions["test"]
+    given = mean_predictions(seeds)
     worst = int(np.argmax(np.abs(given.prediction - given.truth)))
     hard = page.text[page.text.index("Largest errors") :]
     assert given.ids[worst] in hard
@@ -179,7 +181,7 @@ def test_worst_utterances_come_first_with_their_text(run, page):
     assert hard.index("Least certain") > hard.index(given.ids[worst])
     assert hard.count("predicted") == 20
     assert "how far the seeds disagree" in hard  # all intervals are equally wide
-    doubtful = given.ids[int(np.argmax(given.scores.std(axis=0)))]
+    doubtful = given.ids[int(np.argmax(np.std([p.prediction for p in seeds], axis=0)))]
     least = hard[hard.index("Least certain") :]
     assert least.index(doubtful) == min(least.index(name) for name in given.ids if name in least)
     assert any(sentence and sentence in hard for sentence in SENTENCES)
@@ -294,10 +296,9 @@ def test_several_labels_have_every_section_too(feelings):
 
 
 def test_several_labels_are_counted_one_by_one(several, feelings):
-    record = RunRecord.read(several)
-    given = record.answers["test"]
-    truth = given.label_matrix(FEELINGS)
-    said = given.scores.mean(axis=0) >= 0.5
+    record = Run.open(several)
+    given = mean_predictions(record.predictions["test"])
+    truth, said = given.truth > 0, given.prediction >= 0.5
     for i, name in enumerate(FEELINGS.names):
         hits, true, told = (truth & said)[:, i].sum(), truth[:, i].sum(), said[:, i].sum()
         assert f"{name} {true} {told} {100 * hits / told:.1f} % {100 * hits / true:.1f} %" in feelings.text
@@ -308,7 +309,7 @@ def test_several_labels_are_counted_one_by_one(several, feelings):
 
 
 def test_an_utterance_without_any_label_is_drawn_and_named(several, feelings):
-    truth = RunRecord.read(several).answers["test"].label_matrix(FEELINGS)
+    truth = Run.open(several).predictions["test"][0].truth > 0
     names = {trace["name"] for spec in feelings.specs for trace in spec["data"] if "legendgroup" in trace}
     assert (~truth.any(axis=1)).any()
     assert {"none", "several"} <= names
@@ -333,7 +334,7 @@ def test_damaged_json_is_refused(tmp_path):
 
 def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
     folder = make_run(tmp_path / "run")
-    before = RunRecord.read(folder).answers["test"]
+    before = Run.open(folder).predictions["test"]
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     first = [row for row in rows if row["seed"] == "1111"]
@@ -342,10 +343,11 @@ def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(first + others)
-    after = RunRecord.read(folder).answers["test"]
-    assert after.ids == before.ids
-    np.testing.assert_allclose(after.prediction, before.prediction)
-    assert after.scores.shape == (3, 120)
+    after = Run.open(folder).predictions["test"]
+    assert len(after) == 3
+    for one, other in zip(after, before, strict=True):
+        assert one.ids == other.ids
+        np.testing.assert_array_equal(one.prediction, other.prediction)
 
 
 def test_plane_finds_the_plane_and_points_its_axes_to_the_truth():
@@ -397,7 +399,7 @@ def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
 
 
 def test_a_range_of_its_own_is_drawn_in_it(tmp_path):
-    folder = make_run(tmp_path / "run", Task("regression", 1.0, 5.0))
+    folder = make_run(tmp_path / "run", Regression(1.0, 5.0))
     assert "answers" in Page(write_report(folder).read_text(encoding="utf-8")).sections
 
 
@@ -432,17 +434,16 @@ def test_tsne_keeps_groups_together():
     rng = np.random.default_rng(0)
     groups = np.repeat([0.0, 1.0, 2.0], 30)
     points = planes.project(10 * np.eye(6)[groups.astype(int)] + rng.normal(0, 0.1, (90, 6)), groups, "tsne")
-    assert planes.neighbours_agree(points, groups, Task("classes", names=("a", "b", "c"))) == 1
+    assert planes.neighbours_agree(points, groups, Classes(("a", "b", "c"))) == 1
 
 
 def test_the_table_of_intervals_is_conformal_prediction(run, page):
-    record = RunRecord.read(run)
-    valid, test = record.answers["valid"], record.answers["test"]
+    record = Run.open(run)
     halves, rates = [], []
-    for on_valid, on_test in zip(valid.scores, test.scores, strict=True):
-        errors = np.sort(np.abs(on_valid - valid.truth))
+    for valid, test in zip(record.predictions["valid"], record.predictions["test"], strict=True):
+        errors = np.sort(np.abs(valid.prediction - valid.truth))
         halves.append(errors[int(np.ceil(61 * 0.8)) - 1])
-        rates.append((np.abs(on_test - test.truth) <= halves[-1]).mean())
+        rates.append((np.abs(test.prediction - test.truth) <= halves[-1]).mean())
     assert f"80 % ± {np.mean(halves):.2f} {100 * np.mean(rates):.1f} %" in page.text
     assert "99 % too few to say" in page.text  # 60 utterances cannot promise 99 %
 

@@ -16,10 +16,11 @@ from mecam.evaluation.statistics import (
     paired_permutation_test,
     summarise,
 )
-from mecam.types import Predictions, Task
+from mecam.task import Classes, Regression
+from mecam.types import Predictions
 
-MOSI = Task("regression", -3.0, 3.0)
-CLASSES = Task("classes", names=("a", "b", "c"))
+MOSI = Regression(-3.0, 3.0)
+CLASSES = Classes(("a", "b", "c"))
 
 
 def predictions(seed, *, error=0.8, count=90, videos=12, task=MOSI):

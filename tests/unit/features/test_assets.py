@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mecam.errors import DataError
-from mecam.features.vision import assets
+from mecam.features.vision import model_files as assets
 
 CONTENT = b"a zip of networks"
 

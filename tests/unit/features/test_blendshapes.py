@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from clips import clip, moving_face
 from mecam.errors import ConfigError, DataError, MecamError
-from mecam.features import registry
+from mecam.features import extractor as registry
+from mecam.features.extractor import Features
 from mecam.features.media import Frame, Media
-from mecam.features.registry import Features
-from mecam.features.vision import assets, blendshapes, face_models, tracking
-from mecam.features.vision import extractors as vision
+from mecam.features.vision import blendshapes, face_models, tracking
+from mecam.features.vision import face_extractors as vision
+from mecam.features.vision import model_files as assets
 from mecam.features.vision.expression import NAMES as MEASURES
-from mecam.features.vision.extractors import Blendshapes, Expressions
+from mecam.features.vision.face_extractors import Blendshapes, Expressions
 from mecam.features.vision.face_models import Box
 from mecam.features.vision.tracking import Tracker
 

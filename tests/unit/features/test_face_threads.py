@@ -9,10 +9,10 @@ import pytest
 
 import voices
 from clips import moving_face
-from mecam.features.audio.extractors import Acoustics
+from mecam.features.audio.voice_extractors import Acoustics
 from mecam.features.media import Media
 from mecam.features.vision import face_models
-from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_extractors import Expressions
 from mecam.features.vision.face_models import Box
 
 

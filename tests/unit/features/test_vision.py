@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from clips import clip, moving_face, need_data, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
+from mecam.features.extractor import Features
 from mecam.features.media import Media
-from mecam.features.registry import Features
 from mecam.features.vision.expression import NAMES
-from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_extractors import Expressions
 from mecam.features.vision.face_models import _sampled, detect, mesh
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 

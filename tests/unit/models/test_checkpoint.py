@@ -13,12 +13,13 @@ from safetensors.torch import load_file, save_file
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.features.registry import extractor_of
+from mecam.features.extractor import extractor_of
 from mecam.hashes import record_sha256, sha256_of
 from mecam.models.base import Inputs
 from mecam.models.checkpoint import load_checkpoint, save_checkpoint
 from mecam.nn.text import TextEncoder
-from mecam.types import FeatureSpec, Task
+from mecam.task import Classes
+from mecam.types import FeatureSpec
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +148,7 @@ def test_saving_replaces_whole_or_not_at_all(
 
 def test_inputs_round_trip() -> None:
     inputs = Inputs(
-        task=Task("classes", names=("a", "b")),
+        task=Classes(("a", "b")),
         features={"audio": FeatureSpec(4, "covarep", "1.2", ("f0", "x", "y", "z"), aligned=True)},
         raw_text=True,
         prior=(0.25, 0.75),

@@ -7,11 +7,12 @@ from mecam.models.base import Inputs
 from mecam.models.misa import MisaConfig
 from mecam.models.mult import MultConfig
 from mecam.models.registry import MODELS
-from mecam.types import FeatureSpec, Task
+from mecam.task import Regression
+from mecam.types import FeatureSpec
 
 
 def inputs(*modalities: str) -> Inputs:
-    return Inputs(Task("regression"), {m: FeatureSpec(3) for m in modalities})
+    return Inputs(Regression(), {m: FeatureSpec(3) for m in modalities})
 
 
 def built(name: str, *modalities: str) -> object:

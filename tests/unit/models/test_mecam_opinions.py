@@ -3,15 +3,14 @@
 import pytest
 import torch
 
-from mecam.models.mecam import _comparable
-from mecam.types import Task
+from mecam.task import Classes, Regression
 
 
 @pytest.mark.parametrize(("low", "high"), [(-3.0, 3.0), (-1.0, 1.0), (1.0, 5.0)])
 def test_scores_are_centred_on_the_middle_of_their_range(low: float, high: float) -> None:
     ends = torch.tensor([low, (low + high) / 2, high])
-    assert _comparable(Task("regression", low, high), ends).tolist() == [-1.0, 0.0, 1.0]
+    assert Regression(low, high).comparable(ends).tolist() == [-1.0, 0.0, 1.0]
 
 
 def test_logits_become_probabilities() -> None:
-    assert _comparable(Task("classes", names=("a", "b")), torch.zeros(2)).tolist() == [0.5, 0.5]
+    assert Classes(("a", "b")).comparable(torch.zeros(2)).tolist() == [0.5, 0.5]

@@ -13,8 +13,9 @@ from mecam.data.store import Store
 from mecam.models.base import Inputs
 from mecam.models.checkpoint import build_model
 from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
+from mecam.task import Regression
 from mecam.training.loop import moving_only
-from mecam.types import FeatureSpec, Task
+from mecam.types import FeatureSpec
 
 
 def linear(inputs: int, outputs: int) -> int:
@@ -31,7 +32,7 @@ def test_parameter_count(vision: int, encoder: str) -> None:
     text = 32  # of the tiny encoder; 768 in the paper
     features = {"audio": FeatureSpec(74), "vision": FeatureSpec(35)}
     config = MecamPublishedConfig(encoder=encoder, hidden_of={"vision": vision})
-    model, _ = build_model("mecam_published", config, Inputs(Task("regression"), features, True), DataConfig())
+    model, _ = build_model("mecam_published", config, Inputs(Regression(), features, True), DataConfig())
     sizes = {"audio": 16, "vision": vision}
     expected = {
         "encoders.audio": lstm(74, 16) + linear(16, 16),

@@ -11,8 +11,8 @@ import voices
 from mecam.cli.predict_inputs import sorted_out
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
-from mecam.features.folders import find_media
-from mecam.prediction.asked import as_paths, as_sentences, kind_of, kind_of_all
+from mecam.features.find_media import find_media
+from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.result import Prediction
 from mecam.prediction.torch_backend import TorchBackend

@@ -9,11 +9,12 @@ import mecam
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.evaluation.predict import in_words, predict
+from mecam.evaluation.predict import predict
 from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.types import TEXT, Task, Utterance
+from mecam.task import Classes, Labels, Regression
+from mecam.types import TEXT, Utterance
 
 
 @pytest.fixture
@@ -81,13 +82,13 @@ def test_other_tasks_give_probabilities(kind: str, encoder: str, tmp_path: Path)
 
 
 def test_labels_in_words() -> None:
-    scores, small = Task("regression", -3.0, 3.0), Task("regression", -1.0, 1.0)
-    assert [in_words(scores, s) for s in (-1.0, -0.2, 0.5, 1.0)] == ["negative", "neutral", "neutral", "positive"]
-    assert in_words(small, 0.2) == "positive", "the neutral band scales with the range"
+    scores, small = Regression(-3.0, 3.0), Regression(-1.0, 1.0)
+    assert [scores.words(s) for s in (-1.0, -0.2, 0.5, 1.0)] == ["negative", "neutral", "neutral", "positive"]
+    assert small.words(0.2) == "positive", "the neutral band scales with the range"
     names = ("a", "b", "c")
-    assert in_words(Task("classes", names=names), np.array([0.1, 0.2, 0.7])) == "c"
-    assert in_words(Task("multilabel", names=names), np.array([0.6, 0.7, 0.1])) == "a, b"
-    assert in_words(Task("multilabel", names=names), np.array([0.1, 0.3, 0.2])) == "none"
+    assert Classes(names).words(np.array([0.1, 0.2, 0.7])) == "c"
+    assert Labels(names).words(np.array([0.6, 0.7, 0.1])) == "a, b"
+    assert Labels(names).words(np.array([0.1, 0.3, 0.2])) == "none"
 
 
 def test_sentences_for_a_model_that_reads_none(encoder: str, tmp_path: Path) -> None:

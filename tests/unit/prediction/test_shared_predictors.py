@@ -15,6 +15,7 @@ from mecam.features.recording import Recipe, read_recording
 from mecam.models.registry import MODELS
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
+from mecam.task import Regression
 from mecam.types import Utterance
 
 THREADS, ROUNDS = 6, 3
@@ -67,9 +68,8 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
     from dataclasses import replace
 
     from mecam.data.store import StoreWriter
-    from mecam.types import Task
 
-    with StoreWriter(tmp_path / "s", name="voices", task=Task("regression"), specs=recipe.specs()) as writer:
+    with StoreWriter(tmp_path / "s", name="voices", task=Regression(), specs=recipe.specs()) as writer:
         for i, utterance in enumerate(utterances):
             writer.add(replace(utterance, split="train" if i < 3 else "valid", label=float(i - 1)))
     both = [
@@ -87,11 +87,10 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
 def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) -> None:
     """Two predictors, many threads, real videos: as alone."""
     from mecam.data.store import StoreWriter
-    from mecam.types import Task
 
     videos = sorted((shared_data / "video").glob("*.mpg"))[:3]
     recipe = Recipe(("mecam-audio", "mecam-vision"))
-    with StoreWriter(tmp_path / "s", name="faces", task=Task("regression"), specs=recipe.specs()) as writer:
+    with StoreWriter(tmp_path / "s", name="faces", task=Regression(), specs=recipe.specs()) as writer:
         from dataclasses import replace
 
         for i, video in enumerate(videos):

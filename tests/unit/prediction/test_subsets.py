@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mecam.report.recording.page import write_watched
 
 import tiny
 import voices
@@ -20,7 +19,9 @@ from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.types import TEXT, Task, Utterance
+from mecam.report.recording import write_recording
+from mecam.task import Task
+from mecam.types import TEXT, Utterance
 
 KINDS = tuple(tiny.TASKS)
 
@@ -112,9 +113,9 @@ def test_recordings_with_what_they_have(
     assert part.alone == {} if absent else set(part.alone) == {"text", "audio"}
     assert watched.contributions == () or (words and text)
     json.dumps(watched.to_json(), allow_nan=False)
-    page = write_watched(tmp_path / "a.html", watched, predictor.task).read_text("utf-8")
+    page = write_recording(tmp_path / "a.html", watched, predictor.task, {"run": "r", "model": "m"}).read_text("utf-8")
     for modality, why in absent.items():
-        assert f"{modality} is absent: {why}" in page
+        assert f"{modality.capitalize()} is absent: {why}." in page
     for name, share in part.probabilities.items():
         assert f"{name} {100 * share:.0f} %" in page, "all probabilities are told"
 
@@ -171,7 +172,7 @@ def test_weights_that_are_no_numbers(
         for command in (
             ["predict", "a good film", "--model", str(place)],
             ["evaluate", str(place), "--data", str(store.path)],
-            ["explain", str(place), "-u", store[0].id, "--data", str(store.path)],
+            ["explain", "utterance", str(place), store[0].id, "--data", str(store.path)],
             ["robustness", str(place), "--data", str(store.path)],
         ):
             assert main(command) == 1
@@ -188,9 +189,9 @@ def test_the_case_of_one_modality(
     trained = voice_run(tmp_path, tiny.TASKS["regression"], encoder)
     save_checkpoint(tmp_path / "run" / "checkpoint", trained)
     for name, told in (
-        ("no_transcript.wav", ["text is absent: no transcript was given"]),
+        ("no_transcript.wav", ["Text is absent: no transcript was given."]),
         ("with_transcript.wav", []),
-        ("face_and_voice.mp4", ["text is absent: no transcript was given"]),
+        ("face_and_voice.mp4", ["Text is absent: no transcript was given."]),
     ):
         page = tmp_path / f"{name}.html"
         assert main(["predict", str(case / name), "--model", str(tmp_path / "run"), "--html", str(page)]) == 0

@@ -34,7 +34,7 @@ for package in PACKAGES:
 
 from mecam.data.store import Store
 from mecam.features.media import Media
-from mecam.features.registry import extractor
+from mecam.features.extractor import extractor
 from mecam.features.text import read_transcript
 
 folder = Path({folder!r})

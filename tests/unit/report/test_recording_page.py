@@ -17,9 +17,10 @@ from mecam.errors import DataError
 from mecam.prediction.result import Prediction, Watched
 from mecam.report.predictions import page_names, predictions_table, recording_view, write_index
 from mecam.report.recording import write_recording
-from mecam.types import Task, Utterance
+from mecam.task import Classes, Regression, Task
+from mecam.types import Utterance
 
-TASK = Task("regression")
+TASK = Regression()
 ABOUT = {"run": "r<1>", "model": "mecam", "learned_from": "d&d"}
 
 
@@ -28,7 +29,10 @@ def utterance(start: float, stop: float) -> Utterance:
     face = np.ones((4, 2), np.float32)
     face[3] = np.nan
     return Utterance(
-        id="x", text="a superb film", streams={"audio": face, "vision": face}, intervals={"audio": times, "vision": times}
+        id="x",
+        text="a superb film",
+        streams={"audio": face, "vision": face},
+        intervals={"audio": times, "vision": times},
     )
 
 
@@ -93,7 +97,7 @@ def test_model_data_date_and_version_are_named(watched: Watched, tmp_path: Path)
 def test_strips_axes_and_words(watched: Watched, tmp_path: Path) -> None:
     page = body_of(page_of(watched, tmp_path / "a.html"))
     assert page.count('class="interval"') == page.count('class="score-level"') == 2
-    assert re.findall(r'class="level" style="top:[\d.]+%">([^<]+)<', page) == ["+3", "0", "−3"]
+    assert re.findall(r'class="level[^"]*" style="top:[\d.]+%">([^<]+)<', page) == ["+3", "0", "−3"]
     assert re.findall(r'<span style="left:[\d.]+%"[^>]*>(0:0[^<]+)<', page) == ["0:00", "0:02", "0:04", "0:06.0"]
     assert "audio gate" in page
     assert "text gate" in page
@@ -138,9 +142,11 @@ def test_a_flat_line_and_a_score_without_interval_are_explained(watched: Watched
 
 
 def test_all_probabilities_are_told(watched: Watched, tmp_path: Path) -> None:
-    task = Task("classes", names=("angry", "calm", "happy"))
+    task = Classes(("angry", "calm", "happy"))
     odds = {"angry": 0.32, "calm": 0.23, "happy": 0.45}
-    part = replace(watched.parts[0], score=None, low=None, high=None, label="happy", probabilities=odds, alone={}, disagrees=())
+    part = replace(
+        watched.parts[0], score=None, low=None, high=None, label="happy", probabilities=odds, alone={}, disagrees=()
+    )
     classes = replace(watched, overall=part, parts=(part, part))
     page = body_of(page_of(classes, tmp_path / "a.html", task))
     shown = printed(recording_view(classes))
@@ -196,11 +202,11 @@ from pathlib import Path
 from mecam.prediction.result import Prediction, Watched
 from mecam.report.predictions import recording_view
 from mecam.report.recording import write_recording
-from mecam.types import Task
+from mecam.task import Regression
 
 part = Prediction("x", "a film", 1.0, None, None, "positive", start=0.0, stop=1.0)
 watched = Watched(Path(sys.argv[1]), 1.0, part, (part,), (), name="x")
-write_recording(Path(sys.argv[2]), watched, Task("regression"), {"run": "r", "model": "m"})
+write_recording(Path(sys.argv[2]), watched, Regression(), {"run": "r", "model": "m"})
 recording_view(watched)
 print(*({"torch", "altair", "vl_convert", "sklearn", "lightning", "pandas"} & set(sys.modules)))
 """

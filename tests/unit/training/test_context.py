@@ -21,8 +21,9 @@ from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.training.results import SeedResult
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.runs.seed import SeedResult
+from mecam.training.run import train
 
 
 def config(encoder: str, **training) -> RunConfig:

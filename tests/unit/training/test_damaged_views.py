@@ -15,8 +15,9 @@ from mecam.data.datasets import Dataset
 from mecam.data.mixture import Source
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError
+from mecam.runs.config import RunConfig
 from mecam.training.preparation import _Twins
-from mecam.training.run import RunConfig, train
+from mecam.training.run import train
 from mecam.types import FeatureSpec, Span, Utterance
 
 TASK = tiny.TASKS["classes"]

@@ -17,9 +17,9 @@ from mecam.experiments import grid
 from mecam.experiments.grid import Member, train_grid
 from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 from mecam.models.registry import MODELS
-from mecam.runs.folder import is_finished
+from mecam.runs.config import RunConfig, record_of
+from mecam.runs.run import Run
 from mecam.training.costs import WATCHABLE, resident_mb
-from mecam.training.run import RunConfig, record_of
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +85,16 @@ def test_a_grid_goes_on_and_its_failures_stay_its_own(
 
 def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
     one = member("a")
-    read = record_of([Source(store)], None)
-    assert not is_finished(tmp_path / "runs" / "a", one.config, read)
+    read = record_of([Source(store)])
+    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
     from mecam.training.run import train
 
     train(one.config, store, tmp_path / "runs" / "a")
-    assert is_finished(tmp_path / "runs" / "a", one.config, read)
-    assert not is_finished(tmp_path / "runs" / "a", member("a", seeds=2).config, read)
-    assert not is_finished(tmp_path / "runs" / "a", one.config, {"store": {"name": "other"}})
-    (tmp_path / "runs" / "a" / "report.html").unlink()
-    assert not is_finished(tmp_path / "runs" / "a", one.config, read)
+    assert Run(tmp_path / "runs" / "a").is_finished(one.config, read)
+    assert not Run(tmp_path / "runs" / "a").is_finished(member("a", seeds=2).config, read)
+    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, {"store": {"name": "other"}})
+    (tmp_path / "runs" / "a" / "environment.json").unlink()
+    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
 
 
 def die(*_: Any, **__: Any) -> None:

@@ -13,7 +13,7 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, half_width, widening
-from mecam.evaluation.predict import finished, interval_around, predict
+from mecam.evaluation.predict import finished, predict
 from mecam.evaluation.random_missing import RATES, with_missing
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
@@ -24,9 +24,11 @@ from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.run.calibration import calibration
-from mecam.runs.record import RunRecord
-from mecam.training.results import SeedResult, read_predictions, write_predictions
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.runs.predictions import interval_around, read_predictions, write_predictions
+from mecam.runs.run import Run
+from mecam.runs.seed import SeedResult
+from mecam.training.run import train
 
 
 @pytest.fixture(scope="module")
@@ -152,12 +154,15 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
 
 def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
     """The text and the row of its level; and both are the share of the intervals in predictions.csv that hold."""
-    record = RunRecord.read(run)
+    record = Run.open(run)
     page = calibration(record)
     told = record.metrics["calibration"]["coverage"]["test"]
-    inside = record.answers["test"].inside
-    assert inside is not None
-    assert inside.mean() == pytest.approx(told)
+    ends, truth = record.intervals("test"), record.predictions["test"][0].truth
+    assert ends is not None
+    assert np.mean((ends[0] <= truth) & (truth <= ends[1])) == pytest.approx(told)
+    with (run / "predictions.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    assert [[float(row["low"]), float(row["high"])] for row in rows] == np.stack(ends, -1).reshape(-1, 2).tolist()
     assert f"{100 * told:.1f} % on test" in page
     row = page.partition('<th scope="row">90 %</th>')[2].partition("</tr>")[0]
     assert f"{100 * told:.1f} %" in row

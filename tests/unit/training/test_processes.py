@@ -24,7 +24,8 @@ from pathlib import Path
 from mecam.data.store import Store
 from mecam.training import loop
 loop.SAVE_SECONDS = -1  # after every epoch, however short
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 import json
 if __name__ == "__main__":
     values = json.loads(sys.argv[1])

@@ -16,10 +16,13 @@ from mecam.errors import ConfigError, DataError, ModelError, TrainingError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.metrics import metrics_for
 from mecam.models.checkpoint import load_checkpoint
-from mecam.training import loop, results, run
-from mecam.training.results import SeedResult
-from mecam.training.run import RunConfig, train
-from mecam.types import Task, Utterance
+from mecam.runs import tables
+from mecam.runs.config import RunConfig
+from mecam.runs.seed import SeedResult
+from mecam.task import Regression
+from mecam.training import loop, run
+from mecam.training.run import train
+from mecam.types import Utterance
 
 
 def config(encoder: str, *, model: str = "mecam", **changes: Any) -> RunConfig:
@@ -72,7 +75,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_run_folder(finished: Path, store: Store) -> None:
     found = {path.name for path in finished.iterdir()}
     assert found == {
-        *("config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv", "report.html"),
+        *("config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv"),
         *("checkpoint", "seeds", "filter_maps.json", "embeddings.npz"),
     }
     assert {path.name for path in (finished / "checkpoint").iterdir()} == {
@@ -370,7 +373,7 @@ def test_seed_results_read_back(finished: Path, tmp_path: Path) -> None:
     assert (again.seed, again.score, again.half_width) == (found.seed, found.score, found.half_width)
     assert SeedResult.read(tmp_path) is None
     with pytest.raises(ValueError, match="not JSON compliant"):
-        results.write_json(tmp_path / "x.json", {"a": float("nan")})
+        tables.write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not (tmp_path / "x.json").exists()
 
 
@@ -384,7 +387,7 @@ def test_a_checkpoint_knows_what_it_was_trained_on(finished: Path, store: Store)
     checkpoint = load_checkpoint(finished).checkpoint
     assert (checkpoint.data_name, checkpoint.synthetic) == ("tiny", False)
     assert set(checkpoint.calibration) == {"0.9"}
-    assert checkpoint.inputs.task == store.task == Task("regression")
+    assert checkpoint.inputs.task == store.task == Regression()
 
 
 def test_the_order_follows_from_seed_and_epoch_alone(store: Store, encoder: str) -> None:

@@ -11,7 +11,8 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 from mecam.training.tensorboard import tensorboard
 
 HAVE_IT = importlib.util.find_spec("tensorboard") is not None

@@ -15,8 +15,9 @@ from mecam.data.mixture import Source
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
+from mecam.runs.config import RunConfig
 from mecam.training import loop, run
-from mecam.training.run import RunConfig, train
+from mecam.training.run import train
 from mecam.training.transfer import initialise
 from mecam.types import FeatureSpec
 

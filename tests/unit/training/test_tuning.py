@@ -20,8 +20,8 @@ from mecam.experiments.validation import validate_once
 from mecam.experiments.variants import tuned_variants
 from mecam.models.registry import BUILT_IN
 from mecam.report.tuning import tuning_page
+from mecam.runs.config import RunConfig
 from mecam.training.loop import Fit
-from mecam.training.run import RunConfig
 
 pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 
@@ -96,8 +96,14 @@ def test_two_trials_on_a_store(store: Store, encoder: str, tmp_path: Path, monke
     monkeypatch.setattr(Dataset, "__init__", watched)
     out = tmp_path / "search"
     calls: list[tuple[int, int, str]] = []
+    pages: list[str] = []
     tuned = tuning.tune(
-        config(encoder), store, out, trials=2, page=tuning_page, progress=lambda *call: calls.append(call)
+        config(encoder),
+        store,
+        out,
+        trials=2,
+        page=lambda found: pages.append(tuning_page(found)),
+        progress=lambda *call: calls.append(call),
     )
     assert set(opened) == {"train", "valid"}
     assert [trial.state for trial in tuned.trials] == ["complete", "complete"]
@@ -112,12 +118,12 @@ def test_two_trials_on_a_store(store: Store, encoder: str, tmp_path: Path, monke
     assert best.options.text_width == 8
     assert best.tuned == "2 trials"
     assert -validate_once(best, store, seed=1111).best_score == pytest.approx(tuned.best.score)
-    page = (out / "tune.html").read_text(encoding="utf-8")
+    (page,) = pages
     assert all(key in page for key in space_of("lf_dnn"))
     assert not re.search(r'(src|href)="(?!#)', page.split('id="vega"')[0])
     rows = list(csv.reader((out / "trials.csv").read_text(encoding="utf-8").splitlines()))
     assert [row[:2] for row in rows[1:]] == [["1", "complete"], ["2", "complete"]]
-    assert {path.name for path in out.iterdir()} == {"study.db", "best.yaml", "trials.csv", "tune.html"}
+    assert {path.name for path in out.iterdir()} == {"study.db", "best.yaml", "trials.csv"}
 
 
 def test_a_search_that_is_interrupted_ends_as_one_that_is_not(
@@ -201,7 +207,7 @@ def test_a_trial_that_lags_behind_is_cut_short_and_one_that_diverges_has_failed(
     assert len(tuned.trials[8].epochs) == 2
     assert tuned.best is not None
     assert tuned.best.state == "complete"
-    assert "not enough memory" in (tmp_path / "search" / "tune.html").read_text(encoding="utf-8")
+    assert "not enough memory" in tuning_page(tuned)
 
 
 def test_what_would_spoil_every_trial_is_told_at_once(fake: Fake, store: Store, encoder: str, tmp_path: Path) -> None:
@@ -284,4 +290,4 @@ def test_the_command_searches_several_models_and_says_what_came_of_it(
     assert main(["tune", *data, "--models", "lf_dnn", "--out", str(out), "--search", "model.width=9"]) == 1
     assert "is no range" in capsys.readouterr().err
     assert main(["compare", "--tuned", str(out), "--out", str(tmp_path / "c")]) == 1
-    assert "--data belongs to" in capsys.readouterr().err
+    assert "reads finished runs" in capsys.readouterr().err

@@ -13,7 +13,8 @@ from mecam.errors import DataError
 from mecam.models.checkpoint import load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.training.run import RunConfig, train
+from mecam.runs.config import RunConfig
+from mecam.training.run import train
 from mecam.types import Utterance
 
 TASK = tiny.TASKS["regression"]

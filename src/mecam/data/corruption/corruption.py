@@ -1,6 +1,6 @@
 """What a corruption is, and what carrying it out takes: the same record for features, texts, sound and pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import TypeAlias
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mecam.data.corruption.phonetics import Sounds
 from mecam.errors import ConfigError
-from mecam.types import Modality, Utterance
+from mecam.types import Modality, Span, Utterance
 
-__all__ = ["Corruption", "CorruptionContext", "Ids"]
+__all__ = ["Corruption", "CorruptionContext", "Ids", "spans_of"]
 
 Ids: TypeAlias = Callable[[str], tuple[int, ...]]
 """Turns a word into its sub-word ids."""
@@ -67,3 +67,13 @@ class CorruptionContext:
     unk: int | None = None
     ids_of: Ids | None = None
     sounds: Sounds | None = None
+
+
+def spans_of(modality: Modality, kind: str, touched: Sequence[bool] | NDArray[np.bool_]) -> tuple[Span, ...]:
+    """Write a mask over rows or words as spans, one per run."""
+    flags, spans, stop = bytes(np.asarray(touched, np.bool_)), [], 0
+    while (start := flags.find(1, stop)) >= 0:
+        stop = flags.find(0, start)
+        stop = len(flags) if stop < 0 else stop
+        spans.append(Span(modality, kind, start, stop))
+    return tuple(spans)

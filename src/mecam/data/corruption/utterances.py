@@ -12,20 +12,13 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mecam.data.corruption import streams, words
-from mecam.data.corruption.corruption import Corruption, CorruptionContext
-from mecam.data.corruption.editing import (
-    no_unk,
-    spans_of,
-    with_choice,
-    with_edit,
-    with_rows,
-    word_count,
-)
+from mecam.data.corruption.corruption import Corruption, CorruptionContext, spans_of
 from mecam.data.corruption.phonetics import common_sounds
 from mecam.data.corruption.streams import StreamOperator
-from mecam.data.corruption.words import EditOperator, WordOperator
+from mecam.data.corruption.words import EditOperator, WordOperator, with_choice, with_edit, word_count
 from mecam.errors import ConfigError, DataError
 from mecam.types import TEXT, Modality, Span, Utterance
 
@@ -33,13 +26,9 @@ __all__ = [
     "OPERATORS",
     "corrupt_utterance",
     "generator_for",
-    "no_unk",
     "present",
-    "spans_of",
-    "with_choice",
     "with_rows",
     "without_modality",
-    "word_count",
 ]
 
 
@@ -197,6 +186,14 @@ def present(utterance: Utterance) -> tuple[Modality, ...]:
     if word_count(utterance):
         names.add(TEXT)
     return tuple(sorted(names))
+
+
+def with_rows(
+    utterance: Utterance, modality: Modality, values: NDArray[np.float32], kind: str, touched: NDArray[np.bool_]
+) -> Utterance:
+    """Put rows into a stream and record those that were touched."""
+    spans = utterance.injected + spans_of(modality, kind, touched)
+    return replace(utterance, streams={**utterance.streams, modality: values}, injected=spans)
 
 
 def kinds_for_text() -> tuple[str, ...]:

@@ -12,15 +12,8 @@ from numpy.typing import NDArray
 from mecam.config import AugmentationConfig
 from mecam.data.corruption.corruption import Corruption, CorruptionContext
 from mecam.data.corruption.streams import changed_rows
-from mecam.data.corruption.utterances import (
-    OPERATORS,
-    no_unk,
-    present,
-    with_choice,
-    with_rows,
-    without_modality,
-    word_count,
-)
+from mecam.data.corruption.utterances import OPERATORS, present, with_rows, without_modality
+from mecam.data.corruption.words import no_unk, with_choice, word_count
 from mecam.errors import ConfigError
 from mecam.types import Modality, Utterance
 

@@ -15,13 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.importing.joining import Finding, Findings, Joined, join
-from mecam.data.importing.labels import infer_task, label_of, no_label, unimodal_of
+from mecam.data.importing.labels import (
+    infer_task,
+    label_of,
+    no_label,
+    other_labels,
+    other_targets,
+    target_name,
+    unimodal_of,
+)
 from mecam.data.importing.sources import Piece, Row, Source, Timeline, foreign_kind, open_source, strange_file
 from mecam.data.importing.sources.base import data_set_name
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError
 from mecam.hashes import sha256_of
-from mecam.types import TEXT, FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import TEXT, FeatureSpec, Modality, Utterance
 
 __all__ = ["Finding", "ImportReport", "StreamCount", "import_data"]
 
@@ -56,6 +65,7 @@ class ImportReport:
     Attributes:
         name: the data set's name in the store.
         task: what its labels are.
+        targets: name → task of everything that the utterances are labelled for, the first first.
         files: name, layout, form (of a table: encoding, separator, decimal mark), bytes and SHA-256 of every file.
         ignored: files of a folder that have no known layout.
         splits: utterances per split; the empty name holds those without one.
@@ -67,6 +77,7 @@ class ImportReport:
 
     name: str
     task: Task
+    targets: Mapping[str, Task]
     files: tuple[Mapping[str, Any], ...]
     ignored: tuple[str, ...]
     splits: Mapping[str, int] = field(default_factory=dict)
@@ -82,7 +93,8 @@ class ImportReport:
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON-serialisable values."""
-        return {"layouts": list(self.layouts), **asdict(self)}
+        tasks = {name: task.to_json() for name, task in self.targets.items()}
+        return {"layouts": list(self.layouts), **asdict(self), "task": self.task.to_json(), "targets": tasks}
 
 
 def import_data(
@@ -103,7 +115,7 @@ def import_data(
         store: the folder to make.
         name: the data set's name; its folder's by default (`data_set_name`).
         task: what the labels are; told from the labels by default. MOSEI's six emotions need
-            `Task("multilabel", names=EMOTIONS)`.
+            `Labels(EMOTIONS)`.
         strict: any finding is an error, and nothing is written.
         overwrite: replace a store that exists.
         progress: called with (utterances done, utterances in all).
@@ -122,14 +134,20 @@ def import_data(
     with _where(", ".join(path.name for path in paths)):
         task = task or infer_task([utterance.row for utterance in joined])
         labelled = [(u, label) for u in joined if (label := label_of(u.row, task, findings)) is not None]
+        rows = [utterance.row for utterance in joined]
         if not labelled:
-            raise no_label([utterance.row for utterance in joined], task)
+            raise no_label(rows, task)
+        target = target_name(task, rows)
+        targets = other_targets(rows, target, task)
     specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
     name = name or data_set_name(paths[0])
     counts = _Counts(specs, sum(path.stat().st_size for path in inputs.files))
-    with StoreWriter(store, name=name, task=task, specs=specs, overwrite=overwrite) as writer:
+    with StoreWriter(
+        store, name=name, task=task, specs=specs, target=target, targets=targets, overwrite=overwrite
+    ) as writer:
         for done, (utterance, label) in enumerate(labelled, 1):
             complete = _utterance(utterance, label, task, inputs.timelines, specs, findings)
+            complete = replace(complete, targets=other_labels(utterance.row, targets))
             counts.add(complete)
             writer.add(complete)
             if done % RELEASE_EVERY == 0:
@@ -142,6 +160,7 @@ def import_data(
         report = ImportReport(
             name=name,
             task=task,
+            targets={target: task, **targets},
             files=tuple(inputs.described()),
             ignored=tuple(inputs.ignored),
             findings=findings.all(),

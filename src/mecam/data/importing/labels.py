@@ -6,15 +6,17 @@ user: a wrong guess would train on wrong labels without a word.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from mecam.data.importing.joining import EXAMPLES, Findings
 from mecam.data.importing.sources.base import Row, number_of
 from mecam.errors import DataError
-from mecam.types import Label, Task
+from mecam.task import EMOTIONS, Classes, Labels, Regression, Task
+from mecam.types import Label
 
-__all__ = ["infer_task", "label_of", "no_label", "unimodal_of"]
+__all__ = ["infer_task", "label_of", "no_label", "other_labels", "other_targets", "target_name", "unimodal_of"]
 
 POLARITIES = {"negative", "neutral", "positive"}
 NAMES = ("emotion", "label", "polarity")
@@ -49,10 +51,61 @@ def infer_task(rows: Sequence[Row]) -> Task:
     for key in NAMES:
         names = {label for row in rows if isinstance(label := row.labels.get(key), str)}
         if names:
-            return Task("classes", names=tuple(sorted(names)))
+            return Classes(tuple(sorted(names)))
     raise DataError(
         "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
     )
+
+
+def target_name(task: Task, rows: Sequence[Row]) -> str:
+    """What the labels of the task are called among a store's targets: `sentiment`, `emotions`, `emotion` or `label`."""
+    if task.is_score or {name.casefold() for name in task.names} <= POLARITIES:
+        return "sentiment"
+    if task.several:
+        return "emotions"
+    return "emotion" if any("emotion" in row.labels for row in rows) else "label"
+
+
+def other_targets(rows: Sequence[Row], first: str, task: Task) -> dict[str, Task]:
+    """What else the rows are labelled for, name → task.
+
+    `sentiment`, a score or, where there is none, a polarity; `emotions`, MOSEI's six; `emotion`, one of several names;
+    `text`, `audio` and `vision`, the scores of single modalities. A polarity beside a score is only its sign.
+
+    Args:
+        rows: of all utterances.
+        first: the name of the target that is known already.
+        task: its task.
+    """
+    found: dict[str, Task] = {}
+    scores = {r.id: s for r in rows if isinstance(s := r.labels.get("score"), float) and math.isfinite(s)}
+    scale: Task | None = task if task.is_score else None
+    if scores and scale is None and any(row.scored for row in rows):
+        with suppress(DataError):  # numbers that fit no scale are no scores
+            scale = found["sentiment"] = _scale_of(scores, any(row.unimodal for row in rows))
+    polarities = {name for row in rows if isinstance(name := row.labels.get("polarity"), str)}
+    if not scores and polarities:
+        found["sentiment"] = Classes(tuple(sorted(polarities)))
+    if any(EMOTIONS[0] in row.labels for row in rows):
+        found["emotions"] = Labels(EMOTIONS)
+    names = {name for row in rows if isinstance(name := row.labels.get("emotion"), str)}
+    if len(names) > 1:
+        found["emotion"] = Classes(tuple(sorted(names)))
+    if scale is not None:
+        found |= dict.fromkeys(sorted({modality for row in rows for modality in row.unimodal}), scale)
+    return {name: other for name, other in found.items() if name != first}
+
+
+def other_labels(row: Row, targets: Mapping[str, Task]) -> dict[str, Label]:
+    """The labels of a row for all targets but the first; what is said of single modalities stands in `unimodal`."""
+    labels = {}
+    for name, task in targets.items():
+        if name in row.unimodal:
+            continue
+        with suppress(DataError):  # one that does not fit is none; findings are about the first target
+            if (label := label_of(row, task, Findings())) is not None:
+                labels[name] = label
+    return labels
 
 
 def _check_words(rows: Sequence[Row]) -> None:
@@ -87,11 +140,11 @@ def _ask_for_classes(scores: Sequence[float]) -> None:
 def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
     low, high = min(scores.values()), max(scores.values())
     if low >= 1 and high > 3:
-        task = Task("regression", 1.0, 5.0 if high <= 5 else 7.0)
+        task = Regression(1.0, 5.0 if high <= 5 else 7.0)
     elif low >= -1 and high <= 1 and (len(scores) >= 100 or unimodal):
-        task = Task("regression", -1.0, 1.0)
+        task = Regression(-1.0, 1.0)
     else:
-        task = Task("regression", -3.0, 3.0)
+        task = Regression(-3.0, 3.0)
     outside = [name for name, score in scores.items() if not _near(score, task)]
     if outside:
         ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= LARGEST else "LOW..HIGH"
@@ -114,9 +167,9 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
 
     Raises: DataError if a score lies outside of the scale, or an intensity is no possible one.
     """
-    if task.kind == "multilabel":
+    if task.several:
         return _intensities(row, task, findings)
-    if task.kind == "classes":
+    if not task.is_score:
         return _class_of(row, task, findings)
     score = row.labels.get("score", math.nan)
     word = row.labels.get("label", "none")
@@ -175,7 +228,7 @@ def unimodal_of(row: Row, task: Task, findings: Findings) -> dict[str, float]:
     Raises: DataError if one lies outside of the scale.
     """
     known = {modality: score for modality, score in row.unimodal.items() if math.isfinite(score)}
-    if task.kind != "regression":
+    if not task.is_score:
         return {modality: score for modality, score in known.items() if abs(score) <= LARGEST}
     return {m: _on_scale(score, task, f"{row.id}, {m}", findings) for m, score in known.items()}
 

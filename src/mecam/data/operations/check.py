@@ -12,11 +12,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.importing.folds import PUBLISHED_COUNTS, official_folds, recognise
+from mecam.data.importing.official_folds import PUBLISHED_COUNTS, official_folds, recognise
 from mecam.data.operations.columns import ColumnStats, column_stats
 from mecam.data.operations.describe import Description, describe
-from mecam.data.store import Store, label_fits
-from mecam.types import TEXT, Modality, Task
+from mecam.data.store import Store
+from mecam.task import Task
+from mecam.types import TEXT, Modality
 
 __all__ = ["CheckReport", "Level", "Problem", "check"]
 
@@ -149,16 +150,15 @@ def _labels(columns: dict[str, list[Any]], task: Task) -> Iterator[Problem]:
     labelled = list(zip(columns["id"], columns["label"], columns["split"], strict=True))
     without = [i for i, label, _ in labelled if label is None]
     yield from _problem("warning", "unlabelled", without, "utterances have no label and are not learned from")
-    wrong = [f"{i} ({label!r})" for i, label, _ in labelled if label is not None and not label_fits(label, task)]
+    wrong = [f"{i} ({label!r})" for i, label, _ in labelled if label is not None and not task.fits(label)]
     yield from _problem("error", "label-kind", wrong, f"labels are not what the task ({task.kind}) says")
-    labelled = [(i, label, split) for i, label, split in labelled if label is not None and label_fits(label, task)]
-    if task.kind == "regression":
+    labelled = [(i, label, split) for i, label, split in labelled if label is not None and task.fits(label)]
+    if task.is_score:
         outside = [f"{i} ({label:g})" for i, label, _ in labelled if not task.low <= label <= task.high]
         yield from _problem("error", "label-range", outside, f"scores lie outside [{task.low:g}, {task.high:g}]")
     occurring: dict[str, set[Any]] = defaultdict(set)
     for _, label, split in labelled:
-        present = (name for name, value in label.items() if value > 0) if task.kind == "multilabel" else (label,)
-        occurring[split].update(present)
+        occurring[split].update(task.present(label))
     unseen = [name for name in task.names if name not in occurring.get("train", task.names)]
     yield from _problem("warning", "label-unseen", unseen, "classes never occur in train")
     alone = [f"{split}: {values}" for split, values in occurring.items() if split and len(values) == 1]

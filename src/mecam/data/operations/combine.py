@@ -8,7 +8,8 @@ from pathlib import Path
 from mecam.data.store import Store
 from mecam.data.store.derive import Progress, write_derived
 from mecam.errors import DataError
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 
 __all__ = ["JoinReport", "common_specs", "common_task", "join", "merge"]
 
@@ -167,19 +168,13 @@ def common_task(stores: Sequence[Store]) -> Task:
     """
     first = stores[0].task
     for store in stores[1:]:
-        task = store.task
-        same_scale = task.kind != "regression" or (task.low, task.high) == (first.low, first.high)
-        if task.kind != first.kind or not same_scale or set(task.names) != set(first.names):
+        if not store.task.matches(first):
             raise DataError(
-                f"the tasks differ: {_shown(first)} and {_shown(task)}",
+                f"the tasks differ: {first.description} and {store.task.description}",
                 where=str(store.path),
                 fix="only stores with the same labels can be put together",
             )
     return first
-
-
-def _shown(task: Task) -> str:
-    return f"{task.kind} " + (f"[{task.low:g}, {task.high:g}]" if task.kind == "regression" else ", ".join(task.names))
 
 
 def common_specs(stores: Sequence[Store]) -> dict[Modality, FeatureSpec]:

@@ -1,6 +1,5 @@
 """What a store holds, without reading its features: splits, labels, lengths, what is missing where."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.store import Store
-from mecam.types import TEXT, FeatureSpec, Label, Modality, Task
+from mecam.task import Task
+from mecam.types import TEXT, FeatureSpec, Modality
 
-__all__ = ["Description", "Lengths", "SplitSummary", "describe", "label_histogram", "split_names"]
-
-BINS = 7
-"""Bars of a regression histogram; on [−3, 3] they are the seven classes of Acc-7."""
+__all__ = ["Description", "LengthSummary", "SplitSummary", "describe", "split_names"]
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthSummary:
     """How long the sequences of one modality are, over the utterances that have it.
 
     Attributes:
@@ -81,13 +78,13 @@ class Description:
     utterances: int
     splits: dict[str, SplitSummary]
     specs: dict[Modality, FeatureSpec]
-    lengths: dict[Modality, Lengths]
+    lengths: dict[Modality, LengthSummary]
     timed_words: int
     provenance: dict[str, Any]
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "task": self.task.to_json()}
 
 
 def describe(store: Store) -> Description:
@@ -119,21 +116,6 @@ def split_names(splits: Sequence[str]) -> list[str]:
     return sorted(set(splits), key=lambda name: (order.get(name, 3), name))
 
 
-def label_histogram(labels: Sequence[Label | None], task: Task) -> dict[str, int]:
-    """Utterances per bar: nearest of seven scores, class, or emotion that is present (> 0)."""
-    known = [label for label in labels if label is not None]
-    if task.kind == "regression":
-        centres = np.linspace(task.low, task.high, BINS)
-        scores = np.array([score for score in known if isinstance(score, int | float)], np.float64)
-        nearest = np.abs(scores[:, None] - centres).argmin(axis=1)
-        return {f"{centre:+.3g}": int((nearest == i).sum()) for i, centre in enumerate(centres)}
-    if task.kind == "classes":
-        counts = Counter(str(label) for label in known)
-    else:
-        counts = Counter(name for label in known if isinstance(label, dict) for name, v in label.items() if v > 0)
-    return {name: counts[name] for name in task.names}
-
-
 def _summary(
     of: list[int], columns: dict[str, list[Any]], rows: dict[Modality, NDArray[np.int64]], task: Task
 ) -> SplitSummary:
@@ -144,15 +126,15 @@ def _summary(
         speakers=len({columns["speaker"][i] for i in of} - {None, ""}),
         labelled=sum(label is not None for label in labels),
         present={modality: int((count[of] > 0).sum()) for modality, count in rows.items()},
-        labels=label_histogram(labels, task),
+        labels=task.histogram(labels),
     )
 
 
-def _lengths(count: NDArray[np.int64]) -> Lengths:
+def _lengths(count: NDArray[np.int64]) -> LengthSummary:
     some = count[count > 0]
     if not some.size:
-        return Lengths(0, 0)
-    return Lengths(
+        return LengthSummary(0, 0)
+    return LengthSummary(
         present=len(some),
         total=int(some.sum()),
         low=int(some.min()),

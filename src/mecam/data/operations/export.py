@@ -77,8 +77,10 @@ def export_mmsa(
 
     Raises: DataError if the task is another one, or the place is taken.
     """
-    if store.task.kind != "regression":
-        raise DataError(f"MMSA's layout holds scores, and this task is {store.task.kind}", fix="export to npz or csv")
+    if not store.task.is_score:
+        raise DataError(
+            f"MMSA's layout holds scores, and the labels here are {store.task.answers}", fix="export to npz or csv"
+        )
     report = ExportReport(files=[str(path)])
     splits, labels = store.column("split"), store.column("label")
     lengths = {m: min(int(store.lengths(m).max()), max_length or 1 << 62) for m in store.specs}
@@ -257,7 +259,7 @@ def _write_labels(store: Store, folder: Path) -> None:
     letters = {TEXT: "T", AUDIO: "A", VISION: "V"}
     header = ["video_id", "clip_id"] if None not in clips else ["id", "video_id"]
     header += [name for name in ("speaker", "text") if any(value is not None for value in columns[name])]
-    header += ["mode", *(store.task.names if store.task.kind == "multilabel" else ("label",))]
+    header += ["mode", *(store.task.names if store.task.several else ("label",))]
     header += [f"label_{letters.get(modality, modality)}" for modality in kinds]
 
     def lines() -> Iterator[list[Any]]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mecam.data.store.store import Store, StoreWriter
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 
 __all__ = ["Progress", "step_of", "write_derived"]
 
@@ -21,6 +22,7 @@ def write_derived(
     step: Mapping[str, Any],
     name: str | None = None,
     task: Task | None = None,
+    targets: Mapping[str, Task] | None = None,
     specs: Mapping[Modality, FeatureSpec] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -31,10 +33,11 @@ def write_derived(
     Args:
         path: the store to make.
         utterances: what it holds.
-        sources: where they come from; the first one's name, task and specs are the default.
+        sources: where they come from; the first one's name, tasks and specs are the default.
         step: what was done, for the provenance.
         name: of the new data set.
         task: of the new data set.
+        targets: what else it is labelled for; by default as in the first source.
         specs: of the new data set.
         overwrite: replace an existing store.
         progress: called with utterances written.
@@ -48,6 +51,8 @@ def write_derived(
         path,
         name=first.name if name is None else name,
         task=first.task if task is None else task,
+        target=first.target,
+        targets={n: t for n, t in first.targets.items() if n != first.target} if targets is None else targets,
         specs=first.specs if specs is None else specs,
         provenance=step_of(sources, step),
         overwrite=overwrite,

@@ -84,6 +84,8 @@ def to_record(utterance: Utterance) -> dict[str, Any]:
         record["text"] = utterance.text
     if utterance.label is not None:
         record["label"] = _plain(utterance.label)
+    if utterance.targets:
+        record["targets"] = {name: _plain(label) for name, label in utterance.targets.items()}
     unimodal = {modality: float(score) for modality, score in utterance.unimodal.items() if not math.isnan(score)}
     if unimodal:
         record["unimodal"] = unimodal
@@ -111,6 +113,7 @@ def utterance_fields(record: Any, words: Any) -> dict[str, Any]:
             "speaker": record.get("speaker", ""),
             "text": record.get("text"),
             "label": record.get("label"),
+            "targets": record.get("targets", {}),
             "unimodal": record.get("unimodal", {}),
             "injected": tuple([Span(*span) for span in record.get("injected", ())]),
             "words": tuple(
@@ -163,6 +166,7 @@ _KINDS: tuple[tuple[str, Any], ...] = (
     *((name, str) for name in ("id", "split", "video", "speaker")),
     ("text", str | None),
     ("label", int | float | str | dict | None),
+    ("targets", dict),
     ("unimodal", dict),
 )
 

@@ -1,7 +1,7 @@
 """The one on-disk feature format: a folder that any language can read.
 
     store/
-      manifest.json            task, feature specs, counts, size and SHA-256 of every file, provenance
+      manifest.json            tasks, feature specs, counts, size and SHA-256 of every file, provenance
       utterances.jsonl         one utterance a line, in row order: id, split, video, text, label …
       words.jsonl              the same utterances' words with their times; absent where there are none
       <modality>.safetensors   `values` (all rows of all utterances, one after the other), `offsets`
@@ -33,14 +33,18 @@ from mecam.data.store.table import Table, TableWriter, checked_rows
 from mecam.errors import DataError
 from mecam.files import claimed, partial_of, remove, replace_folder, restore, set_alike, writing
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
-from mecam.types import FeatureSpec, Modality, Task, Utterance
+from mecam.task import Task
+from mecam.types import FeatureSpec, Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["Store", "StoreWriter", "check_modality_name", "label_fits", "sha256_of"]
+__all__ = ["Store", "StoreWriter", "check_modality_name", "sha256_of"]
 
 FORMAT = "mecam-store"
 VERSION = 1
 UTTERANCES, WORDS, MANIFEST = "utterances.jsonl", "words.jsonl", "manifest.json"
+
+FIRST = "label"
+"""Name of the first target where the manifest gives it none, as in every store made before there were several."""
 
 OWN = "manifest_sha256"
 """Key of the manifest's own SHA-256: of all its other keys."""
@@ -59,13 +63,15 @@ class _Manifest:
     format: Literal["mecam-store"]
     version: int
     name: str
-    task: Task
+    task: dict[str, Any]
     count: int
     streams: dict[Modality, _StreamEntry]
     bytes: dict[str, int]
     sha256: dict[str, str]
     written_by: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+    target: str = FIRST
+    targets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 _MANIFEST = TypeAdapter(_Manifest)
@@ -73,6 +79,9 @@ _MANIFEST = TypeAdapter(_Manifest)
 
 class Store:
     """Read access to a store folder. Cheap to open, cheap to pickle, safe to share between processes.
+
+    A store may hold several targets: things that its utterances are labelled for, each with a task of its own. One of
+    them is chosen, the first unless `choosing` another; `task`, `label` and `split` are those of the chosen one.
 
     Args:
         path: the store's folder.
@@ -83,7 +92,9 @@ class Store:
         path: the folder.
         manifest: `manifest.json` as it stands.
         name: the data set's name.
-        task: what its labels are.
+        targets: the name of everything that it is labelled for → its task, the first first.
+        target: the name of the chosen one.
+        task: that one's.
         specs: modality → what its rows are.
 
     Raises: DataError if the folder is no store, is of a newer version, or is damaged.
@@ -94,7 +105,9 @@ class Store:
         restore(self.path)
         self.manifest, manifest = _read_manifest(self.path)
         self.name = manifest.name
-        self.task = manifest.task
+        tasks = {manifest.target: manifest.task, **manifest.targets}
+        self.targets = {name: _task_of(task, self.path / MANIFEST) for name, task in tasks.items()}
+        self.target, self.task = manifest.target, self.targets[manifest.target]
         self.specs: dict[Modality, FeatureSpec] = {m: entry.features for m, entry in manifest.streams.items()}
         if verify is not False:
             self._check(full=verify is True)
@@ -105,8 +118,31 @@ class Store:
             for modality, spec in self.specs.items()
         }
 
-    def __reduce__(self) -> tuple[Callable[[Path], "Store"], tuple[Path]]:
-        return _opened_before, (self.path,)  # a worker process maps the files itself
+    def __reduce__(self) -> tuple[Callable[[Path, str], "Store"], tuple[Path, str]]:
+        return _opened_before, (self.path, self.target)  # a worker process maps the files itself
+
+    def choosing(self, target: str) -> "Store":
+        """The same store with another of its targets chosen; an empty name is the first.
+
+        Raises: DataError if it has no such target.
+        """
+        target = target or next(iter(self.targets))
+        if target not in self.targets:
+            raise DataError(
+                f"the store has no target {target!r}", where=str(self.path), fix=f"known: {', '.join(self.targets)}"
+            )
+        other = object.__new__(Store)
+        vars(other).update(vars(self))
+        other.target, other.task = target, self.targets[target]
+        return other
+
+    def for_task(self, task: Task, target: str = "") -> "Store":
+        """The same store with that target chosen that asks for `task`: the named one, else the first that does.
+
+        Where there is none, the store as it is.
+        """
+        names = [name for name, known in self.targets.items() if known == task]
+        return self.choosing(target if target in names else names[0]) if names else self
 
     def __len__(self) -> int:
         return len(self._records)
@@ -125,7 +161,7 @@ class Store:
                     intervals[modality] = rows[1]
         words = () if self._words is None else self._words[index]
         try:
-            fields = utterance_fields(self._records[index], words)
+            fields = self._chosen(utterance_fields(self._records[index], words))
         except DataError as error:
             where = f"{self.path} → utterance {index}"
             raise DataError(error.what, where=error.where or where, fix="import or extract again") from error
@@ -145,18 +181,41 @@ class Store:
         return bool(self.manifest["provenance"].get("synthetic", False))
 
     def split(self, name: str) -> NDArray[np.int64]:
-        """Positions of the utterances of one split, in store order."""
-        return np.array([i for i, split in enumerate(self.column("split")) if split == name], np.int64)
+        """Positions of the utterances of one split, in store order; of another target than the first, the labelled."""
+        known = [True] * len(self) if self._is_first else [label is not None for label in self.column("label")]
+        return np.array([i for i, split in enumerate(self.column("split")) if split == name and known[i]], np.int64)
 
     def column(self, name: str) -> list[Any]:
         """One field (`id`, `split`, `label`, `text` …) of every utterance, without touching features.
 
-        A field that a record lacks is None. Fields stand as JSON holds them: `words` as lists of text,
-        start and stop.
+        A field that a record lacks is None, and `label` is that of the chosen target. Fields stand as JSON holds them:
+        `words` as lists of text, start and stop.
         """
         if name == "words":
             return [None] * len(self) if self._words is None else list(self._words)
+        if name == "label":
+            return self.labels(self.target)
         return [_field(record, name) for record in self._records]
+
+    def labels(self, target: str) -> list[Any]:
+        """The labels of a target, None where an utterance has none."""
+        if target == next(iter(self.targets)):
+            return [_field(record, "label") for record in self._records]
+        return [_target_of(_field(r, "targets"), _field(r, "unimodal"), target) for r in self._records]
+
+    @property
+    def _is_first(self) -> bool:
+        return self.target == next(iter(self.targets))
+
+    def _chosen(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an utterance with the label of the chosen target, the first one's among the others."""
+        if self._is_first:
+            return fields
+        others = {name: label for name, label in fields["targets"].items() if name != self.target}
+        if fields["label"] is not None:
+            others = {next(iter(self.targets)): fields["label"], **others}
+        label = _target_of(fields["targets"], fields["unimodal"], self.target)
+        return {**fields, "label": label, "targets": others}
 
     def lengths(self, modality: Modality) -> NDArray[np.int64]:
         """Rows of one modality in every utterance."""
@@ -183,9 +242,15 @@ class Store:
         check_files(self.path, self.manifest["sha256"], beside=MANIFEST, full=full, fix=fix)
 
 
-def _opened_before(path: Path) -> Store:
+def _opened_before(path: Path, target: str) -> Store:
     """The same store in another process, which need not look at every byte once more."""
-    return Store(path, verify=False)
+    return Store(path, verify=False).choosing(target)
+
+
+def _target_of(targets: Any, unimodal: Any, name: str) -> Any:
+    """The label of a target that is not the first; what is felt in one modality may stand under `unimodal` only."""
+    given = (targets or {}).get(name)
+    return (unimodal or {}).get(name) if given is None else given
 
 
 class StoreWriter:
@@ -195,6 +260,8 @@ class StoreWriter:
         path: the folder to make.
         name: the data set's name.
         task: what its labels are.
+        target: the name of what they label.
+        targets: name → task of what else its utterances are labelled for.
         specs: modality → spec of the streams it may hold. A stream that no utterance has is dropped.
         provenance: where the data came from; JSON-serialisable, saved as it is.
         overwrite: replace an existing store; it stays intact until the new one is whole.
@@ -209,12 +276,15 @@ class StoreWriter:
         name: str,
         task: Task,
         specs: Mapping[Modality, FeatureSpec],
+        target: str = FIRST,
+        targets: Mapping[str, Task] | None = None,
         provenance: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
         self.path, self._overwrite = Path(path), overwrite
         self._refuse_taken()
         self.name, self.task, self.specs = name, task, dict(specs)
+        self.target, self.targets = target, dict(targets or {})
         self.provenance = dict(provenance or {})
         self.count = 0
         self._ids: set[str] = set()
@@ -274,7 +344,7 @@ class StoreWriter:
             raise DataError(f"no spec was given for the stream {min(unknown)!r}", where=utterance.id)
         where = utterance.id
         try:
-            record = to_line(_fitting(to_record(utterance), self.task))
+            record = to_line(self._fitting(to_record(utterance)))
             words = to_line(words_of(utterance)) if utterance.words else None
             rows = {}
             for modality, spec in self.specs.items():
@@ -290,6 +360,18 @@ class StoreWriter:
                 table.append(rows[modality])
         self._ids.add(utterance.id)
         self.count += 1
+
+    def _fitting(self, record: dict[str, Any]) -> dict[str, Any]:
+        """The record, if its labels are what their tasks ask for."""
+        labels = {self.target: (record["label"], self.task)} if "label" in record else {}
+        for name, label in record.get("targets", {}).items():
+            if name not in self.targets:
+                raise DataError(f"no task was given for the target {name!r}")
+            labels[name] = label, self.targets[name]
+        for label, task in labels.values():
+            if not task.fits(label):
+                raise DataError(f"the label {label!r} does not fit the task: {task.description}")
+        return record
 
     def _write_words(self, line: bytes | None) -> None:
         if line is not None and self._words is None:
@@ -314,7 +396,7 @@ class StoreWriter:
             "format": FORMAT,
             "version": VERSION,
             "name": self.name,
-            "task": asdict(self.task),
+            "task": self.task.to_json(),
             "count": self.count,
             "streams": streams,
             "bytes": {file.name: file.stat().st_size for file in files},
@@ -322,6 +404,10 @@ class StoreWriter:
             "written_by": f"mecam {__version__}",
             "provenance": self.provenance,
         }
+        if self.target != FIRST:
+            manifest["target"] = self.target
+        if self.targets:
+            manifest["targets"] = {name: task.to_json() for name, task in self.targets.items()}
         try:
             manifest[OWN] = record_sha256(manifest, OWN)
             text = json.dumps(manifest, indent=2, ensure_ascii=False, allow_nan=False)
@@ -347,25 +433,6 @@ def check_modality_name(modality: Modality) -> None:
 
 def _table_path(folder: Path, modality: Modality) -> Path:
     return folder / f"{modality}.safetensors"
-
-
-def label_fits(label: object, task: Task) -> bool:
-    """True for a number, one of the classes, or a number per emotion, as the task asks."""
-    if task.kind == "regression":
-        return isinstance(label, int | float)
-    if task.kind == "classes":
-        return label in task.names
-    if not isinstance(label, Mapping) or not set(label) <= set(task.names):
-        return False
-    return all(isinstance(value, int | float) for value in label.values())
-
-
-def _fitting(record: dict[str, Any], task: Task) -> dict[str, Any]:
-    """The record, if its label is of the task's kind."""
-    if "label" in record and not label_fits(record["label"], task):
-        names = f" of {', '.join(task.names)}" if task.names else ""
-        raise DataError(f"the label {record['label']!r} does not fit the task: {task.kind}{names}")
-    return record
 
 
 def _field(record: Any, name: str) -> Any:
@@ -399,6 +466,13 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
         check_modality_name(modality)
     _check_files(path, manifest)
     return raw, manifest
+
+
+def _task_of(values: Mapping[str, Any], manifest: Path) -> Task:
+    try:
+        return Task.from_json(values)
+    except DataError as error:
+        raise DataError(f"the manifest is damaged: {error.what}", where=str(manifest), fix=error.fix) from error
 
 
 def _check_files(path: Path, manifest: _Manifest) -> None:

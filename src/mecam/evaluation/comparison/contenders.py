@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mecam.budget import small_json
-from mecam.config import DataConfig, TrainingConfig, parse_yaml
-from mecam.data.collate import encode_labels
+from mecam.config import DataConfig, TrainingConfig
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
-from mecam.runs.record import Answers, RunRecord, understood
-from mecam.types import Predictions, Task
+from mecam.runs.run import Run
+from mecam.runs.tables import understood
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
 
@@ -88,102 +88,57 @@ def read_contenders(
         truth differs, or they have different tasks.
     """
     labels = row_names(folders) if names is None else list(names)
-    records = []
-    for done, folder in enumerate(folders, 1):
-        records.append(_Record.read(folder, split, predicts))
+    runs, predictions = [Run.open(folder) for folder in folders], []
+    for done, run in enumerate(runs, 1):
+        with understood(run.folder):
+            predictions.append(_labelled(run, split, predicts))
         if progress:
             progress(done, len(folders))
-    _check_tasks(records)
-    chosen = split or ("test" if all("test" in record.predictions for record in records) else "valid")
-    contenders = [record.contender(label, chosen) for record, label in zip(records, labels, strict=True)]
+    _check_tasks(runs)
+    chosen = split or ("test" if all("test" in found for found in predictions) else "valid")
+    contenders = [_contender(*one, chosen) for one in zip(runs, labels, predictions, strict=True)]
     _check_answers(contenders, chosen)
     contenders = _all_with_speakers(contenders)
-    task = records[0].task
-    prior = next((record.prior for record in records if record.prior is not None), None)
+    task = runs[0].task
+    prior = next((run.prior for run in runs if run.prior is not None), None)
     if prior is not None and not any(contender.model == CONSTANT for contender in contenders):
         given = constant_predictions(task, contenders[0].predictions[0], prior)
         contenders.append(Contender(CONSTANT, CONSTANT, None, (given,), {}, contenders[0].learned_from))
     return task, chosen, contenders
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What is kept of a run folder: its tables are large as text."""
+def _labelled(run: Run, split: str | None, predicts: Predicts | None) -> dict[str, tuple[Predictions, ...]]:
+    """Split → predictions of every seed, where the truth is known."""
+    if predicts is not None:
+        return {(split or "test"): predicts(run.folder, split or "test")}
+    wanted = [split] if split else ["test", "valid"]
+    found = {name: run.predictions[name] for name in wanted if name in run.predictions}
+    return {name: seeds for name, seeds in found.items() if seeds[0].truth is not None}
 
-    folder: Path
-    model: str
-    task: Task
-    predictions: Mapping[str, tuple[Predictions, ...]]
-    facts: Mapping[str, float]
-    learned_from: Mapping[str, Any]
-    command: str
-    tuned: str
-    settings: tuple[str, ...]
-    prior: tuple[float, ...] | None
 
-    @classmethod
-    def read(cls, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
-        run = RunRecord.read(folder)
-        with understood(folder):
-            return cls._of(run, folder, split, predicts)
-
-    @classmethod
-    def _of(cls, run: RunRecord, folder: Path, split: str | None, predicts: Predicts | None) -> "_Record":
-        if predicts is not None:
-            found = {(split or "test"): predicts(folder, split or "test")}
-        else:
-            wanted = [split] if split else ["test", "valid"]
-            found = {name: _predictions(run, name) for name in wanted if name in run.answers}
-        environment, data, config = run.environment, run.data, _config(run)
-        return cls(
-            folder=folder,
-            model=run.name,
-            task=run.task,
-            predictions={name: given for name, given in found.items() if given},
-            facts=_facts(run),
-            learned_from={key: data.get(key) for key in ("name", "sha256", "synthetic")},
-            command=str(environment.get("command", "")),
-            tuned=str(config.get("tuned") or ""),
-            settings=tuple(_settings(config)),
-            prior=_prior(folder),
+def _contender(run: Run, name: str, predictions: Mapping[str, tuple[Predictions, ...]], split: str) -> Contender:
+    if split not in predictions:
+        known = ", ".join(predictions) or "none"
+        raise DataError(
+            f"there are no labelled predictions of {split}",
+            where=str(run.folder),
+            fix=f"compare on another split (labelled here: {known}), or leave this run out",
         )
-
-    def contender(self, name: str, split: str) -> Contender:
-        if split not in self.predictions:
-            known = ", ".join(self.predictions) or "none"
-            raise DataError(
-                f"there are no labelled predictions of {split}",
-                where=str(self.folder),
-                fix=f"compare on another split (labelled here: {known}), or leave this run out",
-            )
+    with understood(run.folder):
         return Contender(
             name=name,
-            model=self.model,
-            folder=self.folder,
-            predictions=self.predictions[split],
-            facts=self.facts,
-            learned_from=self.learned_from,
-            command=self.command,
-            tuned=self.tuned,
-            settings=self.settings,
+            model=run.model,
+            folder=run.folder,
+            predictions=predictions[split],
+            facts=_facts(run),
+            learned_from={key: run.data.get(key) for key in ("name", "sha256", "synthetic")},
+            command=str(run.environment.get("command", "")),
+            tuned=str(run.options.get("tuned") or ""),
+            settings=tuple(_settings(run.options)),
         )
 
 
-def _predictions(run: RunRecord, split: str) -> tuple[Predictions, ...]:
-    """One per seed, or nothing where the split is not labelled."""
-    given: Answers = run.answers[split]
-    if given.truth is None:
-        return ()
-    labels: list[Any] = list(given.truth)
-    if run.task.kind == "multilabel":
-        labels = [dict.fromkeys(filter(None, str(names).split("|")), 1.0) for names in labels]
-    truth = encode_labels(run.task, labels).astype(np.float64)
-    return tuple(
-        Predictions(given.ids, given.videos, scores, truth, speakers=given.speakers) for scores in given.scores
-    )
-
-
-def _facts(run: RunRecord) -> dict[str, float]:
+def _facts(run: Run) -> dict[str, float]:
     """What a run costs, where it says so."""
     environment, facts = run.environment, {}
     seeds = len(environment.get("seeds", ())) or 1
@@ -197,14 +152,6 @@ def _facts(run: RunRecord) -> dict[str, float]:
         facts["seconds_per_epoch"] = float(np.median(np.array(per_epoch, np.float64)))
         facts["epochs"] = len(per_epoch) / seeds
     return facts
-
-
-def _config(run: RunRecord) -> Mapping[str, Any]:
-    try:
-        content = parse_yaml(run.config, where=str(run.folder))
-    except MecamError:
-        content = None
-    return content if isinstance(content, dict) else {}
 
 
 def _settings(config: Mapping[str, Any]) -> Iterator[str]:
@@ -232,15 +179,6 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield prefix + key, list(value) if isinstance(value, tuple) else value
 
 
-def _prior(folder: Path) -> tuple[float, ...] | None:
-    """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
-    try:
-        content = small_json(folder / "checkpoint" / "config.json")
-        return tuple(float(value) for value in content["inputs"]["prior"])
-    except (MecamError, ValueError, KeyError, TypeError):
-        return None
-
-
 def row_names(folders: Sequence[Path]) -> list[str]:
     """The folders' names, with as many parents before them as it takes to tell them apart."""
     parts = [folder.resolve().parts for folder in folders]
@@ -252,12 +190,13 @@ def row_names(folders: Sequence[Path]) -> list[str]:
     raise DataError("a run is given twice", where=twice, fix="name each run once")
 
 
-def _check_tasks(records: Sequence[_Record]) -> None:
-    first = records[0]
-    for other in records[1:]:
+def _check_tasks(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for other in runs[1:]:
         if other.task != first.task:
             raise DataError(
-                f"the runs have different tasks: {_shown(first.task)} in {first.folder}, {_shown(other.task)} here",
+                f"the runs have different tasks: {first.task.description} in {first.folder},"
+                f" {other.task.description} here",
                 where=str(other.folder),
                 fix="compare runs on the same data",
             )
@@ -297,8 +236,3 @@ def _all_with_speakers(contenders: Sequence[Contender]) -> list[Contender]:
 def _rows(predictions: Predictions) -> list[tuple[float, ...]]:
     assert predictions.truth is not None
     return [tuple(np.atleast_1d(row).tolist()) for row in predictions.truth]
-
-
-def _shown(task: Task) -> str:
-    what = f"{task.low:g} to {task.high:g}" if task.kind == "regression" else ", ".join(task.names)
-    return f"{task.kind} ({what})"

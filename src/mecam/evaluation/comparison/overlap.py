@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
 from mecam.evaluation.sums import Array
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
 __all__ = ["Matrix", "Overlap", "overlap"]
 
@@ -60,15 +61,15 @@ def overlap(contenders: Sequence[Contender], task: Task) -> Overlap | None:
         return None
     ids = models[0].predictions[0].ids
     ordered = [[_in_order(one, ids) for one in model.predictions] for model in models]
-    errs = [np.stack([_mistakes(task, *seed) for seed in seeds]) for seeds in ordered]  # M × (S N)
+    errs = [np.stack([task.mistakes(*seed) for seed in seeds]) for seeds in ordered]  # M × (S N)
     if not errs[0].shape[1]:
         return None
     residuals: Matrix = ()
-    if task.kind == "regression":
+    if task.is_score:
         left = [np.stack([prediction - truth for prediction, truth in seeds]) for seeds in ordered]
         residuals = _matrix(left, _correlations)
     return Overlap(
-        mistake=_MISTAKES[task.kind],
+        mistake=task.mistake,
         decisions=errs[0].shape[1],
         names=tuple(model.name for model in models),
         rates=tuple(float(e.mean()) for e in errs),
@@ -79,32 +80,12 @@ def overlap(contenders: Sequence[Contender], task: Task) -> Overlap | None:
     )
 
 
-_MISTAKES = {
-    "regression": "a score on the wrong side of the neutral one (utterances that are neutral are left out)",
-    "classes": "a wrong class",
-    "multilabel": "a label wrongly given or left out",
-}
-
-
 def _in_order(predictions: Predictions, ids: Sequence[str]) -> tuple[Array, Array]:
     """Prediction and truth, utterances as in `ids`."""
     place = {name: i for i, name in enumerate(predictions.ids)}
     order = [place[name] for name in ids]
     assert predictions.truth is not None
     return predictions.prediction[order], predictions.truth[order]
-
-
-def _mistakes(task: Task, prediction: Array, truth: Array) -> Array:
-    """1 for every decision that is wrong, else 0."""
-    if task.kind == "regression":
-        neutral = (task.low + task.high) / 2
-        side = truth != neutral
-        wrong = (prediction[side] > neutral) != (truth[side] > neutral)
-    elif task.kind == "classes":
-        wrong = prediction.argmax(axis=1) != truth
-    else:
-        wrong = ((prediction >= 0.5) != (truth > 0)).ravel()
-    return np.asarray(wrong, np.float64)
 
 
 def _matrix(seeds: Sequence[Array], compare: Callable[[Array, Array], Array]) -> Matrix:

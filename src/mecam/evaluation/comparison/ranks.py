@@ -20,15 +20,13 @@ import numpy as np
 from scipy import stats
 
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
-from mecam.evaluation.groups import FEWEST, Groups
+from mecam.evaluation.groups import MIN_GROUPS, Groups
 from mecam.evaluation.statistics import holm
 from mecam.evaluation.sums import Array
-from mecam.types import Predictions, Task
+from mecam.task import Task
+from mecam.types import Predictions
 
-__all__ = ["LEAST", "Ranks", "rank"]
-
-LEAST = FEWEST
-"""Recordings or speakers below which no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06."""
+__all__ = ["Ranks", "rank"]
 
 DIGITS = 12
 """Errors that agree to so many digits are equal."""
@@ -69,7 +67,7 @@ class Ranks:
 
 
 def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks | None:
-    """Rank all but the constant predictor; None for fewer than two models or `LEAST` recordings.
+    """Rank all but the constant predictor; None for fewer than two models or `MIN_GROUPS` recordings.
 
     Args:
         contenders: that answered the same utterances, in whatever order.
@@ -80,7 +78,7 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     if len(models) < 2:
         return None
     errors = np.stack([_by_group(task, model.predictions) for model in models], axis=1)  # G M
-    if len(errors) < LEAST:
+    if len(errors) < MIN_GROUPS:  # no pair could be told apart: Wilcoxon's smallest p-value of five is 0.06
         return None
     errors = errors.round(DIGITS)
     means = stats.rankdata(errors, axis=1).mean(axis=0)
@@ -91,7 +89,7 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     alike = np.ones_like(adjusted, np.bool_) if whole >= alpha else adjusted >= alpha
     names = tuple(models[i].name for i in order)
     return Ranks(
-        error=_ERRORS[task.kind],
+        error=task.error_name,
         recordings=len(errors),
         unit=Groups.of(models[0].predictions[0]).unit,
         names=names,
@@ -102,37 +100,18 @@ def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks 
     )
 
 
-_ERRORS = {
-    "regression": "mean absolute error",
-    "classes": "share of utterances put into a wrong class",
-    "multilabel": "share of labels that are wrong",
-}
-
-
 def _by_group(task: Task, seeds: Sequence[Predictions]) -> Array:
     """Mean error of each group, over its utterances and all seeds; groups in the order of their names."""
     names = sorted(set(Groups.of(seeds[0]).names))
     place = {name: i for i, name in enumerate(names)}
     total = np.zeros(len(names))
     for one in seeds:
+        assert one.truth is not None
         where = np.array([place[name] for name in Groups.of(one).names])
         counts = np.bincount(where, minlength=len(names))
-        total += np.bincount(where, weights=_errors(task, one), minlength=len(names)) / counts
+        total += np.bincount(where, weights=task.error(one.prediction, one.truth), minlength=len(names)) / counts
     mean: Array = total / len(seeds)
     return mean
-
-
-def _errors(task: Task, predictions: Predictions) -> Array:
-    """One error per utterance."""
-    truth = predictions.truth
-    assert truth is not None
-    if task.kind == "regression":
-        error: Array = np.abs(predictions.prediction - truth)
-    elif task.kind == "classes":
-        error = (predictions.prediction.argmax(axis=1) != truth).astype(np.float64)
-    else:
-        error = ((predictions.prediction >= 0.5) != (truth > 0)).mean(axis=1)
-    return error
 
 
 def _friedman(errors: Array) -> float:

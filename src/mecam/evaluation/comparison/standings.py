@@ -12,7 +12,7 @@ from mecam.evaluation.comparison.ranks import Ranks, rank
 from mecam.evaluation.groups import Groups, Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import holm, metrics_table, paired_permutation_test
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "as_many", "compare"]
 

@@ -13,15 +13,15 @@ from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.statistics import summarise
 from mecam.types import Modality
 
-__all__ = ["TOP", "Agreement", "agreement_table", "agreements", "between"]
+__all__ = ["TOP_SHARE", "Agreement", "agreement_table", "agreements", "between"]
 
 MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
 """What a person reads for the name of a measure; in the order of pairs."""
 
-TOP = 0.25
+TOP_SHARE = 0.25
 """Share of the parts that counts as the top, at least one."""
 
-FEWEST = 3
+MIN_PARTS = 3
 """With fewer parts a ranking says nothing."""
 
 Array = NDArray[np.float64]
@@ -51,7 +51,7 @@ def agreements(measures: Mapping[str, Array]) -> dict[str, Agreement]:
         measures: name → P values, larger where a part counts for more.
     """
     names = sorted(measures, key=list(MEASURES).index)
-    pairs = combinations(names, 2) if names and len(measures[names[0]]) >= FEWEST else ()
+    pairs = combinations(names, 2) if names and len(measures[names[0]]) >= MIN_PARTS else ()
     return {f"{a}_{b}": _agreement(measures[a], measures[b]) for a, b in pairs}
 
 
@@ -62,7 +62,7 @@ def between(pair: str) -> str:
 
 def _agreement(first: Array, second: Array) -> Agreement:
     count = len(first)
-    top = max(1, round(TOP * count))
+    top = max(1, round(TOP_SHARE * count))
     best = [set(np.argsort(-values, kind="stable")[:top].tolist()) for values in (first, second)]
     return Agreement(_spearman(first, second), len(best[0] & best[1]) / top, top / count, count)
 

@@ -21,10 +21,11 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
+from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
 from mecam.models.checkpoint import Trained
-from mecam.types import Modality, Predictions, Task, Utterance
+from mecam.task import Task
+from mecam.types import Modality, Predictions, Utterance
 
 __all__ = ["ARMS", "DRAWS", "SHARES", "Deletions", "Removals", "adjust", "cost_metric", "cost_table", "deletion_test"]
 
@@ -56,8 +57,8 @@ class Removals:
 
 
 def cost_metric(task: Task) -> Metric:
-    """The metric that costs are measured in: MAE, UAR or mean F1 (weighted accuracy may be undefined in a resample)."""
-    return metrics_for(task).get("f1_mean", leading_metrics(task)[0])
+    """The metric that costs are measured in: MAE, UAR or mean F1."""
+    return metrics_for(task)[task.leading]
 
 
 def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:

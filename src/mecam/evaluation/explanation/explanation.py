@@ -16,8 +16,8 @@ from mecam.types import Label, Modality
 
 __all__ = [
     "ALL",
-    "MARKED",
     "REMOVAL",
+    "REMOVED_BELOW",
     "Explanation",
     "PartEffect",
     "Strand",
@@ -30,7 +30,7 @@ __all__ = [
 ALL = "all"
 """Key of what the filter marks in all modalities together."""
 
-MARKED = 0.5
+REMOVED_BELOW = 0.5
 """A row or word of which less than this was kept counts as removed by the filter."""
 
 Array = NDArray[np.float64]
@@ -91,7 +91,7 @@ class Strand:
     @property
     def removed(self) -> NDArray[np.bool_]:
         """Rows that the filter marks as removed."""
-        return np.zeros(len(self.observed), bool) if self.kept is None else self.observed & (self.kept < MARKED)
+        return np.zeros(len(self.observed), bool) if self.kept is None else self.observed & (self.kept < REMOVED_BELOW)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; a row that was not observed has None for a gate."""
@@ -206,7 +206,7 @@ REMOVAL = {
     "words": "replaced by the unknown token",
     "rows": "masked: not observed",
     "modalities": "absent",
-    "marked": f"kept less than {MARKED:g} by the filter",
+    "marked": f"kept less than {REMOVED_BELOW:g} by the filter",
 }
 """What leaving something out means."""
 

@@ -22,7 +22,6 @@ from mecam.batch import Batch, Stream
 from mecam.errors import MissingExtraError, ModelError
 from mecam.evaluation.explanation.explanation import Gradients
 from mecam.evaluation.explanation.perturbation import Quantity, bare
-from mecam.evaluation.predict import probabilities
 from mecam.models.checkpoint import Trained
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Utterance
@@ -71,7 +70,7 @@ def integrated_gradients(
     def ask(*inputs: Tensor) -> Tensor:
         with path.at(inputs):
             output = model(_repeated(batch, len(inputs[0]), dict(zip(path.names, inputs, strict=True))))
-        return quantity.read(probabilities(trained.checkpoint.inputs.task, output.prediction))
+        return quantity.read(trained.checkpoint.inputs.task.probabilities(output.prediction))
 
     with torch.no_grad():
         score, baseline = (float(ask(*ends)[0]) if ends else 0.0 for ends in (path.end, path.start))

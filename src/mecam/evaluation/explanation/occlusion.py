@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.explanation.agreement import TOP, agreement_table, agreements
-from mecam.evaluation.explanation.explanation import ALL, MARKED, Explanation, PartEffect, Strand
+from mecam.evaluation.explanation.agreement import TOP_SHARE, agreement_table, agreements
+from mecam.evaluation.explanation.explanation import ALL, REMOVED_BELOW, Explanation, PartEffect, Strand
 from mecam.evaluation.explanation.gradients import STEPS, integrated_gradients, require_captum
 from mecam.evaluation.explanation.perturbation import (
     Effect,
@@ -34,8 +34,9 @@ from mecam.evaluation.explanation.perturbation import (
     without,
 )
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.predict import in_words, interval_around, with_widths
+from mecam.evaluation.predict import with_widths
 from mecam.models.checkpoint import Trained
+from mecam.runs.predictions import interval_around
 from mecam.types import Modality, Predictions, Utterance
 
 __all__ = ["explain", "find_utterances", "measures", "some_of", "survey"]
@@ -119,7 +120,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
         score=score,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],
-        label=in_words(task, whole.prediction[i]),
+        label=task.words(whole.prediction[i]),
         shares={m: float(share[i]) for m, share in whole.shares.items() if m in read},
         doubts={m: float(doubt[i]) for m, doubt in whole.doubts.items() if m in read},
         strands={m: _strand(utterance, m, gates.get(m), effects, nothing) for m in read},
@@ -136,7 +137,7 @@ def _removals(utterance: Utterance, read: Sequence[Modality], gates: Gates, unk:
         if len(read) > 1:
             asked.append(Removal(("modality", m), None, without_modality(plain, m)))
         seen = observed(utterance, m)
-        marked = seen & (gates[m] < MARKED) if m in gates else np.zeros(len(seen), bool)
+        marked = seen & (gates[m] < REMOVED_BELOW) if m in gates else np.zeros(len(seen), bool)
         if marked.any():
             count = int(marked.sum())
             asked.append(Removal(("removed", m), count, without(plain, m, marked, unk)))
@@ -245,7 +246,7 @@ def survey(
         "utterances": len(explained),
         "videos": len(set(dataset.videos)),
         "resampled": asdict(groups.resampled),
-        "top": TOP,
+        "top": TOP_SHARE,
         "modalities": agreement_table(found, groups),
         "completeness": _completeness(explained),
     }

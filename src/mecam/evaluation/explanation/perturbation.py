@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.corruption.utterances import with_choice, word_count
-from mecam.types import TEXT, Modality, Predictions, Task, Utterance
+from mecam.data.corruption.words import with_choice, word_count
+from mecam.task import Task
+from mecam.types import TEXT, Modality, Predictions, Utterance
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,7 +73,7 @@ class Part:
         if self.label is not None:
             return self.label
         last = "" if self.stop == self.start + 1 else f"–{self.stop}"
-        return f"row{'s' if last else ''} {self.start + 1}{last}"
+        return f"frame{'s' if last else ''} {self.start + 1}{last}"
 
 
 def bare(utterance: Utterance) -> Utterance:
@@ -235,7 +236,7 @@ class Quantity:
     @classmethod
     def of(cls, task: Task, prediction: Array | float) -> "Quantity":
         """The score, or the probability of the class (of several labels: the one) that is given first."""
-        if task.kind == "regression":
+        if task.is_score:
             return cls("score")
         column = int(np.argmax(prediction))
         return cls(f"probability of {task.names[column]}", column)

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mecam.batch import Device
-from mecam.budget import small_json, small_text
-from mecam.config import parse_yaml
+from mecam.budget import small_json
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.contenders import row_names
-from mecam.evaluation.origin import store_of
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
 from mecam.evaluation.robustness.findings import Findings, find
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
@@ -19,6 +17,7 @@ from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 
 __all__ = ["assess", "find_store"]
@@ -83,7 +82,7 @@ def assess(
     Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
         unknown protocol.
     """
-    places = [_checkpoints(folder) for folder in folders]
+    places = [Run(folder).checkpoints for folder in folders]
     names = row_names(folders)
     found = store or find_store(folders)
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
@@ -118,32 +117,18 @@ def assess(
 
 
 def find_store(folders: Sequence[Path]) -> Store:
-    """Find the store that the runs, or one of them, learned from, as `store_of` looks for it.
+    """Find the store that the runs, or one of them, learned from.
 
-    Raises: as `store_of`, of the first run.
+    Raises: as `Run.store`, of the first run.
     """
     problem: MecamError | None = None
     for folder in folders:
         try:
-            return store_of(folder)
+            return Run(folder).store()
         except MecamError as error:
             problem = problem or error
     assert problem is not None  # runs are given
     raise problem
-
-
-def _checkpoints(folder: Path) -> tuple[Path, ...]:
-    """The checkpoint of every seed, or the only one that there is.
-
-    Raises: ModelError if there is none.
-    """
-    found = tuple(sorted(folder.glob("seeds/*/checkpoint"))) or (folder / "checkpoint",)
-    for place in found:
-        if not (place / "config.json").is_file():
-            raise ModelError(
-                "there is no checkpoint here", where=str(place), fix="name a run folder made by `mecam train`"
-            )
-    return found
 
 
 def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) -> _Run:
@@ -156,7 +141,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     inputs = trained.checkpoint.inputs
     if inputs.task != store.task:
         raise ModelError(
-            f"the model of {folder} predicts {inputs.task.kind}, the store is labelled otherwise",
+            f"the model of {folder} predicts {inputs.task.answers}, the store is labelled otherwise",
             where=str(store.path),
             fix="measure it on a store with its own task",
         )
@@ -246,14 +231,6 @@ def _notes(runs: Sequence[_Run], data: EvaluationSplit, planned: Plan) -> list[s
             f"{', '.join(together)}: what an utterance has lost is made up for by the rest of its recording, which is "
             "corrupted alike; models that judge each utterance alone do not compare."
         )
-    if len({_store_of(run) for run in runs}) > 1:
+    if len({str(Run(run.folder).options.get("store", "")) for run in runs}) > 1:
         notes.append("The runs learned from different data.")
     return notes
-
-
-def _store_of(run: _Run) -> str:
-    """What the run learned from, as its configuration says."""
-    try:
-        return str(parse_yaml(small_text(run.folder / "config.yaml"), where=str(run.folder)).get("store"))
-    except (MecamError, AttributeError):
-        return ""

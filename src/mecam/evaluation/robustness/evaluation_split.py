@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.collate import encode_labels
 from mecam.data.corruption import Corruption, Sounds
-from mecam.data.corruption.utterances import present, spans_of
+from mecam.data.corruption.corruption import spans_of
+from mecam.data.corruption.utterances import present
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
 from mecam.features.corrupted_store import corrupted_store, recipe_of_store, recordings_identity
-from mecam.features.registry import chosen
+from mecam.features.extractor import chosen
 from mecam.types import TEXT, Modality, Span, Utterance
 
 __all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]
@@ -112,7 +112,7 @@ class EvaluationSplit:
         self.utterances = [self._known(store[int(i)]) for i in store.split(split)]
         self._dataset = Dataset(self.utterances, task=store.task)
         self._dataset.require_labels(split)
-        self.truth = encode_labels(store.task, self._dataset.labels).astype(np.float64)
+        self.truth = store.task.encode(self._dataset.labels).astype(np.float64)
         self._present = [set(present(utterance)) for utterance in self.utterances]
         found = set().union(*self._present)
         self.modalities = tuple(sorted(found, key=lambda name: (name != TEXT, name)))

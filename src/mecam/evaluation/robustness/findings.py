@@ -16,7 +16,7 @@ from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
 from mecam.evaluation.statistics import central, holm, paired_sums_test
 from mecam.evaluation.sums import Array
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["ALL", "Findings", "MeanRank", "Test", "find", "mean_ranks"]
 
@@ -154,7 +154,7 @@ class Findings:
         """Plain values, for other programs; `docs/robustness.md` describes them."""
         return {
             "protocol": self.plan.protocol,
-            "task": asdict(self.task),
+            "task": self.task.to_json(),
             "data": {"name": self.data, "synthetic": self.synthetic, **self.identity},
             "utterances": self.utterances,
             "videos": self.videos,

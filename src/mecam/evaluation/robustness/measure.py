@@ -13,7 +13,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -65,14 +65,12 @@ class Answer:
         doubts: modality → probability that it contradicts the others; empty for models that do not ask.
         gates: modality → T in [0, 1].
         lost: modality → the share of its rows that are missing.
-        wider: factor on the half width of its interval.
     """
 
     prediction: NDArray[np.float64]
     doubts: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
     lost: Mapping[Modality, float]
-    wider: float = 1.0
 
 
 def checkpoint_identity(folder: Path) -> str:
@@ -101,22 +99,20 @@ def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[st
 
 
 def write_cell(
-    path: Path, answers: Sequence[Answer], spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
+    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
 ) -> None:
     """Write a cell, whole or not at all.
 
     Args:
         path: from `cell_name`.
-        answers: N.
+        predictions: N, with gates, doubts and how much wider each interval is.
         spans: N, what lies in each utterance.
         modalities: whose gates and spans are kept.
     """
-    arrays: dict[str, NDArray[Any]] = {"prediction": np.stack([answer.prediction for answer in answers])}
-    arrays["wider"] = np.array([answer.wider for answer in answers])
-    for modality in sorted({m for answer in answers for m in answer.doubts}):
-        arrays[f"doubt {modality}"] = np.array([a.doubts.get(modality, np.nan) for a in answers], np.float32)
+    arrays: dict[str, NDArray[Any]] = {"prediction": predictions.prediction, "wider": predictions.half_widths(1.0)}
+    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.doubts.items()}
     for modality in modalities:
-        rows = [answer.gates.get(modality, np.empty(0, np.float32)) for answer in answers]
+        rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
         if any(map(len, rows)):
             arrays[f"gate {modality}"] = np.concatenate(rows)
             arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
@@ -365,20 +361,19 @@ class Measured:
         ]
 
 
-def _finished(trained: Trained, data: EvaluationSplit, answers: Sequence[Answer]) -> list[Answer]:
+def _together(trained: Trained, data: EvaluationSplit, answers: Sequence[Answer]) -> Predictions:
     """The answers with what the checkpoint adds: the rest of their recordings, as corrupted, and how sure it is."""
-    together = Predictions(
+    asked = sorted({m for answer in answers for m in answer.doubts})
+    own = Predictions(
         data.ids,
         data.videos,
         np.array([answer.prediction for answer in answers]),
         None,
+        gates=[answer.gates for answer in answers],
+        doubts={m: np.array([answer.doubts.get(m, np.nan) for answer in answers], np.float32) for m in asked},
         lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
     )
-    said = finished(trained, together)
-    wider = said.half_widths(1.0).tolist()
-    return [
-        replace(answer, prediction=np.asarray(said.prediction[i]), wider=wider[i]) for i, answer in enumerate(answers)
-    ]
+    return finished(trained, own)
 
 
 def measure(
@@ -403,8 +398,8 @@ def measure(
         for job in jobs:
             corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
             kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else data.modalities
-            answers = _finished(trained, data, measured.answers(corrupted))
-            write_cell(job.path, answers, [utterance.injected for utterance in corrupted], kept)
+            predictions = _together(trained, data, measured.answers(corrupted))
+            write_cell(job.path, predictions, [utterance.injected for utterance in corrupted], kept)
             if progress:
                 progress()
 

@@ -22,7 +22,8 @@ from mecam.evaluation.robustness.measure import Job, read_cell
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.statistics import group_sums, summarise
 from mecam.evaluation.sums import Array, binned_gaps, gap, ratio, with_count
-from mecam.types import Modality, Predictions, Span, Task
+from mecam.task import Task
+from mecam.types import Modality, Predictions, Span
 
 __all__ = [
     "Resample",
@@ -50,9 +51,9 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
 
 def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
     """Coverage and width of the interval around a score; expected calibration error of probabilities."""
-    if task.kind == "regression":
+    if task.is_score:
         return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
-    if task.kind == "classes":
+    if not task.several:
         words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
         return [Metric("ece", "expected calibration error", words, _of_classes, gap, higher_is_better=False)]
     words = "expected calibration error: ten bins of the labels' probabilities, |they − how often they come true|"

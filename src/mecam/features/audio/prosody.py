@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from mecam.features.audio.acoustics import NAMES as MEASURES
 from mecam.features.audio.acoustics import ROWS_PER_S
-from mecam.features.audio.extractors import Acoustics
+from mecam.features.audio.voice_extractors import Acoustics
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.registry import Entry, Features
 from mecam.types import AUDIO, FeatureSpec, Modality
 
 __all__ = ["EXTRACTORS", "NAMES", "Prosody"]
@@ -87,4 +87,4 @@ def summary(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([mean, spread, [voiced, sounding]]).astype(np.float32)
 
 
-EXTRACTORS = {Prosody.name: Entry(lambda _: Prosody())}
+EXTRACTORS = {Prosody.name: ExtractorEntry(lambda _: Prosody())}

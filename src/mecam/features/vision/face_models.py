@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.features.vision.assets import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 
 __all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
 

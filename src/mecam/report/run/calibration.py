@@ -5,44 +5,49 @@ sorted into ten bins and compared with how often they came true.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from mecam.evaluation.groups import resample_groups
+from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.statistics import central, conformal_quantile, coverage
 from mecam.evaluation.sums import BINS, Array, binned_gaps, gap
 from mecam.report import figures
 from mecam.report.markup import escape, figure, percent, plain, table, titled
-from mecam.runs.record import Answers, RunRecord
+from mecam.runs.run import Run
+from mecam.types import Predictions
 
 __all__ = ["calibration"]
 
 LEVELS = tuple(level / 20 for level in range(1, 20))
 """Levels of the figure."""
 
+TINY = 1e-6
+"""Scores are those of 32-bit numbers: a truth so near to an end lies on it."""
+
 TABLE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
-def calibration(run: RunRecord) -> str:
+def calibration(run: Run) -> str:
     """Whether intervals, or probabilities, keep their word."""
     if run.labelled is None:
         return ""
-    split, given = run.labelled
-    if run.task.kind == "classes":
-        names = np.array(run.task.names)
-        said = given.scores.max(axis=2).ravel()
-        came = (names[given.scores.argmax(axis=2)] == given.truth).ravel().astype(np.float64)
+    split, seeds = run.labelled
+    if run.task.is_score:
+        return _intervals(run)
+    scores, known = np.stack([p.prediction for p in seeds]), np.asarray(seeds[0].truth)
+    if not run.task.several:
+        said = scores.max(axis=2).ravel()
+        came = (scores.argmax(axis=2) == known).ravel().astype(np.float64)
         return titled("Calibration", _probabilities(said, came, ("confidence", "accuracy"), split))
-    if run.task.kind == "multilabel":
-        truth = np.broadcast_to(given.label_matrix(run.task).astype(np.float64), given.scores.shape)
-        axes = ("probability of a label", "share that has it")
-        labels = _per_label(given.scores, truth, run.task.names)
-        return titled("Calibration", _probabilities(given.scores.ravel(), truth.ravel(), axes, split), labels)
-    return _intervals(run)
+    truth = np.broadcast_to((known > 0).astype(np.float64), scores.shape)
+    axes = ("probability of a label", "share that has it")
+    labels = _per_label(scores, truth, run.task.names)
+    return titled("Calibration", _probabilities(scores.ravel(), truth.ravel(), axes, split), labels)
 
 
-def _intervals(run: RunRecord) -> str:
+def _intervals(run: Run) -> str:
     found: Mapping[str, Any] = run.metrics.get("calibration", {})
     if not found:
         return ""
@@ -57,24 +62,54 @@ def _intervals(run: RunRecord) -> str:
         "validation errors (split conformal prediction), so the rate on validation is true by construction. Where "
         "more of an utterance is missing than usual it is wider; it never leaves the scale.</p>"
     )
-    valid, test = run.answers.get("valid"), run.answers.get("test")
-    if valid is None or test is None or valid.truth is None or test.truth is None:
+    valid, test = run.predictions.get("valid"), run.predictions.get("test")
+    if valid is None or test is None or valid[0].truth is None or test[0].truth is None:
         return titled("Calibration", text)
-    delivered = float(found["level"])
-    spec = figures.reliability(LEVELS, [_reached(valid, test, level, delivered)[1] for level in LEVELS], AXES)
+    tried = Tried(valid, test, float(found["level"]), _inside(run, "test"))
+    spec = figures.reliability(LEVELS, [_reached(tried, level)[1] for level in LEVELS], AXES)
     caption = "<b>Intervals of every level</b>, made from validation errors and tried on test; mean over seeds."
     drawn = figure(spec, caption, label="Promised and reached coverage")
-    return titled("Calibration", text, f'<div class="pair">{drawn}<div>{_levels(valid, test, delivered)}</div></div>')
+    return titled("Calibration", text, f'<div class="pair">{drawn}<div>{_levels(tried)}</div></div>')
 
 
 AXES = ("promised coverage", "coverage on test")
 
 
-def _levels(valid: Answers, test: Answers, delivered: float) -> str:
+@dataclass(frozen=True)
+class Tried:
+    """What intervals are made from and tried on.
+
+    Attributes:
+        valid: predictions of every seed.
+        test: likewise.
+        level: of the interval that every prediction gets.
+        inside: S × N, whether that holds the truth of test; None where there are none.
+    """
+
+    valid: Sequence[Predictions]
+    test: Sequence[Predictions]
+    level: float
+    inside: Array | None
+
+    @property
+    def groups(self) -> Groups:
+        """What is resampled."""
+        return Groups.of(self.test[0])
+
+
+def _inside(run: Run, split: str) -> Array | None:
+    intervals, truth = run.intervals(split), run.predictions[split][0].truth
+    if intervals is None or truth is None:
+        return None
+    low, high = intervals
+    return np.asarray((low - TINY <= truth) & (truth <= high + TINY), np.float64)
+
+
+def _levels(tried: Tried) -> str:
     """Width and coverage of the usual levels."""
     rows = []
     for level in TABLE_LEVELS:
-        half, reached, ends = _reached(valid, test, level, delivered)
+        half, reached, ends = _reached(tried, level)
         kept = "too few to say" if half is None else percent(reached)
         width = "" if half is None else f"± {plain(half, 2)}"
         others = (
@@ -86,44 +121,39 @@ def _levels(valid: Answers, test: Answers, delivered: float) -> str:
         )
         rows.append([f"{100 * level:.0f} %", width, kept, others])
     head = ["promised", "width", "on test", "95 % interval"]
-    unit = test.groups.unit
+    unit = tried.groups.unit
     note = (
-        f'<p class="note">Widths are means over seeds. The row of {100 * delivered:.0f} % is the interval that every '
+        f'<p class="note">Widths are means over seeds. The row of {100 * tried.level:.0f} % is the interval that every '
         "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the other "
         "levels are tried without that. The 95 % interval says what other "
         f"{unit} would have given (bootstrap over whole {unit}); a level is kept where it holds the promise. "
-        f"{test.groups.resampled.too_few}</p>"
+        f"{tried.groups.resampled.too_few}</p>"
     )
     return table(head, rows, numbers=3) + note
 
 
-def _reached(
-    valid: Answers, test: Answers, level: float, delivered: float
-) -> tuple[float | None, float | None, list[float] | None]:
-    """As `_tried`; of the level that is delivered, how often the intervals of the predictions themselves hold."""
-    half, reached, ends = _tried(valid, test, level)
-    if half is None or test.inside is None or abs(level - delivered) > 1e-9:
-        return half, reached, ends
-    return half, float(test.inside.mean()), _bootstrapped(test.inside.mean(axis=0), test)
+def _reached(tried: Tried, level: float) -> tuple[float | None, float | None, list[float] | None]:
+    """Half width, coverage on test and its interval, means over seeds; None where validation is too small.
 
-
-def _tried(valid: Answers, test: Answers, level: float) -> tuple[float | None, float | None, list[float] | None]:
-    """Half width, coverage on test and its interval, means over seeds; None where validation is too small."""
-    assert valid.truth is not None
-    assert test.truth is not None
-    halves = [conformal_quantile(np.abs(scores - valid.truth), level) for scores in valid.scores]
+    Of the level that is delivered, how often the intervals of the predictions themselves hold.
+    """
+    valid, truth = np.asarray(tried.valid[0].truth), np.asarray(tried.test[0].truth)
+    halves = [conformal_quantile(np.abs(p.prediction - valid), level) for p in tried.valid]
     widths = [half for half in halves if half is not None]
     if len(widths) < len(halves):
         return None, None, None
-    inside = np.array([np.abs(s - test.truth) <= half for s, half in zip(test.scores, widths, strict=True)])
-    rates = [coverage(test.truth, s - half, s + half) for s, half in zip(test.scores, widths, strict=True)]
+    inside, width = tried.inside, float(np.mean(widths))
+    if inside is not None and abs(level - tried.level) <= 1e-9:
+        return width, float(inside.mean()), _bootstrapped(inside.mean(axis=0), tried.groups)
+    pairs = [(p.prediction, half) for p, half in zip(tried.test, widths, strict=True)]
+    inside = np.array([np.abs(scores - truth) <= half for scores, half in pairs])
+    rates = [coverage(truth, scores - half, scores + half) for scores, half in pairs]
     known = [rate for rate in rates if rate is not None]
-    return float(np.mean(widths)), float(np.mean(known)) if known else None, _bootstrapped(inside.mean(axis=0), test)
+    return width, float(np.mean(known)) if known else None, _bootstrapped(inside.mean(axis=0), tried.groups)
 
 
-def _bootstrapped(inside: Array, test: Answers, resamples: int = 1000) -> list[float] | None:
+def _bootstrapped(inside: Array, groups: Groups, resamples: int = 1000) -> list[float] | None:
     """95 % interval of the mean of N shares over resampled speakers or recordings."""
-    groups = test.groups
     draws = resample_groups(groups.count, resamples, np.random.default_rng(0))
     if draws is None:
         return None

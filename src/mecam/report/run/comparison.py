@@ -10,7 +10,7 @@ from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.report.figures import forest
 from mecam.report.markup import escape, figure, interval, plain, spread, table, titled, value
 from mecam.report.run.results import LEADING
-from mecam.runs.record import RunRecord
+from mecam.runs.run import Run
 
 __all__ = ["beside"]
 
@@ -18,7 +18,7 @@ MOST = 5
 """Metrics that are shown; the comparison's own page has all of them."""
 
 
-def beside(run: RunRecord) -> str:
+def beside(run: Run) -> str:
     """This run beside others on the leading metrics: a table and the intervals of the first one."""
     rows = run.comparison.get("rows") or ()
     known = metrics_for(run.task)

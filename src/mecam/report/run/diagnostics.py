@@ -4,7 +4,7 @@ A section reads the record of a run and returns HTML, or "" to be left out.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,12 +14,13 @@ from mecam.evaluation.sums import Array
 from mecam.report import figures, planes
 from mecam.report.markup import definitions, details, escape, figure, percent, plain, table, titled
 from mecam.report.run.results import LEADING
-from mecam.runs.record import RunRecord
+from mecam.runs.predictions import mean_predictions
+from mecam.runs.run import Run
 
 __all__ = ["conflict_score", "embeddings", "filter_score", "made", "shares", "started_from", "training"]
 
 
-def training(run: RunRecord) -> str:
+def training(run: Run) -> str:
     """Loss terms and validation metrics over epochs."""
     if not run.history:
         return ""
@@ -58,21 +59,25 @@ def _by_modality(columns: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def shares(run: RunRecord) -> str:
+def shares(run: Run) -> str:
     """Each modality's part in the predictions."""
-    given = next(iter(run.answers.values()), None)
-    if given is None or not given.shares:
+    split, seeds = next(iter(run.predictions.items()))
+    given = mean_predictions(seeds)
+    if not given.shares:
         return ""
-    split = next(iter(run.answers))
     means = ", ".join(f"{escape(name)} {100 * share.mean():.0f} %" for name, share in given.shares.items())
     caption = f"Share of each modality in the predictions on {split}: mean {means}. Boxes hold the middle half."
     return titled(
         "What each modality contributes",
-        figure(figures.shares(given.shares), caption, label=f"Shares of the modalities on {split}"),
+        figure(
+            figures.shares({m: share.astype(np.float64) for m, share in given.shares.items()}),
+            caption,
+            label=f"Shares of the modalities on {split}",
+        ),
     )
 
 
-def filter_score(run: RunRecord) -> str:
+def filter_score(run: Run) -> str:
     """Filter AUROC per modality and kind of negative information."""
     found: Mapping[str, Mapping[str, Any]] = run.metrics.get("filter", {})
     if not found:
@@ -88,7 +93,7 @@ def filter_score(run: RunRecord) -> str:
     return titled("Does the filter find what was put in?", note, table(head, rows, css="shades"))
 
 
-def conflict_score(run: RunRecord) -> str:
+def conflict_score(run: Run) -> str:
     """Conflict AUROC per modality, and of any."""
     found: Mapping[str, Any] = run.metrics.get("conflict", {})
     if not found:
@@ -103,7 +108,7 @@ def conflict_score(run: RunRecord) -> str:
     return titled("Is it noticed who contradicts?", note, table(["", *map(escape, found)], rows, css="shades"))
 
 
-def embeddings(run: RunRecord) -> str:
+def embeddings(run: Run, projection: Literal["pca", "tsne"] = "pca") -> str:
     """The utterances before and after the filter, in two dimensions."""
     stored, truth = run.embeddings, run.embeddings.get("truth")
     names = [key.removeprefix("before_") for key in stored if key.startswith("before_")]
@@ -118,14 +123,14 @@ def embeddings(run: RunRecord) -> str:
         sides = [stored[f"{when}_{name}"][present].astype(np.float64) for when in ("before", "after")]
         truths[name] = truth[present].astype(np.float64)
         direction = truths[name] if truth.ndim == 1 else truths[name].sum(axis=1)
-        before, after = (planes.project(side, direction, run.projection) for side in sides)
+        before, after = (planes.project(side, direction, projection) for side in sides)
         panels[name] = (before, after)
         told += _agreement(name, sides, truths[name], run)
     if not panels:
         return ""
     spec = planes.before_and_after(panels, truths, run.task)
     drawn = figures.thinning(max(len(one) for one in truths.values()))
-    caption = f"<b>The utterances before and after the filter</b>, {AXES[run.projection]}; first seed.{drawn}"
+    caption = f"<b>The utterances before and after the filter</b>, {AXES[projection]}; first seed.{drawn}"
     picture = figure(spec, caption, label="Embeddings before and after the filter")
     return titled("Before and after the filter", picture, _agreements(told, run))
 
@@ -139,28 +144,27 @@ AXES = {
 }
 
 
-def _agreement(name: str, sides: Sequence[Array], truth: Array, run: RunRecord) -> list[list[str]]:
+def _agreement(name: str, sides: Sequence[Array], truth: Array, run: Run) -> list[list[str]]:
     """The row of a modality in the table of neighbours; none for several labels."""
     if truth.ndim != 1:
         return []
     before, after = (planes.neighbours_agree(side, truth, run.task) for side in sides)
-    if run.task.kind == "regression":
+    if run.task.is_score:
         return [[escape(name), plain(before, 2), plain(after, 2)]]
     return [[escape(name), percent(before), percent(after)]]
 
 
-def _agreements(rows: Sequence[Sequence[str]], run: RunRecord) -> str:
+def _agreements(rows: Sequence[Sequence[str]], run: Run) -> str:
     if not rows:
         return ""
-    what = {
-        "regression": "the correlation of each score with the mean score of the ten utterances nearest to it",
-        "classes": "the share of utterances whose ten nearest neighbours are mostly of their own class",
-    }[run.task.kind]
+    what = "the share of utterances whose ten nearest neighbours are mostly of their own class"
+    if run.task.is_score:
+        what = "the correlation of each score with the mean score of the ten utterances nearest to it"
     note = f'<p class="note">In the full space, not the picture: {what}.</p>'
     return f'<div class="narrow">{table(["neighbours agree", "before", "after"], rows, numbers=2)}</div>{note}'
 
 
-def made(run: RunRecord) -> str:
+def made(run: Run) -> str:
     """Everything needed to make the run again."""
     facts, data = dict(run.environment), run.data
     command = facts.pop("command", "")
@@ -176,7 +180,7 @@ def made(run: RunRecord) -> str:
         "How it was made",
         f"<pre>{escape(command)}</pre>" if command else "",
         definitions(pairs),
-        details("Configuration (config.yaml)", f"<pre>{escape(run.config)}</pre>"),
+        details("Configuration (config.yaml)", f"<pre>{escape(run.config_text)}</pre>"),
         details("SHA-256 of the data", hashes) if data.get("sha256") else "",
     )
 

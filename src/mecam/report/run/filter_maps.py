@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mecam.evaluation.sums import Array
 from mecam.report.markup import escape, plain, titled
-from mecam.runs.record import RunRecord
+from mecam.runs.run import Run
 
 __all__ = [
     "Range",
@@ -33,7 +33,7 @@ CELLS = 200
 Range = tuple[float, float]
 
 
-def filter_maps(run: RunRecord) -> str:
+def filter_maps(run: Run) -> str:
     """What the filter kept of a few utterances: words shaded, frames as strips."""
     maps = [one for one in run.filter_maps if one.get("modalities")]
     if not maps:
@@ -69,7 +69,7 @@ def legend(shades: Range, injected: bool, missing: bool = False) -> str:
     return text + "</div>"
 
 
-def _map(one: Mapping[str, Any], run: RunRecord, shades: Range) -> str:
+def _map(one: Mapping[str, Any], run: Run, shades: Range) -> str:
     streams = one["modalities"]
     span = time_span(streams)
     sentence = [kept_words(stream, shades) for stream in streams.values() if stream.get("labels")]
@@ -99,13 +99,13 @@ def _single(streams: Mapping[str, Any]) -> str:
     return f'<p class="muted">kept of the single row of {told}</p>'
 
 
-def _answer(one: Mapping[str, Any], run: RunRecord) -> str:
+def _answer(one: Mapping[str, Any], run: Run) -> str:
     truth, prediction = one.get("truth"), one.get("prediction")
     if prediction is None:
         return ""
-    if run.task.kind == "regression":
+    if run.task.is_score:
         truth, prediction = None if truth is None else plain(float(truth), 2), plain(float(prediction), 2)
-    elif run.task.kind == "multilabel":
+    elif run.task.several:
         truth, prediction = None if truth is None else _listed(truth), _listed(prediction)
     known = "" if truth is None else f"true <b>{escape(truth)}</b>, "
     return f'· <span class="nowrap">{known}predicted <b>{escape(prediction)}</b></span>'

@@ -1,61 +1,64 @@
 """The report's section about single utterances: the largest errors, and where the model is least sure."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mecam.evaluation.sums import Array
 from mecam.report.markup import escape, plain, titled
-from mecam.runs.record import Answers, RunRecord
+from mecam.runs.run import Run
+from mecam.types import Predictions
 
 __all__ = ["hard"]
 
 SHOWN = 10
 """Utterances per list."""
 
-WORST = {
-    "regression": "Largest errors",
-    "classes": "Least probability for the true class",
-    "multilabel": "Least probability for the true labels",
-}
+
+class Given:
+    """The seeds' predictions of a split: S seeds, N utterances.
+
+    Attributes:
+        ids: N utterance ids.
+        texts: utterance id → transcript, where the run folder holds it.
+        truth: N scores or class indices, N × C presences.
+        scores: S × N scores or S × N × C probabilities.
+        mean: of the seeds.
+        ends: 2 × N ends of the intervals, mean over seeds; None where there are none.
+    """
+
+    def __init__(self, run: Run, split: str, seeds: Sequence[Predictions]) -> None:
+        assert seeds[0].truth is not None
+        self.ids, self.texts, self.truth = seeds[0].ids, run.texts, seeds[0].truth
+        self.scores = np.stack([p.prediction for p in seeds])
+        self.mean = self.scores.mean(axis=0)
+        intervals = run.intervals(split)
+        self.ends = None if intervals is None else np.stack(intervals).mean(axis=1)
 
 
-def hard(run: RunRecord) -> str:
+def hard(run: Run) -> str:
     """The utterances with the largest errors, and those the model is least sure of."""
     if run.labelled is None:
         return ""
-    split, given = run.labelled
+    split, seeds = run.labelled
+    given = Given(run, split, seeds)
     doubt, reason = _doubt(given, run)
-    parts = [f"<h3>{WORST[run.task.kind]}</h3>", _cases(given, run, _error(given, run))]
+    parts = [f"<h3>{run.task.surprise_name}</h3>", _cases(given, run, run.task.surprise(given.mean, given.truth))]
     if doubt is not None:
         parts += [f'<h3>Least certain</h3><p class="note">{reason}</p>', _cases(given, run, doubt)]
     legend = "Predictions are means over seeds."
-    if run.task.kind == "regression":
-        legend += " ◇ truth, ● prediction" + (", ─ interval." if given.low is not None else ".")
+    if run.task.is_score:
+        legend += " ◇ truth, ● prediction" + (", ─ interval." if given.ends is not None else ".")
     return titled(f"Hard utterances of {split}", f'<p class="note">{legend}</p>', *parts)
 
 
-def _error(given: Answers, run: RunRecord) -> Array:
-    """How wrong each of N answers is: distance, missing probability, or mean cross-entropy of the labels."""
-    assert given.truth is not None
-    if run.task.kind == "regression":
-        return np.asarray(np.abs(given.prediction - given.truth))
-    mean = given.scores.mean(axis=0)
-    if run.task.kind == "multilabel":
-        right = np.where(given.label_matrix(run.task), mean, 1 - mean)
-        return np.asarray(-np.log(np.maximum(right, 1e-12)).mean(axis=1))
-    place = {name: index for index, name in enumerate(run.task.names)}
-    return np.asarray(1 - mean[np.arange(len(mean)), [place[name] for name in given.truth]])
-
-
-def _doubt(given: Answers, run: RunRecord) -> tuple[Array | None, str]:
+def _doubt(given: Given, run: Run) -> tuple[Array | None, str]:
     """How unsure each of N answers is, and what that is measured by; None where nothing tells."""
-    if run.task.kind != "regression":
-        mean = np.clip(given.scores.mean(axis=0), 1e-12, 1 - 1e-12)
-        entropy = -mean * np.log(mean)
-        if run.task.kind == "multilabel":
-            entropy = entropy - (1 - mean) * np.log(1 - mean)
-        return np.asarray(entropy.sum(axis=1)), "By the entropy of the probabilities."
-    if given.low is not None and given.high is not None:
-        width = given.high - given.low
+    entropy = run.task.uncertainty(given.mean)
+    if entropy is not None:
+        return entropy, "By the entropy of the probabilities."
+    if given.ends is not None:
+        width = given.ends[1] - given.ends[0]
         if np.ptp(width) > 1e-6 * np.max(width, initial=0):
             return width, "By the width of the interval."
     if len(given.scores) > 1:
@@ -64,27 +67,26 @@ def _doubt(given: Answers, run: RunRecord) -> tuple[Array | None, str]:
     return None, ""
 
 
-def _cases(given: Answers, run: RunRecord, rank_by: Array) -> str:
+def _cases(given: Given, run: Run, rank_by: Array) -> str:
     order = np.argsort(-rank_by, kind="stable")[:SHOWN]
     return f'<ol class="cases">{"".join(_case(given, run, int(index)) for index in order)}</ol>\n'
 
 
-def _case(given: Answers, run: RunRecord, index: int) -> str:
-    assert given.truth is not None
-    text = given.texts[index]
+def _case(given: Given, run: Run, index: int) -> str:
+    text = given.texts.get(given.ids[index])
     words = f"<p>{escape(text)}</p>" if text else '<p class="muted">no text</p>'
     left = f'<div>{words}<p class="muted"><code>{escape(given.ids[index])}</code></p></div>'
-    if run.task.kind == "classes":
-        chance = given.scores.mean(axis=0)[index].max()
+    if not run.task.is_score and not run.task.several:
+        true, predicted = (run.task.names[int(i)] for i in (given.truth[index], given.mean[index].argmax()))
         right = (
-            f"<p>true <b>{escape(given.truth[index])}</b>, predicted <b>{escape(given.prediction[index])}</b> "
-            f'<span class="muted">({100 * chance:.0f} %)</span></p>'
+            f"<p>true <b>{escape(true)}</b>, predicted <b>{escape(predicted)}</b> "
+            f'<span class="muted">({100 * given.mean[index].max():.0f} %)</span></p>'
         )
         return f"<li>{left}<div>{right}</div></li>"
-    if run.task.kind == "multilabel":
+    if run.task.several:
         return f"<li>{left}<div>{_named_labels(given, run, index)}</div></li>"
-    truth, prediction = float(given.truth[index]), float(given.prediction[index])
-    ends = None if given.low is None or given.high is None else (float(given.low[index]), float(given.high[index]))
+    truth, prediction = float(given.truth[index]), float(given.mean[index])
+    ends = None if given.ends is None else (float(given.ends[0, index]), float(given.ends[1, index]))
     numbers = f"true <b>{plain(truth, 2)}</b>, predicted <b>{plain(prediction, 2)}</b>"
     if len(given.scores) > 1:
         numbers += f' <span class="muted">± {plain(float(given.scores[:, index].std(ddof=1)), 2)}</span>'
@@ -92,11 +94,10 @@ def _case(given: Answers, run: RunRecord, index: int) -> str:
     return f"<li>{left}<div>{right}{_scale(run, truth, prediction, ends)}</div></li>"
 
 
-def _named_labels(given: Answers, run: RunRecord, index: int) -> str:
+def _named_labels(given: Given, run: Run, index: int) -> str:
     """The true labels, and every label that is true or given with its probability."""
-    assert given.truth is not None
-    mean = given.scores.mean(axis=0)[index]
-    true = [name for name in str(given.truth[index]).split("|") if name]
+    mean = given.mean[index]
+    true = [name for name, present in zip(run.task.names, given.truth[index], strict=True) if present > 0]
     told = [
         f'<span class="nowrap"><b>{escape(name)}</b> <span class="muted">{100 * odds:.0f} %</span></span>'
         for name, odds in zip(run.task.names, mean.tolist(), strict=True)
@@ -112,7 +113,7 @@ def _named_labels(given: Answers, run: RunRecord, index: int) -> str:
     return "".join(f"<p>{part}</p>" for part in parts)
 
 
-def _scale(run: RunRecord, truth: float, prediction: float, ends: tuple[float, float] | None) -> str:
+def _scale(run: Run, truth: float, prediction: float, ends: tuple[float, float] | None) -> str:
     """A number line over the task's range, in SVG."""
     low, high = run.task.low, run.task.high
 

@@ -3,8 +3,6 @@
 A section reads the record of a run and returns HTML, or "" to be left out.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,21 +10,24 @@ from mecam.evaluation.detection import auroc
 from mecam.evaluation.metrics import confusion_matrix, score_bins
 from mecam.report import figures
 from mecam.report.markup import escape, figure, percent, plain, table, titled
-from mecam.runs.record import Answers, RunRecord
+from mecam.runs.predictions import mean_predictions
+from mecam.runs.run import Run
+from mecam.types import Predictions
 
 __all__ = ["answers"]
 
 
-def answers(run: RunRecord) -> str:
+def answers(run: Run) -> str:
     """Predicted against true, residuals, and which class is taken for which."""
     if run.labelled is None:
         return ""
-    split, given = run.labelled
-    write = {"regression": _scores, "classes": _classes, "multilabel": _labels}[run.task.kind]
+    split, seeds = run.labelled
+    given = mean_predictions(seeds)
+    write = _scores if run.task.is_score else _labels if run.task.several else _classes
     return titled(f"Predictions on {split}", write(given, run))
 
 
-def _scores(given: Answers, run: RunRecord) -> str:
+def _scores(given: Predictions, run: Run) -> str:
     assert given.truth is not None
     half = run.metrics.get("calibration", {}).get("half_width")
     errors = given.prediction - given.truth
@@ -55,9 +56,10 @@ def _scores(given: Answers, run: RunRecord) -> str:
     return f'<div class="pair">{against}{left}{spread}{matrix}</div>'
 
 
-def _classes(given: Answers, run: RunRecord) -> str:
+def _classes(given: Predictions, run: Run) -> str:
+    assert given.truth is not None
     names = list(run.task.names)
-    counts = confusion_matrix(_places(given.prediction, names), _places(given.truth, names), len(names))
+    counts = confusion_matrix(given.prediction.argmax(axis=1), given.truth.astype(np.int64), len(names))
     hits, true, predicted = np.diag(counts).tolist(), counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
     rows = [
         [escape(name), f"{true[i]}", f"{predicted[i]}", *_rates(hits[i], predicted[i], true[i])]
@@ -68,11 +70,10 @@ def _classes(given: Answers, run: RunRecord) -> str:
     return f'<div class="narrow">{matrix}</div>{table(head, rows, numbers=5)}'
 
 
-def _labels(given: Answers, run: RunRecord) -> str:
+def _labels(given: Predictions, run: Run) -> str:
     """Each label by itself, and which labels are given where another is true."""
-    names = list(run.task.names)
-    odds = given.scores.mean(axis=0)  # N C
-    truth = given.label_matrix(run.task)
+    assert given.truth is not None
+    names, odds, truth = list(run.task.names), given.prediction, given.truth > 0  # N C
     said = odds >= 0.5
     rows = []
     for i, name in enumerate(names):
@@ -97,12 +98,6 @@ def _labels(given: Answers, run: RunRecord) -> str:
 def _matrix(counts: NDArray[np.int64], names: list[str], what: str) -> str:
     caption = f"<b>Confusion matrix</b>: {what}. Numbers count utterances; shades are shares of each true class."
     return figure(figures.confusion(counts, names), caption, label="Confusion matrix")
-
-
-def _places(values: NDArray[Any] | None, names: list[str]) -> NDArray[np.int64]:
-    assert values is not None
-    place = {name: index for index, name in enumerate(names)}
-    return np.array([place[str(name)] for name in values], np.int64)
 
 
 def _rates(hits: int, predicted: int, true: int) -> list[str]:

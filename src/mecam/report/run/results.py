@@ -3,7 +3,7 @@
 A section reads the record of a run and returns HTML, or "" to be left out.
 """
 
-from mecam.evaluation.groups import Resampled
+from mecam.evaluation.groups import Groups, Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.features.clips import RENDERED
 from mecam.report.markup import (
@@ -16,7 +16,7 @@ from mecam.report.markup import (
     titled,
     value,
 )
-from mecam.runs.record import RunRecord
+from mecam.runs.run import Run
 
 __all__ = ["LEADING", "headline", "results"]
 
@@ -24,7 +24,7 @@ LEADING = ("mae", "corr", "acc2_nonzero", "acc2", "acc7", "acc5", "uar", "accura
 """Metrics that stand at the top of the page and have a training curve, in this order, where a task has them."""
 
 
-def headline(run: RunRecord) -> str:
+def headline(run: Run) -> str:
     """What was trained on what, the badge of a synthetic corpus, and the leading numbers."""
     data, seeds = run.data, len(run.environment.get("seeds", [])) or 1
     counts = ", ".join(f"{count} {split}" for split, count in data.get("splits", {}).items() if count)
@@ -32,14 +32,14 @@ def headline(run: RunRecord) -> str:
     badge = f'<p class="badge">{corpus}: not comparable with real data</p>' if data.get("synthetic") else ""
     return (
         f'<p class="kicker">mecam report · {escape(str(run.environment.get("started", ""))[:10])}</p>'
-        f"<h1>{escape(run.name)} on {escape(data.get('name', 'data'))}</h1>{badge}"
+        f"<h1>{escape(run.model)} on {escape(data.get('name', 'data'))}</h1>{badge}"
         f'<p class="lede">{_summary(run)}</p>{_tiles(run)}'
         f'<p class="note">{seeds} seed{"s" if seeds > 1 else ""} · utterances: {escape(counts)} · '
         f"the checkpoint was chosen on validation</p>"
     )
 
 
-def results(run: RunRecord) -> str:
+def results(run: Run) -> str:
     """Every metric of every split beside the constant predictor."""
     if not run.splits:
         return ""
@@ -63,12 +63,12 @@ def results(run: RunRecord) -> str:
     )
 
 
-def resampled_in(run: RunRecord, split: str) -> Resampled:
+def resampled_in(run: Run, split: str) -> Resampled:
     """What the intervals of a split draw."""
-    return run.answers[split].groups.resampled if split in run.answers else Resampled("recordings", 0)
+    return Groups.of(run.predictions[split][0]).resampled if split in run.predictions else Resampled("recordings", 0)
 
 
-def _summary(run: RunRecord) -> str:
+def _summary(run: Run) -> str:
     """One sentence: the leading metric, its uncertainty, and what no model at all would get."""
     metrics = metrics_for(run.task)
     split = next(iter(run.splits), None)
@@ -84,7 +84,7 @@ def _summary(run: RunRecord) -> str:
     return text + "."
 
 
-def _tiles(run: RunRecord) -> str:
+def _tiles(run: Run) -> str:
     if not run.splits:
         return ""
     split, metrics = run.splits[0], metrics_for(run.task)
@@ -100,7 +100,7 @@ def _tiles(run: RunRecord) -> str:
     return f'<div class="tiles">{"".join(tiles)}</div>'
 
 
-def _result_table(run: RunRecord, split: str) -> str:
+def _result_table(run: Run, split: str) -> str:
     metrics = metrics_for(run.task)
     trivial = run.metrics.get("constant", {}).get(split, {})
     rows = []
@@ -117,7 +117,7 @@ def _result_table(run: RunRecord, split: str) -> str:
         few = entry["mean"] is not None and resampled_in(run, split).too_few
         ends = "too few" if few and not entry.get("ci95") else interval(entry.get("ci95"), metric)
         rows.append([f"{label} {_arrow(metric)}", ours, ends, theirs])
-    return table(["metric", escape(run.name), "95 % interval", "constant"], rows, numbers=3)
+    return table(["metric", escape(run.model), "95 % interval", "constant"], rows, numbers=3)
 
 
 def _arrow(metric: Metric | None) -> str:

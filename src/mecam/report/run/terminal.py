@@ -1,5 +1,6 @@
 """Metrics as tables for the terminal."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
@@ -11,19 +12,19 @@ AS_IS = {"mae", "corr"}
 """Printed as numbers; all others are fractions, printed as percentages."""
 
 
-def metrics_view(title: str, metrics: dict[str, Any], split: str) -> Table:
+def metrics_view(title: str, metrics: Mapping[str, Any], split: str) -> Table:
     """One split's metrics beside the constant predictor's."""
-    from mecam.evaluation.groups import FEWEST
+    from mecam.evaluation.groups import MIN_GROUPS
 
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     for name in ("mean", "± std", "95 % interval", "constant"):
         table.add_column(name, justify="right")
     resampled = metrics.get("resampled", {}).get(split, {})
-    few = 0 < int(resampled.get("count", 0)) < FEWEST
+    few = 0 < int(resampled.get("count", 0)) < MIN_GROUPS
     if resampled:
         table.caption = f"95 % interval: over other {resampled['unit']}, of which there are {resampled['count']}"
-        table.caption += f"; it takes {FEWEST}" if few else ""
+        table.caption += f"; it takes {MIN_GROUPS}" if few else ""
     for name, entry in metrics[split].items():
         other = metrics.get("constant", {}).get(split, {}).get(name, {})
         ends = entry["ci95"]
@@ -37,7 +38,7 @@ def metrics_view(title: str, metrics: dict[str, Any], split: str) -> Table:
     return table
 
 
-def filter_view(found: dict[str, Any]) -> Table:
+def filter_view(found: Mapping[str, Any]) -> Table:
     """How well the filter finds what was put in: AUROC per modality and kind; 0.5 is chance."""
     kinds = sorted({kind for rows in found.values() for kind in rows}, key=lambda kind: (kind != "all", kind))
     table = Table(title="filter AUROC: rows ranked by how much was removed (0.5 is chance)", title_justify="left")
@@ -49,7 +50,7 @@ def filter_view(found: dict[str, Any]) -> Table:
     return table
 
 
-def conflict_view(found: dict[str, Any]) -> Table:
+def conflict_view(found: Mapping[str, Any]) -> Table:
     """How well it is noticed that a modality contradicts the others: AUROC; 0.5 is chance."""
     table = Table(title="conflict AUROC: utterances ranked by doubt (0.5 is chance)", title_justify="left")
     for name in found:

@@ -12,7 +12,6 @@ import pytest
 import tiny
 from mecam.cli.main import main
 from mecam.evaluation.metrics import metrics_for
-from mecam.evaluation.origin import store_of
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
 from mecam.evaluation.robustness.findings import best_of, mean_ranks
@@ -20,6 +19,7 @@ from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Resample, Scored, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint
+from mecam.runs.run import Run
 from trained_runs import make_run
 
 
@@ -70,7 +70,7 @@ def test_the_store_is_found_as_explain_finds_it(run, store, tmp_path, monkeypatc
     assert command("runs/mine", "--protocol", "missing-modality") == 1
     assert "is not found" in capsys.readouterr().err
     shutil.copytree(store.path, tmp_path / "runs" / "mine-corpus")
-    assert find_store([moved]).path.name == store_of(moved).path.name == "mine-corpus"
+    assert find_store([moved]).path.name == Run(moved).store().path.name == "mine-corpus"
     assert command("runs/mine", "--protocol", "missing-modality") == 0
 
 
@@ -92,6 +92,8 @@ def test_random_missing_end_to_end(measured, run, text, store, out, capsys):
     assert len({entry["mae"]["mean"] for entry in varied.values()}) > 5
     assert varied["random-missing.0.5"]["filter_text"]["mean"] is not None
     assert "coverage" in varied["clean"]
+    width = varied["clean"]["width"]  # in points of the scale: no share that could not pass 1
+    assert 1 < width["ci95"][0] <= width["mean"] <= width["ci95"][1]
     assert result["runs"]["filtered"]["interval_width"] == pytest.approx(2 * 1.15)
     tested = result["tests"]["mean"]["mae"]
     assert {tested["best"], *tested["against"]} == {"filtered", "words"}

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError
+from mecam.task import EMOTIONS
 from mecam.types import AUDIO, SPLITS, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = [
-    "EMOTIONS",
     "MAX_WORDS",
     "FileLayout",
     "Note",
@@ -41,9 +41,6 @@ __all__ = [
     "split_named",
     "text_of",
 ]
-
-EMOTIONS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
-"""Columns 1 to 6 of a CMU-MOSEI label; column 0 is the sentiment."""
 
 LONGEST_ID = 200
 

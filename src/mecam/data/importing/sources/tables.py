@@ -27,6 +27,7 @@ from mecam.data.importing.sources.base import (
 from mecam.data.importing.sources.delimited import DelimitedTable, looks_like_table
 from mecam.data.importing.sources.numerals import is_missing
 from mecam.errors import DataError
+from mecam.task import EMOTIONS
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = ["LAYOUTS", "LabelTable", "id_of_file", "read_labels", "read_table"]
@@ -160,6 +161,8 @@ def _labels(table: DelimitedTable, row: Mapping[str, str]) -> dict[str, float | 
             labels[name] = value.lower()
         else:
             labels.setdefault("score", number)
+    if set(EMOTIONS) <= set(table.header):  # intensities, as CMU-MOSEI has them
+        labels |= {name: number for name in EMOTIONS if not math.isnan(number := table.parsed(name, row[name]))}
     return labels
 
 

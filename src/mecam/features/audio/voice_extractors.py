@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError, MissingExtraError
 from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.registry import Entry, Features
 from mecam.hub import CONVERT, loading_options, refusal
 from mecam.types import AUDIO, FeatureSpec, Modality
 
@@ -248,7 +248,7 @@ def _encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 EXTRACTORS = {
-    Acoustics.name: Entry(lambda _: Acoustics()),
-    Egemaps.name: Entry(lambda _: Egemaps(), prepare=load_smile),
-    "speech": Entry(SpeechEncoder, argument="MODEL"),
+    Acoustics.name: ExtractorEntry(lambda _: Acoustics()),
+    Egemaps.name: ExtractorEntry(lambda _: Egemaps(), prepare=load_smile),
+    "speech": ExtractorEntry(SpeechEncoder, argument="MODEL"),
 }

@@ -1,8 +1,8 @@
 """What an extractor is, what it gives back, and where extractors are found.
 
 An extractor is one file: a module in `mecam.features.audio` or `mecam.features.vision` that declares `EXTRACTORS`, a
-dictionary of name → `Entry`. A package adds one through the entry point group `mecam.extractors`, whose value names an
-`Entry`:
+dictionary of name → `ExtractorEntry`. A package adds one through the entry point group `mecam.extractors`, whose value
+names an `ExtractorEntry`:
 
     [project.entry-points."mecam.extractors"]
     my-voice = "my_package.my_voice:ENTRY"
@@ -25,7 +25,7 @@ from mecam.features.media import Media
 from mecam.plugins import load_plug_in, modules_of, plug_ins
 from mecam.types import FeatureSpec, Modality
 
-__all__ = ["DEFAULT", "GROUP", "Entry", "Extractor", "Features", "chosen", "extractor", "extractor_names"]
+__all__ = ["DEFAULT", "GROUP", "Extractor", "ExtractorEntry", "Features", "chosen", "extractor", "extractor_names"]
 __all__ += ["extractor_of", "prepare"]
 
 DEFAULT = ("mecam-audio", "mecam-vision")
@@ -88,7 +88,7 @@ class Extractor(Protocol):
         ...
 
 
-class Entry(NamedTuple):
+class ExtractorEntry(NamedTuple):
     """An extractor under its name.
 
     Attributes:
@@ -104,7 +104,7 @@ class Entry(NamedTuple):
 
 
 @cache
-def _built_in() -> dict[str, Entry]:
+def _built_in() -> dict[str, ExtractorEntry]:
     modules = modules_of("mecam.features.audio", "mecam.features.vision")
     return {name: entry for module in modules for name, entry in getattr(module, "EXTRACTORS", {}).items()}
 
@@ -115,12 +115,12 @@ def extractor_names() -> list[str]:
     return [*ours, *plug_ins(GROUP, _built_in())]
 
 
-def _entry(kind: str) -> Entry | None:
+def _entry(kind: str) -> ExtractorEntry | None:
     """The extractor of this name, without what follows a colon."""
     if (entry := _built_in().get(kind)) is not None:
         return entry
     point = plug_ins(GROUP, _built_in()).get(kind)
-    return None if point is None else load_plug_in(point, Entry)
+    return None if point is None else load_plug_in(point, ExtractorEntry)
 
 
 def extractor(name: str) -> Extractor:

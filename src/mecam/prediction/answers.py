@@ -7,9 +7,10 @@ import numpy as np
 
 from mecam.data.datasets import Dataset
 from mecam.evaluation.detection import contradicting
-from mecam.evaluation.predict import ask, finished, in_words, interval_around, known_only
+from mecam.evaluation.predict import ask, finished, known_only
 from mecam.prediction.backend import Backend
 from mecam.prediction.result import Prediction
+from mecam.runs.predictions import interval_around
 from mecam.types import TEXT, Modality, Predictions, Utterance
 
 __all__ = ["predict_dataset", "predict_utterances"]
@@ -47,7 +48,7 @@ def predict_dataset(
 
 def _one(backend: Backend, p: Predictions, i: int, text: str | None, half: float | None) -> Prediction:
     task = backend.checkpoint.inputs.task
-    score = float(p.prediction[i]) if task.kind == "regression" else None
+    score = float(p.prediction[i]) if task.is_score else None
     ends: tuple[float | None, float | None] = (None, None)
     if half is not None and score is not None:
         ends = interval_around(task, score, float(p.half_widths(half)[i]))
@@ -60,7 +61,7 @@ def _one(backend: Backend, p: Predictions, i: int, text: str | None, half: float
         score=score,
         low=ends[0],
         high=ends[1],
-        label=in_words(task, p.prediction[i]),
+        label=task.words(p.prediction[i]),
         probabilities=dict(zip(task.names, p.prediction[i].tolist(), strict=True)) if score is None else {},
         shares={m: float(share[i]) for m, share in p.shares.items()},
         kept={m: known_only(kept) for m, kept in gates.items()},

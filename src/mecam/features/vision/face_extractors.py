@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.registry import Entry, Features
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
-from mecam.features.vision.assets import LANDMARKER, ensure
 from mecam.features.vision.expression import NAMES
+from mecam.features.vision.model_files import LANDMARKER, ensure
 from mecam.features.vision.tracking import Face, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
@@ -156,6 +156,6 @@ def _details(
 
 
 EXTRACTORS = {
-    Expressions.name: Entry(lambda _: Expressions()),
-    Blendshapes.name: Entry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
+    Expressions.name: ExtractorEntry(lambda _: Expressions()),
+    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
 }

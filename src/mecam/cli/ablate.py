@@ -1,0 +1,81 @@
+"""`mecam ablate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mecam.cli.compare import Split, show_comparison
+from mecam.cli.console import out
+from mecam.cli.many import Jobs, Memory, shared_options, train_many
+from mecam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mecam.experiments.variants import Variant
+
+__all__ = ["ablate"]
+
+
+def ablate(
+    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")],
+    out_: Annotated[Path, typer.Option("--out", metavar="DIR", help="For the runs and the table; goes on with both.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every row.")] = 3,
+    only: Annotated[
+        str | None, typer.Option(metavar="NAMES", help="Only these rows, as in no-filter,no-views; full is always one.")
+    ] = None,
+    split: Split = None,
+    jobs: Jobs = 1,
+    memory: Memory = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML file of options for every run.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override one option of every run that has it; repeatable."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is finished.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show the rows and what each changes; train nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Train MECAM whole and without each of its pieces, and test every row against the whole.
+
+    A row that cannot be made here is listed with the reason. Training goes on where it stopped when the same command
+    is given again.
+
+    Example: mecam ablate --data stores/mosi --out ablations/mosi --seeds 5
+
+    Example: mecam ablate --data stores/mosi --out ablations/mosi --only no-filter,text-only --set training.epochs=8
+    """
+    from mecam.data.store import Store
+    from mecam.experiments.variants import FULL, ablation, members_of
+    from mecam.types import TEXT
+
+    store = Store(data)
+    variants = _chosen(ablation(sorted({*store.specs, *([TEXT] if store.has_text else [])})), only)
+    shared = shared_options(config, set_, seeds)
+    if list_:
+        for member in (found := members_of(variants, shared))[0]:
+            out.print(f"{member.name:20} {member.note}")
+        for name, reason in found[1].items():
+            out.print(f"{name:20} left out: {' '.join(reason.split())}")
+        return
+    made = train_many(variants, shared, data, out_ / "runs", jobs=jobs, memory=memory, overwrite=overwrite)
+    show_comparison(
+        list(made.folders.values()),
+        list(made.folders),
+        made.failed,
+        made.notes,
+        split=split,
+        baseline=FULL if FULL in made.folders else None,
+        place=out_,
+        as_json=as_json,
+    )
+
+
+def _chosen(variants: "list[Variant]", only: str | None) -> "list[Variant]":
+    """The first row and those that are asked for."""
+    if only is None:
+        return variants
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    known = [variant.name for variant in variants]
+    if unknown := [name for name in wanted if name not in known]:
+        raise ConfigError(f"no row is called {unknown[0]!r}", where="--only", fix=f"choose from {', '.join(known)}")
+    return [variant for variant in variants if variant.name in wanted or variant is variants[0]]

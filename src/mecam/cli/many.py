@@ -1,0 +1,116 @@
+"""Several runs by one command, each in a folder of its own: what `train --models` and `ablate` share."""
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mecam.cli.console import err, progress
+from mecam.cli.report import write_missing_reports
+from mecam.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mecam.experiments.variants import Variant
+
+__all__ = ["Jobs", "Memory", "Trained", "failures", "shared_options", "train_many", "variants_of"]
+
+Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time; they share the cores.")]
+Memory = Annotated[
+    float | None,
+    typer.Option("--memory", metavar="GB", min=0.1, help="Stop a run that takes more, and go on without it."),
+]
+
+FAILED = "failed.json"
+"""Beside the runs that one command made: name → why there is no such run."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a command has trained.
+
+    Attributes:
+        folders: name → run folder, of those that came to an end.
+        failed: name → why there is none.
+        notes: name → how it differs from the others.
+    """
+
+    folders: Mapping[str, Path]
+    failed: Mapping[str, str]
+    notes: Mapping[str, str]
+
+
+def train_many(
+    variants: "Sequence[Variant]",
+    shared: Mapping[str, Any],
+    data: Path,
+    place: Path,
+    *,
+    jobs: int,
+    memory: float | None,
+    overwrite: bool,
+) -> Trained:
+    """Train what is not finished, each variant into a folder of its name; one that fails stops no other.
+
+    Raises: ConfigError if no run can be made or comes to an end.
+    """
+    from mecam.data.store import Store
+    from mecam.experiments.grid import train_grid
+    from mecam.experiments.variants import members_of
+    from mecam.files import write_whole
+
+    members, failed = members_of(variants, shared)
+    if not members:
+        raise ConfigError("no run can be made here: " + "; ".join(failed.values()))
+    with progress(f"training {len(members)} runs") as callback:
+        outcome = train_grid(
+            members,
+            Store(data),
+            place,
+            jobs=jobs,
+            memory_gb=memory,
+            overwrite=overwrite,
+            command=shlex.join(["mecam", *sys.argv[1:]]),
+            progress=callback,
+        )
+    write_missing_reports(outcome.folders.values())
+    failed = {name: " ".join(reason.split()) for name, reason in (failed | outcome.failed).items()}
+    if not outcome.folders:
+        raise ConfigError("no run came to an end", where=str(place), fix="\n".join(failed.values()))
+    write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+    for name, reason in failed.items():
+        err.print(f"{name} was not trained: {reason}", style="yellow")
+    return Trained(outcome.folders, failed, {member.name: member.note for member in members if member.note})
+
+
+def failures(place: Path) -> dict[str, str]:
+    """Why runs are missing in a folder that `train_many` wrote."""
+    from mecam.budget import small_json
+
+    return (
+        {str(name): str(reason) for name, reason in small_json(place / FAILED).items()}
+        if (place / FAILED).is_file()
+        else {}
+    )
+
+
+def variants_of(models: str | None, tuned: Path | None) -> "list[Variant]":
+    """The models that are named, with the options that a search found where there was one."""
+    from mecam.experiments.variants import model_variants, tuned_variants
+
+    wanted = None if models is None else models.split(",")
+    return model_variants(wanted or []) if tuned is None else tuned_variants(tuned, wanted)
+
+
+def shared_options(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:
+    """The options that all runs have in common."""
+    from mecam.config import apply_overrides, read_yaml
+
+    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    if isinstance(values.get("model"), str):
+        values.pop("model")  # each run says which model it is
+    return values | ({} if seeds is None else {"seeds": seeds})
