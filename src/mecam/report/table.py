@@ -36,6 +36,7 @@ class Cell:
         tone: what the reader is to see at once: the best of its column, better or worse than what it is compared with.
         number: to sort by; None where undefined.
         title: what is told on a page when the pointer rests on it.
+        shade: strength of the colour behind it on a page, 0 to 1; None has none.
     """
 
     text: str
@@ -43,6 +44,7 @@ class Cell:
     tone: Tone = ""
     number: float | None = None
     title: str = ""
+    shade: float | None = None
 
 
 @dataclass(frozen=True)
