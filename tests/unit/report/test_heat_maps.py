@@ -19,10 +19,10 @@ def luminance(colour: np.ndarray) -> float:
 @pytest.mark.parametrize("theme", list(PALETTES))
 def test_numbers_are_readable_on_every_shade(theme: str) -> None:
     """Contrast of WCAG's level AA for small text; the distance from the paper grows with the value."""
-    colours = {name: rgb(PALETTES[theme][name]) for name in ("paper", "shade", "ink")}
+    colours = {name: rgb(PALETTES[theme][name]) for name in ("paper", "full", "ink")}
     distances = []
     for share in np.linspace(0, 1, 21):
-        cell = colours["paper"] * (1 - share) + colours["shade"] * share
+        cell = colours["paper"] * (1 - share) + colours["full"] * share
         low, high = sorted((luminance(cell), luminance(colours["ink"])))
         assert (high + 0.05) / (low + 0.05) >= 4.5, share
         distances.append(abs(luminance(cell) - luminance(colours["paper"])))
@@ -34,7 +34,7 @@ def test_the_scale_begins_at_nothing_and_has_no_other_colours() -> None:
     drawn = heat_map(cells, x=["a"], y=["b"], worst=0.4).to_dict()
     scale = drawn["layer"][0]["encoding"]["color"]["scale"]
     assert scale["domain"] == [0, 0.4]
-    assert scale["range"] == ["var(--paper)", "var(--shade)"]
+    assert scale["range"] == ["var(--paper)", "var(--full)"]
     assert scale["interpolate"] == "rgb"  # others pass through colours that are no shade of the two
     assert (
         heat_map(cells, x=["a"], y=["b"], worst=0.0).to_dict()["layer"][0]["encoding"]["color"]["scale"]["domain"][1]
