@@ -20,9 +20,9 @@ from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
 from mecam.report import robustness as written
 from mecam.report.robustness_page import robustness_page
-from mecam.types import Task
+from mecam.task import Regression
 
-TASK = Task("regression")
+TASK = Regression()
 METRICS = metrics_for(TASK)
 RATES = (CLEAN, *(RandomMissing.at(rate / 10) for rate in range(1, 11)))
 
