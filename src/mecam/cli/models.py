@@ -61,15 +61,15 @@ def _check(name: str) -> None:
     import transformers
 
     from mecam.models.registry import MODELS
-    from mecam.task import KINDS
     from mecam.testing import check_model
+    from mecam.testing.small import TASKS
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)
-    tasks = {kind: task.answers for kind, task in KINDS.items()}
+    tasks = {kind: task.answers for kind, task in TASKS.items()}
     table = Table(f"what {name} promises", *tasks.values())
     for said in dict.fromkeys(verdict.check for verdict in verdicts):
         kept = {verdict.task: not verdict.error for verdict in verdicts if verdict.check == said}

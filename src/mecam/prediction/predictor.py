@@ -191,6 +191,7 @@ class Predictor:
         Raises: ModelError if the features differ.
         """
         check_features(self.trained, store)
+        store = store.for_task(self.task, self.trained.checkpoint.data.target)
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
         texts = [column[int(i)] for i in indices]

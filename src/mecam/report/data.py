@@ -18,7 +18,15 @@ COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 def description_view(description: "Description") -> RenderableType:
     """Splits, streams and label histogram of a store."""
     title = Text(f"{description.name}: {description.utterances} utterances, {description.task.description}")
-    return Group(title, _splits(description), _streams(description), _labels(description))
+    splits, (first, *others) = description.splits.items(), description.targets
+    labels = [_labels(first if others else "label", {name: split.labels for name, split in splits})]
+    for other in others:
+        labels.append(_labels(other, {name: split.others[other] for name, split in splits}))
+    views: list[RenderableType] = [title, _splits(description), _streams(description), labels[0]]
+    if others:
+        listed = (f"{name}: {task.description}" for name, task in description.targets.items())
+        views = [title, Text("\n".join(["targets, the first by default:", *listed])), *views[1:3], *labels]
+    return Group(*views)
 
 
 def files_view(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> RenderableType:
@@ -73,14 +81,14 @@ def _streams(description: "Description") -> Table:
     return table
 
 
-def _labels(description: "Description") -> Table:
-    splits = list(description.splits.items())
-    table = _table("label", *(f">{name or '(unassigned)'}" for name, _ in splits), "")
-    totals = {bar: sum(split.labels[bar] for _, split in splits) for bar in splits[0][1].labels}
+def _labels(target: str, splits: Mapping[str, Mapping[str, int]]) -> Table:
+    """How often each label of a target occurs in each split."""
+    table = _table(target, *(f">{name or '(unassigned)'}" for name in splits), "")
+    totals = {bar: sum(labels[bar] for labels in splits.values()) for bar in next(iter(splits.values()))}
     most = max(totals.values(), default=0) or 1
     for bar, total in totals.items():
         table.add_row(
-            bar, *(str(split.labels[bar]) for _, split in splits), Text("█" * round(24 * total / most), "cyan")
+            bar, *(str(labels[bar]) for labels in splits.values()), Text("█" * round(24 * total / most), "cyan")
         )
     return table
 

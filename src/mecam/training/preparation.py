@@ -131,7 +131,7 @@ class SplitData:
         self._part = (fabric.global_rank, fabric.world_size)
         self._pins = fabric.device.type == "cuda"
         self._seed = seed
-        self._twins = tuple(_Twins(Path(place), train) for place in config.data.damaged) if views else ()
+        self._twins = tuple(_Twins(Path(place), train) for place in config.data.corrupted_stores) if views else ()
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
@@ -193,14 +193,14 @@ def _unless_error(made: Batch | MecamError) -> Batch:
 
 
 class _Twins(Mapping[str, Utterance]):
-    """Id → the utterance of the train split as its damaged recording gives it, normalised likewise; read on demand.
+    """Id → the utterance of the train split as its corrupted recording gives it, normalised likewise; read on demand.
 
     Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.
     """
 
     def __init__(self, place: Path, train: "Dataset | Mixture") -> None:
         if not isinstance(train, Dataset) or train.normaliser is None:
-            raise ConfigError("damaged recordings can be given for one store only", where="data.damaged")
+            raise ConfigError("corrupted recordings can be given for one store only", where="data.corrupted_stores")
         self._store, self._normaliser, known = Store(place), train.normaliser, set(train.ids)
         self._places = {name: i for i, name in enumerate(self._store.column("id")) if name in known}
         shared = self._normaliser.centre.keys() & self._store.specs.keys()
@@ -208,7 +208,7 @@ class _Twins(Mapping[str, Utterance]):
         if strange or not self._places:
             what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
             raise DataError(
-                f"this is no damaged version of the store: {what}", where=str(place), fix="see data.damaged"
+                f"this is no corrupted version of the store: {what}", where=str(place), fix="see data.corrupted_stores"
             )
 
     def __getitem__(self, name: str) -> Utterance:

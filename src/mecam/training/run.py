@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source
+from mecam.data.mixture import Mixture, Source, with_target
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.evaluation.calibration import LEVEL, calibrate, check_recording_context
@@ -57,7 +57,9 @@ def train(
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
-    sources = [Source(store)] if isinstance(store, Store) else list(store)
+    sources = with_target([Source(store)] if isinstance(store, Store) else list(store), config.data.target)
+    if (chosen := sources[0].store).target != next(iter(chosen.targets)):
+        config = replace(config, data=replace(config.data, target=chosen.target))
     material = Material.of(config, sources)
     run, first = Run(out), config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.

@@ -6,6 +6,7 @@ from typing import Any
 
 from mecam.evaluation.explanation.agreement import between
 from mecam.evaluation.explanation.deletion import ARMS
+from mecam.evaluation.statistics import ALPHA
 from mecam.files import write_whole
 from mecam.report.comparison.words import p_value
 from mecam.report.figures import Figure, axis, compose, forest
@@ -16,7 +17,6 @@ __all__ = ["write_agreement", "write_deletion"]
 
 NAMES = {"marked": "kept least", "random": "at random", "kept": "kept most"}
 COLOURS = {"marked": "var(--accent)", "random": "var(--muted)", "kept": "var(--mark)"}
-ALPHA = 0.05
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
 
 
