@@ -7,6 +7,7 @@ Nothing is drawn here: `report.html` is written by who calls.
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
