@@ -8,28 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mecam.errors import MecamError
-from mecam.features.vision import assets
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real recordings, where they are to be had."""
-
-
-def why_no_faces() -> str:
-    """Why the face models are missing and cannot be fetched; "" where they are there."""
-    try:
-        for asset in assets.ASSETS:
-            assets.ensure(asset)
-    except MecamError as error:
-        return error.what
-    return ""
-
-
-def need_faces() -> None:
-    """Skip the test where the face models are missing and cannot be fetched."""
-    if reason := why_no_faces():
-        pytest.skip(f"the face models cannot be had: {reason}")
 
 
 def need_data(name: str) -> Path:
@@ -63,8 +45,7 @@ def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> NDArray[np
 
 
 def moving_face(path: Path, moves: Mapping[str, Callable[[float], float]], *, seconds: float, rate: float) -> Path:
-    """A clip of the portrait; each movement follows its curve. Skips where faces cannot be looked at."""
-    need_faces()
+    """A clip of the portrait; each movement follows its curve."""
     image, times = portrait(), np.arange(0, seconds, 1 / rate)
     pictures = (render(image, ASTRONAUT, {name: float(curve(time)) for name, curve in moves.items()}) for time in times)
     return write_clip(path, pictures, rate=rate)

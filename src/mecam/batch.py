@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mecam.arrays import BatchArrays, StreamArrays
 from mecam.types import Modality
 
 __all__ = ["Batch", "Device", "Output", "Stream", "Targets"]
@@ -87,6 +88,21 @@ class Batch:
     targets: Targets | None = None
     view: "Batch | None" = None
 
+    @classmethod
+    def of(cls, arrays: BatchArrays, view: "Batch | None" = None) -> "Batch":
+        """The same batch as tensors, which share the arrays' memory."""
+        targets, given = None, arrays.targets
+        if given is not None:
+            unimodal = {modality: torch.from_numpy(score) for modality, score in given.unimodal.items()}
+            targets = Targets(torch.from_numpy(given.value), unimodal)
+        return cls(
+            ids=arrays.ids,
+            index=torch.from_numpy(arrays.index),
+            streams={modality: _stream(stream) for modality, stream in arrays.streams.items()},
+            targets=targets,
+            view=view,
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
@@ -120,6 +136,13 @@ class Output:
     embeddings: Mapping[str, Float[Tensor, "B D"]] = field(default_factory=dict)
     view: "Output | None" = None
     extra: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def _stream(arrays: StreamArrays) -> Stream:
+    tensors: dict[str, Any] = {
+        name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()
+    }
+    return Stream(**tensors)
 
 
 def _each_part(value: _Movable, method: str, *arguments: Any, **options: Any) -> _Movable:

@@ -28,7 +28,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders; joined by id.")],
     output: Output,
-    name: Annotated[str | None, typer.Option(help="The data set's name; default: the first file's.")] = None,
+    name: Annotated[str | None, typer.Option(help="The data set's name; default: its folder's.")] = None,
     task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at anything that would be repaired.")] = False,
     overwrite: Overwrite = False,

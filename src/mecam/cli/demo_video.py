@@ -47,7 +47,7 @@ def show_clip(run: Path, clip: Path) -> None:
 
     with progress(f"watching {clip.name}"):
         predictor = load(run)
-        watched = watch(predictor, clip, words=True)
+        watched = watch(predictor.backend, clip, words=True)
         page = write_watched(run / f"{clip.stem}.html", watched, predictor.task)
     for note in watched.notes:
         err.print(note, style="yellow")

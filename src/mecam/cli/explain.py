@@ -321,7 +321,7 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
     """What must be said beside every result of this model, said."""
     from mecam.prediction.recordings import notes_of
 
-    notes = notes_of(predictor)
+    notes = notes_of(predictor.backend)
     for note in notes:
         err.print(note, style="yellow")
     return notes

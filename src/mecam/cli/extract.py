@@ -91,8 +91,8 @@ def extract(
     """
     from mecam.features.corruption import parse_corruption
     from mecam.features.extract import extract as run
+    from mecam.features.extractor import DEFAULT, chosen
     from mecam.features.recording import Recipe
-    from mecam.features.registry import DEFAULT, chosen
     from mecam.features.segmentation import Lengths
 
     names = tuple(extractor or DEFAULT)

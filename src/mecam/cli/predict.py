@@ -17,8 +17,8 @@ from mecam.files import write_whole, writing
 from mecam.report.recording.terminal import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
 
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction, Predictor
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.predictor import Predictor
+    from mecam.prediction.result import Prediction, Watched
     from mecam.task import Task
 
 __all__ = ["Copy", "Preview", "predict"]
@@ -103,7 +103,7 @@ def predict(
     chosen = model or newest_run(Path("runs"))
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
-    for note in notes_of(predictor):
+    for note in notes_of(predictor.backend):
         err.print(note, style="yellow")
     options = {
         "transcript": transcript,
@@ -202,7 +202,7 @@ def _watch_all(
     from mecam.features.segmentation import Lengths
     from mecam.prediction.recordings import printable, recipe_of, watch
 
-    recipe_of(predictor)  # whether this model can see recordings at all does not depend on the file
+    recipe_of(predictor.backend)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
     watched: list[Watched] = []
     failures: list[tuple[str, str]] = []
@@ -211,7 +211,7 @@ def _watch_all(
             name = printable(one.name)
             callback(done, len(recordings), f"watching {name}")
             try:
-                watched.append(watch(predictor, one.path, words=words, name=name, **options))
+                watched.append(watch(predictor.backend, one.path, words=words, name=name, **options))
             except MecamError as error:
                 if len(recordings) == 1:
                     raise

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.errors import ModelError
+from mecam.hub import EMBEDDED
 from mecam.nn.encoders import ConvEncoder, Rows
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.task import Task
 from mecam.types import TEXT, FeatureSpec, Modality
 

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Count, Dropout, Positive, Range, Weight
 from mecam.errors import ConfigError
+from mecam.hub import EMBEDDED
 from mecam.losses.contrastive import instance_contrast, label_contrast
 from mecam.losses.information import GaussianHead, gaussian_log_likelihood, group_entropy
 from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
@@ -30,7 +31,7 @@ from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
 from mecam.nn.gate import ROW_SIGNS, Conflict, Filtered, Gate, WordOrder, reverse_gradient, row_signs
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
 SHRINKAGE = 0.1

@@ -14,9 +14,8 @@ import clips
 from mecam.errors import MediaError
 from mecam.features.media import Media
 from mecam.prediction import preview
-from mecam.prediction.predictor import Prediction
 from mecam.prediction.preview import made_for_browsers, unplayable
-from mecam.prediction.recordings import Watched
+from mecam.prediction.result import Prediction, Watched
 from mecam.report.recording.player import player
 
 

@@ -15,12 +15,14 @@ import voices
 from mecam.cli import main
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
+from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import extractor, extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
-from mecam.prediction.predictor import Prediction, Predictor
-from mecam.prediction.recordings import Watched, overall_of, recipe_of
+from mecam.prediction.predictor import Predictor
+from mecam.prediction.recordings import overall_of, recipe_of
+from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.recording.page import write_watched
 from mecam.task import Classes, Regression
 from mecam.types import FeatureSpec, Utterance
@@ -73,7 +75,7 @@ def watched(predictor: Predictor, clip: Path) -> Watched:
 def test_a_checkpoint_knows_how_its_features_are_made(run: Path, predictor: Predictor) -> None:
     spec = load_checkpoint(run).checkpoint.inputs.features["audio"]
     assert spec == extractor("mecam-audio").spec
-    assert recipe_of(predictor).extractors == ("mecam-audio",)
+    assert recipe_of(predictor.backend).extractors == ("mecam-audio",)
 
 
 def test_each_sentence_is_predicted_as_if_alone(watched: Watched, predictor: Predictor, clip: Path) -> None:
@@ -132,7 +134,7 @@ def test_what_is_absent_is_said(predictor: Predictor, tmp_path: Path) -> None:
 
 
 def test_features_that_we_cannot_make_are_named(store: Store, encoder: str, clip: Path) -> None:
-    foreign = Predictor(tiny.build("mecam", store, encoder), device="cpu")
+    foreign = Predictor(TorchBackend(tiny.build("mecam", store, encoder), device="cpu"))
     with pytest.raises(ModelError, match="features that we cannot extract: test of width") as caught:
         foreign.predict(clip)
     assert "mecam data import" in str(caught.value.fix)
@@ -146,10 +148,10 @@ def test_a_model_of_texts_needs_words(encoder: str, store: Store, tmp_path: Path
     trained: Trained = tiny.build("text_only", store, encoder)
     wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
     with pytest.raises(ModelError, match="nothing that this model reads"):
-        Predictor(trained, device="cpu").predict(wav)
+        Predictor(TorchBackend(trained, device="cpu")).predict(wav)
     (tmp_path / "a.txt").write_text("the film was superb")
-    said = Predictor(trained, device="cpu").predict(wav)
-    (typed,) = Predictor(trained, device="cpu").predict(["the film was superb"])
+    said = Predictor(TorchBackend(trained, device="cpu")).predict(wav)
+    (typed,) = Predictor(TorchBackend(trained, device="cpu")).predict(["the film was superb"])
     assert said.parts[0].score == pytest.approx(typed.score, abs=1e-5)
 
 
@@ -208,7 +210,7 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
 def test_rendered_models_say_so(run: Path, clip: Path) -> None:
     trained = load_checkpoint(run)
     rendered = replace(trained, checkpoint=replace(trained.checkpoint, synthetic=True, data_name="rendered"))
-    watched: Any = Predictor(rendered, device="cpu").predict(clip)
+    watched: Any = Predictor(TorchBackend(rendered, device="cpu")).predict(clip)
     assert "rendered clips" in watched.notes[0]
     assert watched.to_json()["notes"] == list(watched.notes)
 
@@ -253,11 +255,11 @@ def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_
 
     task = tiny.TASKS["multilabel"]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
-    several = Predictor(tiny.build("text_only", store, encoder, used=True), device="cpu")
+    several = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu"))
     said = several.predict(["the film was superb"])
     for labels in ("none", "happy, sad"):
         (row,) = _contributions(
-            several, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
+            several.backend, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
         )
         assert len(row) == 4
         assert np.isfinite(row).all()

@@ -20,6 +20,7 @@ from mecam.models.calibration import RecordingContext, Said
 from mecam.models.checkpoint import load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
+from mecam.prediction.torch_backend import TorchBackend
 from mecam.runs.config import RunConfig
 from mecam.runs.seed import SeedResult
 from mecam.training.run import train
@@ -79,7 +80,7 @@ def test_the_weights_of_the_model_are_the_same_without(run, plain_run):
 
 
 def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
-    predictor = Predictor(trained, device="cpu")
+    predictor = Predictor(TorchBackend(trained, device="cpu"))
     plain = alone(trained, store)
     together = [p.score for p in predictor.predict_store(store, split="test")]
     np.testing.assert_allclose(together, trained.checkpoint.recording(Said.of(plain)), atol=1e-6)
@@ -148,5 +149,5 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, 
     task, split, contenders = read_contenders([run, plain_run])
     notes = compare(contenders, task, split, permutations=50).notes
     assert any(run.name in note and "rest of each recording" in note for note in notes)
-    assert "lean on" in notes_of(Predictor(load_checkpoint(run), device="cpu"))[-1]
-    assert notes_of(Predictor(load_checkpoint(plain_run), device="cpu")) == ()
+    assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
+    assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

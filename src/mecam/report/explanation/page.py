@@ -14,7 +14,7 @@ from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
-from mecam.prediction.recordings import Watched
+from mecam.prediction.result import Watched
 from mecam.report.markup import details, escape, plain, table
 from mecam.report.recording.page import timeline
 from mecam.report.recording.player import player

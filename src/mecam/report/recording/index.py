@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from mecam.files import write_whole
-from mecam.prediction.recordings import Watched
+from mecam.prediction.result import Watched
 from mecam.report.markup import escape, table
 from mecam.report.recording.page import says
 from mecam.report.recording.shell import shell

@@ -11,9 +11,8 @@ import numpy as np
 
 from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
-from mecam.prediction.predictor import Prediction
 from mecam.prediction.preview import PreviewChoice
-from mecam.prediction.recordings import Watched
+from mecam.prediction.result import Prediction, Watched
 from mecam.report.markup import details, escape, plain, table
 from mecam.report.recording.player import player
 from mecam.report.recording.shell import shell

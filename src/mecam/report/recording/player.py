@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from mecam.files import whole_file
 from mecam.prediction.preview import Preview, PreviewChoice, made_for_browsers, unplayable
-from mecam.prediction.recordings import Watched
+from mecam.prediction.result import Watched
 from mecam.report.markup import escape
 
 __all__ = ["player"]

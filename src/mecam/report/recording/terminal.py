@@ -9,11 +9,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from mecam.cli.console import json_text
-
 if TYPE_CHECKING:
-    from mecam.prediction.predictor import Prediction
-    from mecam.prediction.recordings import Watched
+    from mecam.prediction.result import Prediction, Watched
     from mecam.task import Task
 
 __all__ = ["as_csv", "as_json", "as_jsonl", "failures_view", "predictions_view", "watched_view"]
@@ -137,6 +134,8 @@ def _words(result: "Prediction") -> Text:
 
 def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
+    from mecam.cli.console import json_text
+
     results = [*(each.to_json() for each in watched), *(each.to_json() for each in others)]
     return "".join(json_text(result) + "\n" for result in results)
 

@@ -1,8 +1,10 @@
-"""MulT pickles: split → `vision`, `audio`, `text` (GloVe), `labels`, `id`, padded on the left.
+"""Pickles of padded arrays per split, without transcripts: MulT's and LMF's.
 
-Source: Tsai et al., MulT (ACL 2019), its files for MOSI, MOSEI. MMIM and MECAM use the same pickle beside
-a CSV with the text. An id has three columns: in MOSI the first is `video_clip` (bytes), in MOSEI they are
-the video and the clip's start and end in seconds.
+MulT   split → `vision`, `audio`, `text` (GloVe), `labels`, `id`, padded on the left; Tsai et al., ACL 2019, its files
+       for MOSI, MOSEI. MMIM and MECAM use the same pickle beside a CSV with the text. An id has three columns: in MOSI
+       the first is `video_clip` (bytes), in MOSEI they are the video and the clip's start and end in seconds.
+LMF    split → `covarep` (N × 74), `facet` (N × 47), `glove` (N × L × 300), `label`, written by Python 2; Liu et al.,
+       ACL 2018, its `mosi.pkl`. It has no ids: nothing can be joined to it, and every utterance is its own recording.
 """
 
 import math
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from mecam.data.importing.sources.base import (
+    PickleLayout,
     Row,
     Source,
     column_of,
@@ -20,15 +23,16 @@ from mecam.data.importing.sources.base import (
     number_of,
     scores_of,
     split_ids,
-    split_named,
+    splits_of,
     text_of,
 )
 from mecam.data.importing.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
 
-__all__ = ["read_mult"]
+__all__ = ["LAYOUTS", "read_lmf", "read_mult"]
 
+_LMF_KEYS = {TEXT: "glove", AUDIO: "covarep", VISION: "facet"}
 _MOST_COLUMNS = 8
 """Columns of an id; the field's files have one or three."""
 
@@ -38,16 +42,18 @@ def read_mult(content: object, file: str) -> list[Source] | None:
 
     Raises: DataError if it has this layout and contradicts itself.
     """
-    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
-        return None
-    parts = {}
-    for name, part in content.items():
-        if not isinstance(part, dict):
-            return None
-        parts[split_named(name)] = {text_of(key): value for key, value in part.items()}
-    if not all("labels" in part and {AUDIO, VISION, TEXT} & set(part) for part in parts.values()):
+    parts = splits_of(content)
+    if not parts or not all("labels" in part and {AUDIO, VISION, TEXT} & set(part) for part in parts.values()):
         return None
     return [_source(split, part, file) for split, part in parts.items()]
+
+
+def read_lmf(content: object, file: str) -> list[Source] | None:
+    """As `read_mult`, for LMF's file."""
+    parts = splits_of(content)
+    if not parts or not all({*_LMF_KEYS.values(), "label"} <= part.keys() for part in parts.values()):
+        return None
+    return [_lmf_source(split, part, file) for split, part in parts.items()]
 
 
 def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
@@ -67,6 +73,18 @@ def _source(split: str, part: Mapping[str, Any], file: str) -> Source:
         for m, width in padded.widths.items()
     }
     return Source("MulT, word-aligned" if padded.together else "MulT", file, rows, specs, padded.pieces)
+
+
+def _lmf_source(split: str, part: Mapping[str, Any], file: str) -> Source:
+    try:
+        count = count_of(part["label"], "label")
+        labels = column_of(part["label"], count, "label")
+        padded = Padded.of({modality: part[key] for modality, key in _LMF_KEYS.items()}, {}, count)
+    except DataError as error:
+        raise DataError(error.what, where=f"{file} → {split}", fix=error.fix) from None
+    rows = [Row(f"{split}_{index:06d}", split, labels=scores_of(label)) for index, label in enumerate(labels)]
+    specs = {m: FeatureSpec(width, _LMF_KEYS[m]) for m, width in padded.widths.items()}
+    return Source("LMF", file, rows, specs, padded.pieces)
 
 
 _Key = tuple[tuple[str, ...], str, tuple[float, float]]
@@ -97,3 +115,6 @@ def _parts(identifier: Any) -> list[str]:
 def _interval(row: list[str]) -> tuple[float, float]:
     start, stop = (number_of(part) for part in (*row[1:3], "nan", "nan")[:2])
     return (start, stop) if start <= stop else (math.nan, math.nan)
+
+
+LAYOUTS = (PickleLayout(read_mult, order=2), PickleLayout(read_lmf, order=6))

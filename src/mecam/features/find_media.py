@@ -10,7 +10,7 @@ from pathlib import Path
 from mecam.data.text_files import lines_of
 from mecam.errors import DataError
 
-__all__ = ["MEDIA_SUFFIXES", "VIDEO_SUFFIXES", "Found", "Place", "find_media", "is_media", "plain", "shown"]
+__all__ = ["MEDIA_SUFFIXES", "VIDEO_SUFFIXES", "FoundMedia", "Place", "find_media", "is_media", "plain", "shown"]
 
 _VIDEO = """
 mp4 m4v mov qt 3gp 3g2 3gpp 3gpp2 f4v mj2 mkv webm mk3d avi divx wmv asf flv mpg mpeg mpe m1v m2v mpv m2p ps vob ts mts
@@ -76,7 +76,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundMedia:
     """What the inputs hold.
 
     Attributes:
@@ -90,7 +90,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def find_media(inputs: Sequence[str | Path]) -> Found:
+def find_media(inputs: Sequence[str | Path]) -> FoundMedia:
     """Find the recordings among folders, files, patterns with `*` and `.txt` lists of paths.
 
     Raises: DataError if an input does not exist, or a list cannot be read.
@@ -101,7 +101,7 @@ def find_media(inputs: Sequence[str | Path]) -> Found:
     for given in inputs:
         for place in _of_input(given, left, notes):
             seen.setdefault(_identity(place.path), place)
-    return Found(tuple(seen.values()), tuple(dict.fromkeys(left)), tuple(notes))
+    return FoundMedia(tuple(seen.values()), tuple(dict.fromkeys(left)), tuple(notes))
 
 
 def is_media(path: Path) -> bool:

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError, MissingExtraError
 from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.protocol import Features
+from mecam.hub import CONVERT, loading_options, refusal
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EGEMAPS_NAMES", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
+__all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
 
 CONTEXT_ROWS = 10
 """Rows of sound before and after a stretch that its first and last rows hear."""
@@ -206,7 +207,7 @@ def _encoder_config(model: str) -> Any:
     from transformers import AutoConfig
 
     with _loading(model):
-        return AutoConfig.from_pretrained(model, trust_remote_code=False)
+        return AutoConfig.from_pretrained(model, **loading_options(model))
 
 
 @cache
@@ -214,7 +215,7 @@ def _encoder(model: str) -> Any:
     from transformers import AutoModel
 
     with _LOADING_LOCK, _loading(model):
-        return AutoModel.from_pretrained(model, trust_remote_code=False, use_safetensors=True).eval()
+        return AutoModel.from_pretrained(model, use_safetensors=True, **loading_options(model)).eval()
 
 
 class _loading:  # noqa: N801 - reads as a verb where it is used
@@ -228,8 +229,6 @@ class _loading:  # noqa: N801 - reads as a verb where it is used
 
     def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
         if isinstance(error, OSError | ValueError | KeyError):
-            from mecam.nn.text import CONVERT, refusal  # brings PyTorch, which other extractors do without
-
             why = refusal(self.model, error)
             raise DataError(
                 f"the speech encoder {self.model!r} cannot be loaded: {why}",
@@ -246,3 +245,10 @@ def _encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
     with torch.inference_mode():
         states = _encoder(model)(torch.from_numpy(normal)[None]).last_hidden_state[0]
     return np.asarray(states.float().numpy())
+
+
+EXTRACTORS = {
+    Acoustics.name: ExtractorEntry(lambda _: Acoustics()),
+    Egemaps.name: ExtractorEntry(lambda _: Egemaps(), prepare=load_smile),
+    "speech": ExtractorEntry(SpeechEncoder, argument="MODEL"),
+}

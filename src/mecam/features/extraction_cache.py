@@ -19,15 +19,16 @@ from mecam.data.store.lines import to_record, utterance_fields, words_of
 from mecam.errors import DataError
 from mecam.features.clips import Clip
 from mecam.features.recording import Recipe, Recording
+from mecam.features.segmentation import has_silero
 from mecam.files import whole_file
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["Part", "key_of", "read_part", "write_part"]
+__all__ = ["ExtractedRecording", "key_of", "read_part", "write_part"]
 
 
 @dataclass(frozen=True)
-class Part:
+class ExtractedRecording:
     """What one recording gave to the store.
 
     Attributes:
@@ -41,7 +42,7 @@ class Part:
     findings: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, recording: Recording) -> "Part":
+    def of(cls, recording: Recording) -> "ExtractedRecording":
         """The part of a recording that a store keeps."""
         return cls(recording.utterances, dict(recording.absent), recording.findings)
 
@@ -50,12 +51,12 @@ def key_of(clip: Clip, recipe: Recipe) -> str:
     """Changes with the file, its transcript, its row, the recipe, and the versions of what is run."""
     made = {e.name: e.version for e in recipe.made().values()}
     row = None if clip.row is None else {"text": clip.row.text, "words": len(clip.row.words)}
-    known = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
-    known.append([_stamp(path) for path in clip.others])
+    known: list[Any] = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
+    known += [[_stamp(path) for path in clip.others], has_silero()]
     return hashlib.sha256(json.dumps([known, made, __version__], sort_keys=True).encode()).hexdigest()[:32]
 
 
-def write_part(path: Path, part: Part) -> None:
+def write_part(path: Path, part: ExtractedRecording) -> None:
     """Write a part, whole or not at all.
 
     Raises: DataError if the disk refuses.
@@ -75,7 +76,7 @@ def write_part(path: Path, part: Part) -> None:
         raise DataError(f"cannot write here: {error}", where=str(path.parent)) from error
 
 
-def read_part(path: Path) -> Part | None:
+def read_part(path: Path) -> ExtractedRecording | None:
     """Read a part; None where there is none, or it is damaged and must be made again."""
     try:
         with safe_open(path, framework="numpy") as file:
@@ -84,7 +85,7 @@ def read_part(path: Path) -> Part | None:
         utterances = tuple(_utterance(i, record, words, arrays) for i, (record, words) in enumerate(header["records"]))
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, DataError):
         return None
-    return Part(utterances, header["absent"], tuple(header["findings"]))
+    return ExtractedRecording(utterances, header["absent"], tuple(header["findings"]))
 
 
 def _utterance(number: int, record: Any, words: Sequence[Any], arrays: dict[str, Any]) -> Utterance:

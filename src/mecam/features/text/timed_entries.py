@@ -8,7 +8,7 @@ from typing import Any
 
 from mecam.errors import DataError
 from mecam.features.text.captions import plain
-from mecam.features.text.clock import seconds_of
+from mecam.features.text.clock_times import seconds_of
 from mecam.features.text.segments import Segment
 from mecam.features.text.word_times import Counts, segment_of, sentences_of
 from mecam.types import Word
@@ -81,7 +81,7 @@ LETTER_S = 0.08
 
 
 @dataclass(frozen=True)
-class Spoken:
+class SpokenEntry:
     """An entry, read: its text with the blanks around it, and its times in the file's unit; NaN where there is none."""
 
     text: str
@@ -89,7 +89,7 @@ class Spoken:
     stop: float
 
 
-def spoken(entry: Entry) -> Spoken:
+def spoken(entry: Entry) -> SpokenEntry:
     """Read one entry.
 
     Raises: DataError if it has no text, or a time that is none.
@@ -100,7 +100,7 @@ def spoken(entry: Entry) -> Spoken:
     start, stop = _time(entry, STARTS), _time(entry, STOPS)
     if math.isnan(stop) and not math.isnan(length := _time(entry, LENGTHS)):
         stop = start + length
-    return Spoken(str(entry[name]), start, stop)
+    return SpokenEntry(str(entry[name]), start, stop)
 
 
 def words_of(entries: Sequence[Entry], unit: float, counts: Counts) -> list[Word]:
@@ -124,7 +124,7 @@ def unit_of(entries: Sequence[Entry]) -> tuple[float, tuple[str, ...]]:
 
     Raises: DataError if that makes no speech either.
     """
-    timed: list[Spoken] = []
+    timed: list[SpokenEntry] = []
     for entry in entries:
         each = spoken(entry)
         if not each.text.strip() or math.isnan(each.start) or math.isnan(each.stop):
@@ -209,7 +209,7 @@ def piece_of(text: str, start: float, stop: float, counts: Counts) -> Word:
     return Word(_unmarked(text), start, stop)
 
 
-def _word(each: Spoken, unit: float, counts: Counts) -> Word:
+def _word(each: SpokenEntry, unit: float, counts: Counts) -> Word:
     return piece_of(each.text, each.start * unit, each.stop * unit, counts)
 
 
@@ -238,7 +238,7 @@ def _time(entry: Entry, names: Mapping[str, float]) -> float:
     return math.nan
 
 
-def _too_long(timed: Sequence[Spoken], unit: float) -> bool:
+def _too_long(timed: Sequence[SpokenEntry], unit: float) -> bool:
     letters, total = sum(len(each.text.strip()) for each in timed), sum(each.stop - each.start for each in timed)
     return letters < SLOWEST * total * unit
 

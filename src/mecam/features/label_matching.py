@@ -15,7 +15,7 @@ from pathlib import Path
 from mecam.data.importing.sources.base import Note, Row, make_id, split_ids, split_in_name
 from mecam.data.importing.sources.tables import LabelTable, id_of_file, read_labels
 from mecam.errors import DataError
-from mecam.features.folders import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Place, plain, shown
+from mecam.features.find_media import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Place, plain, shown
 
 __all__ = ["Match", "Matches", "id_of_place", "match_rows"]
 

@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.protocol import Features
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
-from mecam.features.vision.assets import LANDMARKER, ensure
 from mecam.features.vision.expression import NAMES
+from mecam.features.vision.model_files import LANDMARKER, ensure
 from mecam.features.vision.tracking import Face, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
-__all__ = ["Blendshapes", "Expressions"]
+__all__ = ["EXTRACTORS", "Blendshapes", "Expressions"]
 
 
 @dataclass(frozen=True)
@@ -153,3 +153,9 @@ def _details(
         "most_faces_at_once": most_at_once,
         "faces": found,
     }
+
+
+EXTRACTORS = {
+    Expressions.name: ExtractorEntry(lambda _: Expressions()),
+    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
+}

@@ -1,8 +1,14 @@
 """Pickled lists of segments, which three layouts share: `((…features…), label, id)` per utterance.
 
-MISA       ((word ids, vision, audio, words), label, segment)
-MMIM       ((word ids, vision, audio, words, vision length, audio length), label, id)
-MAG-BERT   ((words, vision, audio), label, segment)
+MISA       ((word ids, vision, audio, words), label, segment), word-aligned, a label is (1, 1) or (1, 7); `train.pkl`,
+           `dev.pkl`, `test.pkl`: the split is in the file's name only. Hazarika et al., ACM MM 2020, the files that its
+           code makes of MOSI and MOSEI.
+MMIM       ((word ids, vision, audio, words, vision length, audio length), label, id), unaligned; the cache that MMIM
+           and MECAM write, files as MISA's. Han et al., EMNLP 2021. Their users start from MulT's pickle and a CSV with
+           the text, which are read by `mult` and `tables` and joined by id; their own code joins MOSEI by the position
+           in the file.
+MAG-BERT   split → ((words, vision, audio), label, segment), word-aligned. Rahman et al., ACL 2020, its `mosi.pkl` and
+           `mosei.pkl`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,6 +19,7 @@ from numpy.typing import NDArray
 
 from mecam.data.importing.sources.base import (
     MAX_WORDS,
+    PickleLayout,
     Piece,
     Row,
     Source,
@@ -22,13 +29,15 @@ from mecam.data.importing.sources.base import (
     make_id,
     scores_of,
     split_ids,
+    split_in_name,
+    split_named,
     text_of,
 )
 from mecam.data.importing.sources.padding import is_features
 from mecam.errors import DataError
 from mecam.types import AUDIO, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["is_segment_list", "read_segments"]
+__all__ = ["LAYOUTS", "is_segment_list", "read_segments"]
 
 _FEATURES = (VISION, AUDIO)
 
@@ -122,3 +131,31 @@ def _row(segment: Sequence[Any], words_at: int, split: str, place: str) -> Row:
         )
     except DataError as error:
         raise DataError(error.what, where=place, fix=error.fix) from None
+
+
+def _misa(content: object, file: str) -> list[Source] | None:
+    if not is_segment_list(content, 4) or not isinstance(content, list | tuple):
+        return None
+    split = split_in_name(file.rpartition(".")[0])
+    return [read_segments(content, 3, layout="MISA", file=file, split=split, aligned=True, split_files=True)]
+
+
+def _mmim(content: object, file: str) -> list[Source] | None:
+    if not is_segment_list(content, 6) or not isinstance(content, list | tuple):
+        return None
+    split = split_in_name(file.rpartition(".")[0])
+    return [read_segments(content, 3, layout="MMIM cache", file=file, split=split, aligned=False, split_files=True)]
+
+
+def _mag_bert(content: object, file: str) -> list[Source] | None:
+    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+        return None
+    if not all(is_segment_list(part, 3) for part in content.values()):
+        return None
+    return [
+        read_segments(part, 0, layout="MAG-BERT", file=file, split=split_named(name), aligned=True, split_files=False)
+        for name, part in content.items()
+    ]
+
+
+LAYOUTS = (PickleLayout(_misa, order=3), PickleLayout(_mmim, order=4), PickleLayout(_mag_bert, order=5))

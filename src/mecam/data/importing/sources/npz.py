@@ -13,6 +13,7 @@ from mecam.budget import Budget
 from mecam.data.importing.archives import Archive
 from mecam.data.importing.pickle_values import is_sound_text
 from mecam.data.importing.sources.base import (
+    FileLayout,
     Piece,
     Row,
     Source,
@@ -31,7 +32,7 @@ from mecam.data.importing.sources.padding import Padded, is_features
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Modality
 
-__all__ = ["read_npz"]
+__all__ = ["LAYOUTS", "read_npz"]
 
 _IDS = ("id", "ids", "name", "names")
 _LABELS = ("y", "label", "labels")
@@ -153,3 +154,6 @@ def _source(
 def _extractor(key: str, path: Path) -> str:
     known = extractor_of(key)
     return known if known != "unknown" else extractor_of(path.stem)
+
+
+LAYOUTS = (FileLayout(lambda head: head.startswith(b"PK\x03\x04"), read_npz, order=1),)
