@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from mecam.features.audio.acoustics import measure
-from mecam.features.audio.extractors import Acoustics
+from mecam.features.audio.voice_extractors import Acoustics
 from mecam.features.media import Media
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_extractors import Expressions
 
 COLD = """
 import json, resource, sys, time

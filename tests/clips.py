@@ -8,28 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mecam.errors import MecamError
-from mecam.features.vision import assets
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real recordings, where they are to be had."""
-
-
-def why_no_faces() -> str:
-    """Why the face models are missing and cannot be fetched; "" where they are there."""
-    try:
-        for asset in assets.ASSETS:
-            assets.ensure(asset)
-    except MecamError as error:
-        return error.what
-    return ""
-
-
-def need_faces() -> None:
-    """Skip the test where the face models are missing and cannot be fetched."""
-    if reason := why_no_faces():
-        pytest.skip(f"the face models cannot be had: {reason}")
 
 
 def need_data(name: str) -> Path:
@@ -63,8 +45,7 @@ def tone(seconds: float, rate: int = 16_000, hertz: float = 440.0) -> NDArray[np
 
 
 def moving_face(path: Path, moves: Mapping[str, Callable[[float], float]], *, seconds: float, rate: float) -> Path:
-    """A clip of the portrait; each movement follows its curve. Skips where faces cannot be looked at."""
-    need_faces()
+    """A clip of the portrait; each movement follows its curve."""
     image, times = portrait(), np.arange(0, seconds, 1 / rate)
     pictures = (render(image, ASTRONAUT, {name: float(curve(time)) for name, curve in moves.items()}) for time in times)
     return write_clip(path, pictures, rate=rate)
@@ -91,4 +72,26 @@ def wav(path: Path, samples: NDArray[np.float32], rate: int) -> Path:
             frame.sample_rate = rate
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def written_video(
+    path: Path, codec: str, *, pixels: str = "yuv420p", seconds: float = 2.0, sound: str | None = None
+) -> Path:
+    """Pictures of 640 × 400 and a tone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 400, pixels
+        heard = container.add_stream(sound, rate=48_000, layout="mono") if sound else None
+        for picture in numbered(round(25 * seconds), 640, 400):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=pixels)))
+        container.mux(stream.encode(None))
+        if heard is not None:
+            samples = tone(seconds, 48_000)
+            for start in range(0, len(samples), 960):
+                piece = np.ascontiguousarray(samples[None, start : start + 960])
+                frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
+                frame.sample_rate, frame.pts = 48_000, start
+                container.mux(heard.encode(frame))
+            container.mux(heard.encode(None))
     return path

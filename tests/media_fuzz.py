@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from bounded import SECONDS, TooLong, limit_memory, limit_time
-from clips import clip, tone, wav, why_no_faces
+from clips import clip, tone, wav
 from import_fuzz import damaged
 from mecam.errors import MecamError
+from mecam.features.extractor import prepare
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import prepare
 
 SOUND, FACES = ("mecam-prosody",), ("mecam-audio", "mecam-vision")
 VIDEOS = {
@@ -76,18 +76,18 @@ def outcome(path: Path, extractors: tuple[str, ...]) -> str:
 
 
 def main(folder: Path, each: int, seed: int) -> None:
-    whole, looked, videos = seeds(folder), not why_no_faces(), 0
-    prepare(FACES if looked else SOUND)
+    whole, videos = seeds(folder), 0
+    prepare(FACES)
     counts: dict[str, int] = {}
     problems, slowest = [], 0.0
     for kind in whole:  # what is imported only when it is needed is imported now
-        assert outcome(folder / f"a.{kind}", FACES if looked and kind in VIDEOS else SOUND) == "read", kind
+        assert outcome(folder / f"a.{kind}", FACES if kind in VIDEOS else SOUND) == "read", kind
     limit_memory()
     for kind, content in whole.items():
         random_ = random.Random(f"{seed} {kind}")
         for case in range(each):
             videos += kind in VIDEOS
-            extractors = FACES if looked and kind in VIDEOS and videos % EVERY == 0 else SOUND
+            extractors = FACES if kind in VIDEOS and videos % EVERY == 0 else SOUND
             path = folder / f"{case}.{kind}"
             path.write_bytes(damaged(content, random_))
             sys.stderr.write(f"{path.name}\n")  # where the process dies, this is the last that it says

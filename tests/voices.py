@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.clips import Clip
-from mecam.features.parts import Part
+from mecam.features.extraction_cache import ExtractedRecording
 from mecam.features.recording import Recipe
 from mecam.types import Utterance
 
@@ -32,10 +32,10 @@ def write_wav(path: Path, sound: NDArray[np.float32], rate_hz: int = RATE_HZ) ->
     return path
 
 
-def fatal(clip: Clip, recipe: Recipe) -> Part | str:
+def fatal(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
     """In the place of `mecam.features.extract._one`: one file brings its process down, another is refused."""
     if "killer" in clip.id:
         os._exit(11)
     if "bad" in clip.id:
         return "bad"
-    return Part((Utterance(clip.id, video=clip.id, text=recipe.extractors[0]),))
+    return ExtractedRecording((Utterance(clip.id, video=clip.id, text=recipe.extractors[0]),))

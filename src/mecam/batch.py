@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mecam.arrays import BatchArrays, StreamArrays
 from mecam.types import Modality
 
 __all__ = ["Batch", "Device", "Output", "Stream", "Targets"]
@@ -38,9 +39,13 @@ class Stream:
     injected: Bool[Tensor, "B T"] | None = None
     words: Int[Tensor, "B T"] | None = None
 
-    def to(self, device: Device) -> "Stream":
-        """Return the stream on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Stream":
+        """Return the stream on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Stream":
+        """Return the stream in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,13 @@ class Targets:
     value: Float[Tensor, " B"] | Int[Tensor, " B"] | Float[Tensor, "B C"]
     unimodal: Mapping[Modality, Float[Tensor, " B"]] = field(default_factory=dict)
 
-    def to(self, device: Device) -> "Targets":
-        """Return the targets on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Targets":
+        """Return the targets on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Targets":
+        """Return the targets in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -79,12 +88,31 @@ class Batch:
     targets: Targets | None = None
     view: "Batch | None" = None
 
+    @classmethod
+    def of(cls, arrays: BatchArrays, view: "Batch | None" = None) -> "Batch":
+        """The same batch as tensors, which share the arrays' memory."""
+        targets, given = None, arrays.targets
+        if given is not None:
+            unimodal = {modality: torch.from_numpy(score) for modality, score in given.unimodal.items()}
+            targets = Targets(torch.from_numpy(given.value), unimodal)
+        return cls(
+            ids=arrays.ids,
+            index=torch.from_numpy(arrays.index),
+            streams={modality: _stream(stream) for modality, stream in arrays.streams.items()},
+            targets=targets,
+            view=view,
+        )
+
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: Device) -> "Batch":
-        """Return the batch on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Batch":
+        """Return the batch on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -110,13 +138,20 @@ class Output:
     extra: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def _moved(value: _Movable, device: Device) -> _Movable:
-    """Move every tensor of a dataclass of this module, however deep."""
+def _stream(arrays: StreamArrays) -> Stream:
+    tensors: dict[str, Any] = {
+        name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()
+    }
+    return Stream(**tensors)
 
-    def moved(item: object) -> object:
+
+def _each_part(value: _Movable, method: str, *arguments: Any, **options: Any) -> _Movable:
+    """Call the method on every tensor of a dataclass of this module, however deep."""
+
+    def changed(item: object) -> object:
         if isinstance(item, Tensor | Stream | Targets | Batch):
-            return item.to(device)
-        return {key: moved(part) for key, part in item.items()} if isinstance(item, Mapping) else item
+            return getattr(item, method)(*arguments, **options)
+        return {key: changed(part) for key, part in item.items()} if isinstance(item, Mapping) else item
 
-    changed: dict[str, Any] = {name: moved(item) for name, item in vars(value).items()}
-    return replace(value, **changed)
+    parts: dict[str, Any] = {name: changed(item) for name, item in vars(value).items()}
+    return replace(value, **parts)

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -23,7 +23,10 @@ from mecam.errors import ConfigError, DataError
 
 __all__ = [
     "AugmentationConfig",
+    "Between",
+    "Choice",
     "DataConfig",
+    "Range",
     "TrainingConfig",
     "apply_overrides",
     "decode",
@@ -53,6 +56,53 @@ LearningRate = Annotated[float, Gt(0), Le(10)]
 
 
 @dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`, both among them; whole ones where both are whole.
+
+    Attributes:
+        low: smallest.
+        high: largest.
+        log: each doubling is as likely as any other.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}" + (", log" if self.log else "")
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What must be possible if anything between is."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these."""
+
+    values: tuple[Any, ...]
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
+
+Range: TypeAlias = Between | Choice
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """How utterances become batches."""
 
@@ -70,6 +120,8 @@ class DataConfig:
     """Modalities to leave out, as in `[audio]`."""
     corrupted_stores: tuple[str, ...] = ()
     """Stores of the same utterances from corrupted recordings (`mecam extract --corrupt any`), for corrupted views."""
+    workers: Annotated[int, Ge(0), Le(256)] = 0
+    """Processes that make the training batches; 0 makes them in the main process. More can help a GPU, not a CPU."""
 
 
 @dataclass(frozen=True)

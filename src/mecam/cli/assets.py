@@ -1,11 +1,9 @@
-"""`mecam assets`: the model files that extraction needs, and how they come here."""
+"""`mecam assets`: the model files that extraction needs, and the one that the user brings."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place
 
@@ -15,45 +13,38 @@ __all__ = ["assets"]
 def assets(
     action: Annotated[Literal["show", "fetch"], typer.Argument(help="What to do.")] = "show",
     source: Annotated[
-        Path | None,
-        typer.Option(
-            help="Instead of the package index: a mediapipe wheel, a folder with the files, or face_landmarker.task."
-        ),
+        Path | None, typer.Option(help="With fetch: face_landmarker.task, or a folder that holds it.")
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where to put them; MECAM_ASSETS has to name this folder later.")
+        Path | None, typer.Option(help="Where to put it; MECAM_ASSETS has to name this folder later.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the model files that looking at faces needs, or fetch what is missing of them.
+    """Show the model files that looking at faces needs, or put the one in place that you bring.
 
-    They are taken out of the package mediapipe==0.10.21, through this machine's pip. What only some
-    extractors need and that package lacks (face_landmarker.task, for mecam-blendshapes), you bring.
+    Three face models come with mecam. MediaPipe's face_landmarker.task, which only the extractor
+    mecam-blendshapes needs, does not.
 
-    Example: mecam assets fetch
+    Example: mecam assets
 
     Example: mecam assets fetch --source face_landmarker.task
     """
+    from mecam.features.vision.model_files import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
+    from mecam.report.data import asset_table
+
     if action == "fetch":
-        from mecam.features.vision.assets import fetch
-
-        paths = fetch(source, folder, say=lambda text: err.print(text))
-        print_place("face models", paths[0].parent)
+        if source is None:
+            err.print("nothing to fetch: the face models come with mecam; see `mecam assets`")
+            return
+        print_place(LANDMARKER.purpose, put(source, folder))
         return
-    from mecam.features.vision.assets import ASSETS, GIVEN, find, folders
-
-    rows = [(asset, find(asset)) for asset in (*ASSETS, *GIVEN)]
+    rows = [(asset, find(asset)) for asset in (*BUILT_IN, *GIVEN)]
     if as_json:
         keys = ("name", "size", "sha256", "licence", "purpose")
         print_json([{key: getattr(a, key) for key in keys} | {"path": str(p) if p else None} for a, p in rows])
         return
-    table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
+    out.print(asset_table(rows).terminal())
     for asset, path in rows:
-        lacking = "not here; `mecam assets fetch`" if asset.member else "not here"
-        where = Text(str(path.parent)) if path else Text(lacking, "yellow")
-        table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
-    out.print(table)
-    for asset, path in rows:
-        if path is None and not asset.member:
+        if path is None:
             out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", soft_wrap=True)
     print_place("looked for in", ", ".join(str(folder) for folder in folders()))

@@ -57,8 +57,8 @@ def sorted_out(inputs: Sequence[str]) -> Found:
 
     Raises: DataError if a path leads nowhere, a sentence is empty, or a folder holds nothing to predict.
     """
-    from mecam.features.folders import MEDIA_SUFFIXES, is_media
-    from mecam.prediction.asked import is_folder, kind_of
+    from mecam.features.find_media import MEDIA_SUFFIXES, is_media
+    from mecam.prediction.inputs import is_folder, kind_of
 
     files: list[tuple[Path, Path | None]] = []
     stores: list[Path] = []
@@ -97,7 +97,7 @@ def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
 
     Raises: DataError if there is neither a recording nor a store.
     """
-    from mecam.features.folders import find_media
+    from mecam.features.find_media import find_media
 
     found = find_media([folder])
     if not found.places:

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mecam.batch import Batch, Stream, Targets
+from mecam.arrays import BatchArrays, StreamArrays, TargetArrays
 from mecam.config import AugmentationConfig
 from mecam.data.corruption import augmented, corrupted_view
 from mecam.data.datasets import Dataset
@@ -18,7 +17,10 @@ from mecam.data.tokens import Tokenizer
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["Collator", "ViewOptions", "as_read", "batches"]
+if TYPE_CHECKING:
+    from mecam.batch import Batch
+
+__all__ = ["Collator", "ViewOptions", "array_batches", "as_read", "batches"]
 
 DAMAGED = 0.8
 """Part of the views that come from damaged recordings, where there are any."""
@@ -40,33 +42,42 @@ class Collator:
         self.widths = dict(widths)
         self.tokenizer = tokenizer
 
-    def __call__(self, utterances: Sequence[Utterance], *, index: Sequence[int] | None = None) -> Batch:
+    def arrays(self, utterances: Sequence[Utterance], *, index: Sequence[int] | None = None) -> BatchArrays:
         """Pad on the right to the longest stream of each modality, at least one row."""
         streams = {modality: _features(utterances, modality, width) for modality, width in self.widths.items()}
         if self.tokenizer is not None:
             streams[TEXT] = _tokens(utterances, self.tokenizer)
-        return Batch(
+        return BatchArrays(
             ids=tuple(u.id for u in utterances),
-            index=torch.as_tensor(range(len(utterances)) if index is None else index, dtype=torch.long),
+            index=np.asarray(range(len(utterances)) if index is None else index, np.int64),
             streams=streams,
             targets=self._targets(utterances),
         )
 
-    def with_view(self, utterances: Sequence[Utterance], views: Sequence[Utterance], *, index: Sequence[int]) -> Batch:
-        """A batch and its corrupted view, padded to the same lengths so that a model can read them at once."""
-        whole = self([*utterances, *views], index=[*index, *index])
-        half = len(utterances)
-        clean, view = _rows(whole, slice(0, half)), _rows(whole, slice(half, None))
-        return Batch(**{**vars(clean), "view": view})
+    def __call__(self, utterances: Sequence[Utterance], *, index: Sequence[int] | None = None) -> "Batch":
+        """The same as tensors, for training."""
+        from mecam.batch import Batch
 
-    def _targets(self, utterances: Sequence[Utterance]) -> Targets | None:
+        return Batch.of(self.arrays(utterances, index=index))
+
+    def with_view(
+        self, utterances: Sequence[Utterance], views: Sequence[Utterance], *, index: Sequence[int]
+    ) -> "Batch":
+        """A batch and its corrupted view, padded to the same lengths so that a model can read them at once."""
+        from mecam.batch import Batch
+
+        whole = self.arrays([*utterances, *views], index=[*index, *index])
+        half = len(utterances)
+        return Batch.of(_rows(whole, slice(0, half)), Batch.of(_rows(whole, slice(half, None))))
+
+    def _targets(self, utterances: Sequence[Utterance]) -> TargetArrays | None:
         if any(u.label is None for u in utterances):
             return None
         encoded = self.task.encode([u.label for u in utterances])
         named = {modality for u in utterances for modality in u.unimodal}
         nan = float("nan")
-        unimodal = {m: torch.tensor([u.unimodal.get(m, nan) for u in utterances]) for m in sorted(named)}
-        return Targets(torch.from_numpy(encoded), unimodal)
+        unimodal = {m: np.array([u.unimodal.get(m, nan) for u in utterances], np.float32) for m in sorted(named)}
+        return TargetArrays(encoded, unimodal)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ def batches(
     augmentation: AugmentationConfig | None = None,
     twins: Sequence[Mapping[str, Utterance]] = (),
     part: tuple[int, int] = (0, 1),
-) -> Iterator[Batch]:
+) -> Iterator["Batch"]:
     """Go through a data set once, in batches of utterances of similar length.
 
     Args:
@@ -140,6 +151,12 @@ def batches(
         yield collator.with_view(utterances, seen, index=index)
 
 
+def array_batches(dataset: Dataset, collator: Collator, size: int) -> Iterator[BatchArrays]:
+    """Go through a data set once, the longest utterances first, in batches of arrays: what predicting needs."""
+    for index in _plan(dataset, size, None):
+        yield collator.arrays([dataset[i] for i in index], index=index)
+
+
 def _damaged(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
     """The view, mostly with the streams that its damaged recording gives in place of its own."""
     if not twins or rng.random() >= DAMAGED:
@@ -181,7 +198,7 @@ def as_read(utterance: Utterance) -> Utterance:
     return replace(utterance, text=None, words=())
 
 
-def _features(utterances: Sequence[Utterance], modality: Modality, width: int) -> Stream:
+def _features(utterances: Sequence[Utterance], modality: Modality, width: int) -> StreamArrays:
     rows = [u.streams.get(modality) for u in utterances]
     lengths = np.array([0 if r is None else len(r) for r in rows], np.int64)
     values = np.zeros((len(rows), max(1, int(lengths.max(initial=0))), width), np.float32)
@@ -195,10 +212,10 @@ def _features(utterances: Sequence[Utterance], modality: Modality, width: int) -
     missing = np.isnan(values).any(axis=2)
     mask = (np.arange(values.shape[1]) < lengths[:, None]) & ~missing
     values[missing] = 0.0
-    return Stream(*map(torch.from_numpy, (values, mask, lengths, injected & mask)))
+    return StreamArrays(values, mask, lengths, injected & mask)
 
 
-def _tokens(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Stream:
+def _tokens(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> StreamArrays:
     rows = [_token_row(u, tokenizer) for u in utterances]
     lengths = np.array([len(ids) for ids, _ in rows], np.int64)
     values = np.full((len(rows), max(1, int(lengths.max(initial=0)))), tokenizer.pad, np.int64)
@@ -210,7 +227,7 @@ def _tokens(utterances: Sequence[Utterance], tokenizer: Tokenizer) -> Stream:
             if span.modality == TEXT:
                 injected[i] |= (words[i] >= span.start) & (words[i] < span.stop)
     mask = np.arange(values.shape[1]) < lengths[:, None]
-    return Stream(*map(torch.from_numpy, (values, mask, lengths, injected, words)))
+    return StreamArrays(values, mask, lengths, injected, words)
 
 
 def _token_row(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -227,19 +244,15 @@ def _token_row(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], l
     return list(ids), list(words)
 
 
-def _rows(batch: Batch, rows: slice) -> Batch:
+def _rows(batch: BatchArrays, rows: slice) -> BatchArrays:
     """Some utterances of a batch."""
 
-    def cut(stream: Stream) -> Stream:
+    def cut(stream: StreamArrays) -> StreamArrays:
         parts: dict[str, Any] = {name: None if part is None else part[rows] for name, part in vars(stream).items()}
-        return Stream(**parts)
+        return StreamArrays(**parts)
 
-    targets = batch.targets and Targets(
+    targets = batch.targets and TargetArrays(
         batch.targets.value[rows], {m: score[rows] for m, score in batch.targets.unimodal.items()}
     )
-    return Batch(
-        ids=batch.ids[rows],
-        index=batch.index[rows],
-        streams={modality: cut(stream) for modality, stream in batch.streams.items()},
-        targets=targets,
-    )
+    streams = {modality: cut(stream) for modality, stream in batch.streams.items()}
+    return BatchArrays(batch.ids[rows], batch.index[rows], streams, targets)

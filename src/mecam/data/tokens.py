@@ -6,7 +6,7 @@ from threading import Lock
 
 from mecam.data.corruption.words import MISSING_WORD
 from mecam.errors import ModelError
-from mecam.nn.text import resolve_text_encoder
+from mecam.hub import loading_options, refusal, resolve_text_encoder
 
 __all__ = ["Tokenizer"]
 
@@ -37,11 +37,11 @@ class Tokenizer:
     def __init__(self, name: str, *, max_tokens: int) -> None:
         from transformers import AutoTokenizer
 
+        source = resolve_text_encoder(name)
         try:
-            source = resolve_text_encoder(name)
-            self._tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+            self._tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, **loading_options(source))
         except (OSError, ValueError) as error:
-            raise ModelError(f"no tokenizer for {name!r} can be loaded: {str(error).splitlines()[0]}") from error
+            raise ModelError(f"no tokenizer for {name!r} can be loaded: {refusal(source, error)}") from error
         tokenizer = self._tokenizer
         probe = tokenizer("a", add_special_tokens=False)["input_ids"]
         whole = tokenizer("a")["input_ids"]

@@ -1,51 +1,37 @@
-"""Model × batches → Predictions."""
+"""Network × batches → Predictions. Imports no PyTorch: any `mecam.arrays.Network` may give the answers."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from threading import RLock
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from mecam.batch import Batch, Output
-from mecam.data.collate import Collator, batches
+from mecam.arrays import BatchArrays, Network, OutputArrays
+from mecam.data.collate import Collator, array_batches
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
-from mecam.models.base import Model, presence
-from mecam.models.checkpoint import Trained, not_finite
-from mecam.models.recording_context import Said
+from mecam.models.calibration import Said
 from mecam.task import Task
-from mecam.threads import for_work
 from mecam.types import TEXT, Modality, Predictions
 
+if TYPE_CHECKING:
+    from mecam.models.base import Model
+    from mecam.models.checkpoint import Checkpoint
+
 __all__ = [
+    "ask",
     "constant_predictions",
     "finished",
     "in_recordings",
     "known_only",
     "predict",
-    "said",
     "with_widths",
 ]
 
 
-_turns: WeakKeyDictionary[Model, AbstractContextManager[Any]] = WeakKeyDictionary()
-_asking = RLock()
-
-
-def _turn(model: Model) -> AbstractContextManager[Any]:
-    """What threads that ask one model wait for: some models put hooks into their encoder while they answer."""
-    with _asking:
-        return _turns.setdefault(model, RLock())
-
-
-@torch.inference_mode()
 def predict(
-    model: Model,
+    model: "Model",
     dataset: Dataset,
     collator: Collator,
     *,
@@ -53,70 +39,61 @@ def predict(
     details: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
-    """Predict a data set, in its order, in full precision on the device that the model is on.
+    """Predict a data set with a model of PyTorch, on the device that it is on; the rest is as in `ask`."""
+    from mecam.evaluation.torch_network import TorchNetwork
 
-    Threads may ask one model at the same time; it answers one after the other.
+    network = TorchNetwork(model, collator.task)
+    return ask(network, dataset, collator, size=size, details=details, progress=progress)
+
+
+def ask(
+    network: Network,
+    dataset: Dataset,
+    collator: Collator,
+    *,
+    size: int = 64,
+    details: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Predict a data set, in its order, in full precision.
 
     Args:
-        model: is put into evaluation mode for the call.
+        network: gives the answers.
         dataset: what to predict.
-        collator: makes the batches that the model reads.
+        collator: makes the batches that the network reads.
         size: utterances per batch; the result does not depend on it.
         details: also return gates, the known place of negative information, and embeddings.
         progress: called with (utterances done, all).
 
     Raises: ModelError if an answer is not finite.
     """
-    with _turn(model):
-        rows = _answered(model, dataset, collator, size, details, progress)
-    return _in_order(dataset, model.reads, [rows[position] for position in range(len(dataset))])
-
-
-def _answered(
-    model: Model,
-    dataset: Dataset,
-    collator: Collator,
-    size: int,
-    details: bool,
-    progress: Callable[[int, int], None] | None,
-) -> dict[int, dict[str, object]]:
-    """Position → what the model says of the utterance."""
-    device = next((p.device for p in [*model.parameters(), *model.buffers()]), torch.device("cpu"))
-    was_training = model.training
-    model.eval()
     rows: dict[int, dict[str, object]] = {}
-    for batch in batches(dataset, collator, size):
-        batch = batch.to(device)
-        with for_work(len(dataset)):
-            output = model(batch)
-        values = collator.task.probabilities(output.prediction).cpu().numpy()
-        _require_finite(model, values, batch)
-        shares = {m: share.float().cpu().numpy() for m, share in output.shares.items()}
-        doubts = _doubts(model, output, batch)
-        lost = _lost(model, collator, batch)
-        embeddings = {k: e.float().cpu().numpy() for k, e in output.embeddings.items()} if details else {}
+    for batch in array_batches(dataset, collator, size):
+        output = network.run(batch, total=len(dataset), details=details)
+        _require_finite(network, output.prediction, batch)
+        doubts = _doubts(network, output, batch)
+        lost = _lost(network, collator, batch)
         maps = _maps(output, batch) if details else [({}, {})] * len(batch)
         for i, position in enumerate(batch.index.tolist()):
             rows[position] = {
-                "prediction": values[i],
-                "shares": {m: share[i] for m, share in shares.items()},
+                "prediction": output.prediction[i],
+                "shares": {m: share[i] for m, share in output.shares.items()},
                 "doubts": {m: doubt[i] for m, doubt in doubts.items()},
                 "lost": {m: share[i] for m, share in lost.items()},
-                "embeddings": {k: e[i] for k, e in embeddings.items()},
+                "embeddings": {k: e[i] for k, e in output.embeddings.items()},
                 "maps": maps[i],
             }
         if progress:
             progress(len(rows), len(dataset))
-    model.train(was_training)
-    return rows
+    return _in_order(dataset, network.reads, [rows[position] for position in range(len(dataset))])
 
 
-def _require_finite(model: Model, values: NDArray[np.float64], batch: Batch) -> None:
-    """Refuse answers that are none; every answer of a trained model passes here."""
+def _require_finite(network: Network, values: NDArray[np.float64], batch: BatchArrays) -> None:
+    """Refuse answers that are none; every answer of a trained network passes here."""
     wrong = ~np.isfinite(values.reshape(len(values), -1)).all(axis=1)
     if not wrong.any():
         return
-    weights = not_finite(dict(model.named_parameters()))
+    weights = network.weights_fault()
     what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
     raise ModelError(
         f"the model's answer is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
@@ -125,37 +102,40 @@ def _require_finite(model: Model, values: NDArray[np.float64], batch: Batch) -> 
     )
 
 
-def finished(trained: Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
+@runtime_checkable
+class _Trained(Protocol):
+    """A trained network, of which the checkpoint is read."""
+
+    @property
+    def checkpoint(self) -> "Checkpoint": ...
+
+
+def finished(trained: _Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
     """The predictions with all that a checkpoint adds to what its network says.
 
     Args:
-        trained: the model.
+        trained: has the checkpoint of the model.
         predictions: its own.
         together: the utterances are those of whole recordings, as far as these are known (`in_recordings`).
     """
     return with_widths(trained, in_recordings(trained, predictions) if together else predictions)
 
 
-def with_widths(trained: Trained, predictions: Predictions) -> Predictions:
+def with_widths(trained: _Trained, predictions: Predictions) -> Predictions:
     """The predictions, with how much wider the interval around each is for what its utterance lacks."""
     widening = trained.checkpoint.widening
     return predictions if widening is None else replace(predictions, wider=widening(predictions.lost))
 
 
-def in_recordings(trained: Trained, predictions: Predictions) -> Predictions:
+def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
     """The predictions, each with what the rest of its recording says, where the model has learned to ask for it.
 
     Args:
-        trained: the model.
+        trained: has the checkpoint of the model.
         predictions: its own, of whole recordings as far as they are known.
     """
     context = trained.checkpoint.recording
-    return predictions if context is None else replace(predictions, prediction=context(said(predictions)))
-
-
-def said(predictions: Predictions) -> Said:
-    """What the rest of a recording is asked for."""
-    return Said(predictions.prediction, predictions.videos, predictions.lost)
+    return predictions if context is None else replace(predictions, prediction=context(Said.of(predictions)))
 
 
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
@@ -166,6 +146,8 @@ def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) 
         like: predictions of a model.
         prior: `Inputs.prior`, learned on the train split.
     """
+    import torch
+
     output = torch.tensor(prior).expand(len(like), -1)
     values = task.probabilities(task.as_prediction(output))
     return Predictions(like.ids, like.videos, values.numpy(), like.truth, speakers=like.speakers)
@@ -200,38 +182,34 @@ def known_only(kept: NDArray[Any]) -> list[float | None]:
     return [None if np.isnan(value) else round(value, 4) for value in kept.astype(float).tolist()]
 
 
-def _doubts(model: Model, output: Output, batch: Batch) -> dict[Modality, NDArray[np.float32]]:
-    """Modality → B, NaN where it is absent; nothing for a model that does not look for contradictions."""
-    doubt = output.extra.get("doubt")
-    if doubt is None:
+def _doubts(network: Network, output: OutputArrays, batch: BatchArrays) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → B, NaN where it is absent; nothing for a network that does not look for contradictions."""
+    if output.conflict is None:
         return {}
-    present = presence(batch, model.reads)
-    values = doubt.float().masked_fill(~present, float("nan")).cpu().numpy()
-    return {modality: values[:, i] for i, modality in enumerate(model.reads)}
+    present = {m: batch.streams[m].mask.any(axis=1) for m in network.reads}
+    return {m: np.where(present[m], output.conflict[:, i], np.float32("nan")) for i, m in enumerate(network.reads)}
 
 
-def _lost(model: Model, collator: Collator, batch: Batch) -> dict[Modality, NDArray[np.float64]]:
+def _lost(network: Network, collator: Collator, batch: BatchArrays) -> dict[Modality, NDArray[np.float64]]:
     """Modality → B, the share of rows that are masked; of tokens, those that are unknown words."""
     shares = {}
-    for modality in model.reads:
+    for modality in network.reads:
         if (stream := batch.streams.get(modality)) is None:
             shares[modality] = np.ones(len(batch))
             continue
-        seen = stream.mask
+        seen, rows = stream.mask, stream.lengths
         if modality == TEXT and collator.tokenizer is not None:
             assert stream.words is not None
             real = stream.words >= 0  # special tokens belong to no word
-            seen, rows = real & (stream.values != collator.tokenizer.unk), real.sum(dim=1)
-        else:
-            rows = stream.lengths
-        shares[modality] = (1 - seen.sum(dim=1).double() / rows.clamp(min=1)).cpu().numpy()
+            seen, rows = real & (stream.values != collator.tokenizer.unk), real.sum(axis=1)
+        shares[modality] = 1 - seen.sum(axis=1) / np.maximum(rows, 1)
     return shares
 
 
 Maps = tuple[Mapping[Modality, NDArray[np.float32]], Mapping[Modality, NDArray[np.bool_]]]
 
 
-def _maps(output: Output, batch: Batch) -> list[Maps]:
+def _maps(output: OutputArrays, batch: BatchArrays) -> list[Maps]:
     """Per utterance: what was kept of each row (for text, of each word), and where negative information is known."""
     result: list[Maps] = []
     for i in range(len(batch)):
@@ -241,12 +219,11 @@ def _maps(output: Output, batch: Batch) -> list[Maps]:
             length = int(stream.lengths[i])
             if not length:
                 continue
-            seen = stream.mask[i, :length]
-            row = gate[i, :length].float().masked_fill(~seen, torch.nan).cpu().numpy()  # no filter saw what is missing
-            assert stream.injected is not None
-            marked = stream.injected[i, :length].cpu().numpy()
+            # No filter saw what is missing.
+            row = np.where(stream.mask[i, :length], gate[i, :length], np.float32("nan"))
+            marked = stream.injected[i, :length]
             if modality == TEXT and stream.words is not None:
-                row, marked = _per_word(row, marked, stream.words[i, :length].cpu().numpy())
+                row, marked = _per_word(row, marked, stream.words[i, :length])
             kept[modality], known[modality] = row, marked
         result.append((kept, known))
     return result

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.data.importing.sources.base import Note, Row
+from mecam.data.importing.sources.base import Note, Row, data_set_name
 from mecam.data.operations.split import first_splits
 from mecam.errors import DataError
-from mecam.features.folders import MEDIA_SUFFIXES, Place, find_media, shown
-from mecam.features.labelled import id_of_place, match_rows
+from mecam.features.find_media import MEDIA_SUFFIXES, Place, find_media, shown
+from mecam.features.label_matching import id_of_place, match_rows
 from mecam.features.text import transcript_beside
 from mecam.types import SPLITS
 
@@ -87,10 +87,9 @@ def find_clips(inputs: Sequence[str | Path], labels: Tables = None) -> Clips:
     first = Path(inputs[0])
     if labels is None and len(inputs) == 1 and (first / "label.csv").is_file():
         labels = first / "label.csv"
-    name = (first if first.is_dir() else first.parent).resolve().name or "clips"
     tables = () if labels is None else (labels,) if isinstance(labels, Path) else tuple(labels)
     clips = _labelled(found.places, tables) if tables else Clips(_unlabelled(found.places))
-    return replace(clips, name=shown(name), left_out=found.left_out, notes=(*found.notes, *clips.notes))
+    return replace(clips, name=shown(data_set_name(first)), left_out=found.left_out, notes=(*found.notes, *clips.notes))
 
 
 def with_splits(found: Clips) -> Clips:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,12 @@ from numpy.typing import NDArray
 from mecam.budget import check_regular_file
 from mecam.errors import DataError, MecamError, MediaError
 
-if TYPE_CHECKING:
-    from mecam.features.media import VideoFacts
-
 __all__ = [
     "MOST_PIXELS",
     "Frame",
     "Note",
+    "SoundFacts",
+    "VideoFacts",
     "best_sound",
     "best_video",
     "decode",
@@ -49,6 +49,44 @@ class Frame(NamedTuple):
 
     time: float
     image: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """The chosen video stream.
+
+    Attributes:
+        index: number of the stream in the file.
+        codec: name of its decoder.
+        width: pixels, as shown: rotated upright, with square pixels.
+        height: likewise.
+        rate: frames per second on average; 0 where the container does not say.
+        rotation: degrees, counter-clockwise, by which the stored picture is turned to stand upright.
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    rate: float
+    rotation: int
+
+
+@dataclass(frozen=True)
+class SoundFacts:
+    """The chosen sound stream.
+
+    Attributes:
+        index: number of the stream in the file.
+        codec: name of its decoder.
+        rate: samples per second.
+        channels: number of channels.
+    """
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
 
 
 @contextmanager
@@ -127,7 +165,7 @@ def shown_size(frame: Any, aspect: float) -> tuple[int, int]:
 
 
 def frames(
-    path: Path, facts: "VideoFacts", start: float, rate: float | None, max_side: int | None, note: Note
+    path: Path, facts: VideoFacts, start: float, rate: float | None, max_side: int | None, note: Note
 ) -> Iterator[Frame]:
     """Stream pictures from `start` to the end; see `Media.frames`."""
     from av.video.reformatter import VideoReformatter

@@ -21,10 +21,10 @@ from mecam.data.store import StoreWriter
 from mecam.errors import DataError, MecamError
 from mecam.features.clips import Clip, Clips, Tables, find_clips, with_splits
 from mecam.features.corruption.kinds import ANY
-from mecam.features.folders import shown
-from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.extraction_cache import ExtractedRecording, key_of, read_part, write_part
+from mecam.features.extractor import prepare
+from mecam.features.find_media import shown
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import prepare
 from mecam.files import claimed, clear, writing
 from mecam.task import Regression, Task
 from mecam.types import Modality, Utterance
@@ -164,7 +164,7 @@ def _extracted(
     done = len(found.clips) - len(todo)
     failures = {}
     for clip, result in _run(todo, recipe, jobs):
-        if isinstance(result, Part):
+        if isinstance(result, ExtractedRecording):
             write_part(places[clip.id], result)
         else:
             failures[clip.id] = Failure(clip.id, shown(clip.path.name), result)
@@ -329,7 +329,7 @@ def _options(extractor: Any) -> dict[str, Any]:
     return {key: value for key, value in vars(extractor).items() if key != "modality"}
 
 
-def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, Part | str]]:
+def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, ExtractedRecording | str]]:
     """Every clip's part, or why it has none, as they come.
 
     A file that brings its process down (a fault in a decoder, memory) is found out: those that were in work when it
@@ -338,7 +338,7 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
     waiting = list(reversed(clips))
     with _one_thread_each():
         while waiting:
-            running: dict[Future[Part | str], Clip] = {}
+            running: dict[Future[ExtractedRecording | str], Clip] = {}
             try:
                 with _pool(jobs) as pool:
                     while waiting or running:
@@ -354,7 +354,7 @@ def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Cli
                     yield clip, _alone(clip, recipe)
 
 
-def _alone(clip: Clip, recipe: Recipe) -> Part | str:
+def _alone(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
     try:
         with _pool(1) as pool:
             with _without_main():
@@ -364,7 +364,7 @@ def _alone(clip: Clip, recipe: Recipe) -> Part | str:
         return "the file brings down the process that reads it"
 
 
-def _one(clip: Clip, recipe: Recipe) -> Part | str:
+def _one(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
     """The part of one clip, or why there is none; runs in a worker."""
     row = clip.row
     try:
@@ -382,7 +382,7 @@ def _one(clip: Clip, recipe: Recipe) -> Part | str:
         return error.what
     except Exception as error:  # whatever a codec or a model raises concerns this file alone; the table tells it
         return f"{type(error).__name__}: {error}"
-    return Part.of(recording)
+    return ExtractedRecording.of(recording)
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:

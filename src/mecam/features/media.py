@@ -5,7 +5,6 @@ What a damaged file still gives is kept; what was wrong is told in `Media.findin
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,51 +14,13 @@ from numpy.typing import NDArray
 from mecam.errors import MediaError
 from mecam.features import decoding
 from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
-from mecam.features.decoding import Frame
-from mecam.features.lengths import seconds_of
+from mecam.features.decoding import Frame, SoundFacts, VideoFacts
+from mecam.features.duration import seconds_of
 
 __all__ = ["Frame", "Media", "Sound", "SoundFacts", "VideoFacts"]
 
 _LATE = 0.5
 """Seconds by which a stream may end before the file says so, without being called cut off."""
-
-
-@dataclass(frozen=True)
-class VideoFacts:
-    """The chosen video stream.
-
-    Attributes:
-        index: number of the stream in the file.
-        codec: name of its decoder.
-        width: pixels, as shown: rotated upright, with square pixels.
-        height: likewise.
-        rate: frames per second on average; 0 where the container does not say.
-        rotation: degrees, counter-clockwise, by which the stored picture is turned to stand upright.
-    """
-
-    index: int
-    codec: str
-    width: int
-    height: int
-    rate: float
-    rotation: int
-
-
-@dataclass(frozen=True)
-class SoundFacts:
-    """The chosen sound stream.
-
-    Attributes:
-        index: number of the stream in the file.
-        codec: name of its decoder.
-        rate: samples per second.
-        channels: number of channels.
-    """
-
-    index: int
-    codec: str
-    rate: int
-    channels: int
 
 
 class Media:

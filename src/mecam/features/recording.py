@@ -19,9 +19,8 @@ from mecam.data.corruption.corruption import spans_of
 from mecam.data.operations.align import mean_per_interval
 from mecam.errors import DataError, MediaError
 from mecam.features.corruption import CorruptedMedia
+from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
 from mecam.features.media import Media
-from mecam.features.protocol import Extractor, Features
-from mecam.features.registry import DEFAULT, chosen
 from mecam.features.segmentation import Lengths, cut
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance

@@ -1,7 +1,8 @@
 """Long recordings into utterances: at the ends of sentences, or in the pauses of the voice."""
 
+import importlib.util
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,13 +14,15 @@ from mecam.features.media import Media
 from mecam.features.text import Segment, Transcript, join_words
 from mecam.types import Word
 
-__all__ = ["Lengths", "cut", "cut_words", "voice_activity"]
+__all__ = ["Lengths", "cut", "cut_words", "has_silero", "silero_spans", "voice_activity"]
 
 SENTENCE_END = ".?!…。！？"
 PAUSE_S = 0.8
 """Silence between words that ends a sentence without punctuation."""
 ROWS_PER_S = 50
 RATE_HZ = 16_000
+SILERO_BLOCK_S = 300.0
+"""Sound that is looked at for a voice at once, so that memory stays flat."""
 ABOVE_NOISE_DB, LEAST_DB, SILENCE_DB = 9.0, -50.0, -120.0
 """Voice is this much louder than the background, and never softer than the second."""
 BRIDGE_S, KEEP_S = 0.35, 0.15
@@ -55,7 +58,8 @@ def cut(media: Media, transcript: Transcript | None, lengths: Lengths) -> list[S
         return cut_words(transcript.words, lengths)
     if media.sound is None:
         return [Segment(a, b) for a, b in _evenly(0.0, media.duration, lengths.longest)]
-    return [Segment(a, b) for a, b in voice_activity(_levels(media), lengths)] or [whole]
+    levels, voiced = _levels(media), silero_spans(media) if has_silero() else None
+    return [Segment(a, b) for a, b in voice_activity(levels, lengths, voiced)] or [whole]
 
 
 def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
@@ -76,31 +80,65 @@ def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
     return [Segment(p[0].start, max(w.stop for w in p), join_words([w.text for w in p]), tuple(p)) for p in pieces if p]
 
 
-def voice_activity(levels: NDArray[np.float64], lengths: Lengths) -> list[tuple[float, float]]:
-    """Stretches with a voice.
+def has_silero() -> bool:
+    """Whether the network for voice activity is there that comes with faster-whisper (extra `asr`)."""
+    return importlib.util.find_spec("faster_whisper") is not None
+
+
+def silero_spans(media: Media) -> list[tuple[float, float]]:
+    """Stretches with a voice, in seconds, by Silero VAD (MIT), which tells a voice from other sounds."""
+    from faster_whisper.vad import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
+        VadOptions,
+        get_speech_timestamps,
+    )
+
+    options = VadOptions(min_silence_duration_ms=round(1000 * BRIDGE_S), speech_pad_ms=0)
+    spans = [
+        (block.time + found["start"] / RATE_HZ, block.time + found["end"] / RATE_HZ)
+        for block in media.sound_blocks(rate=RATE_HZ, seconds=SILERO_BLOCK_S)
+        for found in get_speech_timestamps(block.samples, options)
+    ]
+    return _bridged(spans)
+
+
+def voice_activity(
+    levels: NDArray[np.float64], lengths: Lengths, voiced: Sequence[tuple[float, float]] | None = None
+) -> list[tuple[float, float]]:
+    """Stretches with a voice, as utterances.
 
     Args:
         levels: dB relative to full scale, 50 a second.
         lengths: shorter stretches go to a neighbour within a second, or stay by themselves; longer ones are cut where
             they are quietest.
+        voiced: where there is a voice, if that is known; else it is where the sound is louder than the background.
 
     Returns: start and stop in seconds, in order.
     """
     if not len(levels):
         return []
+    spans = _loud(levels) if voiced is None else voiced
+    return [piece for span in _joined(spans, lengths) for piece in _split(_widened(span, levels), levels, lengths)]
+
+
+def _loud(levels: NDArray[np.float64]) -> list[tuple[float, float]]:
+    """Stretches that are louder than the background."""
     heard = levels[levels > LEAST_DB - 30]
     floor = float(np.quantile(heard, 0.1)) if len(heard) else LEAST_DB
     # Where someone talks without a pause the tenth percentile is a voice too, hence the ceiling.
     voiced = levels > max(LEAST_DB, min(floor + ABOVE_NOISE_DB, float(levels.max()) - 20))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(int))) / ROWS_PER_S
-    spans: list[tuple[float, float]] = []
-    for start, stop in edges.reshape(-1, 2):
-        if spans and start - spans[-1][1] < BRIDGE_S:
-            spans[-1] = (spans[-1][0], stop)
+    return [(a, b) for a, b in _bridged(edges.reshape(-1, 2)) if b - a >= 0.1]
+
+
+def _bridged(spans: Iterable[Sequence[float]]) -> list[tuple[float, float]]:
+    """Stretches without the pauses that are part of an utterance."""
+    bridged: list[tuple[float, float]] = []
+    for start, stop in spans:
+        if bridged and start - bridged[-1][1] < BRIDGE_S:
+            bridged[-1] = (bridged[-1][0], stop)
         else:
-            spans.append((start, stop))
-    spans = [(a, b) for a, b in spans if b - a >= 0.1]
-    return [piece for span in _joined(spans, lengths) for piece in _split(_widened(span, levels), levels, lengths)]
+            bridged.append((start, stop))
+    return bridged
 
 
 def _ends(current: Sequence[Word], following: Word) -> bool:

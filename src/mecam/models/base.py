@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.errors import ModelError
+from mecam.hub import EMBEDDED
 from mecam.nn.encoders import ConvEncoder, Rows
-from mecam.nn.text import EMBEDDED, TextEncoder
+from mecam.nn.text import TextEncoder
 from mecam.task import Task
 from mecam.types import TEXT, FeatureSpec, Modality
 
@@ -94,7 +95,6 @@ class Model(nn.Module, ABC):
     Attributes:
         inputs: what it was built for.
         reads: the modalities that it is given and learns from.
-        heeds: those of them that reach its prediction: all, but in a model that is flawed and kept for comparison.
         text_encoder: name of the encoder whose tokens it reads, or None where text is absent or numbers.
         views: True asks the loop for a corrupted view of every training batch.
     """
@@ -117,7 +117,6 @@ class Model(nn.Module, ABC):
             )
         self.inputs = inputs
         self.reads = tuple(reads)
-        self.heeds = self.reads
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:

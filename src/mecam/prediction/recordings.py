@@ -6,9 +6,8 @@ with one word unknown, which tells what the word contributes. Both hold for any 
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,72 +15,26 @@ from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.clips import RENDERED
+from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
-from mecam.features.registry import extractor_of
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
-from mecam.prediction.predictor import Prediction, Predictor
+from mecam.prediction.answers import predict_utterances
+from mecam.prediction.backend import Backend
+from mecam.prediction.result import Prediction, Watched
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["Watched", "notes_of", "printable", "recipe_of", "watch"]
+__all__ = ["notes_of", "printable", "recipe_of", "watch"]
+
+__all__ = ["notes_of", "printable", "recipe_of", "watch"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 
 
-@dataclass(frozen=True)
-class Watched:
-    """What a model says about a recording.
-
-    Attributes:
-        path: the file.
-        duration: seconds.
-        overall: over the whole recording: the mean over its parts, each weighing as long as it lasts.
-        parts: one prediction per utterance, in time; their `start` and `stop` say when.
-        utterances: what each prediction was made from; features with times, words with times.
-        contributions: per utterance, per word: how much the score (or the probability of the class that is given)
-            falls when the word is unknown; empty where not asked for or where there is no text.
-        absent: modality that the model reads and the recording lacks, or of which all is missing → why.
-        details: modality → per utterance, what the extractor reports (faces found …).
-        findings: what was odd, in sentences.
-        language: of the transcript, where known.
-        notes: what must be said beside every result of this model.
-        name: what the recording is called in tables and on pages; tells it from others that it is shown with.
-    """
-
-    path: Path
-    duration: float
-    overall: Prediction
-    parts: tuple[Prediction, ...]
-    utterances: tuple[Utterance, ...]
-    contributions: tuple[tuple[float, ...], ...] = ()
-    absent: Mapping[Modality, str] = field(default_factory=dict)
-    details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
-    findings: tuple[str, ...] = ()
-    language: str = ""
-    notes: tuple[str, ...] = ()
-    name: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; the file by its name."""
-        content = {
-            "file": self.name,
-            "duration": round(self.duration, 3),
-            "overall": self.overall.to_json(),
-            "utterances": [part.to_json() for part in self.parts],
-            "contributions": [[round(c, 4) for c in row] for row in self.contributions],
-            "absent": dict(self.absent),
-            "details": {m: [dict(row) for row in rows] for m, rows in self.details.items()},
-            "findings": list(self.findings),
-            "language": self.language,
-            "notes": list(self.notes),
-        }
-        return {key: value for key, value in content.items() if value not in ([], {}, "")}
-
-
 def watch(
-    predictor: Predictor,
+    backend: Backend,
     path: str | Path,
     *,
     transcript: str | Path | None = None,
@@ -94,7 +47,7 @@ def watch(
     """Predict a recording.
 
     Args:
-        predictor: the model.
+        backend: computes the model.
         path: a video or sound file.
         transcript: a file of what is said; one that lies beside the recording under its name is found by itself.
         asr: a speech model that writes down what no transcript says; None leaves text absent.
@@ -107,31 +60,29 @@ def watch(
         nothing that the model reads.
     """
     path = Path(path)
-    recipe = replace(recipe_of(predictor), asr=asr, language=language, lengths=lengths or Lengths())
+    recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
-    said = predictor.predict_utterances(recording.utterances, together=True)
+    said = predict_utterances(backend, recording.utterances, together=True)
     parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
-    absent = _absent(predictor, recording, recipe, parts)
-    _require_something(predictor, path, parts, absent)
-    alone = _alone(predictor, recording.utterances, parts)
-    parts = [
-        replace(p, alone=a, disagrees=_disagreeing(predictor.task, p, a)) for p, a in zip(parts, alone, strict=True)
-    ]
-    asked = words and TEXT in predictor.trained.model.reads and TEXT not in absent
+    absent = _absent(backend, recording, recipe, parts)
+    _require_something(backend, path, parts, absent)
+    alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
+    parts = [replace(p, alone=a, disagrees=_disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
+    asked = words and TEXT in backend.reads and TEXT not in absent
     return Watched(
         path,
         recording.duration,
-        overall_of(predictor.task, printable(path.stem), _telling(predictor, parts)),
+        overall_of(task, printable(path.stem), _telling(backend, parts)),
         tuple(parts),
         recording.utterances,
-        _contributions(predictor, recording.utterances, parts) if asked else (),
+        _contributions(backend, recording.utterances, parts) if asked else (),
         absent,
         recording.details,
-        (*recording.findings, *_empty_parts(predictor, parts)),
+        (*recording.findings, *_empty_parts(backend, parts)),
         recording.language,
-        notes_of(predictor),
+        notes_of(backend),
         printable(path.name) if name is None else name,
     )
 
@@ -150,12 +101,10 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
-def _absent(
-    predictor: Predictor, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]
-) -> dict[Modality, str]:
+def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]) -> dict[Modality, str]:
     """Modalities that the model reads and that no utterance has, each with the reason."""
     reasons = {}
-    for modality in predictor.trained.model.reads:
+    for modality in backend.reads:
         if not all(modality in part.absent for part in parts):
             continue
         follows_words = modality in recipe.aligned and not any(modality in u.streams for u in recording.utterances)
@@ -165,11 +114,11 @@ def _absent(
 
 
 def _require_something(
-    predictor: Predictor, path: Path, parts: Sequence[Prediction], absent: Mapping[Modality, str]
+    backend: Backend, path: Path, parts: Sequence[Prediction], absent: Mapping[Modality, str]
 ) -> None:
     """Refuse a recording of which the model reads nothing: its answer would be that of no recording at all."""
-    reads = predictor.trained.model.reads
-    if reads and not _telling(predictor, parts, or_all=False):
+    reads = backend.reads
+    if reads and not _telling(backend, parts, or_all=False):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
         raise ModelError(
             f"the recording has nothing that this model reads ({reasons})",
@@ -178,16 +127,16 @@ def _require_something(
         )
 
 
-def _telling(predictor: Predictor, parts: Sequence[Prediction], *, or_all: bool = True) -> Sequence[Prediction]:
+def _telling(backend: Backend, parts: Sequence[Prediction], *, or_all: bool = True) -> Sequence[Prediction]:
     """The utterances of which the model reads something; all of them where it reads nothing of any."""
-    reads = set(predictor.trained.model.reads)
+    reads = set(backend.reads)
     found = [part for part in parts if not reads or reads - set(part.absent)]
     return found or (parts if or_all else [])
 
 
-def _empty_parts(predictor: Predictor, parts: Sequence[Prediction]) -> list[str]:
+def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
     """Said where some utterances hold nothing."""
-    empty = len(parts) - len(_telling(predictor, parts))
+    empty = len(parts) - len(_telling(backend, parts))
     if not empty:
         return []
     return [
@@ -196,9 +145,9 @@ def _empty_parts(predictor: Predictor, parts: Sequence[Prediction]) -> list[str]
     ]
 
 
-def notes_of(predictor: Predictor) -> tuple[str, ...]:
+def notes_of(backend: Backend) -> tuple[str, ...]:
     """What must be said beside every result of this model."""
-    checkpoint = predictor.trained.checkpoint
+    checkpoint = backend.checkpoint
     notes = []
     if checkpoint.synthetic and checkpoint.data_name == RENDERED:
         notes.append(
@@ -214,15 +163,15 @@ def notes_of(predictor: Predictor) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def recipe_of(predictor: Predictor) -> Recipe:
+def recipe_of(backend: Backend) -> Recipe:
     """How recordings must be treated so that this model can read them, as its checkpoint says.
 
     Raises: ModelError if the features are not ours to make; it says which they are.
     """
-    inputs = predictor.trained.checkpoint.inputs
-    specs = {m: inputs.features[m] for m in predictor.trained.model.reads if m in inputs.features}
+    inputs = backend.checkpoint.inputs
+    specs = {m: inputs.features[m] for m in backend.reads if m in inputs.features}
     allow, here = (
-        predictor.trained.allow_encoder,
+        backend.allow_encoder,
         {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)},
     )
     names = tuple(extractor_of(m, spec, allow_encoder=allow).name for m, spec in here.items())
@@ -234,8 +183,6 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
 
     The interval is the mean of theirs: where the score of one utterance may lie, not where their mean may.
     """
-    from mecam.prediction.predictor import Prediction
-
     weights = np.array([max((p.stop or 0) - (p.start or 0), 1e-3) for p in parts])
 
     def mean(values: Sequence[float | None]) -> float | None:
@@ -260,15 +207,15 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
 
 
 def _alone(
-    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
+    backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> list[dict[Modality, float | str]]:
     """What each modality would say without the others; nothing where there is only one."""
     asked: list[tuple[int, Modality, Utterance]] = []
     for i, (utterance, part) in enumerate(zip(utterances, parts, strict=True)):
-        present = [m for m in predictor.trained.model.reads if m not in part.absent]
+        present = [m for m in backend.reads if m not in part.absent]
         asked += [(i, m, _only(utterance, m)) for m in present if len(present) > 1]
     answers: list[dict[Modality, float | str]] = [{} for _ in utterances]
-    for (i, modality, _), said in zip(asked, predictor.predict_utterances([u for *_, u in asked]), strict=True):
+    for (i, modality, _), said in zip(asked, predict_utterances(backend, [u for *_, u in asked]), strict=True):
         answers[i][modality] = said.label if said.score is None else said.score
     return answers
 
@@ -287,11 +234,11 @@ def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float |
 
 
 def _contributions(
-    predictor: Predictor, utterances: Sequence[Utterance], parts: Sequence[Prediction]
+    backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> tuple[tuple[float, ...], ...]:
     """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""
-    if predictor.trained.checkpoint.recording is not None:
-        parts = predictor.predict_utterances(utterances)
+    if backend.checkpoint.recording is not None:
+        parts = predict_utterances(backend, utterances)
 
     rows = []
     for utterance, whole in zip(utterances, parts, strict=True):
@@ -302,7 +249,7 @@ def _contributions(
             return given.score if given.score is not None else given.probabilities[label]
 
         def predict(variants: Sequence[Utterance], target: Callable[[Prediction], float] = target) -> list[float]:
-            return [target(one) for one in predictor.predict_utterances(variants)]
+            return [target(one) for one in predict_utterances(backend, variants)]
 
         effects = leave_one_out(target(whole), words_left_out(utterance, limit=MAX_WORDS), predict)
         rows.append(tuple(effect.adds for effect in effects.values()))

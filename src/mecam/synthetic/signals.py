@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
-__all__ = ["AUDIO", "AUDIO_HZ", "VISION", "VISION_HZ", "Features", "Speaker", "face", "rounded", "voice"]
+__all__ = ["AUDIO", "AUDIO_HZ", "VISION", "VISION_HZ", "FeatureTable", "Speaker", "face", "rounded", "voice"]
 
 AUDIO_HZ = 10
 """Audio rows per second."""
@@ -27,7 +27,7 @@ VISION_CHANNELS = ("smile", "brow", "eyes", "nod", "shake", "talk", "pose")
 
 
 @dataclass(frozen=True)
-class Features:
+class FeatureTable:
     """A table of named features over hidden channels.
 
     Attributes:
@@ -51,7 +51,7 @@ class Features:
         return rounded(centre + unit * (hidden @ loadings + share * noise))
 
 
-AUDIO = Features(
+AUDIO = FeatureTable(
     AUDIO_CHANNELS,
     {
         "pitch_semitones": (36.0, 4.0, 0.3, {"pitch": 1.0, "melody": 0.9}),
@@ -83,7 +83,7 @@ AUDIO = Features(
 )
 """What a voice is measured by; 25 columns."""
 
-VISION = Features(
+VISION = FeatureTable(
     VISION_CHANNELS,
     {
         "mouth_corner_left": (0.1, 0.3, 0.4, {"smile": 1.0, "talk": 0.2}),

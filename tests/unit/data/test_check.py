@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecam.data.importing.folds import PUBLISHED_COUNTS, official_folds, recognise
+from mecam.data.importing.official_folds import PUBLISHED_COUNTS, official_folds, recognise
 from mecam.data.operations.check import CheckReport, Problem, check
 from mecam.data.operations.describe import describe
 from mecam.data.store import Store
@@ -189,7 +189,7 @@ def test_every_kind_of_problem_is_documented() -> None:
 
 def test_folds_are_whole_and_disjoint() -> None:
     """Sizes of the published folds; recordings are known by digest only."""
-    from mecam.data.importing.folds import _folds
+    from mecam.data.importing.official_folds import _folds
 
     sizes = {
         name: [list(folds.values()).count(s) for s in ("train", "valid", "test")] for name, folds in _folds().items()

@@ -21,6 +21,7 @@ from import_layouts import (
     segments,
 )
 from mecam.data.importing.importer import import_data
+from mecam.data.importing.sources.base import data_set_name
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.task import EMOTIONS, Labels, Regression
@@ -376,8 +377,8 @@ def test_mosi_sequences_alone_mend_intervals_that_are_one_word_early(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "splits", "widths", "kind"),
     [
-        ("mosei", {"train": 16274, "valid": 1861}, {}, "regression"),
-        ("meld", {"train": 9989, "valid": 1109}, {}, "classes"),
+        pytest.param("mosei", {"train": 16274, "valid": 1861}, {}, "regression", marks=pytest.mark.slow),
+        pytest.param("meld", {"train": 9989, "valid": 1109}, {}, "classes", marks=pytest.mark.slow),
         ("ravdess", {"": 1080}, {"vision": 35}, "classes"),
         ("mmmo", {"train": 220, "valid": 40, "test": 80}, {"audio": 74, "vision": 36, "text": 300}, "regression"),
     ],
@@ -394,3 +395,24 @@ def test_other_real_data_come_in_whole(tmp_path, folder, splits, widths, kind):
     if folder == "ravdess":
         assert len(store.task.names) == 8
         assert {u.speaker for u in store} == {str(actor) for actor in range(1, 19)}
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("mosei/label.csv", "mosei"),
+        ("ravdess/flac/", "ravdess"),
+        ("sdk/CMU_MOSI_ModifiedTimestampedWords.csd", "sdk"),
+        ("MOSI/Processed/aligned_50.pkl", "MOSI"),
+        ("data/mosi.pkl", "mosi"),
+        ("Films 2/", "Films 2"),
+    ],
+)
+def test_a_data_set_is_named_by_its_folder(tmp_path: Path, given: str, name: str) -> None:
+    path = tmp_path / given
+    if given.endswith("/"):
+        path.mkdir(parents=True)
+    else:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert data_set_name(path) == name

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mecam.data.importing.joining import Findings
+from mecam.data.importing.joining import Findings, rename_rows
 from mecam.data.importing.labels import infer_task, label_of
-from mecam.data.importing.matching import rename_rows
 from mecam.data.importing.sources.base import (
     Row,
     Source,

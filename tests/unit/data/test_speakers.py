@@ -10,7 +10,7 @@ from mecam.cli.main import main
 from mecam.data.operations.speakers import RELATIVE, normalise_by_speaker
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
-from mecam.features.registry import extractor_of
+from mecam.features.extractor import extractor_of
 from mecam.types import FeatureSpec, Utterance
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mecam.data.importing.folds import _folds
+from mecam.data.importing.official_folds import _folds
 from mecam.data.operations.split import (
     fold_splits,
     groups_of,

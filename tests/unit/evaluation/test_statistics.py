@@ -78,6 +78,7 @@ def test_intervals_respect_that_utterances_of_a_video_resemble_each_other():
     assert metrics_table(MOSI, [copied])["mae"]["ci95"] == pytest.approx(metrics_table(MOSI, [one])["mae"]["ci95"])
 
 
+@pytest.mark.slow
 def test_interval_covers_the_true_value():
     """Over many data sets with video effects, the 95 % interval of MAE holds the true MAE about that often."""
     inside = 0
@@ -159,6 +160,7 @@ def test_permutation_test_finds_a_real_difference_and_its_sign():
     assert back.value == pytest.approx(-got.value)
 
 
+@pytest.mark.slow
 def test_permutation_p_values_are_uniform_under_no_difference():
     values = []
     for trial in range(120):

@@ -12,8 +12,8 @@ import torch
 import voices
 from mecam.errors import DataError, MediaError, MissingExtraError
 from mecam.features.audio.acoustics import NAMES as MEASURES
-from mecam.features.audio.extractors import EGEMAPS_NAMES, Acoustics, SpeechEncoder, load_smile
 from mecam.features.audio.prosody import Prosody
+from mecam.features.audio.voice_extractors import EGEMAPS_NAMES, Acoustics, SpeechEncoder, load_smile
 from mecam.features.media import Media
 from mecam.features.text import asr
 
@@ -31,7 +31,7 @@ def test_a_stretch_gives_the_rows_of_the_whole(media: Media, monkeypatch: pytest
     inside = whole.between(0.5, 1.2)
     np.testing.assert_array_equal(part.intervals, inside.intervals)
     np.testing.assert_allclose(part.values, inside.values, rtol=1e-3, atol=1e-2)
-    monkeypatch.setattr("mecam.features.audio.extractors.PIECE_S", 0.37)
+    monkeypatch.setattr("mecam.features.audio.voice_extractors.PIECE_S", 0.37)
     np.testing.assert_allclose(Acoustics()(media).values, whole.values, rtol=1e-3, atol=1e-2)
     assert whole.details["voiced"] > 0.9
 

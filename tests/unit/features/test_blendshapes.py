@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from clips import clip, moving_face
 from mecam.errors import ConfigError, DataError, MecamError
-from mecam.features import registry
+from mecam.features import extractor as registry
+from mecam.features.extractor import Features
 from mecam.features.media import Frame, Media
-from mecam.features.protocol import Features
-from mecam.features.vision import assets, blendshapes, face_models, tracking
-from mecam.features.vision import extractors as vision
+from mecam.features.vision import blendshapes, face_models, tracking
+from mecam.features.vision import face_extractors as vision
+from mecam.features.vision import model_files as assets
 from mecam.features.vision.expression import NAMES as MEASURES
-from mecam.features.vision.extractors import Blendshapes, Expressions
+from mecam.features.vision.face_extractors import Blendshapes, Expressions
 from mecam.features.vision.face_models import Box
 from mecam.features.vision.tracking import Tracker
 
@@ -257,12 +258,12 @@ def test_the_file_is_taken_alone_or_out_of_a_folder(
     bring(folder, monkeypatch, parts=(MESH, SHAPES))
     given = folder / assets.LANDMARKER.name
     for number, source in enumerate((given, folder)):
-        (taken,) = assets.fetch(source, tmp_path / str(number))
+        taken = assets.put(source, tmp_path / str(number))
         assert taken.read_bytes() == given.read_bytes()
     other = tmp_path / "other.task"
     other.write_bytes(b"something else")
     with pytest.raises(DataError, match="another content") as caught:
-        assets.fetch(other, tmp_path / "never")
+        assets.put(other, tmp_path / "never")
     assert assets.LANDMARKER.url in str(caught.value)
     assert not (tmp_path / "never").exists()
 

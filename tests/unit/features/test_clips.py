@@ -12,7 +12,7 @@ import pytest
 import voices
 from mecam.errors import DataError
 from mecam.features.clips import find_clips, with_splits
-from mecam.features.folders import MEDIA_SUFFIXES, is_media
+from mecam.features.find_media import MEDIA_SUFFIXES, is_media
 
 MELD = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"
 

@@ -20,9 +20,9 @@ from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
 from mecam.features.clips import Clip, find_clips
 from mecam.features.extract import extract
-from mecam.features.parts import Part, key_of, read_part, write_part
+from mecam.features.extraction_cache import ExtractedRecording, key_of, read_part, write_part
+from mecam.features.extractor import extractor
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.registry import extractor
 from mecam.features.segmentation import Lengths
 from mecam.hashes import sha256_of
 from mecam.task import Regression
@@ -88,7 +88,10 @@ def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path, monkeypa
     def run(todo: list[Clip], *_: object) -> Any:
         for clip in todo:
             tried.append(clip.id)
-            yield clip, "bad" if clip.id == "c_1" else Part((Utterance(clip.id, video=clip.id, text=clip.id),))
+            yield (
+                clip,
+                "bad" if clip.id == "c_1" else ExtractedRecording((Utterance(clip.id, video=clip.id, text=clip.id),)),
+            )
 
     def stop(done: int, total: int) -> None:
         if done == 2:
@@ -155,13 +158,13 @@ def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: 
     assert set(by_name) == set(names)
     assert by_name.pop("killer") == "the file brings down the process that reads it"
     assert by_name.pop("bad") == "bad"
-    assert all(isinstance(part, Part) and part.utterances[0].id == name for name, part in by_name.items())
+    assert all(isinstance(part, ExtractedRecording) and part.utterances[0].id == name for name, part in by_name.items())
     assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] == "1"
 
 
 def fake(found: list[Clip]) -> Any:
     """`_run` without processes."""
-    return ((clip, Part((Utterance(clip.id, video=clip.id, text="x"),))) for clip in found)
+    return ((clip, ExtractedRecording((Utterance(clip.id, video=clip.id, text="x"),))) for clip in found)
 
 
 def test_a_full_disk_is_one_error_and_leaves_no_store(
@@ -171,7 +174,7 @@ def test_a_full_disk_is_one_error_and_leaves_no_store(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(module, "_run", lambda todo, *_: fake(todo))
-    monkeypatch.setattr("mecam.features.parts.save_file", full)
+    monkeypatch.setattr("mecam.features.extraction_cache.save_file", full)
     with pytest.raises(DataError, match="No space left on device"):
         extract([mmsa], tmp_path / "store", recipe=AUDIO_ONLY)
     assert not (tmp_path / "store").exists()
@@ -205,7 +208,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(
 
 def test_a_part_comes_back_as_it_was_and_a_damaged_one_is_none(tmp_path: Path) -> None:
     wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
-    part = Part.of(read_recording(wav, AUDIO_ONLY, id="a"))
+    part = ExtractedRecording.of(read_recording(wav, AUDIO_ONLY, id="a"))
     assert part.absent == {"text": "no transcript was given"}
     write_part(tmp_path / "p", part)
     back = read_part(tmp_path / "p")
@@ -362,7 +365,7 @@ def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch
     def run(todo: list[Clip], *_: object) -> Any:
         for clip in todo:
             pieces = [f"{clip.id}_1", f"{clip.id}_2"] if clip.id == "talk" else [clip.id]
-            yield clip, Part(tuple(Utterance(name, video=clip.id, text="x") for name in pieces))
+            yield clip, ExtractedRecording(tuple(Utterance(name, video=clip.id, text="x") for name in pieces))
 
     monkeypatch.setattr(module, "_run", run)
     report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY)

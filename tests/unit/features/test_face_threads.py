@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 
 import voices
-from clips import moving_face, need_faces
-from mecam.features.audio.extractors import Acoustics
+from clips import moving_face
+from mecam.features.audio.voice_extractors import Acoustics
 from mecam.features.media import Media
 from mecam.features.vision import face_models
-from mecam.features.vision.extractors import Expressions
+from mecam.features.vision.face_extractors import Expressions
 from mecam.features.vision.face_models import Box
 
 
 def test_many_threads_see_what_one_sees(tmp_path: Path) -> None:
-    need_faces()
     paths = [
         moving_face(tmp_path / f"{k}.mp4", {"yaw": lambda t, k=k: 8 * k * t - 10}, seconds=0.8, rate=10.0)
         for k in range(4)
@@ -66,7 +65,6 @@ def test_no_interpreter_is_used_by_two_threads_at_once(monkeypatch: pytest.Monke
 
 
 def test_building_in_many_threads_leaves_stderr_where_it_was(capfd: pytest.CaptureFixture[str]) -> None:
-    need_faces()
     face_models._idle.clear()
     picture = np.zeros((64, 64, 3), np.uint8)
     with ThreadPoolExecutor(8) as pool:

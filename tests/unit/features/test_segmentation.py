@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import ConfigError
+from mecam.features import segmentation
 from mecam.features.audio.acoustics import RATE_HZ
 from mecam.features.media import Media
-from mecam.features.segmentation import Lengths, cut, cut_words, voice_activity
+from mecam.features.segmentation import Lengths, cut, cut_words, has_silero, silero_spans, voice_activity
 from mecam.features.text import Segment, Transcript
 from mecam.types import Word
+from voices import buzz, write_wav
 
 LENGTHS = Lengths(1.0, 6.0)
 
@@ -127,3 +129,29 @@ def test_a_recording_is_cut_by_what_there_is(tmp_path: Path) -> None:
 def test_impossible_lengths() -> None:
     with pytest.raises(ConfigError, match="cannot be"):
         Lengths(5.0, 2.0)
+
+
+def test_a_voice_that_is_known_is_cut_as_one_that_is_loud() -> None:
+    """Where a network says where the voice is, loudness only decides where long stretches are cut."""
+    hum = levels([(1, 4), (6, 9)], 12.0)
+    assert voice_activity(hum, LENGTHS, [(6.0, 9.0)]) == [(pytest.approx(5.85), pytest.approx(9.15))]
+    assert voice_activity(hum, LENGTHS, []) == []
+    (first, *rest) = voice_activity(hum, LENGTHS, [(0.0, 12.0)])
+    assert rest
+    assert first[1] - first[0] <= LENGTHS.longest
+
+
+def test_with_the_extra_the_network_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.wav"
+    write_wav(path, buzz(8.0))
+    monkeypatch.setattr(segmentation, "has_silero", lambda: True)
+    monkeypatch.setattr(segmentation, "silero_spans", lambda media: [(2.0, 5.0)])
+    assert [(round(s.start, 2), round(s.stop, 2)) for s in cut(Media(path), None, LENGTHS)] == [(1.85, 5.15)]
+
+
+@pytest.mark.skipif(not has_silero(), reason="the extra `asr` is not installed")
+def test_silero_hears_no_voice_in_a_tone(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    times = np.arange(RATE_HZ * 8) / RATE_HZ
+    write_wav(path, (0.3 * np.sin(2 * np.pi * 440 * times)).astype(np.float32))
+    assert silero_spans(Media(path)) == []

@@ -10,7 +10,8 @@ import voices
 from mecam.data.store import Store
 from mecam.features.extract import extract
 from mecam.features.recording import Recipe, read_recording
-from mecam.features.text import beside, read_beside, transcript_beside
+from mecam.features.text import find_transcript as beside
+from mecam.features.text import read_beside, transcript_beside
 
 SRT = "1\n00:00:00,100 --> 00:00:00,500\nI loved it.\n"
 WORDS = json.dumps([{"word": "I", "start": 0.1, "end": 0.2}, {"word": "loved", "start": 0.3, "end": 0.5}])

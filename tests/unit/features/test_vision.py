@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from clips import clip, moving_face, need_data, need_faces, portrait, talking
+from clips import clip, moving_face, need_data, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
+from mecam.features.extractor import Features
 from mecam.features.media import Media
-from mecam.features.protocol import Features
 from mecam.features.vision.expression import NAMES
-from mecam.features.vision.extractors import Expressions
-from mecam.features.vision.face_models import detect, mesh
+from mecam.features.vision.face_extractors import Expressions
+from mecam.features.vision.face_models import _sampled, detect, mesh
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 
 RATE = 12.5
@@ -110,7 +111,6 @@ def two_faces(speaks: str, seconds: float) -> tuple[list[NDArray[np.uint8]], NDA
 
 @pytest.mark.parametrize("side", ["left", pytest.param("right", marks=pytest.mark.slow)])
 def test_of_two_faces_the_one_that_moves_with_the_voice_is_chosen(tmp_path: Path, side: str) -> None:
-    need_faces()
     pictures, voice = two_faces(side, 4.0)
     features = Expressions(gaze_hz=0.0)(Media(write_clip(tmp_path / "two.mp4", pictures, rate=RATE, sound=voice)))
     faces = features.details["faces"]
@@ -125,7 +125,6 @@ def test_of_two_faces_the_one_that_moves_with_the_voice_is_chosen(tmp_path: Path
 @pytest.mark.parametrize(("x", "y"), [(40, 60), (560, 330), (1100, 20)])
 def test_a_small_face_is_found_when_looked_for_closer(x: int, y: int) -> None:
     """A face of a fifteenth of the picture's height, anywhere in it."""
-    need_faces()
     resize = pytest.importorskip("skimage.transform").resize
     picture = np.full((720, 1280, 3), 120, np.uint8)
     small = resize(portrait(), (240, 240), anti_aliasing=True, preserve_range=True)
@@ -138,7 +137,6 @@ def test_a_small_face_is_found_when_looked_for_closer(x: int, y: int) -> None:
 
 
 def test_no_face_gives_rows_of_nothing(tmp_path: Path) -> None:
-    need_faces()
     black = write_clip(tmp_path / "black.mp4", [np.zeros((120, 160, 3), np.uint8)] * 10)
     features = Expressions()(Media(black))
     assert len(features.values) == 5
@@ -148,7 +146,6 @@ def test_no_face_gives_rows_of_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("rows", "columns", "side"), [(2, 3, 160), (5, 8, 128)])
 def test_of_many_faces_only_the_largest_are_followed(tmp_path: Path, rows: int, columns: int, side: int) -> None:
-    need_faces()
     crowd = np.tile(render(portrait(), ASTRONAUT, {}, side=side), (rows, columns, 1))
     path = write_clip(tmp_path / "crowd.mp4", [crowd] * 4, rate=5.0)
     features = Expressions(most_faces=3, gaze_hz=0.0)(Media(path))
@@ -160,7 +157,6 @@ def test_of_many_faces_only_the_largest_are_followed(tmp_path: Path, rows: int, 
 
 
 def test_gaze_that_is_not_looked_for_is_missing(tmp_path: Path) -> None:
-    need_faces()
     path = write_clip(tmp_path / "a.mp4", talking(lambda _: {}, np.arange(0, 1, 0.2)), rate=5.0)
     features = Expressions(gaze_hz=0.0)(Media(path))
     assert not without_face(features).any()
@@ -169,7 +165,6 @@ def test_gaze_that_is_not_looked_for_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_face_that_leaves_and_returns_is_missing_in_between(tmp_path: Path) -> None:
-    need_faces()
     face = next(talking(lambda _: {}, np.arange(1)))
     pictures = [face] * 10 + [np.full_like(face, 90)] * 10 + [face] * 10
     features = Expressions()(Media(write_clip(tmp_path / "gone.mp4", pictures, rate=10.0)))
@@ -181,7 +176,6 @@ def test_a_face_that_leaves_and_returns_is_missing_in_between(tmp_path: Path) ->
 
 
 def test_the_same_file_gives_the_same_rows(tmp_path: Path) -> None:
-    need_faces()
     path = write_clip(tmp_path / "a.mp4", talking(lambda t: {"mouth_open": t}, np.arange(0, 1, 0.1)), rate=10.0)
     np.testing.assert_array_equal(Expressions()(Media(path)).values, Expressions()(Media(path)).values)
 
@@ -200,7 +194,6 @@ def test_without_picture_or_with_senseless_options_there_is_a_clear_error(tmp_pa
 @pytest.mark.parametrize("name", ["bbaf2n", "brbk7n", "lbax4n", "lrwp9a", "sbwe5n", "swiz3n"])
 def test_real_grid_faces_are_always_found(name: str) -> None:
     path = need_data(f"video/{name}.mpg")
-    need_faces()
     features = Expressions(rate_hz=8.0)(Media(path))
     assert without_face(features).mean() <= 0.05
     assert features.details["most_faces_at_once"] == 1
@@ -218,7 +211,6 @@ def test_real_grid_faces_are_always_found(name: str) -> None:
 )
 def test_real_single_faces_are_found(name: str) -> None:
     path = need_data(name)
-    need_faces()
     features = Expressions()(Media(path))
     assert without_face(features).mean() <= 0.05
     assert np.isfinite(features.values[~without_face(features)]).mean() > 0.99
@@ -226,8 +218,24 @@ def test_real_single_faces_are_found(name: str) -> None:
 
 def test_presence_falls_when_a_real_face_leaves() -> None:
     path = need_data("video/face_noface.mov")
-    need_faces()
     features = Expressions(rate_hz=8.0)(Media(path))
     missing, at = without_face(features), features.intervals[:, 0]
     assert missing[at < 2.2].mean() < 0.05
     assert missing[at > 3.0].mean() > 0.95
+
+
+def test_crops_are_those_of_pytorch_to_the_last_bit() -> None:
+    """Extraction runs without PyTorch; what was extracted with it before stays the same."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        height, width, side = (int(n) for n in rng.integers(2, 300, 3))
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        x, y = (rng.uniform(-1.3, 1.3, (side, side)).astype(np.float32) for _ in range(2))
+        expected = torch.nn.functional.grid_sample(
+            torch.from_numpy(image).permute(2, 0, 1)[None].float(),
+            torch.from_numpy(np.stack([x, y], axis=-1))[None],
+            align_corners=False,
+        )
+        found = torch.from_numpy(_sampled(image, x, y)).permute(2, 0, 1)[None]
+        # Processors without fused multiply-add round one step more.
+        torch.testing.assert_close(found, expected, rtol=0, atol=3e-5)

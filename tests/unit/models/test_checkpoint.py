@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.features.registry import extractor_of
+from mecam.features.extractor import extractor_of
 from mecam.hashes import record_sha256, sha256_of
 from mecam.models.base import Inputs
 from mecam.models.checkpoint import load_checkpoint, save_checkpoint

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mecam.errors import MissingExtraError, ModelError
+from mecam.hub import resolve_text_encoder
 from mecam.nn import text
 from mecam.nn.encoders import ConvEncoder, RecurrentEncoder
 from mecam.nn.gate import Filtered, reverse_gradient
-from mecam.nn.text import TextEncoder, resolve_text_encoder
+from mecam.nn.text import TextEncoder
 
 
 def test_the_convolution_sees_neighbours_and_nothing_that_is_masked() -> None:

@@ -14,6 +14,7 @@ from mecam.data.store import Store
 from mecam.features.recording import Recipe, read_recording
 from mecam.models.registry import MODELS
 from mecam.prediction.predictor import Predictor
+from mecam.prediction.torch_backend import TorchBackend
 from mecam.task import Regression
 from mecam.types import Utterance
 
@@ -35,7 +36,7 @@ def scores(predictions: Sequence[Any]) -> list[float]:
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "constant"])
 def test_utterances_of_every_model(name: str, store: Store, encoder: str) -> None:
     """Some models change their encoder while they answer: nobody else may be answered meanwhile."""
-    predictor = Predictor(tiny.build(name, store, encoder, used=True), device="cpu")
+    predictor = Predictor(TorchBackend(tiny.build(name, store, encoder, used=True), device="cpu"))
     groups: list[list[Utterance]] = [[store[i] for i in range(first, first + 3)] for first in range(0, 12, 3)]
     alone = [scores(predictor.predict_utterances(group)) for group in groups]
     for expected, results in zip(
@@ -48,8 +49,10 @@ def test_utterances_of_every_model(name: str, store: Store, encoder: str) -> Non
 def test_sentences_with_new_words(store: Store, encoder: str) -> None:
     """The tokenizer learns words as they come, from all threads."""
     sentences = [f"the film was word{number} and superb" for number in range(40)]
-    alone = Predictor(tiny.build("text_only", store, encoder, used=True), device="cpu").predict_text(sentences)
-    shared = Predictor(tiny.build("text_only", store, encoder, used=True), device="cpu")
+    alone = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu")).predict_text(
+        sentences
+    )
+    shared = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu"))
     for expected, results in zip(alone, at_once(lambda i: shared.predict_text(sentences[i]), 40), strict=True):
         assert scores(results) == pytest.approx([expected.score] * ROUNDS, abs=1e-6)
 
@@ -70,7 +73,7 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
         for i, utterance in enumerate(utterances):
             writer.add(replace(utterance, split="train" if i < 3 else "valid", label=float(i - 1)))
     both = [
-        Predictor(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu")
+        Predictor(TorchBackend(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu"))
         for seed in (1, 2)
     ]
     asked = [(predictor, clip) for predictor in both for clip in clips]
@@ -83,10 +86,8 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
 
 def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) -> None:
     """Two predictors, many threads, real videos: as alone."""
-    import clips as made
     from mecam.data.store import StoreWriter
 
-    made.need_faces()
     videos = sorted((shared_data / "video").glob("*.mpg"))[:3]
     recipe = Recipe(("mecam-audio", "mecam-vision"))
     with StoreWriter(tmp_path / "s", name="faces", task=Regression(), specs=recipe.specs()) as writer:
@@ -96,7 +97,7 @@ def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) ->
             (utterance,) = read_recording(video, recipe, id=video.stem, text="the film was good").utterances
             writer.add(replace(utterance, split="train" if i < 2 else "valid", label=float(i - 1)))
     both = [
-        Predictor(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu")
+        Predictor(TorchBackend(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu"))
         for seed in (1, 2)
     ]
     asked = [(predictor, video) for predictor in both for video in videos]

@@ -15,10 +15,11 @@ from mecam.cli import main
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ModelError
 from mecam.features.recording import Recipe, read_recording
+from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, save_checkpoint
-from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
-from mecam.report.recording.page import write_watched
+from mecam.prediction.torch_backend import TorchBackend
+from mecam.report.recording import write_recording
 from mecam.task import Task
 from mecam.types import TEXT, Utterance
 
@@ -47,7 +48,7 @@ def voice_run(folder: Path, task: Task, encoder: str) -> Trained:
 @pytest.fixture(scope="module", params=KINDS)
 def predictor(request: pytest.FixtureRequest, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     task = tiny.TASKS[request.param]
-    return Predictor(voice_run(tmp_path_factory.mktemp(request.param), task, encoder), device="cpu")
+    return Predictor(TorchBackend(voice_run(tmp_path_factory.mktemp(request.param), task, encoder), device="cpu"))
 
 
 def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
@@ -60,7 +61,7 @@ def test_every_subset_of_modalities(kind: str, name: str, encoder: str, tmp_path
     task = tiny.TASKS[kind]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
     trained = tiny.build(name, store, encoder, used=True)
-    predictor = Predictor(with_interval(trained) if kind == "regression" else trained, device="cpu")
+    predictor = Predictor(TorchBackend(with_interval(trained) if kind == "regression" else trained, device="cpu"))
     whole = next(
         u for u in store if u.text and len(u.streams) == 3 and not any(np.isnan(r).any() for r in u.streams.values())
     )
@@ -82,7 +83,7 @@ def test_every_subset_of_modalities(kind: str, name: str, encoder: str, tmp_path
 
 
 def test_the_interval_is_widest_where_most_is_missing(encoder: str, store: Store) -> None:
-    predictor = Predictor(with_interval(tiny.build("mecam", store, encoder, used=True)), device="cpu")
+    predictor = Predictor(TorchBackend(with_interval(tiny.build("mecam", store, encoder, used=True)), device="cpu"))
     whole = next(u for u in store if u.text and len(u.streams) == 3)
     few = predictor.predict_utterances([replace(whole, streams={})])[0]
     all_ = predictor.predict_utterances([whole])[0]
@@ -112,9 +113,9 @@ def test_recordings_with_what_they_have(
     assert part.alone == {} if absent else set(part.alone) == {"text", "audio"}
     assert watched.contributions == () or (words and text)
     json.dumps(watched.to_json(), allow_nan=False)
-    page = write_watched(tmp_path / "a.html", watched, predictor.task).read_text("utf-8")
+    page = write_recording(tmp_path / "a.html", watched, predictor.task, {"run": "r", "model": "m"}).read_text("utf-8")
     for modality, why in absent.items():
-        assert f"{modality} is absent: {why}" in page
+        assert f"{modality.capitalize()} is absent: {why}." in page
     for name, share in part.probabilities.items():
         assert f"{name} {100 * share:.0f} %" in page, "all probabilities are told"
 
@@ -144,7 +145,7 @@ def test_utterances_of_nothing_do_not_speak_for_the_whole(predictor: Predictor, 
 
 def test_what_is_missing_was_not_kept(encoder: str, store: Store) -> None:
     """A row that no filter has seen has None, one that was taken away altogether has 0."""
-    predictor = Predictor(tiny.build("mecam", store, encoder, used=True), device="cpu")
+    predictor = Predictor(TorchBackend(tiny.build("mecam", store, encoder, used=True), device="cpu"))
     rows = np.ones((4, 4), np.float32)
     rows[1] = np.nan
     (said,) = predictor.predict_utterances([Utterance(id="a", text="good film", streams={"audio": rows})])
@@ -165,7 +166,7 @@ def test_weights_that_are_no_numbers(
             for weight in trained.model.parameters():
                 weight.view(-1)[0] = value
         with pytest.raises(ModelError, match=f"weights hold {word}"):
-            Predictor(trained, device="cpu").predict_text("a good film")
+            Predictor(TorchBackend(trained, device="cpu")).predict_text("a good film")
         place = tmp_path / word
         save_checkpoint(place / "checkpoint", trained)
         for command in (
@@ -188,9 +189,9 @@ def test_the_case_of_one_modality(
     trained = voice_run(tmp_path, tiny.TASKS["regression"], encoder)
     save_checkpoint(tmp_path / "run" / "checkpoint", trained)
     for name, told in (
-        ("no_transcript.wav", ["text is absent: no transcript was given"]),
+        ("no_transcript.wav", ["Text is absent: no transcript was given."]),
         ("with_transcript.wav", []),
-        ("face_and_voice.mp4", ["text is absent: no transcript was given"]),
+        ("face_and_voice.mp4", ["Text is absent: no transcript was given."]),
     ):
         page = tmp_path / f"{name}.html"
         assert main(["predict", str(case / name), "--model", str(tmp_path / "run"), "--html", str(page)]) == 0

@@ -12,16 +12,16 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.calibration import LEVEL, half_width, widening
+from mecam.evaluation.calibration import LEVEL, RATES, half_width, widening, with_missing
 from mecam.evaluation.predict import finished, predict
-from mecam.evaluation.random_missing import RATES, with_missing
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
+from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, load_checkpoint
-from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
+from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.run.calibration import calibration
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, read_predictions, write_predictions
@@ -123,7 +123,7 @@ def test_factors_survive_the_files_of_a_seed(tmp_path: Path, trained: Trained, s
 
 def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) -> None:
     calibrated = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 0.05}))
-    (answer,) = Predictor(calibrated).predict(["it was good"])
+    (answer,) = Predictor(TorchBackend(calibrated)).predict(["it was good"])
     assert answer.low is not None
     assert answer.high is not None
     absent = sum(slope for modality, slope in calibrated.checkpoint.widening.slope.items() if modality != "text")  # type: ignore[union-attr]
@@ -172,7 +172,7 @@ def test_intervals_never_leave_the_scale(run: Path, trained: Trained, store: Sto
         rows = list(csv.DictReader(file))
     assert all(-3 <= float(row["low"]) <= float(row["high"]) <= 3 for row in rows)
     wide = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 2.5}))
-    said = Predictor(wide, device="cpu").predict_store(store, split="test")
+    said = Predictor(TorchBackend(wide, device="cpu")).predict_store(store, split="test")
     assert all(one.low is not None and one.high is not None and -3 <= one.low < one.high <= 3 for one in said)
     assert any(one.high == 3 for one in said)
     truth = [float(store[int(i)].label) for i in store.split("test")]  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from mecam.data.importing.labels import (
     unimodal_of,
 )
 from mecam.data.importing.sources import Piece, Row, Source, Timeline, foreign_kind, open_source, strange_file
+from mecam.data.importing.sources.base import data_set_name
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError
 from mecam.hashes import sha256_of
@@ -112,7 +113,7 @@ def import_data(
         paths: files, or folders whose files are all tried (not those of their subfolders). Several are
             joined by id.
         store: the folder to make.
-        name: the data set's name; the first path's by default.
+        name: the data set's name; its folder's by default (`data_set_name`).
         task: what the labels are; told from the labels by default. MOSEI's six emotions need
             `Labels(EMOTIONS)`.
         strict: any finding is an error, and nothing is written.
@@ -139,7 +140,7 @@ def import_data(
         target = target_name(task, rows)
         targets = other_targets(rows, target, task)
     specs = _specs([*inputs.sources, *inputs.timelines], has_text=any(u.row.text is not None for u in joined))
-    name = name or paths[0].resolve().stem
+    name = name or data_set_name(paths[0])
     counts = _Counts(specs, sum(path.stat().st_size for path in inputs.files))
     with StoreWriter(
         store, name=name, task=task, specs=specs, target=target, targets=targets, overwrite=overwrite

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.importing.folds import PUBLISHED_COUNTS, official_folds, recognise
+from mecam.data.importing.official_folds import PUBLISHED_COUNTS, official_folds, recognise
 from mecam.data.operations.columns import ColumnStats, column_stats
 from mecam.data.operations.describe import Description, describe
 from mecam.data.store import Store

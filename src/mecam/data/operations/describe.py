@@ -11,11 +11,11 @@ from mecam.data.store import Store
 from mecam.task import Task
 from mecam.types import TEXT, FeatureSpec, Modality
 
-__all__ = ["Description", "Lengths", "SplitSummary", "describe", "split_names"]
+__all__ = ["Description", "LengthSummary", "SplitSummary", "describe", "split_names"]
 
 
 @dataclass(frozen=True)
-class Lengths:
+class LengthSummary:
     """How long the sequences of one modality are, over the utterances that have it.
 
     Attributes:
@@ -82,7 +82,7 @@ class Description:
     utterances: int
     splits: dict[str, SplitSummary]
     specs: dict[Modality, FeatureSpec]
-    lengths: dict[Modality, Lengths]
+    lengths: dict[Modality, LengthSummary]
     timed_words: int
     provenance: dict[str, Any]
 
@@ -139,11 +139,11 @@ def _summary(
     )
 
 
-def _lengths(count: NDArray[np.int64]) -> Lengths:
+def _lengths(count: NDArray[np.int64]) -> LengthSummary:
     some = count[count > 0]
     if not some.size:
-        return Lengths(0, 0)
-    return Lengths(
+        return LengthSummary(0, 0)
+    return LengthSummary(
         present=len(some),
         total=int(some.sum()),
         low=int(some.min()),

@@ -20,6 +20,7 @@ from mecam.data.store import Store
 from mecam.data.store.derive import Progress
 from mecam.errors import DataError, ModelError
 from mecam.files import whole_file, whole_folder, writing
+from mecam.hub import loading_options, refusal, resolve_text_encoder
 from mecam.types import AUDIO, SPLITS, TEXT, VISION, Modality
 
 __all__ = ["ExportReport", "Tokenize", "bert_tokenizer", "export_csv", "export_mmsa", "export_npz"]
@@ -181,12 +182,11 @@ def bert_tokenizer(name: str, length: int) -> Tokenize:
     """
     from transformers import AutoTokenizer
 
-    from mecam.nn.text import resolve_text_encoder
-
+    source = resolve_text_encoder(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve_text_encoder(name), trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, **loading_options(source))
     except (OSError, ValueError) as error:
-        raise ModelError(f"no tokenizer for {name!r} can be loaded: {str(error).splitlines()[0]}") from error
+        raise ModelError(f"no tokenizer for {name!r} can be loaded: {refusal(source, error)}") from error
 
     def tokenize(texts: list[str]) -> NDArray[np.int64]:
         made = tokenizer(texts, padding="max_length", truncation=True, max_length=length, return_token_type_ids=True)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mecam.data.importing.folds import official_folds, recognise
+from mecam.data.importing.official_folds import official_folds, recognise
 from mecam.data.importing.sources.delimited import DelimitedTable
 from mecam.data.store import Store
 from mecam.data.store.derive import Progress, write_derived

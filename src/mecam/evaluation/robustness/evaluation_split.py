@@ -22,7 +22,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
 from mecam.features.corrupted_store import corrupted_store, recipe_of_store, recordings_identity
-from mecam.features.registry import chosen
+from mecam.features.extractor import chosen
 from mecam.types import TEXT, Modality, Span, Utterance
 
 __all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import MediaError
 from mecam.features.decoding import Note, decode, decoded, opened, origin, packets, sought, timed
-from mecam.features.lengths import GAP, MOST_HOLE, Course, joined, most_seconds
+from mecam.features.duration import GAP, MOST_HOLE, Course, joined, most_seconds
 
 __all__ = ["RATES", "Mix", "Sound", "Way", "mix_of", "sound", "weights_of"]
 

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mecam.features.audio.acoustics import NAMES as MEASURES
 from mecam.features.audio.acoustics import ROWS_PER_S
-from mecam.features.audio.extractors import Acoustics
+from mecam.features.audio.voice_extractors import Acoustics
+from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
-from mecam.features.protocol import Features
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["NAMES", "Prosody"]
+__all__ = ["EXTRACTORS", "NAMES", "Prosody"]
 
 STEP = ROWS_PER_S // 4
 """Rows of `mecam-audio` from one window to the next."""
@@ -85,3 +85,6 @@ def summary(rows: NDArray[np.float32]) -> NDArray[np.float32]:
         spread = np.sqrt((np.where(known, rows - mean, 0.0) ** 2).sum(axis=0) / count)
     voiced = float(known[:, MEASURES.index("f0_semitones")].mean())
     return np.concatenate([mean, spread, [voiced, sounding]]).astype(np.float32)
+
+
+EXTRACTORS = {Prosody.name: ExtractorEntry(lambda _: Prosody())}

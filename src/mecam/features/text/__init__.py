@@ -9,7 +9,7 @@ Words of a caption that has no word times get a share of its time by their lengt
 A file of a shape that is not known is refused with the reason; none is read by half.
 """
 
-from mecam.features.text.beside import read_beside, transcript_beside
+from mecam.features.text.find_transcript import read_beside, transcript_beside
 from mecam.features.text.reading import SUFFIXES, read_transcript
 from mecam.features.text.segments import Segment, Transcript, join_words, settled, spread
 

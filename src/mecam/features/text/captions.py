@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from mecam.errors import DataError
-from mecam.features.text.clock import ARROW, CLOCK, frame_seconds, parse_clock
+from mecam.features.text.clock_times import ARROW, CLOCK, frame_seconds, parse_clock
 from mecam.features.text.segments import Segment, spread
 from mecam.types import Word
 

@@ -12,8 +12,22 @@ from typing import Any
 
 from mecam.errors import DataError
 from mecam.features.text.captions import plain
-from mecam.features.text.clock import seconds_of
-from mecam.features.text.entries import (
+from mecam.features.text.clock_times import seconds_of
+from mecam.features.text.segments import Segment, has_unspaced
+from mecam.features.text.services import (
+    Heard,
+    first_of,
+    get,
+    is_list,
+    list_at,
+    read_azure,
+    read_deepgram,
+    read_google,
+    read_items,
+    read_rev,
+    words_or_text,
+)
+from mecam.features.text.timed_entries import (
     Entry,
     check_known,
     ended,
@@ -23,9 +37,6 @@ from mecam.features.text.entries import (
     unit_of,
     words_of,
 )
-from mecam.features.text.heard import Heard, first_of, get, is_list, list_at, words_or_text
-from mecam.features.text.segments import Segment, has_unspaced
-from mecam.features.text.services import read_azure, read_deepgram, read_google, read_items, read_rev
 from mecam.features.text.word_times import segment_of, sentences_of
 from mecam.types import Word
 

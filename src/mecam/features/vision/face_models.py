@@ -17,11 +17,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import grid_sample
 
-from mecam.features.vision.assets import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 
 __all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
 
@@ -174,14 +172,47 @@ def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
     # Only the part that is looked at becomes floating-point: for a large picture that would be most of the cost.
     left, right = _between(box.x - reach, box.x + reach, width)
     top, bottom = _between(box.y - reach, box.y + reach, height)
-    part = torch.from_numpy(image[top:bottom, left:right]).permute(2, 0, 1)[None].float()
+    part = image[top:bottom, left:right]
     x, y = 2 / (right - left), 2 / (bottom - top)
-    along = _middles(side)
-    grid = torch.empty(1, side, side, 2)
-    torch.add(along * (cos * x) + ((box.x - left) * x - 1), (along * (-sin * x))[:, None], out=grid[0, :, :, 0])
-    torch.add(along * (sin * y) + ((box.y - top) * y - 1), (along * (cos * y))[:, None], out=grid[0, :, :, 1])
-    found = grid_sample(part, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return (found[0].permute(1, 2, 0) * (1 / 255)).contiguous().numpy()
+    along, single = _middles(side), np.float32
+    columns = (along * single(cos * x) + single((box.x - left) * x - 1)) + (along * single(-sin * x))[:, None]
+    rows = (along * single(sin * y) + single((box.y - top) * y - 1)) + (along * single(cos * y))[:, None]
+    found: NDArray[np.float32] = _sampled(part, columns, rows) * single(1 / 255)
+    return found
+
+
+def _sampled(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Colours between the pixels, black outside: what `torch.nn.functional.grid_sample` gives, to the last bit.
+
+    Products are summed in double precision and rounded once, as PyTorch's fused operations round them.
+
+    Args:
+        image: H × W × 3.
+        x: places from −1, the left edge of the first pixel, to 1, the right edge of the last.
+        y: the same from top to bottom.
+
+    Returns: of the places' shape, × 3.
+    """
+    height, width = image.shape[:2]
+    across = ((x + np.float32(1)).astype(np.float64) * (width / 2) - 0.5).astype(np.float32)
+    down = ((y + np.float32(1)).astype(np.float64) * (height / 2) - 0.5).astype(np.float32)
+    left, top = np.floor(across), np.floor(down)
+    east, south = across - left, down - top
+    west, north = 1 - east, 1 - south
+    padded = np.zeros((3, height + 2, width + 2))  # by a black rim
+    padded[:, 1:-1, 1:-1] = image.transpose(2, 0, 1)
+    columns = [np.clip(left + step, 0, width + 1).astype(np.int64) for step in (1, 2)]
+    rows = [np.clip(top + step, 0, height + 1).astype(np.int64) * (width + 2) for step in (1, 2)]
+    corners = [
+        (row + column, (beside * above).astype(np.float64))
+        for row, above in zip(rows, (north, south), strict=True)
+        for column, beside in zip(columns, (west, east), strict=True)
+    ]
+    colours = np.zeros((*x.shape, 3), np.float32)
+    for colour, plane in enumerate(padded.reshape(3, -1)):
+        for place, weight in corners:
+            colours[..., colour] = plane.take(place) * weight + colours[..., colour]
+    return colours
 
 
 def _between(low: float, high: float, size: int) -> tuple[int, int]:
@@ -191,9 +222,11 @@ def _between(low: float, high: float, size: int) -> tuple[int, int]:
 
 
 @cache
-def _middles(side: int) -> torch.Tensor:
+def _middles(side: int) -> NDArray[np.float32]:
     """Middles of the pixels of a row from −1 to 1."""
-    return (torch.arange(side, dtype=torch.float32) * 2 + 1) / side - 1
+    doubled = np.arange(side, dtype=np.float32) * np.float32(2) + np.float32(1)
+    middles: NDArray[np.float32] = doubled / np.float32(side) - np.float32(1)
+    return middles
 
 
 def _placed(points: NDArray[np.float32], box: Box, side: int) -> NDArray[np.float32]:

@@ -148,7 +148,7 @@ class Tracker:
 
 
 @dataclass(eq=False)
-class _Run:
+class _Stretch:
     """A face seen without a break: meshes that wait, and measures of those that came before."""
 
     frames: list[int] = field(default_factory=list)
@@ -179,7 +179,7 @@ class _Track:
     box: Box = field(default_factory=lambda: Box(0.0, 0.0, 0.0))
     seen: float = -np.inf
     gazed: float = -np.inf
-    runs: list[_Run] = field(default_factory=list)
+    runs: list[_Stretch] = field(default_factory=list)
 
     @property
     def last_frame(self) -> int:
@@ -195,7 +195,7 @@ class _Track:
         looked: NDArray[np.float32],
     ) -> None:
         if not self.runs or self.last_frame != frame - 1:
-            self.runs.append(_Run())
+            self.runs.append(_Stretch())
         run = self.runs[-1]
         run.frames.append(frame)
         run.times.append(time)

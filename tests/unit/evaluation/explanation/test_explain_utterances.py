@@ -93,7 +93,7 @@ def test_a_modality_that_is_not_read_changes_nothing(store: Store, encoder: str)
     trained = tiny.build("mecam_published", store, encoder, used=True)
     whole = [u for u in store if u.text and len(u.streams) == 3][:3]
     for said in explain(trained, whole):
-        assert set(said.strands) > set(trained.model.heeds) == {TEXT}
+        assert set(said.strands) > set(trained.model.reads) - set(trained.model.ignores) == {TEXT}
         for m in set(said.strands) - {TEXT}:
             assert all(p.without.adds == pytest.approx(0, abs=1e-6) for p in said.strands[m].parts)
         assert any(abs(p.without.adds) > 1e-4 for p in said.strands[TEXT].parts)
@@ -140,7 +140,7 @@ def test_times_are_those_of_the_rows() -> None:
     parts = parts_of(one, "audio")
     assert parts[0].seconds == (0.0, pytest.approx(0.3))
     assert parts[-1].seconds == (pytest.approx(4.8), pytest.approx(5.0))
-    assert parts[-1].name == "rows 49–50"
+    assert parts[-1].name == "frames 49–50"
     unknown = planted.utterance("a", np.zeros((50, 2)), intervals={"audio": np.full((50, 2), np.nan)})
     assert parts_of(unknown, "audio")[0].seconds is None
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from mecam.types import AUDIO, SPLITS, TEXT, VISION, FeatureSpec, Modality, Word
 
 __all__ = [
     "MAX_WORDS",
+    "FileLayout",
     "Note",
+    "PickleLayout",
     "Piece",
     "Row",
     "Source",
@@ -27,6 +30,7 @@ __all__ = [
     "check_count",
     "column_of",
     "count_of",
+    "data_set_name",
     "extractor_of",
     "make_id",
     "modality_of",
@@ -35,6 +39,7 @@ __all__ = [
     "split_ids",
     "split_in_name",
     "split_named",
+    "splits_of",
     "text_of",
 ]
 
@@ -140,6 +145,34 @@ class Source:
 
 
 @dataclass(frozen=True)
+class PickleLayout:
+    """A layout of pickles, and of PyTorch's files, which are read as plain data first.
+
+    Attributes:
+        read: (content, name of the file) → its sources, or None where it has another layout.
+        order: the lowest is asked first; those of plug-ins come last.
+    """
+
+    read: Callable[[object, str], list[Source] | None]
+    order: int = 100
+
+
+@dataclass(frozen=True)
+class FileLayout:
+    """A layout of files that are no pickles.
+
+    Attributes:
+        begins: whether the first 4096 bytes are those of such a file.
+        read: the file → what is in it, or None where it has another layout after all.
+        order: as in `PickleLayout`.
+    """
+
+    begins: Callable[[bytes], bool]
+    read: "Callable[[Path], Sequence['Source | Timeline'] | None]"
+    order: int = 100
+
+
+@dataclass(frozen=True)
 class Timeline:
     """Words or feature rows of whole recordings, to be cut into utterances by time.
 
@@ -207,6 +240,31 @@ def make_id(*parts: object) -> str:
     return name
 
 
+_SAYS_NOTHING = {
+    *("aligned", "aligned_39", "aligned_50", "unaligned", "unaligned_39", "unaligned_50", "seq_length_20"),
+    *("seq_length_50", "annotation", "annotations", "label", "labels", "transcript", "transcripts", "split", "splits"),
+    *("audio", "video", "videos", "clip", "clips", "feature", "features", "raw", "processed", "file", "files", "media"),
+    *("train", "valid", "test", "data", "dataset", "datasets", "input", "download", "downloads", "tmp"),
+    *("csv", "flac", "mp3", "mp4", "npz", "pickle", "pickles", "pkl", "wav", "home", "root", "user", "users"),
+}
+"""Names of files and folders that many data sets use."""
+
+
+def data_set_name(path: Path) -> str:
+    """What a data set is called by default: its folder, `mosei` of `mosei/label.csv`, `ravdess` of `ravdess/flac`.
+
+    A file in a folder whose name says nothing (`data/mosi.pkl`) gives its own name, where that says more.
+
+    Args:
+        path: a file or folder of the data set.
+    """
+    path = path.resolve()
+    folder = path if path.is_dir() else path.parent
+    own = path.name if path.is_dir() else path.stem
+    names = [folder.name, own, *(parent.name for parent in folder.parents)]
+    return next((name for name in names if name and name.lower() not in _SAYS_NOTHING), own or "data")
+
+
 def split_ids(identifier: str) -> tuple[str, str]:
     """Take an id apart: `(video, clip)`; the clip is empty where the id has none."""
     for pattern in (r"(.+)\$_\$([^$]+)", r"(.+)\[(\d+)\]", r"(.+)_(\d+)"):
@@ -218,6 +276,15 @@ def split_ids(identifier: str) -> tuple[str, str]:
 def split_named(name: object) -> str:
     """`train`, `valid` or `test` from any of the names in use (`dev`, `val` …), or empty."""
     return _SPLIT_NAMES.get(text_of(name).strip().lower(), "") if isinstance(name, str | bytes) else ""
+
+
+def splits_of(content: object) -> dict[str, dict[str, Any]]:
+    """Split → its entries by name, of a pickle with a dictionary per split; {} where the content is something else."""
+    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+        return {}
+    if not all(isinstance(part, dict) for part in content.values()):
+        return {}
+    return {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
 
 
 def split_in_name(stem: str) -> str:

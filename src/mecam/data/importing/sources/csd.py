@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from mecam.budget import BYTES_PER_BYTE, MIN_BYTES, MIN_ELEMENTS, Budget, check_regular_file
 from mecam.data.importing.sources.base import (
     MAX_WORDS,
+    FileLayout,
     Piece,
     Row,
     Source,
@@ -38,7 +39,7 @@ from mecam.data.importing.sources.base import (
 from mecam.errors import DataError
 from mecam.types import FeatureSpec, Modality, Word
 
-__all__ = ["read_csd"]
+__all__ = ["LAYOUTS", "read_csd"]
 
 MAX_CHUNK = 256 << 20
 """Bytes of a compressed piece of a table, which HDF5 unpacks as a whole."""
@@ -294,3 +295,6 @@ def _numbers(features: NDArray[Any], key: str) -> NDArray[Any]:
     if features.dtype.kind not in "fiu":
         raise DataError(f"the features of {key} are no numbers")
     return features
+
+
+LAYOUTS = (FileLayout(lambda head: head.startswith(b"\x89HDF\r\n\x1a\n"), read_csd, order=1),)

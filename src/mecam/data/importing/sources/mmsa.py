@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mecam.data.importing.sources.base import (
+    PickleLayout,
     Row,
     Source,
     column_of,
@@ -19,14 +20,14 @@ from mecam.data.importing.sources.base import (
     make_id,
     number_of,
     split_ids,
-    split_named,
+    splits_of,
     text_of,
 )
 from mecam.data.importing.sources.padding import Padded
 from mecam.errors import DataError
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality
 
-__all__ = ["read_mmsa"]
+__all__ = ["LAYOUTS", "read_mmsa"]
 
 _MARKS = {"raw_text", "text_bert", "regression_labels", "classification_labels"}
 _POLARITY = ("negative", "neutral", "positive")
@@ -37,11 +38,9 @@ def read_mmsa(content: object, file: str) -> list[Source] | None:
 
     Raises: DataError if it has this layout and contradicts itself.
     """
-    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+    parts = splits_of(content)
+    if not parts or not all(_MARKS & set(part) for part in parts.values()):
         return None
-    if not all(isinstance(part, dict) and _MARKS & {text_of(key) for key in part} for part in content.values()):
-        return None
-    parts = {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
     polarities = all(_has_polarities(part.get("classification_labels")) for part in parts.values())
     return [_source(name, part, file, polarities) for name, part in parts.items()]
 
@@ -107,3 +106,6 @@ def _labels(row: Mapping[str, Any], polarities: bool) -> dict[str, float | str]:
         elif math.isfinite(number):
             labels["label"] = f"{number:g}"
     return labels
+
+
+LAYOUTS = (PickleLayout(read_mmsa, order=1),)

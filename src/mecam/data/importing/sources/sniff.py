@@ -1,41 +1,59 @@
-"""Which layout a file has, by its first bytes and its content, never by its name."""
+"""Which layout a file has, by its first bytes and its content, never by its name.
 
-from collections.abc import Callable, Iterator, Sequence
+A source is one file: a module beside this one that declares `LAYOUTS`, of `PickleLayout` and `FileLayout`. A package
+adds one through the entry point group `mecam.sources`, whose value names such a layout:
+
+    [project.entry-points."mecam.sources"]
+    my_layout = "my_package.my_layout:LAYOUT"
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from mecam.budget import Budget, check_regular_file
 from mecam.data.importing.archives import Archive
 from mecam.data.importing.pickles import looks_like_pickle, open_pickle, open_torch
-from mecam.data.importing.sources.arrays import read_npz
-from mecam.data.importing.sources.base import Note, Source, Timeline, split_named, text_of
-from mecam.data.importing.sources.csd import read_csd
-from mecam.data.importing.sources.delimited import looks_like_table
-from mecam.data.importing.sources.lmf import read_lmf
-from mecam.data.importing.sources.mag_bert import read_mag_bert
-from mecam.data.importing.sources.mecam_folder import read_cache
-from mecam.data.importing.sources.misa import read_misa
-from mecam.data.importing.sources.mmsa import read_mmsa
-from mecam.data.importing.sources.mult import read_mult
-from mecam.data.importing.sources.tables import read_table
+from mecam.data.importing.sources.base import (
+    FileLayout,
+    Note,
+    PickleLayout,
+    Source,
+    Timeline,
+    split_named,
+    text_of,
+)
 from mecam.errors import DataError, MecamError
+from mecam.plugins import load_plug_in, modules_of, plug_ins
 
-__all__ = ["foreign_kind", "open_source", "strange_file"]
+__all__ = ["GROUP", "foreign_kind", "open_source", "strange_file"]
+
+GROUP = "mecam.sources"
+"""Entry point group of layouts in other packages."""
+
+_Layout = TypeVar("_Layout", PickleLayout, FileLayout)
+
+
+@cache
+def _built_in() -> tuple[PickleLayout | FileLayout, ...]:
+    modules = modules_of("mecam.data.importing.sources")
+    return tuple(layout for module in modules for layout in getattr(module, "LAYOUTS", ()))
+
+
+def _layouts(kind: type[_Layout]) -> list[_Layout]:
+    """Those of this kind, in the order in which they are asked."""
+    added: list[PickleLayout | FileLayout] = [
+        load_plug_in(point, PickleLayout, FileLayout) for point in plug_ins(GROUP).values()
+    ]
+    return sorted((one for one in (*_built_in(), *added) if isinstance(one, kind)), key=lambda layout: layout.order)
+
 
 _UNPACK = "unpack it first, and import what is in it"
 _AS_CSV = "save the table as CSV (in Excel: CSV UTF-8; with pandas: to_csv)"
 _JOBLIB = "a compressed file, as joblib writes it"
-
-_PICKLES: tuple[Callable[[object, str], list[Source] | None], ...] = (
-    read_mmsa,
-    read_mult,
-    read_misa,
-    read_cache,
-    read_mag_bert,
-    read_lmf,
-)
-
 
 _FOREIGN: tuple[tuple[bytes, str, str], ...] = (
     (b"\x1f\x8b", "a gzip file", _UNPACK),
@@ -87,14 +105,11 @@ def open_source(path: Path) -> list[Source | Timeline]:
         if looks_like_pickle(head, tail):
             content, release = open_pickle(path)
             return [replace(source, release=release) for source in _pickled(content, path.name)]
-        if head.startswith(b"\x89HDF\r\n\x1a\n"):
-            return read_csd(path) or []
-        if head.startswith(b"PK\x03\x04"):
-            content = open_torch(path)
-            return list((_pickled(content, path.name) if content is not None else read_npz(path)) or [])
-        if looks_like_table(head):
-            table = read_table(path)
-            return [] if table is None else [table]
+        if head.startswith(b"PK\x03\x04") and (content := open_torch(path)) is not None:
+            return list(_pickled(content, path.name))
+        for layout in _layouts(FileLayout):
+            if layout.begins(head) and (found := layout.read(path)) is not None:
+                return list(found)
         return []
 
 
@@ -125,8 +140,8 @@ def _pickled(content: object, file: str) -> Sequence[Source]:
         if len({split_named(key) for key in content}) < len(content):
             names = ", ".join(text_of(key) for key in content)
             raise DataError(f"two entries are the same split: {names}", where=file, fix="leave one of them out")
-    for read in _PICKLES:
-        if (sources := read(content, file)) is not None:
+    for layout in _layouts(PickleLayout):
+        if (sources := layout.read(content, file)) is not None:
             return [replace(source, notes=notes if not index else ()) for index, source in enumerate(sources)]
     return []
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mecam.data.importing.sources.base import (
     MAX_WORDS,
+    FileLayout,
     Note,
     Piece,
     Row,
@@ -23,13 +24,13 @@ from mecam.data.importing.sources.base import (
     split_in_name,
     split_named,
 )
-from mecam.data.importing.sources.delimited import DelimitedTable
+from mecam.data.importing.sources.delimited import DelimitedTable, looks_like_table
 from mecam.data.importing.sources.numerals import is_missing
 from mecam.errors import DataError
 from mecam.task import EMOTIONS
 from mecam.types import AUDIO, TEXT, VISION, FeatureSpec, Modality, Word
 
-__all__ = ["LabelTable", "id_of_file", "read_labels", "read_table"]
+__all__ = ["LAYOUTS", "LabelTable", "id_of_file", "read_labels", "read_table"]
 
 _FILES = ("path", "file", "filename", "media", "video_file", "audio_file", "mp4", "wav", "flac")
 _TIMES = ("start", "starttime", "start_time"), ("end", "endtime", "end_time", "stop")
@@ -294,3 +295,12 @@ def _kept(table: DelimitedTable, names: tuple[str, ...], counters: _Counters) ->
         kept[at] = False
         table.forget(name)
     return kept, notes
+
+
+def _read_file(path: Path) -> list[Source] | None:
+    table = read_table(path)
+    return None if table is None else [table]
+
+
+LAYOUTS = (FileLayout(looks_like_table, _read_file, order=1000),)
+"""Any text may be a table: it is asked last."""

