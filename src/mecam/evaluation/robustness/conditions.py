@@ -31,7 +31,7 @@ __all__ = [
     "TEXT_KINDS",
     "Clean",
     "Condition",
-    "Corrupted",
+    "FeatureCorruption",
     "RandomMissing",
     "Remaining",
 ]
@@ -192,7 +192,7 @@ class Remaining(Condition):
 
 
 @dataclass(frozen=True)
-class Corrupted(Condition):
+class FeatureCorruption(Condition):
     """The features or the text of one modality are corrupted in one way.
 
     Attributes:
@@ -207,7 +207,7 @@ class Corrupted(Condition):
     amount: float = 0.0
 
     @classmethod
-    def at(cls, modality: Modality, kind: str, severity: int, *, words: bool) -> "Corrupted":
+    def at(cls, modality: Modality, kind: str, severity: int, *, words: bool) -> "FeatureCorruption":
         """The condition of a severity from 1 to 5.
 
         Args:
