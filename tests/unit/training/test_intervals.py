@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mecam.report.run.calibration import calibration
 
 import tiny
 from mecam.data.store import Store
@@ -22,7 +23,6 @@ from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.report.run.calibration import calibration
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, read_predictions, write_predictions
 from mecam.runs.run import Run
