@@ -7,8 +7,6 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, progress
 from mecam.errors import ConfigError, ModelError
@@ -28,27 +26,24 @@ def models(
 
     Example: mecam models my_model --check
     """
-    from mecam.config import DataConfig, TrainingConfig
     from mecam.models.registry import MODELS
+    from mecam.report.models import model_table, option_table
 
     if name is None and check:
         raise ConfigError("which model?", where="--check", fix="name one, as in `mecam models my_model --check`")
     if name is None:
-        table = Table("name", "what it is")
-        for key in MODELS:
-            table.add_row(key, _what_it_is(key))
-        out.print(table)
+        out.print(model_table((key, _what_it_is(key)) for key in MODELS).terminal())
         return
     if name not in MODELS:
         raise ConfigError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
     if check:
         _check(name)
         return
-    table = Table("--set", "default", "meaning")
-    for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
-        for key, default, meaning in _options(kind, group):
-            table.add_row(key, default, meaning)
-    out.print(table)
+    from mecam.config import DataConfig, TrainingConfig
+
+    groups = {"model": MODELS[name].config, "data": DataConfig, "training": TrainingConfig}
+    options = [option for group, kind in groups.items() for option in _options(kind, group)]
+    out.print(option_table(options).terminal())
 
 
 def _check(name: str) -> None:
@@ -60,22 +55,17 @@ def _check(name: str) -> None:
     import transformers
 
     from mecam.models.registry import MODELS
-    from mecam.task import KINDS
+    from mecam.report.models import promise_table
     from mecam.testing import check_model
+    from mecam.testing.small import TASKS
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)
-    tasks = {kind: task.answers for kind, task in KINDS.items()}
-    table = Table(f"what {name} promises", *tasks.values())
-    for said in dict.fromkeys(verdict.check for verdict in verdicts):
-        kept = {verdict.task: not verdict.error for verdict in verdicts if verdict.check == said}
-        signs = {True: Text("✓", "green"), False: Text("✗", "bold red")}
-        marks = [signs[kept[task]] if task in kept else "" for task in tasks]
-        table.add_row(said, *marks)
-    out.print(table)
+    tasks = {kind: task.answers for kind, task in TASKS.items()}
+    out.print(promise_table(name, verdicts, tasks).terminal())
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:
         err.print(f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True)
@@ -86,14 +76,13 @@ def _check(name: str) -> None:
 
 
 def _what_it_is(name: str) -> str:
-    """First line of the module's documentation; of a plug-in that cannot be loaded, why."""
-    from mecam.models.registry import MODELS
+    """Its summary; of a plug-in that cannot be loaded, why."""
+    from mecam.models.registry import summary
 
     try:
-        module = inspect.getmodule(MODELS[name].model)
+        return summary(name)
     except ModelError as error:
         return error.what
-    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:

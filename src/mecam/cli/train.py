@@ -14,10 +14,10 @@ from mecam.cli.encoders import AllowEncoder
 from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
 from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
-from mecam.report.run.terminal import conflict_view, filter_view, metrics_view
 
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
+    from mecam.task import Task
 
 __all__ = ["evaluate", "train"]
 
@@ -35,6 +35,10 @@ def train(
         list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="Further stores, after that of --data.")
     ] = None,
     target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+    ] = None,
+    validate_on: Annotated[
         Path | None,
         typer.Option(metavar="STORE", help="Of several stores, the one to validate and test on. [default: the first]"),
     ] = None,
@@ -57,7 +61,7 @@ def train(
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="How many devices. [default: 1]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="Lightning Fabric's: auto, ddp, fsdp. [default: auto]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="For several devices: auto, ddp. [default: auto]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the folder holds a run.")] = False,
     allow_encoder: AllowEncoder = False,
 ) -> None:
@@ -76,13 +80,22 @@ def train(
     """
     from mecam.config import apply_overrides, read_yaml
 
+    if target is not None and (Path(target) / "manifest.json").is_file():
+        err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
+        target, validate_on = None, Path(target)
+    overrides = [*(set_ or []), *([f"data.target={target}"] if target is not None else [])]
     if models is not None or tuned is not None:
-        single = {"--model": model, "--init": init, "--target": target, "more than one store": more or data[1:] or None}
+        single = {
+            "--model": model,
+            "--init": init,
+            "--validate-on": validate_on,
+            "more than one store": more or data[1:] or None,
+        }
         if stray := [name for name, value in single.items() if value is not None]:
             raise ConfigError(
                 f"{stray[0]} belongs to a single run", where="mecam train", fix="leave out --models and --tuned"
             )
-        options = shared_options(config, set_, seeds)
+        options = shared_options(config, overrides, seeds)
         made = train_many(
             variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
         )
@@ -90,14 +103,14 @@ def train(
             print_place("run", folder)
         err.print(f"To see them side by side: mecam compare {shlex.quote(str(out_))}")
         return
-    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    values = apply_overrides(read_yaml(config) if config else {}, overrides)
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:
         values["model"] = {**_as_group(values.get("model", {})), "name": model}
     if init is not None:
         values["init"] = str(init)
-    run(values, _sources([*data, *(more or [])], target), out_, overwrite=overwrite)
+    run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
 def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
@@ -135,22 +148,24 @@ def finish_run(folder: Path) -> None:
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
         err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")
     if started := list(facts.get("init", {}).values())[:1]:
-        from mecam.report.run.diagnostics import started_from
+        from mecam.report.run_diagnostics import started_from
 
         err.print(f"Started with {started_from(started[0])}")
-    for split in ("valid", "test"):
-        if split in metrics:
-            out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
-    _show_injected(metrics)
+    _show_metrics(metrics, run.task, f"{facts['model']} on {facts['data']['name']}")
     print_place("report", run.report)
 
 
-def _show_injected(metrics: Mapping[str, Any]) -> None:
-    """Whether what was put into the data is found."""
+def _show_metrics(metrics: Mapping[str, Any], task: "Task", title: str) -> None:
+    """A table for each split, and whether what was put into the data is found."""
+    from mecam.report.run_results import conflict_table, filter_table, results_table
+    from mecam.types import SPLITS
+
+    for split in [name for name in SPLITS if name in metrics]:
+        out.print(results_table(metrics, split, task, title=f"{title}, {split}").terminal())
     if metrics.get("filter"):
-        out.print(filter_view(metrics["filter"]))
+        out.print(filter_table(metrics["filter"], brief=True).terminal())
     if metrics.get("conflict"):
-        out.print(conflict_view(metrics["conflict"]))
+        out.print(conflict_table(metrics["conflict"], brief=True).terminal())
 
 
 def evaluate(
@@ -168,7 +183,6 @@ def evaluate(
     """
     from mecam.evaluation.evaluate_run import evaluate_run
     from mecam.runs.run import Run as RunFolder
-    from mecam.types import SPLITS
 
     store = RunFolder(run_).store(data)
     with progress("evaluating") as callback:
@@ -176,16 +190,14 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
-    for name in [key for key in metrics if key in SPLITS]:
-        out.print(metrics_view(f"{run_.name} on {store.name}, {name}", metrics, name))
-    _show_injected(metrics)
+    _show_metrics(metrics, store.task, f"{run_.name} on {store.name}")
     print_place("metrics", place)
 
 
-def _sources(given: list[str], target: Path | None) -> "list[Source]":
-    """Stores with their weights, the target first.
+def _sources(given: list[str], validate_on: Path | None) -> "list[Source]":
+    """Stores with their weights, the one to validate on first.
 
-    Raises: ConfigError for a weight that is no number, or a target that is none of the stores.
+    Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
     from mecam.data.mixture import Source
     from mecam.data.store import Store
@@ -194,11 +206,11 @@ def _sources(given: list[str], target: Path | None) -> "list[Source]":
     if len(places) < len(given):
         raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
     sources = [Source(Store(place), weight) for place, weight in places.items()]
-    if target is None:
+    if validate_on is None:
         return sources
-    chosen = [source for source in sources if source.store.path.resolve() == target.resolve()]
+    chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
     if not chosen:
-        raise ConfigError(f"{target} is none of the stores", where="--target", fix="name it under --data too")
+        raise ConfigError(f"{validate_on} is none of the stores", where="--validate-on", fix="name it under --data too")
     return chosen + [source for source in sources if source is not chosen[0]]
 
 
