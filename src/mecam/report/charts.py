@@ -13,10 +13,28 @@ from functools import cache
 from typing import Any, Literal, TypeAlias
 
 import altair as alt
+import numpy as np
 import vl_convert
 from altair.utils._importers import vl_version_for_vl_convert
+from numpy.typing import NDArray
 
-__all__ = ["Chart", "as_bytes", "chart_of", "forest", "heat_map", "interval_curves", "rows_of", "script", "spec"]
+__all__ = [
+    "Chart",
+    "as_bytes",
+    "bars",
+    "chart_of",
+    "colour_by",
+    "forest",
+    "heat_map",
+    "interval_curves",
+    "percent_axis",
+    "reliability",
+    "rows_of",
+    "script",
+    "spec",
+    "thinned",
+    "thinning",
+]
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.HConcatChart | alt.VConcatChart | alt.ConcatChart
 
@@ -40,12 +58,18 @@ CONFIG: Mapping[str, Any] = {
         "labelSeparation": 5,
     },
     "legend": {"labelColor": "var(--ink)", "titleColor": "var(--muted)", "orient": "top", "symbolSize": 60},
-    "range": {"ramp": ["var(--paper)", "var(--accent)"], "heatmap": ["var(--paper)", "var(--accent)"]},
+    "range": {"ramp": ["var(--paper)", "var(--full)"], "heatmap": ["var(--paper)", "var(--full)"]},
     "text": {"color": "var(--ink)"},
     "title": {"color": "var(--ink)", "fontSize": 13, "anchor": "start"},
     "header": {"labelColor": "var(--ink)", "titleColor": "var(--ink)"},
 }
 """How every chart looks."""
+
+COLOURS = 8
+"""Colours of classes in `PALETTES`: `class0` and so on."""
+
+MAX_POINTS = 1500
+"""More dots than this make a page slow and a picture no clearer."""
 
 
 MAX_LEVEL_LABELS = 40
@@ -113,7 +137,13 @@ def script() -> str:
 
 
 def heat_map(
-    cells: Iterable[Mapping[str, Any]], *, x: Sequence[str], y: Sequence[str], worst: float = 1.0, title: str = ""
+    cells: Iterable[Mapping[str, Any]],
+    *,
+    x: Sequence[str],
+    y: Sequence[str],
+    worst: float = 1.0,
+    title: str = "",
+    rows: str = "",
 ) -> alt.LayerChart:
     """Shaded cells with their values in them: the stronger the colour, the larger the shade, in light and dark.
 
@@ -124,14 +154,15 @@ def heat_map(
         y: the rows from above to below.
         worst: shade of the full colour.
         title: what the columns are.
+        rows: what the rows are.
     """
     scale = alt.Scale(
-        domain=[0, max(worst, 1e-9)], clamp=True, range=["var(--paper)", "var(--shade)"], interpolate="rgb"
+        domain=[0, max(worst, 1e-9)], clamp=True, range=["var(--paper)", "var(--full)"], interpolate="rgb"
     )
     angle = 0 if sum(map(len, x)) <= MAX_LEVEL_LABELS else -45
     base = chart_of(cells).encode(
         x=alt.X("x:N", sort=list(x), title=title or None, axis=alt.Axis(labelAngle=angle)),
-        y=alt.Y("y:N", sort=list(y), title=None),
+        y=alt.Y("y:N", sort=list(y), title=rows or None),
         tooltip=alt.Tooltip("told:N", title=" "),
     )
     squares = base.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(
@@ -202,7 +233,7 @@ def interval_curves(
         reference: the name that the others are held against: grey, dotted, without a band.
     """
     given = list(rows)
-    colours = [f"var(--class{place % 8})" for place in range(len(names))]
+    colours = [f"var(--class{place % COLOURS})" for place in range(len(names))]
     colours = ["var(--muted)" if name == reference else colour for name, colour in zip(names, colours, strict=True)]
     legend = alt.Legend(title=None, labelLimit=220, symbolOpacity=1) if len(names) > 1 else None
     colour = alt.Color("name:N", scale=alt.Scale(domain=list(names), range=colours), legend=legend)
@@ -220,3 +251,69 @@ def interval_curves(
     if other:
         layers.append(chart_of(other).mark_line(strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x, y=y, color=colour))
     return alt.layer(*layers)
+
+
+def colour_by(field: str, names: Sequence[str], others: Mapping[str, str] | None = None) -> alt.Color:
+    """A colour for each of some names, in the order given, and for others that bring their own; with a legend."""
+    colours = [f"var(--class{place % COLOURS})" for place in range(len(names))]
+    domain, colours = [*names, *(others or {})], [*colours, *(others or {}).values()]
+    scale = alt.Scale(domain=domain, range=colours)
+    return alt.Color(f"{field}:N", title=None, sort=domain, scale=scale, legend=alt.Legend(columns=4, symbolOpacity=1))
+
+
+def percent_axis(shorthand: str, title: str) -> dict[str, Any]:
+    """What an axis from 0 to 100 % is made of."""
+    return {
+        "shorthand": f"{shorthand}:Q",
+        "title": title,
+        "scale": alt.Scale(domain=[0, 1]),
+        "axis": alt.Axis(format=".0%", tickCount=6),
+    }
+
+
+def bars(low: Sequence[float], high: Sequence[float], counts: Sequence[int], x: alt.X, title: str) -> alt.Chart:
+    """A bar for each bin.
+
+    Args:
+        low: where bins begin.
+        high: where they end.
+        counts: how much lies in them.
+        x: the axis of the field `low`.
+        title: what is counted.
+    """
+    rows = [{"low": a, "high": b, "count": n} for a, b, n in zip(low, high, counts, strict=True)]
+    told = [alt.Tooltip(f"{key}:Q", title=what, format=".2~f") for key, what in (("low", "from"), ("high", "to"))]
+    return (
+        chart_of(rows)
+        .mark_bar(color="var(--accent)", opacity=0.75, binSpacing=1)
+        .encode(
+            x=x,
+            x2="high:Q",
+            y=alt.Y("count:Q", title=title),
+            y2=alt.Y2Datum(0),
+            tooltip=[*told, alt.Tooltip("count:Q", title=title)],
+        )
+    )
+
+
+def reliability(promised: Sequence[float], came: Sequence[float | None], titles: tuple[str, str]) -> alt.LayerChart:
+    """What was promised against what came true; on the diagonal the two agree."""
+    x, y = alt.X(**percent_axis("x", titles[0])), alt.Y(**percent_axis("y", titles[1]))
+    rows = [{"x": a, "y": b} for a, b in zip(promised, came, strict=True) if b is not None]
+    told = [alt.Tooltip(f"{key}:Q", title=what, format=".1%") for key, what in zip("xy", titles, strict=True)]
+    diagonal = chart_of([{"x": 0, "y": 0}, {"x": 1, "y": 1}]).mark_line(color="var(--muted)", strokeWidth=1)
+    line = chart_of(rows).mark_line(color="var(--accent)", point={"color": "var(--accent)", "size": 45})
+    return alt.layer(diagonal.encode(x=x, y=y), line.encode(x=x, y=y, tooltip=told))
+
+
+def thinned(count: int) -> NDArray[np.int64]:
+    """At most `MAX_POINTS` of `count` positions, evenly spread."""
+    if count <= MAX_POINTS:
+        return np.arange(count)
+    return np.unique(np.linspace(0, count - 1, MAX_POINTS).astype(np.int64))
+
+
+def thinning(count: int) -> str:
+    """What a caption must say when not every utterance is drawn."""
+    drawn = len(thinned(count))
+    return "" if drawn == count else f" {drawn} of {count} utterances are drawn."

@@ -13,6 +13,7 @@ __all__ = [
     "count",
     "difference",
     "duration",
+    "grouped",
     "interval",
     "memory",
     "named",
@@ -95,6 +96,11 @@ def p_value(p: float | None) -> str:
 def count(number: float) -> str:
     """A large number in short: 23.4 M, 120 k, 950."""
     return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.0f} k" if number >= 1e4 else f"{number:.0f}"
+
+
+def grouped(number: int) -> str:
+    """A whole number in groups of three digits: 23 713 216."""
+    return f"{number:,}".replace(",", "\u202f")
 
 
 def duration(seconds: float) -> str:

@@ -43,6 +43,7 @@ class Cell:
         title: what is told on a page when the pointer rests on it.
         link: where it leads to on a page.
         pieces: the text in pieces, each with a tone of its own.
+        shade: strength of the colour behind it on a page, 0 to 1; None has none.
     """
 
     text: str
@@ -52,6 +53,7 @@ class Cell:
     title: str = ""
     link: str = ""
     pieces: Sequence[tuple[str, Tone]] = ()
+    shade: float | None = None
 
     @classmethod
     def joined(cls, pieces: Sequence[tuple[str, Tone]]) -> "Cell":

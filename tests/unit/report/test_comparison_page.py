@@ -16,9 +16,10 @@ from mecam.evaluation.comparison.contenders import CONSTANT
 from mecam.evaluation.metrics import leading_metrics
 from mecam.report import comparison as written
 from mecam.report.comparison_page import comparison_page
-from mecam.types import Predictions, Task
+from mecam.task import Regression
+from mecam.types import Predictions
 
-TASK = Task("regression")
+TASK = Regression()
 TRUTH = np.round(np.random.default_rng(0).uniform(-3, 3, 60), 1)
 FACTS = {"parameters": 22_900_000, "seconds_per_seed": 120.0}
 

@@ -9,9 +9,9 @@ import pytest
 from mecam.evaluation.metrics import metrics_for
 from mecam.experiments.search import Between, Choice, Trial, Tuned
 from mecam.report.tuning import best_table, search_table, tuning_page
-from mecam.types import Task
+from mecam.task import Classes
 
-METRIC = metrics_for(Task("classes", names=("a", "b")))["uar"]
+METRIC = metrics_for(Classes(("a", "b")))["uar"]
 SPACE = {"model.width": Choice((16, 32)), "training.learning_rate": Between(1e-4, 1e-2, log=True)}
 
 
