@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mecam.report.markup import interval
 
 import tiny
 from mecam.data.store import Store
@@ -17,7 +16,8 @@ from mecam.evaluation.comparison.run_results import read_run_results
 from mecam.evaluation.groups import MIN_GROUPS, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
-from mecam.report.page import write_report
+from mecam.report.format import interval
+from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.runs.run import Run
