@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from mecam.evaluation.sums import Array
-from mecam.types import Task
+from mecam.task import Task
 
 __all__ = ["Projection", "neighbours_agree", "project"]
 
@@ -65,7 +65,7 @@ def neighbours_agree(embeddings: Array, truth: Array, task: Task) -> float | Non
     distance = squares[:, None] + squares[None, :] - 2 * embeddings @ embeddings.T
     np.fill_diagonal(distance, np.inf)
     nearest = truth[np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]]  # N K
-    if task.kind == "regression":
+    if task.is_score:
         guess = nearest.mean(axis=1)
         return float(np.corrcoef(guess, truth)[0, 1]) if np.ptp(guess) and np.ptp(truth) else None
     votes = np.stack([(nearest == index).sum(axis=1) for index in range(len(task.names))], axis=1)

@@ -4,17 +4,21 @@ Intervals are split conformal: their widths come from validation errors and are 
 sorted into ten bins and compared with how often they came true.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.evaluation.groups import resample_groups
-from mecam.evaluation.statistics import central, conformal_quantile, coverage
+from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.statistics import central, conformal_quantile
 from mecam.evaluation.sums import BINS, Array, binned_gaps, gap
-from mecam.runs.record import Answers
+from mecam.types import Predictions
 
-__all__ = ["Bins", "Coverage", "binned", "calibration_error", "tried_interval"]
+__all__ = ["Bins", "Coverage", "IntervalTrial", "binned", "calibration_error"]
+
+TINY = 1e-6
+"""Scores are those of 32-bit numbers: a truth so near to an end lies on it."""
 
 
 @dataclass(frozen=True)
@@ -34,43 +38,58 @@ class Coverage:
     ci95: tuple[float, float] | None
 
 
-def tried_interval(valid: Answers, test: Answers, level: float, *, delivered: float | None = None) -> Coverage:
-    """Make intervals of one level from validation errors and try them on test.
+@dataclass(frozen=True)
+class IntervalTrial:
+    """What intervals are made from, and what they are tried on.
 
-    Args:
-        valid: labelled.
-        test: labelled.
-        level: the share of utterances to be held.
-        delivered: the level of the intervals that stand in the predictions; at this level those are tried, which are
-            wider where more is missing than usual.
+    Attributes:
+        valid: labelled predictions of every seed.
+        test: likewise.
+        level: of the intervals that stand in the predictions.
+        delivered: those intervals on test: S × N lower and S × N upper ends; None where there are none.
     """
-    assert valid.truth is not None
-    assert test.truth is not None
-    halves = [conformal_quantile(np.abs(scores - valid.truth), level) for scores in valid.scores]
-    widths = [half for half in halves if half is not None]
-    if len(widths) < len(halves):
-        return Coverage(level, None, None, None)
-    width = float(np.mean(widths))
-    if test.inside is not None and delivered is not None and abs(level - delivered) < 1e-9:
-        return Coverage(level, width, float(test.inside.mean()), _bootstrapped(test.inside.mean(axis=0), test))
-    inside = np.array([np.abs(s - test.truth) <= half for s, half in zip(test.scores, widths, strict=True)])
-    rates = [coverage(test.truth, s - half, s + half) for s, half in zip(test.scores, widths, strict=True)]
-    known = [rate for rate in rates if rate is not None]
-    return Coverage(
-        level, width, float(np.mean(known)) if known else None, _bootstrapped(inside.mean(axis=0), test)
-    )
 
+    valid: Sequence[Predictions]
+    test: Sequence[Predictions]
+    level: float
+    delivered: tuple[Array, Array] | None
 
-def _bootstrapped(inside: Array, test: Answers, resamples: int = 1000) -> tuple[float, float] | None:
-    """95 % interval of the mean of N shares over resampled speakers or recordings."""
-    groups = test.groups
-    draws = resample_groups(groups.count, resamples, np.random.default_rng(0))
-    if draws is None:
-        return None
-    totals = np.zeros((groups.count, 2))
-    np.add.at(totals, groups.numbers, np.column_stack([inside, np.ones(len(inside))]))
-    hits, count = (draws @ totals).T
-    return central(hits / count, groups=groups.count)
+    @property
+    def groups(self) -> Groups:
+        """What is resampled."""
+        return Groups.of(self.test[0])
+
+    def at(self, level: float) -> Coverage:
+        """Make intervals of one level from validation errors and try them on test.
+
+        At the delivered level the intervals of the predictions are tried, which are wider where more is missing than
+        usual.
+        """
+        valid, truth = np.asarray(self.valid[0].truth), np.asarray(self.test[0].truth)
+        halves = [conformal_quantile(np.abs(p.prediction - valid), level) for p in self.valid]
+        widths = [half for half in halves if half is not None]
+        if len(widths) < len(halves):
+            return Coverage(level, None, None, None)
+        if self.delivered is not None and abs(level - self.level) < 1e-9:
+            (low, high), slack = self.delivered, TINY
+        else:
+            slack, pairs = 0.0, list(zip(self.test, widths, strict=True))
+            low = np.stack([p.prediction - half for p, half in pairs])
+            high = np.stack([p.prediction + half for p, half in pairs])
+        inside = np.asarray((low - slack <= truth) & (truth <= high + slack), np.float64)
+        reached = float(inside.mean()) if inside.size else None
+        return Coverage(level, float(np.mean(widths)), reached, self._bootstrapped(inside.mean(axis=0)))
+
+    def _bootstrapped(self, inside: Array, resamples: int = 1000) -> tuple[float, float] | None:
+        """95 % interval of the mean of N shares over resampled speakers or recordings."""
+        groups = self.groups
+        draws = resample_groups(groups.count, resamples, np.random.default_rng(0))
+        if draws is None:
+            return None
+        totals = np.zeros((groups.count, 2))
+        np.add.at(totals, groups.numbers, np.column_stack([inside, np.ones(len(inside))]))
+        hits, count = (draws @ totals).T
+        return central(hits / count, groups=groups.count)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ __all__ = [
     "forest",
     "heat_map",
     "interval_curves",
-    "percent_axis",
+    "percent_x",
     "reliability",
     "rows_of",
     "script",
@@ -118,15 +118,24 @@ def as_bytes(described: Mapping[str, Any], colours: Mapping[str, str], kind: For
         kind: `svg` and `pdf` are vectors, `png` has 300 dots per inch.
         width: of the file, in inches; text stays 8 points high.
     """
-    pixels = 72 * width * 1.45  # labels are drawn 11 to 12 units high: they come out at 8 points
-    fixed = coloured({**described, "width": round(pixels)} if "width" in described else described, colours)
+    fixed = coloured(described, colours)
     fixed["background"] = "white" if kind == "png" else "transparent"
-    version = vl_version_for_vl_convert()
+    fixed["config"]["font"] = "Liberation Sans, Arial, Helvetica, sans-serif"  # the first comes with vl-convert
+    if "width" in fixed:
+        fixed["width"] = round(72 * UNITS_PER_POINT * width)
+    drawn = vl_convert.vegalite_to_svg(fixed, vl_version=vl_version_for_vl_convert())
+    unit = "pt" if kind == "svg" else ""
+    head = re.compile(r'width="([\d.]+)" height="([\d.]+)"')
+    drawn = head.sub(lambda m: " ".join(f'{k}="{float(m[g]) / UNITS_PER_POINT:.2f}{unit}"' for g, k in SIDES), drawn, 1)
     if kind == "svg":
-        return vl_convert.vegalite_to_svg(fixed, vl_version=version).encode()
-    if kind == "pdf":
-        return vl_convert.vegalite_to_pdf(fixed, vl_version=version, scale=1 / 1.45)
-    return vl_convert.vegalite_to_png(fixed, vl_version=version, ppi=300, scale=1 / 1.45)
+        return drawn.encode()
+    return vl_convert.svg_to_pdf(drawn) if kind == "pdf" else vl_convert.svg_to_png(drawn, scale=1, ppi=300)
+
+
+UNITS_PER_POINT = 1.5
+"""Labels are drawn 11 to 12 units high: they come out at 8 points."""
+
+SIDES = ((1, "width"), (2, "height"))
 
 
 @cache
@@ -261,14 +270,9 @@ def colour_by(field: str, names: Sequence[str], others: Mapping[str, str] | None
     return alt.Color(f"{field}:N", title=None, sort=domain, scale=scale, legend=alt.Legend(columns=4, symbolOpacity=1))
 
 
-def percent_axis(shorthand: str, title: str) -> dict[str, Any]:
-    """What an axis from 0 to 100 % is made of."""
-    return {
-        "shorthand": f"{shorthand}:Q",
-        "title": title,
-        "scale": alt.Scale(domain=[0, 1]),
-        "axis": alt.Axis(format=".0%", tickCount=6),
-    }
+def percent_x(field: str, title: str) -> alt.X:
+    """A horizontal axis from 0 to 100 %."""
+    return alt.X(f"{field}:Q", title=title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=6))
 
 
 def bars(low: Sequence[float], high: Sequence[float], counts: Sequence[int], x: alt.X, title: str) -> alt.Chart:
@@ -298,7 +302,8 @@ def bars(low: Sequence[float], high: Sequence[float], counts: Sequence[int], x: 
 
 def reliability(promised: Sequence[float], came: Sequence[float | None], titles: tuple[str, str]) -> alt.LayerChart:
     """What was promised against what came true; on the diagonal the two agree."""
-    x, y = alt.X(**percent_axis("x", titles[0])), alt.Y(**percent_axis("y", titles[1]))
+    x = percent_x("x", titles[0])
+    y = alt.Y("y:Q", title=titles[1], scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=6))
     rows = [{"x": a, "y": b} for a, b in zip(promised, came, strict=True) if b is not None]
     told = [alt.Tooltip(f"{key}:Q", title=what, format=".1%") for key, what in zip("xy", titles, strict=True)]
     diagonal = chart_of([{"x": 0, "y": 0}, {"x": 1, "y": 1}]).mark_line(color="var(--muted)", strokeWidth=1)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.sums import Array
-from mecam.report.charts import bars, chart_of, colour_by, heat_map, percent_axis, thinned
-from mecam.types import Task
+from mecam.report.charts import bars, chart_of, colour_by, heat_map, percent_x, thinned
+from mecam.task import Task
 
 __all__ = [
     "confusion",
@@ -146,7 +146,7 @@ def modality_weights(values: Mapping[str, Array]) -> alt.LayerChart:
     base = chart_of(rows).encode(y=alt.Y("name:N", sort=list(values), title=None), tooltip=told)
 
     def x(key: str) -> alt.X:
-        return alt.X(**percent_axis(key, "weight in the prediction"))
+        return percent_x(key, "weight in the prediction")
 
     box = base.mark_bar(color="var(--tint)", stroke="var(--accent)", strokeWidth=1.5, height=26)
     return alt.layer(
@@ -201,7 +201,7 @@ def _panel(
     placed = 0.03 + 0.94 * (points - points.min(axis=0)) / span
     x = np.round(corner[0] + size[0] * placed[:, 0], 4)
     y = np.round(corner[1] + size[1] * (1 - placed[:, 1]), 4)
-    kinds = np.round(truth, 4).tolist() if task.kind == "regression" else _groups(truth, task)
+    kinds = np.round(truth, 4).tolist() if task.is_score else _groups(truth, task)
     return [{"x": a, "y": b, "is": kind} for a, b, kind in zip(x.tolist(), y.tolist(), kinds, strict=True)]
 
 
@@ -217,7 +217,7 @@ def _groups(truth: Array, task: Task) -> list[str]:
 
 
 def _colour(task: Task, present: set[Any]) -> tuple[alt.Color, alt.Tooltip]:
-    if task.kind == "regression":
+    if task.is_score:
         colours = ["var(--negative)", "var(--neutral)", "var(--positive)"]
         middle = (task.low + task.high) / 2
         scale = alt.Scale(domain=[task.low, middle, task.high], range=colours)

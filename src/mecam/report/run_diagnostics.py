@@ -28,7 +28,8 @@ from mecam.report.strips import (
     time_span,
 )
 from mecam.report.table import Table
-from mecam.runs.record import RunRecord
+from mecam.runs.predictions import mean_predictions
+from mecam.runs.run import Run
 
 __all__ = [
     "embeddings_section",
@@ -47,7 +48,7 @@ LOSSES: Mapping[str, str] = {
     "unimodal": "error of a prediction from this modality alone",
     "contrast": "utterances with similar labels are pulled together, others are pushed apart",
     "prior": "keeps the mean gate near the share that is to be kept",
-    "adversary": "error of a second predictor that sees only what the filter removed; high means that no sentiment was removed",
+    "adversary": "error of a predictor that sees only what the filter removed; a high value means that no sentiment was removed",
     "order": "error in telling real word order from shuffled words",
     "conflict": "error in telling modalities that belong together from modalities of different utterances",
     "view": "error of the prediction from a corrupted copy of the utterance",
@@ -67,7 +68,7 @@ LOSSES: Mapping[str, str] = {
 """Term → what it is, in words; models of plug-ins have terms of their own."""
 
 
-def training_section(run: RunRecord) -> Section:
+def training_section(run: Run) -> Section:
     """Loss terms and validation metrics over epochs."""
     columns = (
         [key for key in run.history[0] if any(row.get(key) is not None for row in run.history)] if run.history else []
@@ -87,7 +88,7 @@ def training_section(run: RunRecord) -> Section:
 
 
 def _curve(
-    run: RunRecord, columns: Mapping[str, str], name: str, title: str, caption: str = "", *, percent: bool = False
+    run: Run, columns: Mapping[str, str], name: str, title: str, caption: str = "", *, percent: bool = False
 ) -> Chart:
     chart = training_curves(run.history, columns, name.replace("_", " "), percent=percent)
     return Chart(spec(chart, height=230), f"{name} over epochs", title, f"{caption}." if caption else "")
@@ -110,20 +111,21 @@ def _by_modality(columns: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def weights_section(run: RunRecord) -> Section:
+def weights_section(run: Run) -> Section:
     """Each modality's part in the predictions."""
     key, name = "weights", "Modality weights"
-    split, given = next(iter(run.answers.items()), ("", None))
-    if given is None or not given.shares:
+    split, seeds = next(iter(run.predictions.items()))
+    shares = {m: one.astype(np.float64) for m, one in mean_predictions(seeds).shares.items()}
+    if not shares:
         return section(key, name)
-    means = ", ".join(f"{modality} {percent(float(one.mean()), 0)}" for modality, one in given.shares.items())
+    means = ", ".join(f"{modality} {percent(float(one.mean()), 0)}" for modality, one in shares.items())
     caption = f"On {split}; mean {means}. Boxes hold the middle half of the utterances, lines reach to the extremes."
-    chart = spec(modality_weights(given.shares), height=70 + 50 * len(given.shares))
+    chart = spec(modality_weights(shares), height=70 + 50 * len(shares))
     label = f"Modality weights on {split}"
     return section(key, name, charts=[Chart(chart, label, "Weight of each modality in the predictions", caption)])
 
 
-def embeddings_section(run: RunRecord, projection: Projection) -> Section:
+def embeddings_section(run: Run, projection: Projection) -> Section:
     """The utterances before and after the filter, in two dimensions."""
     stored, truth = run.embeddings, run.embeddings.get("truth")
     names = [key.removeprefix("before_") for key in stored if key.startswith("before_")]
@@ -164,14 +166,14 @@ AXES: Mapping[Projection, str] = {
 }
 
 
-def _agreement(side: Array, truth: Array, run: RunRecord) -> str:
+def _agreement(side: Array, truth: Array, run: Run) -> str:
     agree = neighbours_agree(side, truth, run.task)
-    return plain(agree, 2) if run.task.kind == "regression" else percent(agree)
+    return plain(agree, 2) if run.task.is_score else percent(agree)
 
 
-def _agreements(run: RunRecord) -> str:
+def _agreements(run: Run) -> str:
     what = "the share of utterances whose ten nearest neighbours are mostly of their own class"
-    if run.task.kind == "regression":
+    if run.task.is_score:
         what = "the correlation of each score with the mean score of the ten utterances nearest to it"
     return f"Measured in the full space, not in the picture: {what}."
 
@@ -179,7 +181,7 @@ def _agreements(run: RunRecord) -> str:
 # --- filter maps -------------------------------------------------------------------------------------------
 
 
-def filter_maps_section(run: RunRecord) -> Section:
+def filter_maps_section(run: Run) -> Section:
     """What the filter kept of a few utterances: words shaded, frames as strips."""
     maps = [one for one in run.filter_maps if one.get("modalities")]
     streams = [stream for one in maps for stream in one["modalities"].values()]
@@ -192,7 +194,7 @@ def filter_maps_section(run: RunRecord) -> Section:
     return Section("maps", "Filter maps", "run_filter_maps.j2", content)
 
 
-def _map(one: Mapping[str, Any], run: RunRecord, shades: Range) -> dict[str, Any]:
+def _map(one: Mapping[str, Any], run: Run, shades: Range) -> dict[str, Any]:
     """What the template shows of an utterance."""
     streams: Mapping[str, Mapping[str, Any]] = one["modalities"]
     span = time_span(streams)
@@ -220,12 +222,12 @@ def _map(one: Mapping[str, Any], run: RunRecord, shades: Range) -> dict[str, Any
     }
 
 
-def _answer(one: Mapping[str, Any], run: RunRecord) -> list[tuple[str, str]]:
+def _answer(one: Mapping[str, Any], run: Run) -> list[tuple[str, str]]:
     """`true` and `predicted`, as far as they are known."""
     found = [("true", one.get("truth")), ("predicted", one.get("prediction"))]
     if found[1][1] is None:
         return []
-    scored = run.task.kind == "regression"
+    scored = run.task.is_score
     return [
         (what, plain(float(value), 2) if scored else str(value).replace("|", ", ") or "none")
         for what, value in found
@@ -261,7 +263,7 @@ FACTS: Mapping[str, str] = {
 PRECISIONS = {"bf16-mixed": "bfloat16 and 32-bit (mixed)", "16-mixed": "16-bit and 32-bit (mixed)", "32-true": "32-bit"}
 
 
-def made_section(run: RunRecord) -> Section:
+def made_section(run: Run) -> Section:
     """Everything needed to make the run again."""
     facts, data = dict(run.environment), run.data
     apart = ("command", "data", "init", "mixed_with", "files")
@@ -277,7 +279,7 @@ def made_section(run: RunRecord) -> Section:
     pairs += [("mixed with", f"{m['train']} of {m['name']}, weight {m['weight']:g}") for m in mixed]
     pairs += [(f"start of seed {seed}", started_from(loaded)) for seed, loaded in facts.get("init", {}).items()]
     hashes = {**data.get("sha256", {}), **facts.get("files", {})}
-    content = {"command": facts.get("command", ""), "pairs": pairs, "config": run.config, "hashes": hashes}
+    content = {"command": facts.get("command", ""), "pairs": pairs, "config": run.config_text, "hashes": hashes}
     return Section("made", "How it was made", "run_made.j2", content)
 
 

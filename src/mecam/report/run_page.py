@@ -25,14 +25,13 @@ from mecam.report.run_results import (
     summary,
     tiles,
 )
-from mecam.runs.record import RunRecord, understood
+from mecam.runs.run import Run
+from mecam.runs.tables import understood
 
-__all__ = ["run_page", "run_sections", "write_report"]
+__all__ = ["run_sections", "write_report", "write_sections"]
 
 
-def write_report(
-    folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca"
-) -> tuple[Path, list[Section]]:
+def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca") -> Path:
     """Write the report of a finished run into its folder; nothing outside the folder is read.
 
     Args:
@@ -40,42 +39,50 @@ def write_report(
         comparison: this run beside others, as `Standings.to_json` gives it; None takes `comparison.json`.
         projection: how embeddings are drawn: `pca`, or `tsne` as papers do (seconds for each thousand utterances).
 
-    Returns: the path of `report.html`, and what it shows.
+    Returns: the path of `report.html`.
     Raises: TrainingError if a file is missing or damaged, DataError if the folder cannot be written to.
     """
-    run = RunRecord.read(folder)
+    return write_sections(folder, run_sections(folder, comparison=comparison, projection=projection))
+
+
+def write_sections(folder: Path, sections: Sequence[Section]) -> Path:
+    """Write the report of a run whose sections are made already."""
+    run = Run.open(folder)
     with understood(folder):
-        sections = run_sections(run, run.comparison if comparison is None else comparison, projection)
-        text = run_page(run, sections)
-    return write_whole(folder / "report.html", text), sections
+        text = _page(run, sections)
+    return write_whole(run.report, text)
 
 
-def run_sections(run: RunRecord, comparison: Mapping[str, Any], projection: Projection) -> list[Section]:
-    """Every section of the report; those without data are empty."""
-    return [
-        results_section(run),
-        comparison_section(run, comparison),
-        training_section(run),
-        predictions_section(run),
-        calibration_section(run),
-        weights_section(run),
-        filter_section(run),
-        conflict_section(run),
-        filter_maps_section(run),
-        embeddings_section(run, projection),
-        hard_section(run),
-        made_section(run),
-    ]
+def run_sections(
+    folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca"
+) -> list[Section]:
+    """Every section of the report, with the arguments of `write_report`; those without data are empty."""
+    run = Run.open(folder)
+    with understood(folder):
+        return [
+            results_section(run),
+            comparison_section(run, run.comparison if comparison is None else comparison),
+            training_section(run),
+            predictions_section(run),
+            calibration_section(run),
+            weights_section(run),
+            filter_section(run),
+            conflict_section(run),
+            filter_maps_section(run),
+            embeddings_section(run, projection),
+            hard_section(run),
+            made_section(run),
+        ]
 
 
-def run_page(run: RunRecord, sections: Sequence[Section]) -> str:
+def _page(run: Run, sections: Sequence[Section]) -> str:
     """The whole page: what was trained on what, the badge of a synthetic corpus, the leading numbers, the sections."""
     data, facts = run.data, run.environment
     seeds = len(facts.get("seeds", [])) or 1
     counts = ", ".join(f"{count} {split}" for split, count in data.get("splits", {}).items() if count)
     corpus = "Rendered clips" if data.get("name") == RENDERED else "Synthetic corpus"
     return page(
-        f"{run.name} on {data.get('name', 'data')}",
+        f"{run.model} on {data.get('name', 'data')}",
         kicker=f"mecam {facts.get('mecam', '')} · trained {str(facts.get('started', ''))[:10]}",
         sections=sections,
         badges=[f"{corpus}: not comparable with real data"] if data.get("synthetic") else (),

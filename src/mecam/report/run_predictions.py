@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.metrics import confusion_matrix, score_bins
-from mecam.evaluation.reliability import binned, calibration_error, tried_interval
+from mecam.evaluation.reliability import IntervalTrial, binned, calibration_error
 from mecam.evaluation.sums import BINS, Array
-from mecam.report.charts import bars, percent_axis, reliability, spec, thinning
+from mecam.report.charts import bars, percent_x, reliability, spec, thinning
 from mecam.report.format import capital, percent, plain
 from mecam.report.page import Chart, Section, section
 from mecam.report.run_charts import confusion, predicted_against_true, residual_histogram, residuals
 from mecam.report.table import Table
-from mecam.runs.record import Answers, RunRecord
+from mecam.runs.predictions import mean_predictions
+from mecam.runs.run import Run
+from mecam.types import Predictions
 
 __all__ = ["calibration_section", "hard_section", "predictions_section"]
 
@@ -28,13 +30,13 @@ MAX_HARD = 10
 """Utterances per list."""
 
 
-def predictions_section(run: RunRecord) -> Section:
+def predictions_section(run: Run) -> Section:
     """Predicted against true, residuals, and which class is taken for which."""
     if run.labelled is None:
         return section("predictions", "Predictions")
-    split, given = run.labelled
-    write = {"regression": _scores, "classes": _classes, "multilabel": _labels}[run.task.kind]
-    charts, tables, texts = write(given, run)
+    split, seeds = run.labelled
+    write = _scores if run.task.is_score else _labels if run.task.several else _classes
+    charts, tables, texts = write(mean_predictions(seeds), run)
     heading = f"Predictions on {split}"
     return section("predictions", "Predictions", heading=heading, texts=texts, charts=charts, tables=tables)
 
@@ -42,7 +44,7 @@ def predictions_section(run: RunRecord) -> Section:
 Content = tuple[list[Chart], list[Table], list[str]]
 
 
-def _scores(given: Answers, run: RunRecord) -> Content:
+def _scores(given: Predictions, run: Run) -> Content:
     assert given.truth is not None
     half = run.metrics.get("calibration", {}).get("half_width")
     errors = given.prediction - given.truth
@@ -73,9 +75,10 @@ def _scores(given: Answers, run: RunRecord) -> Content:
     return charts, [], []
 
 
-def _classes(given: Answers, run: RunRecord) -> Content:
+def _classes(given: Predictions, run: Run) -> Content:
+    assert given.truth is not None
     names = list(run.task.names)
-    counts = confusion_matrix(_places(given.prediction, names), _places(given.truth, names), len(names))
+    counts = confusion_matrix(given.prediction.argmax(axis=1), given.truth.astype(np.int64), len(names))
     hits, true, predicted = np.diag(counts).tolist(), counts.sum(axis=1).tolist(), counts.sum(axis=0).tolist()
     rows = [
         [name, f"{true[i]}", f"{predicted[i]}", *_rates(hits[i], predicted[i], true[i])] for i, name in enumerate(names)
@@ -84,11 +87,10 @@ def _classes(given: Answers, run: RunRecord) -> Content:
     return [matrix], [Table(("class", "true", "predicted", "precision", "recall", "F1"), rows)], []
 
 
-def _labels(given: Answers, run: RunRecord) -> Content:
+def _labels(given: Predictions, run: Run) -> Content:
     """Each label by itself, and which labels are given where another is true."""
-    names = list(run.task.names)
-    odds = given.scores.mean(axis=0)  # N C
-    truth = given.label_matrix(run.task)
+    assert given.truth is not None
+    names, odds, truth = list(run.task.names), given.prediction, given.truth > 0  # N C
     chosen = odds >= 0.5
     rows = []
     for i, name in enumerate(names):
@@ -120,12 +122,6 @@ def _height(names: Sequence[str]) -> int:
     return max(300, 36 * len(names) + 90)
 
 
-def _places(values: NDArray[Any] | None, names: Sequence[str]) -> NDArray[np.int64]:
-    assert values is not None
-    place = {name: index for index, name in enumerate(names)}
-    return np.array([place[str(name)] for name in values], np.int64)
-
-
 def _rates(hits: int, predicted: int, true: int) -> list[str]:
     """Precision, recall and F1, printed."""
     wanted = [(hits, predicted), (hits, true), (2 * hits, predicted + true)]
@@ -135,25 +131,24 @@ def _rates(hits: int, predicted: int, true: int) -> list[str]:
 # --- whether promises hold ---------------------------------------------------------------------------------
 
 
-def calibration_section(run: RunRecord) -> Section:
+def calibration_section(run: Run) -> Section:
     """Whether intervals, or probabilities, hold what they promise."""
     if run.labelled is None:
         return section("calibration", "Calibration")
-    split, given = run.labelled
-    if run.task.kind == "regression":
+    split, seeds = run.labelled
+    if run.task.is_score:
         return _intervals(run)
-    if run.task.kind == "classes":
-        names = np.array(run.task.names)
-        confidence = given.scores.max(axis=2).ravel()
-        right = (names[given.scores.argmax(axis=2)] == given.truth).ravel().astype(np.float64)
-        charts = _probabilities(confidence, right, ("confidence", "accuracy"), split)
+    scores, known = np.stack([p.prediction for p in seeds]), np.asarray(seeds[0].truth)
+    if not run.task.several:
+        right = (scores.argmax(axis=2) == known).ravel().astype(np.float64)
+        charts = _probabilities(scores.max(axis=2).ravel(), right, ("confidence", "accuracy"), split)
         return section("calibration", "Calibration", charts=charts)
-    truth = np.broadcast_to(given.label_matrix(run.task).astype(np.float64), given.scores.shape)
+    truth = np.broadcast_to((known > 0).astype(np.float64), scores.shape)
     axes = ("probability of a label", "share that has it")
-    charts = _probabilities(given.scores.ravel(), truth.ravel(), axes, split)
+    charts = _probabilities(scores.ravel(), truth.ravel(), axes, split)
     rows = []
     for i, name in enumerate(run.task.names):
-        odds, came = given.scores[..., i].ravel(), truth[..., i].ravel()
+        odds, came = scores[..., i].ravel(), truth[..., i].ravel()
         rows.append([name, percent(odds.mean()), percent(came.mean()), percent(calibration_error(odds, came))])
     head = ("label", "mean probability", "share that has it", "calibration error")
     return section("calibration", "Calibration", charts=charts, tables=[Table(head, rows)])
@@ -168,9 +163,7 @@ def _probabilities(odds: Array, came: Array, axes: tuple[str, str], split: str) 
         f"{percent(float(odds.mean()))}, the {axes[1]} {percent(float(came.mean()))}: it is {side}."
     )
     edges = [place / BINS for place in range(BINS + 1)]
-    import altair as alt
-
-    counts = bars(edges[:-1], edges[1:], bins.counts.tolist(), alt.X(**percent_axis("low", axes[0])), "answers")
+    counts = bars(edges[:-1], edges[1:], bins.counts.tolist(), percent_x("low", axes[0]), "answers")
     curve = reliability(bins.promised, bins.came, axes)
     return [
         Chart(spec(curve, height=300), f"{axes[0]} and {axes[1]}", f"{capital(axes[0])} against {axes[1]}", caption),
@@ -183,7 +176,7 @@ def _probabilities(odds: Array, came: Array, axes: tuple[str, str], split: str) 
     ]
 
 
-def _intervals(run: RunRecord) -> Section:
+def _intervals(run: Run) -> Section:
     found: Mapping[str, Any] = run.metrics.get("calibration", {})
     if not found:
         return section("calibration", "Calibration")
@@ -193,12 +186,13 @@ def _intervals(run: RunRecord) -> Section:
         f"{100 * level:.0f} % of new utterances. Its width comes from the errors on validation (split conformal "
         "prediction). Where more of an utterance is missing than usual it is wider; it never leaves the scale."
     )
-    valid, test = run.answers.get("valid"), run.answers.get("test")
-    if valid is None or test is None or valid.truth is None or test.truth is None:
+    valid, test = run.predictions.get("valid"), run.predictions.get("test")
+    if valid is None or test is None or valid[0].truth is None or test[0].truth is None:
         reached = ", ".join(f"{percent(rate)} on {split}" for split, rate in _rates_of(found) if rate is not None)
         pairs = [("promised", f"{100 * level:.0f} %"), ("reached", reached)]
         return section("calibration", "Calibration", texts=[text], pairs=pairs)
-    tried = [tried_interval(valid, test, one, delivered=level) for one in LEVELS]
+    trial = IntervalTrial(valid, test, level, run.intervals("test"))
+    tried = [trial.at(one) for one in LEVELS]
     curve = reliability(LEVELS, [one.reached for one in tried], ("promised coverage", "coverage on test"))
     caption = "Made from validation errors and tried on test; mean over seeds."
     return section(
@@ -214,7 +208,7 @@ def _intervals(run: RunRecord) -> Section:
                 max_width=560,
             )
         ],
-        tables=[_levels(valid, test, level)],
+        tables=[_levels(trial)],
     )
 
 
@@ -224,11 +218,11 @@ def _rates_of(found: Mapping[str, Any]) -> list[tuple[str, float | None]]:
     return [(split, entry.get("mean") if isinstance(entry, Mapping) else entry) for split, entry in entries]
 
 
-def _levels(valid: Answers, test: Answers, delivered: float) -> Table:
+def _levels(trial: IntervalTrial) -> Table:
     """Width and coverage of the usual levels."""
     rows = []
     for level in TABLE_LEVELS:
-        tried = tried_interval(valid, test, level, delivered=delivered)
+        tried = trial.at(level)
         known = tried.half_width is not None
         few = "too few" if known else ""
         rows.append(
@@ -239,100 +233,101 @@ def _levels(valid: Answers, test: Answers, delivered: float) -> Table:
                 f"{100 * tried.ci95[0]:.1f} to {100 * tried.ci95[1]:.1f} %" if tried.ci95 else few,
             ]
         )
-    unit = test.groups.unit
+    unit = trial.groups.unit
     note = (
-        f"Widths are means over seeds. The row of {100 * delivered:.0f} % is the interval that every prediction gets, "
-        "wider where more is missing than usual (its width is that of a whole utterance); the other levels are tried "
-        f"without that. The 95 % interval says what other {unit} would have given (bootstrap over whole {unit}). "
-        f"{test.groups.resampled.too_few}"
+        f"Widths are means over seeds. The row of {100 * trial.level:.0f} % is the interval that every "
+        "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the "
+        f"other levels are tried without that. The 95 % interval says what other {unit} would have given (bootstrap over "
+        f"whole {unit}). "
+        f"{trial.groups.resampled.too_few}"
     )
     return Table(("promised", "width", "on test", "95 % interval"), rows, note=note.strip())
 
 
 # --- single utterances -------------------------------------------------------------------------------------
 
-WORST = {
-    "regression": "Largest errors",
-    "classes": "Least probability for the true class",
-    "multilabel": "Least probability for the true labels",
-}
+
+class Given:
+    """The seeds' predictions of a labelled split: S seeds, N utterances.
+
+    Attributes:
+        seeds: predictions of each.
+        truth: N scores or class indices, N × C presences.
+        mean: of the predictions.
+        ends: 2 × N ends of the intervals, mean over seeds; None where there are none.
+    """
+
+    def __init__(self, run: Run, split: str, seeds: Sequence[Predictions]) -> None:
+        assert seeds[0].truth is not None
+        self.seeds, self.truth = seeds, seeds[0].truth
+        self.mean = np.mean([p.prediction for p in seeds], axis=0)
+        intervals = run.intervals(split)
+        self.ends = None if intervals is None else np.stack(intervals).mean(axis=1)
+
+    @property
+    def deviation(self) -> Array | None:
+        """N standard deviations over seeds; None for one seed."""
+        if len(self.seeds) == 1:
+            return None
+        return np.asarray(np.std([p.prediction for p in self.seeds], axis=0, ddof=1))
 
 
-def hard_section(run: RunRecord) -> Section:
+def hard_section(run: Run) -> Section:
     """The utterances with the largest errors, and those the model is least sure of."""
     if run.labelled is None:
         return Section("hard", "Hard utterances", "run_hard.j2", None)
-    split, given = run.labelled
-    doubt, reason = _doubt(given, run)
-    lists = [(WORST[run.task.kind], "", _first(given, run, _error(given, run)))]
+    split, seeds = run.labelled
+    given = Given(run, split, seeds)
+    doubt, reason = _uncertainty(given, run)
+    lists = [(run.task.surprise_name, "", _first(given, run, run.task.surprise(given.mean, given.truth)))]
     if doubt is not None:
         lists.append(("Least certain", reason, _first(given, run, doubt)))
     legend = "Predictions are means over seeds."
-    if run.task.kind == "regression":
-        legend += " ◇ truth, ● prediction" + (", ─ interval." if given.low is not None else ".")
+    if run.task.is_score:
+        legend += " ◇ truth, ● prediction" + (", ─ interval." if given.ends is not None else ".")
     return Section("hard", "Hard utterances", "run_hard.j2", {"split": split, "legend": legend, "lists": lists})
 
 
-def _error(given: Answers, run: RunRecord) -> Array:
-    """How wrong each of N answers is: distance, missing probability, or mean cross-entropy of the labels."""
-    assert given.truth is not None
-    if run.task.kind == "regression":
-        return np.asarray(np.abs(given.prediction - given.truth))
-    mean = given.scores.mean(axis=0)
-    if run.task.kind == "multilabel":
-        right = np.where(given.label_matrix(run.task), mean, 1 - mean)
-        return np.asarray(-np.log(np.maximum(right, 1e-12)).mean(axis=1))
-    place = {name: index for index, name in enumerate(run.task.names)}
-    return np.asarray(1 - mean[np.arange(len(mean)), [place[name] for name in given.truth]])
-
-
-def _doubt(given: Answers, run: RunRecord) -> tuple[Array | None, str]:
-    """How unsure each of N answers is, and what that is measured by; None where nothing tells."""
-    if run.task.kind != "regression":
-        mean = np.clip(given.scores.mean(axis=0), 1e-12, 1 - 1e-12)
-        entropy = -mean * np.log(mean)
-        if run.task.kind == "multilabel":
-            entropy = entropy - (1 - mean) * np.log(1 - mean)
-        return np.asarray(entropy.sum(axis=1)), "By the entropy of the probabilities."
-    if given.low is not None and given.high is not None:
-        width = given.high - given.low
+def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
+    """How unsure each of N predictions is, and what that is measured by; None where nothing tells."""
+    entropy = run.task.uncertainty(given.mean)
+    if entropy is not None:
+        return entropy, "By the entropy of the probabilities."
+    if given.ends is not None:
+        width = given.ends[1] - given.ends[0]
         if np.ptp(width) > 1e-6 * np.max(width, initial=0):
             return width, "By the width of the interval."
-    if len(given.scores) > 1:
-        spread = given.scores.std(axis=0, ddof=1)
-        return np.asarray(spread), "By how far the seeds disagree: the standard deviation of their scores."
-    return None, ""
+    return given.deviation, "By how far the seeds disagree: the standard deviation of their scores."
 
 
-def _first(given: Answers, run: RunRecord, rank_by: Array) -> list[dict[str, Any]]:
+def _first(given: Given, run: Run, rank_by: Array) -> list[dict[str, Any]]:
     order = np.argsort(-rank_by, kind="stable")[:MAX_HARD]
     return [_utterance(given, run, int(index)) for index in order]
 
 
-def _utterance(given: Answers, run: RunRecord, index: int) -> dict[str, Any]:
+def _utterance(given: Given, run: Run, index: int) -> dict[str, Any]:
     """What the template shows of an utterance."""
-    assert given.truth is not None
-    shown: dict[str, Any] = {"id": given.ids[index], "text": given.texts[index]}
-    if run.task.kind == "regression":
-        truth, prediction = float(given.truth[index]), float(given.prediction[index])
-        several = len(given.scores) > 1
-        deviation = f"± {plain(float(given.scores[:, index].std(ddof=1)), 2)}" if several else ""
-        known = given.low is not None and given.high is not None
-        ends = (float(given.low[index]), float(given.high[index])) if known else None  # type: ignore[index]
+    name = given.seeds[0].ids[index]
+    shown: dict[str, Any] = {"id": name, "text": run.texts.get(name), "deviation": "", "scale": None}
+    if run.task.is_score:
+        truth, prediction = float(given.truth[index]), float(given.mean[index])
+        ends = None if given.ends is None else (float(given.ends[0, index]), float(given.ends[1, index]))
+        deviation = "" if given.deviation is None else f"± {plain(float(given.deviation[index]), 2)}"
         shown |= {"truth": plain(truth, 2), "prediction": plain(prediction, 2), "deviation": deviation}
         return shown | {"probabilities": [], "scale": _scale(run, truth, prediction, ends)}
-    chosen = str(given.prediction[index]).split("|")
-    mean = given.scores.mean(axis=0)[index]
+    mean = given.mean[index]
+    columns = run.task.columns(mean, given.truth[index])
+    chosen = str(columns["prediction"]).split("|")
     odds = sorted(zip(run.task.names, mean.tolist(), strict=True), key=lambda pair: -pair[1])
-    shown |= {"truth": _listed(given.truth[index]), "prediction": _listed(given.prediction[index]), "deviation": ""}
-    return shown | {"probabilities": [(name, percent(p, 0), name in chosen) for name, p in odds], "scale": None}
+    shown |= {"truth": _listed(columns["truth"]), "prediction": _listed(columns["prediction"])}
+    return shown | {"probabilities": [(name, percent(p, 0), name in chosen) for name, p in odds]}
 
 
 def _listed(names: object) -> str:
     return str(names).replace("|", ", ") or "none"
 
 
-def _scale(run: RunRecord, truth: float, prediction: float, ends: tuple[float, float] | None) -> dict[str, Any]:
+def _scale(run: Run, truth: float, prediction: float, ends: tuple[float, float] | None) -> dict[str, Any]:
     """Places on a number line over the task's range, in hundredths of its width."""
     low, high = run.task.low, run.task.high
 

@@ -1,4 +1,4 @@
-"""What a run reached: every metric beside what no model at all would get, what its filter finds, and other runs beside it.
+"""What a run reached: every metric beside the constant predictor, what its filter finds, and other runs beside it.
 
 The tables that `mecam train` prints are made here too.
 """
@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from mecam.evaluation.detection import ALL_KINDS
-from mecam.evaluation.groups import FEWEST, Resampled
+from mecam.evaluation.groups import MIN_GROUPS, Groups, Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.report.charts import forest, spec
 from mecam.report.format import UNDEFINED, arrow, capital, difference, interval, named, p_value, plain, spread, value
 from mecam.report.page import Chart, Section, section
 from mecam.report.scores import metric_head, score_cell
 from mecam.report.table import Cell, Table, Tone
-from mecam.runs.record import RunRecord
-from mecam.types import Task
+from mecam.runs.run import Run
+from mecam.task import Task
 
 __all__ = [
     "comparison_section",
@@ -41,7 +41,7 @@ BOOTSTRAP = (
 )
 
 
-def summary(run: RunRecord) -> str:
+def summary(run: Run) -> str:
     """One sentence: the leading metric, its uncertainty, and what no model at all would get."""
     found = _leading(run)
     if not found:
@@ -55,7 +55,7 @@ def summary(run: RunRecord) -> str:
     return text + "."
 
 
-def tiles(run: RunRecord) -> Section:
+def tiles(run: Run) -> Section:
     """The leading numbers, large."""
     shown = [
         {
@@ -70,7 +70,7 @@ def tiles(run: RunRecord) -> Section:
     return Section("tiles", "", "run_tiles.j2", {"tiles": shown})
 
 
-def _leading(run: RunRecord) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
+def _leading(run: Run) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
     """The leading metrics that this run has: metric, its entry, what the constant predictor gets."""
     if not run.splits:
         return []
@@ -80,7 +80,7 @@ def _leading(run: RunRecord) -> list[tuple[Metric, Mapping[str, Any], float | No
     return [(metric, found[metric.name], trivial.get(metric.name, {}).get("mean")) for metric in metrics]
 
 
-def results_section(run: RunRecord) -> Section:
+def results_section(run: Run) -> Section:
     """Every metric of every split beside the constant predictor."""
     tables = {
         split: results_table(run.metrics, split, run.task, resampled=_resampled(run, split)) for split in run.splits
@@ -100,15 +100,15 @@ def results_section(run: RunRecord) -> Section:
         "Results",
         heading=f"Results on {split}",
         texts=[note],
-        tables=[_joined(tables[split], run.name)],
-        folded=[(f"The same on {other}", _joined(tables[other], run.name)) for other in others],
+        tables=[_joined(tables[split], run.model)],
+        folded=[(f"The same on {other}", _joined(tables[other], run.model)) for other in others],
         metrics=list(metrics_for(run.task).values()),
     )
 
 
-def _resampled(run: RunRecord, split: str) -> Resampled:
+def _resampled(run: Run, split: str) -> Resampled:
     """What the intervals of a split draw."""
-    return run.answers[split].groups.resampled if split in run.answers else Resampled("recordings", 0)
+    return Groups.of(run.predictions[split][0]).resampled if split in run.predictions else Resampled("recordings", 0)
 
 
 def results_table(
@@ -129,8 +129,8 @@ def results_table(
         resampled = Resampled(found.get("unit", "recordings"), int(found.get("count", 0)))
         if found:
             note = f"95 % interval: over other {resampled.unit}, of which there are {resampled.count}"
-            note += f"; it takes {FEWEST}" if resampled.too_few else ""
-    few = "too few" if 0 < resampled.count < FEWEST else UNDEFINED
+            note += f"; it takes {MIN_GROUPS}" if resampled.too_few else ""
+    few = "too few" if 0 < resampled.count < MIN_GROUPS else UNDEFINED
     rows = []
     for name, entry in metrics[split].items():
         metric = known.get(name)
@@ -164,7 +164,7 @@ def _joined(table: Table, name: str) -> Table:
     return replace(table, head=("metric", name, "95 % interval", "constant"), rows=rows)
 
 
-def filter_section(run: RunRecord) -> Section:
+def filter_section(run: Run) -> Section:
     """Filter AUROC per modality and kind of negative information."""
     found: Mapping[str, Mapping[str, Any]] = run.metrics.get("filter", {})
     note = (
@@ -190,7 +190,7 @@ def filter_table(found: Mapping[str, Mapping[str, Any]], *, brief: bool = False)
     return Table(("kind", *found), [[kind, *(_auroc(row.get(kind)) for row in found.values())] for kind in kinds])
 
 
-def conflict_section(run: RunRecord) -> Section:
+def conflict_section(run: Run) -> Section:
     """Conflict AUROC per modality, and of any."""
     found: Mapping[str, Any] = run.metrics.get("conflict", {})
     note = (
@@ -223,7 +223,7 @@ def _auroc(entry: Mapping[str, Any] | None) -> Cell:
     return Cell(plain(mean, 2) + deviation, below, number=mean, shade=shade)
 
 
-def comparison_section(run: RunRecord, comparison: Mapping[str, Any]) -> Section:
+def comparison_section(run: Run, comparison: Mapping[str, Any]) -> Section:
     """This run beside others on the leading metrics, as `comparison.json` says: a table, and one chart of intervals."""
     rows: Sequence[Mapping[str, Any]] = comparison.get("rows") or ()
     metrics = [m for m in leading_metrics(run.task) if all(m.name in row["scores"] for row in rows)][:MAX_METRICS]
