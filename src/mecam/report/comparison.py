@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mecam.evaluation.comparison.comparison_table import ALPHA, ComparisonRow, ComparisonTable, Difference, Score
@@ -247,7 +247,7 @@ def as_markdown(comparison: ComparisonTable) -> str:
     first, *others = tables(comparison)
     missing = [f"{name} is missing: {reason}" for name, reason in comparison.missing.items()]
     notes = [agreement(comparison.overlap), *missing, *comparison.notes]
-    return markdown_page(first.title, [first, *others], filter(None, notes))
+    return markdown_page(first.title, [replace(first, title="Scores"), *others], filter(None, notes))
 
 
 def as_latex(comparison: ComparisonTable) -> str:

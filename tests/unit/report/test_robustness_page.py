@@ -104,7 +104,7 @@ def test_the_page_draws_a_line_and_a_band_for_every_run(missing: RobustnessFindi
 def test_what_is_lost_is_what_is_shaded(corrupted: RobustnessFindings) -> None:
     drawn = [spec for spec in specs(robustness_page(corrupted)) if spec["layer"][0]["mark"]["type"] == "rect"]
     assert len(drawn) == 3  # of both runs together, and of each
-    cells = [spec["layer"][0]["data"]["values"] for spec in drawn]
+    cells = [spec["data"]["values"] for spec in drawn]
     assert [cell["shade"] for cell in cells[1]] == [0.0] * 5
     assert [cell["shade"] for cell in cells[2]] == pytest.approx([0.05 * level for level in range(1, 6)])
     tops = {spec["layer"][0]["encoding"]["color"]["scale"]["domain"][1] for spec in drawn[1:]}
