@@ -39,9 +39,13 @@ class Stream:
     injected: Bool[Tensor, "B T"] | None = None
     words: Int[Tensor, "B T"] | None = None
 
-    def to(self, device: Device) -> "Stream":
-        """Return the stream on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Stream":
+        """Return the stream on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Stream":
+        """Return the stream in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,13 @@ class Targets:
     value: Float[Tensor, " B"] | Int[Tensor, " B"] | Float[Tensor, "B C"]
     unimodal: Mapping[Modality, Float[Tensor, " B"]] = field(default_factory=dict)
 
-    def to(self, device: Device) -> "Targets":
-        """Return the targets on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Targets":
+        """Return the targets on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Targets":
+        """Return the targets in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -83,24 +91,28 @@ class Batch:
     @classmethod
     def of(cls, arrays: BatchArrays, view: "Batch | None" = None) -> "Batch":
         """The same batch as tensors, which share the arrays' memory."""
-        given = arrays.targets
+        targets, given = None, arrays.targets
+        if given is not None:
+            unimodal = {modality: torch.from_numpy(score) for modality, score in given.unimodal.items()}
+            targets = Targets(torch.from_numpy(given.value), unimodal)
         return cls(
             ids=arrays.ids,
             index=torch.from_numpy(arrays.index),
             streams={modality: _stream(stream) for modality, stream in arrays.streams.items()},
-            targets=given
-            and Targets(
-                torch.from_numpy(given.value), {m: torch.from_numpy(score) for m, score in given.unimodal.items()}
-            ),
+            targets=targets,
             view=view,
         )
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: Device) -> "Batch":
-        """Return the batch on `device`."""
-        return _moved(self, device)
+    def to(self, device: Device, *, non_blocking: bool = False) -> "Batch":
+        """Return the batch on `device`; with `non_blocking`, from pinned memory without waiting for the copy."""
+        return _each_part(self, "to", device, non_blocking=non_blocking)
+
+    def pin_memory(self) -> "Batch":
+        """Return the batch in page-locked memory, from where a GPU copies it."""
+        return _each_part(self, "pin_memory")
 
 
 @dataclass(frozen=True)
@@ -127,17 +139,19 @@ class Output:
 
 
 def _stream(arrays: StreamArrays) -> Stream:
-    tensors = {name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()}
+    tensors: dict[str, Any] = {
+        name: None if part is None else torch.from_numpy(part) for name, part in vars(arrays).items()
+    }
     return Stream(**tensors)
 
 
-def _moved(value: _Movable, device: Device) -> _Movable:
-    """Move every tensor of a dataclass of this module, however deep."""
+def _each_part(value: _Movable, method: str, *arguments: Any, **options: Any) -> _Movable:
+    """Call the method on every tensor of a dataclass of this module, however deep."""
 
-    def moved(item: object) -> object:
+    def changed(item: object) -> object:
         if isinstance(item, Tensor | Stream | Targets | Batch):
-            return item.to(device)
-        return {key: moved(part) for key, part in item.items()} if isinstance(item, Mapping) else item
+            return getattr(item, method)(*arguments, **options)
+        return {key: changed(part) for key, part in item.items()} if isinstance(item, Mapping) else item
 
-    changed: dict[str, Any] = {name: moved(item) for name, item in vars(value).items()}
-    return replace(value, **changed)
+    parts: dict[str, Any] = {name: changed(item) for name, item in vars(value).items()}
+    return replace(value, **parts)

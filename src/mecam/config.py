@@ -6,12 +6,13 @@ file at once. Defaults < YAML < `--set key=value`.
 
 import dataclasses
 import difflib
+import logging
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 import yaml
 from annotated_types import Ge, Gt, Le, Lt
@@ -22,7 +23,10 @@ from mecam.errors import ConfigError, DataError
 
 __all__ = [
     "AugmentationConfig",
+    "Between",
+    "Choice",
     "DataConfig",
+    "Range",
     "TrainingConfig",
     "apply_overrides",
     "decode",
@@ -30,6 +34,11 @@ __all__ = [
     "parse_yaml",
     "read_yaml",
 ]
+
+_log = logging.getLogger(__name__)
+
+RENAMED = {("DataConfig", "damaged"): "corrupted_stores"}
+"""Group and old name of an option → its name; the old one is accepted until the next release."""
 
 MOST_BYTES = 1 << 20
 MOST_VALUES, MOST_LEVELS, MOST_CHARACTERS = 10_000, 40, 4_000
@@ -47,6 +56,53 @@ LearningRate = Annotated[float, Gt(0), Le(10)]
 
 
 @dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`, both among them; whole ones where both are whole.
+
+    Attributes:
+        low: smallest.
+        high: largest.
+        log: each doubling is as likely as any other.
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    def __contains__(self, value: Any) -> bool:
+        return isinstance(value, int | float) and self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}" + (", log" if self.log else "")
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """What must be possible if anything between is."""
+        return self.low, self.high
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of these."""
+
+    values: tuple[Any, ...]
+
+    def __contains__(self, value: Any) -> bool:
+        return value in self.values
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.values))
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """All of them."""
+        return self.values
+
+
+Range: TypeAlias = Between | Choice
+
+
+@dataclass(frozen=True)
 class DataConfig:
     """How utterances become batches."""
 
@@ -58,10 +114,14 @@ class DataConfig:
     """Normalised features are limited to ± this many robust standard deviations."""
     zero_rows_missing: bool = True
     """Take a row of nothing but zeros, which is how feature files write a frame that was lost, as missing."""
+    target: str = ""
+    """What is learned, of a store that has several targets (`mecam data info` lists them); empty is the first."""
     without: tuple[str, ...] = ()
     """Modalities to leave out, as in `[audio]`."""
-    damaged: tuple[str, ...] = ()
-    """Stores of the same utterances from damaged recordings (`mecam extract --damage any`), for the corrupted views."""
+    corrupted_stores: tuple[str, ...] = ()
+    """Stores of the same utterances from corrupted recordings (`mecam extract --corrupt any`), for corrupted views."""
+    workers: Annotated[int, Ge(0), Le(256)] = 0
+    """Processes that make the training batches; 0 makes them in the main process. More can help a GPU, not a CPU."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +288,7 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
 
     Raises: ConfigError listing every unknown key (with a suggestion) and every bad value.
     """
+    values = _with_new_names(kind, values, where)
     problems = list(_unknown_keys(kind, values, where))
     try:
         result = TypeAdapter(kind).validate_python(dict(values))
@@ -247,6 +308,20 @@ def dump_yaml(config: Mapping[str, Any]) -> str:
         for key, value in config.items()
     }
     return yaml.safe_dump(_without_tuples(plain), sort_keys=False, allow_unicode=True)
+
+
+def _with_new_names(kind: Any, values: Any, where: str) -> Any:
+    """The values under today's names of the options; an old name that sets anything is told."""
+    if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
+        return values
+    types, result = typing.get_type_hints(kind), {}
+    for key, value in values.items():
+        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), key)
+        if now != key and value not in ([], (), None):
+            names = _dotted(where, key), _dotted(where, now)
+            _log.warning("%s is now called %s: the old name will not work in the next release", *names)
+        result[now] = _with_new_names(types.get(now), value, _dotted(where, key))
+    return result
 
 
 def _unknown_keys(kind: Any, values: Any, where: str) -> Iterator[str]:

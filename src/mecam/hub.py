@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 
 from mecam.errors import MissingExtraError
 
-__all__ = ["CONVERT", "EMBEDDED", "loading_options", "refusal", "resolve_text_encoder"]
+__all__ = ["CONVERT", "EMBEDDED", "loading_options", "out_of_reach", "refusal", "resolve_text_encoder"]
 
 EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
@@ -47,8 +47,12 @@ def loading_options(source: str) -> dict[str, Any]:
     Args:
         source: a folder, or a name on the hub.
     """
-    offline = not Path(source).is_dir() and not _hub_answers()
-    return {"trust_remote_code": False, **({"local_files_only": True} if offline else {})}
+    return {"trust_remote_code": False, **({"local_files_only": True} if out_of_reach(source) else {})}
+
+
+def out_of_reach(source: str) -> bool:
+    """Whether a name is no folder, and the hub that it would be fetched from does not answer."""
+    return not Path(source).is_dir() and not _hub_answers()
 
 
 def refusal(source: str, error: Exception) -> str:
@@ -56,7 +60,7 @@ def refusal(source: str, error: Exception) -> str:
     folder = Path(source)
     if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
         return "its weights are a pickle (*.bin), not safetensors"
-    if not folder.exists() and not _hub_answers():
+    if not folder.exists() and out_of_reach(source):
         return f"it is not on this machine, and the hub ({_hub()}) cannot be reached"
     return str(error).strip().partition("\n")[0] or type(error).__name__
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SMALL_UTTERANCES", "available_cores", "for_work", "settle"]
+__all__ = ["SMALL_UTTERANCES", "available_cores", "for_work", "keep_few_shapes", "settle"]
 
 SMALL_UTTERANCES = 8
 """Utterances to predict up to which one thread is enough."""
@@ -41,10 +41,20 @@ def settle() -> None:
     A setting of the user's own wins. For programs whose whole process is ours, as the command line: a library changes
     no environment.
     """
+    keep_few_shapes()
     if "torch" in sys.modules:
         return
     for name, value in {**_PATIENT, "OMP_NUM_THREADS": str(available_cores())}.items():
         os.environ.setdefault(name, value)
+
+
+def keep_few_shapes() -> None:
+    """Let oneDNN, which multiplies for PyTorch on CPUs, keep what it made for 16 shapes, not for the last 1024.
+
+    Batches of texts come in hundreds of shapes: a training grew with its epochs, and keeping fewer costs no time. It
+    asks once, when it first multiplies. A setting of the user's own wins.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16")
 
 
 @contextmanager

@@ -119,7 +119,7 @@ def killed_and_given_again(name: str, folder: Path, encoder: str, kills: int) ->
             assert left == [], "something was left behind"
 
 
-@pytest.mark.parametrize("name", ["import", "extract by one"])
+@pytest.mark.parametrize("name", ["import", pytest.param("extract by one", marks=pytest.mark.slow)])
 def test_a_killed_command_given_again_gives_the_same(name: str, encoder: str, tmp_path: Path) -> None:
     killed_and_given_again(name, tmp_path, encoder, 1)
 

@@ -17,7 +17,7 @@ def check(folder: Path, each: int, seed: int) -> None:
 
 
 def test_damage_ends_in_an_error_or_an_answer(tmp_path: Path) -> None:
-    check(tmp_path, 4, seed=1)
+    check(tmp_path, 2, seed=1)
 
 
 @pytest.mark.slow

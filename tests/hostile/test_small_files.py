@@ -5,6 +5,7 @@ import pickle
 import struct
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import h5py
@@ -216,6 +217,10 @@ def check(result: dict, names: list[str]) -> None:
     assert result["peak"] < ROOM
 
 
+some = pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+"""Each fifth case by default, all of them with `-m slow`."""
+
+
 @pytest.fixture
 def labels(tmp_path):
     (tmp_path / "labels.csv").write_text(LABELS)
@@ -234,17 +239,19 @@ def test_the_hand_written_programs_are_read(tmp_path):
     assert [result["outcome"] for result in found["results"]] == ["imported 2", "imported 2"]
 
 
-def test_pickles(tmp_path):
+@some
+def test_pickles(tmp_path, every):
     names = []
-    for index, (name, content) in enumerate(pickles()):
+    for index, (name, content) in enumerate(islice(pickles(), 0, None, every)):
         (tmp_path / f"{index}.pkl").write_bytes(content)
         names.append(name)
     check(run_bounded("import_probe", *(str(tmp_path / f"{i}.pkl") for i in range(len(names))), seconds=300), names)
 
 
-def test_npz(tmp_path, labels):
+@some
+def test_npz(tmp_path, labels, every):
     names = []
-    for index, (name, content) in enumerate(npzs()):
+    for index, (name, content) in enumerate(islice(npzs(), 6 if every > 1 else None)):  # the last two fill 300 MB
         (tmp_path / f"{index}.npz").write_bytes(content)
         names.append(name)
     jobs = [f"{tmp_path / f'{i}.npz'}+{labels}" for i in range(len(names))]
@@ -258,9 +265,10 @@ def test_computational_sequences(tmp_path):
     check(run_bounded("import_probe", *jobs, seconds=300), names)
 
 
-def test_configurations(tmp_path):
+@some
+def test_configurations(tmp_path, every):
     names = []
-    for index, (name, content) in enumerate(yamls()):
+    for index, (name, content) in enumerate(islice(yamls(), 0, None, every)):
         (tmp_path / f"{index}.yaml").write_text(content)
         names.append(name)
     check(run_bounded("import_probe", *(str(tmp_path / f"{i}.yaml") for i in range(len(names))), seconds=300), names)

@@ -69,7 +69,7 @@ def twice(name: str, source: Path, folder: Path, rounds: int) -> None:
     assert len(set(results)) == 1
 
 
-@pytest.mark.parametrize("name", ["import", "extract"])
+@pytest.mark.parametrize("name", ["import", pytest.param("extract", marks=pytest.mark.slow)])
 def test_two_at_once_lose_nothing(name: str, source: Path, tmp_path: Path) -> None:
     twice(name, source, tmp_path, 1)
 

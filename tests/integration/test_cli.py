@@ -227,7 +227,7 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "a weight of nothing": (1, ["train", "--data", "{store}=0", "--out", "{new}"], "a number above 0"),
     "another target": (
         1,
-        ["train", "--data", "{store}", "--target", "{empty}", "--out", "{new}"],
+        ["train", "--data", "{store}", "--validate-on", "{empty}", "--out", "{new}"],
         "none of the stores",
     ),
     "no run to start from": (

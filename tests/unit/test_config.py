@@ -201,3 +201,12 @@ def test_a_configuration_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="a pipe"):
         read_yaml(tmp_path / "pipe.yaml")
+
+
+def test_an_option_under_its_old_name_is_read_and_told(caplog: pytest.LogCaptureFixture) -> None:
+    config = RunConfig.decode({"model": "mecam", "data": {"damaged": ["stores/a"]}})
+    assert config.data.corrupted_stores == ("stores/a",)
+    assert "data.damaged is now called data.corrupted_stores" in caplog.text
+    caplog.clear()
+    assert RunConfig.decode({"model": "mecam", "data": {"damaged": []}}).data.corrupted_stores == ()
+    assert not caplog.text  # every configuration of an older run has the empty list

@@ -28,12 +28,12 @@ TASKS = {
 
 def table(task: Task) -> str:
     """The metrics of a task as the page shows them."""
-    lines = ["| key | | unit | exactly |", "|---|---|---|---|"]
+    lines = ["| key | name | | unit | exactly |", "|---|---|---|---|---|"]
     for metric in metrics_for(task).values():
         arrow = "↑" if metric.higher_is_better else "↓"
-        unit = "fraction" if metric.fraction else "−1 to 1" if metric.name == "corr" else "score"
+        unit = {"%": "fraction", "points": "score", "": "−1 to 1"}[metric.unit]
         definition = metric.definition.replace("|", "\\|")
-        lines.append(f"| `{metric.name}` | {arrow} | {unit} | {definition} |")
+        lines.append(f"| `{metric.name}` | {metric.title} | {arrow} | {unit} | {definition} |")
     return "\n".join(lines)
 
 

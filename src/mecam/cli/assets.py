@@ -5,8 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from mecam.cli.console import out, print_json, print_place
-from mecam.errors import ConfigError
+from mecam.cli.console import err, out, print_json, print_place
 
 __all__ = ["assets"]
 
@@ -35,7 +34,8 @@ def assets(
 
     if action == "fetch":
         if source is None:
-            raise ConfigError("there is nothing to fetch: the face models come with mecam", fix=LANDMARKER.remedy)
+            err.print("nothing to fetch: the face models come with mecam; see `mecam assets`")
+            return
         print_place(LANDMARKER.purpose, put(source, folder))
         return
     rows = [(asset, find(asset)) for asset in (*BUILT_IN, *GIVEN)]

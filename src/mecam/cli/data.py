@@ -287,6 +287,7 @@ def export(
         else:
             report = exporting.export_csv(opened, output, overwrite=overwrite, progress=callback)
     lost = [f"{report.left_out} utterances without split or label left out"] if report.left_out else []
+    lost += [f"the target {name} has no place in this format" for name in report.targets]
     lost += [f"{modality}: {count} utterances cut" for modality, count in report.truncated.items()]
     lost += [f"{modality}: {count} missing values became 0" for modality, count in report.filled.items() if count]
     for line in [f"{report.utterances} utterances", *lost]:

@@ -26,7 +26,6 @@ def models(
 
     Example: mecam models my_model --check
     """
-    from mecam.config import DataConfig, TrainingConfig
     from mecam.models.registry import MODELS
     from mecam.report.models import model_table, option_table
 
@@ -40,6 +39,8 @@ def models(
     if check:
         _check(name)
         return
+    from mecam.config import DataConfig, TrainingConfig
+
     groups = {"model": MODELS[name].config, "data": DataConfig, "training": TrainingConfig}
     options = [option for group, kind in groups.items() for option in _options(kind, group)]
     out.print(option_table(options).terminal())
@@ -55,15 +56,15 @@ def _check(name: str) -> None:
 
     from mecam.models.registry import MODELS
     from mecam.report.models import promise_table
-    from mecam.task import KINDS
     from mecam.testing import check_model
+    from mecam.testing.small import TASKS
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)
-    tasks = {kind: task.answers for kind, task in KINDS.items()}
+    tasks = {kind: task.answers for kind, task in TASKS.items()}
     out.print(promise_table(name, verdicts, tasks).terminal())
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:
@@ -75,14 +76,13 @@ def _check(name: str) -> None:
 
 
 def _what_it_is(name: str) -> str:
-    """First line of the module's documentation; of a plug-in that cannot be loaded, why."""
-    from mecam.models.registry import MODELS
+    """Its summary; of a plug-in that cannot be loaded, why."""
+    from mecam.models.registry import summary
 
     try:
-        module = inspect.getmodule(MODELS[name].model)
+        return summary(name)
     except ModelError as error:
         return error.what
-    return (inspect.getdoc(module) or "").partition("\n")[0]
 
 
 def _options(kind: Any, prefix: str) -> list[tuple[str, str, str]]:

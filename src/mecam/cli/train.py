@@ -35,6 +35,10 @@ def train(
         list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="Further stores, after that of --data.")
     ] = None,
     target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+    ] = None,
+    validate_on: Annotated[
         Path | None,
         typer.Option(metavar="STORE", help="Of several stores, the one to validate and test on. [default: the first]"),
     ] = None,
@@ -57,7 +61,7 @@ def train(
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="How many devices. [default: 1]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="Lightning Fabric's: auto, ddp, fsdp. [default: auto]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="For several devices: auto, ddp. [default: auto]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the folder holds a run.")] = False,
     allow_encoder: AllowEncoder = False,
 ) -> None:
@@ -76,13 +80,22 @@ def train(
     """
     from mecam.config import apply_overrides, read_yaml
 
+    if target is not None and (Path(target) / "manifest.json").is_file():
+        err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
+        target, validate_on = None, Path(target)
+    overrides = [*(set_ or []), *([f"data.target={target}"] if target is not None else [])]
     if models is not None or tuned is not None:
-        single = {"--model": model, "--init": init, "--target": target, "more than one store": more or data[1:] or None}
+        single = {
+            "--model": model,
+            "--init": init,
+            "--validate-on": validate_on,
+            "more than one store": more or data[1:] or None,
+        }
         if stray := [name for name, value in single.items() if value is not None]:
             raise ConfigError(
                 f"{stray[0]} belongs to a single run", where="mecam train", fix="leave out --models and --tuned"
             )
-        options = shared_options(config, set_, seeds)
+        options = shared_options(config, overrides, seeds)
         made = train_many(
             variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
         )
@@ -90,14 +103,14 @@ def train(
             print_place("run", folder)
         err.print(f"To see them side by side: mecam compare {shlex.quote(str(out_))}")
         return
-    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    values = apply_overrides(read_yaml(config) if config else {}, overrides)
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:
         values["model"] = {**_as_group(values.get("model", {})), "name": model}
     if init is not None:
         values["init"] = str(init)
-    run(values, _sources([*data, *(more or [])], target), out_, overwrite=overwrite)
+    run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
 def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
@@ -181,10 +194,10 @@ def evaluate(
     print_place("metrics", place)
 
 
-def _sources(given: list[str], target: Path | None) -> "list[Source]":
-    """Stores with their weights, the target first.
+def _sources(given: list[str], validate_on: Path | None) -> "list[Source]":
+    """Stores with their weights, the one to validate on first.
 
-    Raises: ConfigError for a weight that is no number, or a target that is none of the stores.
+    Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
     from mecam.data.mixture import Source
     from mecam.data.store import Store
@@ -193,11 +206,11 @@ def _sources(given: list[str], target: Path | None) -> "list[Source]":
     if len(places) < len(given):
         raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
     sources = [Source(Store(place), weight) for place, weight in places.items()]
-    if target is None:
+    if validate_on is None:
         return sources
-    chosen = [source for source in sources if source.store.path.resolve() == target.resolve()]
+    chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
     if not chosen:
-        raise ConfigError(f"{target} is none of the stores", where="--target", fix="name it under --data too")
+        raise ConfigError(f"{validate_on} is none of the stores", where="--validate-on", fix="name it under --data too")
     return chosen + [source for source in sources if source is not chosen[0]]
 
 

@@ -31,6 +31,10 @@ def tune(
             metavar="KEY=RANGE", help="Search this option too, or in this range: 16|32, 0..1, 1e-4..1e-2:log."
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A YAML file of options that are not searched.")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of them; repeatable.")
@@ -61,7 +65,8 @@ def tune(
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     ranges, store = parsed_ranges(search or []), Store(data)
-    members, missing = members_of(model_variants(models.split(",")), shared_options(config, set_, seeds))
+    options = [*(set_ or []), *([f"data.target={target}"] if target else [])]
+    members, missing = members_of(model_variants(models.split(",")), shared_options(config, options, seeds))
     found: list[Tuned] = []
     for number, member in enumerate(members, 1):
         with progress(f"{member.name} ({number} of {len(members)})") as callback:

@@ -15,7 +15,7 @@ from mecam.errors import ConfigError, DataError
 from mecam.task import Task
 from mecam.types import FeatureSpec, Modality, Utterance
 
-__all__ = ["Mixture", "Source", "check_sources", "merged"]
+__all__ = ["Mixture", "Source", "check_sources", "merged", "with_target"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,21 @@ class Source:
                 where=str(self.store.path),
                 fix="leave a store out instead of giving it the weight 0",
             )
+
+
+def with_target(sources: Sequence[Source], target: str) -> list[Source]:
+    """The sources with one of the first store's targets chosen, and in the others the target of the same task.
+
+    Args:
+        sources: of a training.
+        target: its name; empty leaves it as it is chosen.
+
+    Raises: DataError if the first store has no such target.
+    """
+    first, *others = sources
+    store = first.store.choosing(target) if target else first.store
+    others = [replace(other, store=other.store.for_task(store.task, store.target)) for other in others]
+    return [replace(first, store=store), *others]
 
 
 class Mixture:

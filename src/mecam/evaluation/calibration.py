@@ -1,21 +1,70 @@
-"""The interval around a score: calibrated on validation as it is, widened by what validation shows of missing data."""
+"""Learning, after the training, what a checkpoint adds to the answers of its network (`mecam.models.calibration`).
+
+The validation split as it is says how wide an interval must be; with data missing at random it says how much wider
+where data is missing, and what the other utterances of a recording tell about one that has lost data.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from mecam.data.collate import as_read
+from mecam.data.corruption import random_missing
+from mecam.data.corruption.utterances import generator_for
 from mecam.data.datasets import Dataset
-from mecam.evaluation.predict import in_recordings, predict
-from mecam.evaluation.random_missing import RATES, with_missing
+from mecam.errors import ConfigError
+from mecam.evaluation.predict import in_recordings, predict, with_widths
 from mecam.evaluation.statistics import conformal_quantile
+from mecam.models.calibration import (
+    RecordingContext,
+    Said,
+    Widening,
+    beyond_usual,
+    require_recordings,
+    usually_missing,
+)
 from mecam.models.checkpoint import Trained
-from mecam.models.interval_scale import Widening
-from mecam.models.missing_rate import beyond_usual, usually_missing
 from mecam.task import Task
-from mecam.types import Predictions
+from mecam.types import Modality, Predictions, Utterance
 
-__all__ = ["LEVEL", "half_width", "widening"]
+__all__ = ["LEVEL", "RATES", "calibrate", "check_recording_context", "half_width", "recording_context", "widening"]
+__all__ += ["with_missing"]
 
 LEVEL = 0.9
 """Probability with which an interval is to hold the truth."""
+
+RATES = (0.2, 0.4, 0.6, 0.8)
+"""Of the words and rows that are lost."""
+
+
+def calibrate(
+    trained: Trained, valid: Dataset, predictions: Mapping[str, Predictions], seed: int, *, recordings: bool
+) -> tuple[Trained, dict[str, Predictions]]:
+    """The model with all that it learns on validation about its own answers, and the predictions with it.
+
+    Args:
+        trained: the model, with its best weights.
+        valid: the validation split, labelled.
+        predictions: split → what the network says about it; `valid` is among them.
+        seed: of what goes missing.
+        recordings: learn what the rest of a recording says about an utterance (`RecordingContext`).
+
+    Raises: DataError if there are too few recordings.
+    """
+    result = dict(predictions)
+    reads = bool(trained.model.reads)  # who reads nothing says the same of every recording
+    if recordings and reads:
+        context = recording_context(trained, valid, result["valid"], seed)
+        trained = replace(trained, checkpoint=replace(trained.checkpoint, recording=context))
+        result = {name: in_recordings(trained, alone) for name, alone in result.items()}
+    width = half_width(trained.checkpoint.inputs.task, result["valid"])
+    if width is not None:
+        found = widening(trained, valid, result["valid"], width, seed) if reads else None
+        known = replace(trained.checkpoint, calibration={str(LEVEL): width}, widening=found)
+        trained = replace(trained, checkpoint=known)
+        result = {name: with_widths(trained, one) for name, one in result.items()}
+    return trained, result
 
 
 def half_width(task: Task, valid: Predictions) -> float | None:
@@ -52,3 +101,69 @@ def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float,
         found = conformal_quantile(np.clip(wanted[asked] / lost[asked], 0, None), LEVEL)
         slope[modality] = 0.0 if found is None else found
     return Widening(usual, slope)
+
+
+def check_recording_context(valid: Dataset) -> None:
+    """Say before a training what would stop it after.
+
+    Raises: ConfigError if the task is not a score; DataError if there are too few recordings.
+    """
+    if not valid.task.is_score:
+        raise ConfigError(
+            f"the rest of a recording can speak for scores only, and this task is {valid.task.answers}",
+            where="training.recording_context",
+            fix="leave it off",
+        )
+    require_recordings(valid.videos)
+
+
+def recording_context(trained: Trained, valid: Dataset, whole: Predictions, seed: int) -> RecordingContext:
+    """Learn the weights of `RecordingContext` on the validation split.
+
+    Args:
+        trained: the model, with its best weights.
+        valid: the validation split.
+        whole: what the model says about it as it is.
+        seed: of what goes missing.
+
+    Raises: DataError if there are too few recordings.
+    """
+    inputs = trained.checkpoint.inputs
+    assert whole.truth is not None
+    spoilt = []
+    for rate in RATES:
+        dataset = with_missing(trained, valid, lambda _, rate=rate: rate, seed, "recording context")  # type: ignore[misc]
+        spoilt.append(Said.of(predict(trained.model, dataset, trained.collator)))
+    (centre,) = inputs.prior
+    return RecordingContext.learn(
+        Said.of(whole), spoilt, np.asarray(whole.truth), centre=centre, low=inputs.task.low, high=inputs.task.high
+    )
+
+
+def with_missing(
+    trained: Trained,
+    valid: Dataset,
+    rate: Callable[[int], float],
+    seed: int,
+    purpose: str,
+    *,
+    only: Collection[Modality] | None = None,
+) -> Dataset:
+    """The utterances of the split, each with data missing at its own rate.
+
+    Args:
+        trained: the model, whose tokenizer knows the unknown token.
+        valid: the split.
+        rate: position → rate in [0, 1].
+        seed: of what goes missing.
+        purpose: what it is for; each has its own draws.
+        only: modalities that lose anything; None takes all.
+    """
+    unk = None if trained.tokenizer is None else trained.tokenizer.unk
+
+    def lossy(position: int) -> Utterance:
+        utterance, lost = as_read(valid[position]), rate(position)
+        draws = generator_for(seed, purpose, utterance.id, str(lost))
+        return random_missing(utterance, draws, lost, unk, fill=valid.dropped_row(position), only=only)
+
+    return Dataset([lossy(position) for position in range(len(valid))], task=trained.checkpoint.inputs.task)

@@ -31,6 +31,7 @@ def evaluate_run(
         `RUN/evaluations/STORE.json`; the predictions lie beside it, in `STORE.csv`.
     Raises: ModelError if the run is none or does not fit the store, DataError if nothing is labelled.
     """
+    store = Run(run).choose_target(store)
     wanted = [name for name in ([split] if split else ["valid", "test"]) if len(store.split(name))]
     if not wanted:
         raise DataError(f"the store has no utterance in {split or 'valid or test'}", where=str(store.path))
@@ -65,6 +66,7 @@ def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
 
     Raises: as `evaluate_run`.
     """
+    store = Run(run).choose_target(store)
     if not len(chosen := store.split(split)):
         raise DataError(f"the store has no utterance in {split}", where=str(store.path))
     given = []

@@ -11,7 +11,7 @@ from mecam.arrays import BatchArrays, Network, OutputArrays
 from mecam.data.collate import Collator, array_batches
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
-from mecam.models.recording_context import Said
+from mecam.models.calibration import Said
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Predictions
 
@@ -26,7 +26,6 @@ __all__ = [
     "in_recordings",
     "known_only",
     "predict",
-    "said",
     "with_widths",
 ]
 
@@ -136,12 +135,7 @@ def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
         predictions: its own, of whole recordings as far as they are known.
     """
     context = trained.checkpoint.recording
-    return predictions if context is None else replace(predictions, prediction=context(said(predictions)))
-
-
-def said(predictions: Predictions) -> Said:
-    """What the rest of a recording is asked for."""
-    return Said(predictions.prediction, predictions.videos, predictions.lost)
+    return predictions if context is None else replace(predictions, prediction=context(Said.of(predictions)))
 
 
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:

@@ -6,9 +6,9 @@ resamples are one matrix product and no metric is written twice.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,10 @@ from mecam.task import Task
 from mecam.types import Predictions
 
 __all__ = [
-    "Comparison",
+    "ALPHA",
+    "Difference",
+    "adjusted_together",
+    "as_many",
     "central",
     "conformal_quantile",
     "coverage",
@@ -34,19 +37,33 @@ __all__ = [
 ]
 
 
+_Key = TypeVar("_Key")
+_Item = TypeVar("_Item")
+
+ALPHA = 0.05
+"""Two runs are told apart when Holm's adjusted p-value is below this."""
+
+
 @dataclass(frozen=True)
-class Comparison:
-    """Two models on one metric.
+class Difference:
+    """A model against another on one metric.
 
     Attributes:
-        difference: metric of the first minus metric of the second, averaged over seeds; None if undefined.
-        ci95: bootstrap interval of the difference; None with fewer than `MIN_GROUPS` groups.
+        value: metric of this one minus metric of the other, averaged over seeds; None if undefined.
+        ci95: bootstrap interval over recordings or speakers; None with fewer than `MIN_GROUPS` of these.
         p_value: of the hypothesis that the two are exchangeable, two-sided; None if undefined.
+        p_holm: the same, adjusted for all models that are tested against the same one on this metric.
     """
 
-    difference: float | None
+    value: float | None
     ci95: tuple[float, float] | None
     p_value: float | None
+    p_holm: float | None = None
+
+    @property
+    def significant(self) -> bool:
+        """True where the two can be told apart."""
+        return self.p_holm is not None and self.p_holm < ALPHA
 
 
 def metrics_table(
@@ -124,7 +141,7 @@ def paired_permutation_test(
     family: str | None = None,
     permutations: int = 10_000,
     seed: int = 0,
-) -> Comparison:
+) -> Difference:
     """Test whether two models differ on a metric by more than chance.
 
     If they did not, it would not matter which of the two answered the utterances of a group (a speaker, or a
@@ -162,7 +179,7 @@ def paired_sums_test(
     weights: Array | None = None,
     permutations: int = 10_000,
     seed: int = 0,
-) -> Comparison:
+) -> Difference:
     """Do the test of `paired_permutation_test` on sums per group.
 
     Args:
@@ -186,10 +203,26 @@ def paired_sums_test(
         if counts is not None and drawn is not None:
             drawn += share * _difference(metric, counts @ a, counts @ b)
     if np.isnan(observed):
-        return Comparison(None, None, None)
+        return Difference(None, None, None)
     # An undefined permutation counts as extreme: that can only make the test more careful.
     extreme = ~(np.abs(permuted) < abs(observed) - 1e-12)
-    return Comparison(float(observed), central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
+    return Difference(float(observed), central(drawn), float((1 + extreme.sum()) / (1 + permutations)))
+
+
+def adjusted_together(tests: Mapping[_Key, Difference]) -> dict[_Key, Difference]:
+    """The same tests, each with Holm's adjusted p-value; those that are undefined take no part."""
+    known = {key: test.p_value for key, test in tests.items() if test.p_value is not None}
+    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
+    return {key: replace(test, p_holm=adjusted.get(key)) for key, test in tests.items()}
+
+
+def as_many(first: Sequence[_Item], second: Sequence[_Item]) -> tuple[Sequence[_Item], Sequence[_Item]]:
+    """As many seeds of both: the first ones of the longer; a single one stands beside each of the other's."""
+    if 1 in (len(first), len(second)):
+        count = max(len(first), len(second))
+        return [first[i % len(first)] for i in range(count)], [second[i % len(second)] for i in range(count)]
+    count = min(len(first), len(second))
+    return first[:count], second[:count]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

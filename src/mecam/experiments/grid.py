@@ -20,7 +20,7 @@ from mecam.files import claimed
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.run import Run
 from mecam.threads import available_cores
-from mecam.training.costs import WATCHABLE, resident_mb
+from mecam.training.costs import resident_mb
 from mecam.training.run import train
 
 __all__ = ["Member", "Outcome", "train_grid"]
@@ -91,11 +91,8 @@ def train_grid(
         command: for the runs' records.
         progress: called with (done, all, what is running), in thousandths of a run.
 
-    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs; or if memory is limited
-        where the system does not tell how much a process takes.
+    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
     """
-    if memory_gb is not None and not WATCHABLE:
-        raise ConfigError("the memory of a process is not known on this system", where="--memory", fix="leave it out")
     if any(member.config.devices > 1 for member in members):
         raise ConfigError("a grid trains each run on one device", where="devices", fix="use --jobs for several at once")
     read = record_of([Source(store)])

@@ -1,67 +1,21 @@
 """What `mecam tune` searches: seven options of every model, five that all share and two of its own.
 
-The same number for every model, so that a comparison of tuned models gives each the same budget. Every default lies
-inside its range; the defaults are always the first trial.
+The same number for every model, so that a comparison of tuned models gives each the same budget. A model's own two
+stand in its configuration, as `search`. Every default lies inside its range; the defaults are always the first trial.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
-from mecam.config import parse_yaml
+from mecam.config import Between, Choice, Range, parse_yaml
 from mecam.errors import ConfigError, MecamError
 from mecam.evaluation.metrics import Metric
 from mecam.models.registry import MODELS
 
-__all__ = ["SPACES", "Between", "Choice", "Range", "Trial", "Tuned", "parsed_ranges", "space_of"]
+__all__ = ["Trial", "Tuned", "parsed_ranges", "space_of"]
 
-
-@dataclass(frozen=True)
-class Between:
-    """Any number from `low` to `high`, both among them; whole ones where both are whole.
-
-    Attributes:
-        low: smallest.
-        high: largest.
-        log: each doubling is as likely as any other.
-    """
-
-    low: int | float
-    high: int | float
-    log: bool = False
-
-    def __contains__(self, value: Any) -> bool:
-        return isinstance(value, int | float) and self.low <= value <= self.high
-
-    def __str__(self) -> str:
-        return f"{self.low:g} to {self.high:g}" + (", log" if self.log else "")
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """What must be possible if anything between is."""
-        return self.low, self.high
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One of these."""
-
-    values: tuple[Any, ...]
-
-    def __contains__(self, value: Any) -> bool:
-        return value in self.values
-
-    def __str__(self) -> str:
-        return ", ".join(map(str, self.values))
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """All of them."""
-        return self.values
-
-
-Range: TypeAlias = Between | Choice
 
 SHARED: dict[str, Range] = {
     "training.learning_rate": Between(2e-4, 5e-3, log=True),
@@ -70,31 +24,6 @@ SHARED: dict[str, Range] = {
     "training.weight_decay": Between(1e-4, 1e-1, log=True),
 }
 DROPOUT: dict[str, Range] = {"model.dropout": Between(0.0, 0.5)}
-
-SPACES: dict[str, dict[str, Range]] = {
-    "mecam": {"model.filter.contrast": Between(0.0, 0.5), "model.unimodal": Between(0.0, 1.0)},
-    "mecam_published": {"model.contrast": Between(0.0, 0.5), "model.information": Between(0.0, 0.5)},
-    "late_fusion": {"model.width": Choice((32, 64, 128)), "model.unimodal": Between(0.0, 2.0)},
-    "text_only": {"model.freeze_layers": Choice((0, 2, 4)), "training.clip_norm": Between(0.3, 3.0, log=True)},
-    "ef_lstm": {"model.width": Choice((64, 128, 256)), "training.clip_norm": Between(0.3, 3.0, log=True)},
-    "lf_dnn": {"model.width": Choice((16, 32, 64)), "model.hidden": Choice((64, 128, 256))},
-    "tfn": {"model.width": Choice((16, 32)), "model.hidden": Choice((64, 128))},
-    "lmf": {"model.width": Choice((16, 32, 64)), "model.rank": Choice((2, 4, 8))},
-    "mfn": {"model.width": Choice((16, 32, 64)), "model.memory": Choice((64, 128, 256))},
-    "graph_mfn": {"model.width": Choice((16, 32, 64)), "model.memory": Choice((64, 128, 256))},
-    "mult": {"model.layers": Choice((2, 4, 5)), "model.kernel": Choice((1, 3, 5))},
-    "misa": {"model.similarity": Between(0.0, 1.0), "model.difference": Between(0.0, 1.0)},
-    "mag": {"model.shift": Between(0.1, 3.0, log=True), "model.layer": Choice((0, 1, 3))},
-    "multitask": {"model.base": Choice(("mlf_dnn", "mlmf", "mtfn")), "model.unimodal": Between(0.0, 1.0)},
-    "self_mm": {"model.recurrent": Choice((16, 32, 64)), "model.generation": Between(0.0, 2.0)},
-    "mmim": {"model.prediction": Between(0.0, 0.5), "model.information": Between(0.0, 0.5)},
-    "tfr_net": {"model.layers": Choice((1, 2, 3)), "model.reconstruction": Between(0.1, 10.0, log=True)},
-    "tetfn": {"model.layers": Choice((1, 2, 3)), "model.generation": Between(0.0, 2.0)},
-    "cenet": {"model.after": Choice((0, 1, 3)), "model.words": Choice((32, 64, 128))},
-    "almt": {"model.rounds": Choice((2, 3, 4)), "model.fusion_layers": Choice((1, 2, 4))},
-    "lnln": {"model.completeness": Between(0.0, 1.0), "model.reconstruction": Between(0.0, 1.0)},
-}
-"""Name of a model → option → where to search, beside what all share."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +84,7 @@ class Tuned:
 
 
 def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Range]:
-    """Everything to search for a model; for one of another package, what all share.
+    """Everything to search for a model: what all share, and what its configuration adds.
 
     Args:
         name: in the registry.
@@ -163,11 +92,12 @@ def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Ra
 
     Raises: ConfigError if it has nothing to train, or lacks an option of `more`.
     """
-    if name == "constant":
+    entry = MODELS[name]
+    if getattr(entry.model, "reads_nothing", False):
         raise ConfigError("the constant predictor has nothing to tune", where="--models", fix="choose another model")
-    fields = {item.name for item in dataclasses.fields(MODELS[name].config)}
-    own = SPACES.get(name, {})
-    return SHARED | (DROPOUT if "dropout" in fields else {}) | own | dict(more or {})
+    fields = {item.name for item in dataclasses.fields(entry.config)}
+    own: Mapping[str, Range] = getattr(entry.config, "search", {})
+    return {**SHARED, **(DROPOUT if "dropout" in fields else {}), **own, **(more or {})}
 
 
 def parsed_ranges(texts: Sequence[str]) -> dict[str, Range]:

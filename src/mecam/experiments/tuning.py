@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import yaml
 
-from mecam.config import apply_overrides
+from mecam.config import Choice, Range, apply_overrides
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, MissingExtraError, TrainingError
-from mecam.experiments.search import Choice, Range, Trial, Tuned, space_of
+from mecam.experiments.search import Trial, Tuned, space_of
 from mecam.experiments.validation import validate_once
 from mecam.files import claimed, write_whole
 from mecam.runs.config import RunConfig
@@ -132,14 +132,15 @@ class _Search:
         search: Mapping[str, Range] | None,
         page: Callable[[Tuned], object] | None,
     ) -> None:
-        self.optuna, self.store, self.out, self.page = optuna, store, out, page
+        self.optuna, self.out, self.page = optuna, out, page
+        self.store = store.choosing(config.data.target) if config.data.target else store
         self.config = replace(config, tuned="")
         self.values: dict[str, Any] = yaml.safe_load(self.config.to_yaml())
         self.space = space_of(self.config.model, search)
         for key, where in self.space.items():
             for end in where.ends:
                 self._config_with({key: end})  # a range that the options do not allow is told before the first trial
-        self.metric = selection_metric(store.task, self.config.training.select)
+        self.metric = selection_metric(self.store.task, self.config.training.select)
         self.sign = 1.0 if self.metric.higher_is_better else -1.0
         self.defaults = {key: _value(self.config, key) for key in self.space}
         self.storage: Any = None

@@ -51,7 +51,7 @@ def key_of(clip: Clip, recipe: Recipe) -> str:
     """Changes with the file, its transcript, its row, the recipe, and the versions of what is run."""
     made = {e.name: e.version for e in recipe.made().values()}
     row = None if clip.row is None else {"text": clip.row.text, "words": len(clip.row.words)}
-    known = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
+    known: list[Any] = [clip.id, clip.span, row, _stamp(clip.path), [*map(_stamp, clip.transcript)], asdict(recipe)]
     known += [[_stamp(path) for path in clip.others], has_silero()]
     return hashlib.sha256(json.dumps([known, made, __version__], sort_keys=True).encode()).hexdigest()[:32]
 

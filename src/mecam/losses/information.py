@@ -1,26 +1,68 @@
 """Mutual information between two embeddings, bounded from below by Gaussians.
 
 Barber and Agakov's bound is I(x; y) ≥ H(y) + E[log q(y|x)], with the Gaussian q(y|x) = N(μ(x), σ²(x)) that
-`mecam.nn.gaussian.GaussianHead` learns. `gaussian_log_likelihood` is its second term, `group_entropy` and
+`GaussianHead` learns. `gaussian_log_likelihood` is its second term, `group_entropy` and
 `gaussian_entropy` are estimates of its first.
 
 Source: Barber and Agakov, NeurIPS 2003; Han, Chen and Poria, EMNLP 2021 (MMIM), which the MECAM paper follows.
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
+
+from mecam.batch import Batch
+from mecam.task import Task
+from mecam.types import Modality
 
 __all__ = [
+    "EntropyMemory",
+    "GaussianHead",
     "GroupEntropy",
     "gaussian_entropy",
     "gaussian_log_likelihood",
     "group_entropy",
     "predictive_bound",
 ]
+
+LIMIT = 8.0
+"""Log variances lie within ± this: e⁻⁸ is narrow enough, and its inverse still a plain number."""
+
+
+class GaussianHead(nn.Module):
+    """q(y|x) = N(μ(x), σ²(x)) with a diagonal σ², both from small networks of their own.
+
+    Args:
+        given: D of x.
+        width: E of y, and of the hidden layers.
+    """
+
+    def __init__(self, given: int, width: int) -> None:
+        super().__init__()
+        self.mean = _network(given, width)
+        self.log_variance = _network(given, width)
+
+    def forward(self, x: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
+        """μ and log σ²."""
+        return self.mean(x), LIMIT * torch.tanh(self.log_variance(x) / LIMIT)
+
+    def held(self, x: Float[Tensor, "B D"]) -> tuple[Float[Tensor, "B E"], Float[Tensor, "B E"]]:
+        """The same, with the gradient going to x alone: the weights are held as they are.
+
+        For a model that fits its heads (to detached embeddings) and follows them in one and the same step.
+        """
+        weights = {name: weight.detach() for name, weight in self.named_parameters()}
+        result: tuple[Tensor, Tensor] = torch.func.functional_call(self, weights, (x,))
+        return result
+
+
+def _network(given: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(given, width), nn.Tanh(), nn.Linear(width, width))
+
 
 FLOOR = 1e-6
 """Added to every variance: samples that are all alike have a covariance of 0, whose determinant has no logarithm."""
@@ -128,3 +170,49 @@ def predictive_bound(
         return predicted.sum() * 0.0
     scores = here @ there.T  # P P
     return torch.nn.functional.cross_entropy(scores, torch.arange(len(here), device=scores.device))
+
+
+Samples = Mapping[Modality, tuple[Float[Tensor, "N D"], Bool[Tensor, "N K"]]]
+
+
+class EntropyMemory:
+    """The embeddings of the batch before, with the groups of labels that they belong to.
+
+    It belongs to no checkpoint: an epoch's first batch has none before it.
+
+    Args:
+        task: kind of label, which says how samples are grouped (`Task.groups`).
+        modalities: whose embeddings.
+        shrinkage: of the covariances; 0 skips those of fewer samples than dimensions.
+    """
+
+    def __init__(self, task: Task, modalities: Sequence[Modality], *, shrinkage: float) -> None:
+        self.task, self.modalities, self.shrinkage = task, tuple(modalities), shrinkage
+        self._before: Samples = {}
+
+    def forget(self) -> None:
+        """Be as before the first batch."""
+        self._before = {}
+
+    def losses(self, embeddings: Mapping[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """`entropy_m`, the negative entropy of each modality, and `skipped_m`, the share of groups too small for it."""
+        losses = {}
+        for m, (samples, groups) in self._samples(embeddings, batch).items():
+            if m in self._before:
+                before, groups_before = self._before[m]
+                samples, groups = torch.cat([before, samples]), torch.cat([groups_before, groups])
+            entropy, skipped = group_entropy(samples, groups, shrinkage=self.shrinkage)
+            losses[f"entropy_{m}"] = -entropy
+            losses[f"skipped_{m}"] = entropy.new_tensor(skipped)
+        return losses
+
+    def keep(self, embeddings: Mapping[str, Tensor], batch: Batch) -> None:
+        """Remember the batch for the next."""
+        self._before = {m: (samples.detach(), g) for m, (samples, g) in self._samples(embeddings, batch).items()}
+
+    def _samples(self, embeddings: Mapping[str, Tensor], batch: Batch) -> Samples:
+        """Of each modality, the embeddings of the utterances that have it, and their groups."""
+        assert batch.targets is not None
+        groups = self.task.groups(batch.targets.value)  # B K
+        present = {m: batch.streams[m].mask.any(dim=1) for m in self.modalities}
+        return {m: (embeddings[m][here].float(), groups[here]) for m, here in present.items()}

@@ -10,24 +10,32 @@ Differs: see `SummaryTokens` and `HyperFusion`; blocks normalise before attentio
 audio and vision, an absent one adds nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ConfigError
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import SummaryTokens
 from mecam.types import TEXT
 
-__all__ = ["Almt", "AlmtConfig"]
+__all__ = ["ENTRY", "Almt", "AlmtConfig"]
 
 
 @dataclass(frozen=True)
 class AlmtConfig(TextOptions):
     """Options of ALMT; sizes of the authors' configuration for MOSI. Text encoder of the paper: BERT-base."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.rounds": Choice((2, 3, 4)),
+        "model.fusion_layers": Choice((1, 2, 4)),
+    }
 
     width: Count = 128
     """Of all tokens, and of the feed-forward parts."""
@@ -75,3 +83,6 @@ class Almt(RowModel[AlmtConfig]):
         hyper, language = self.hyper(tokens[TEXT], {m: tokens[m] for m in self.reads[1:]}, present)
         joint = self.fusion(language, hyper)  # B D
         return Output(prediction=self.predicted(self.head(joint), batch), embeddings={"joint": joint})
+
+
+ENTRY = Entry(Almt, AlmtConfig)

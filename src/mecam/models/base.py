@@ -95,7 +95,6 @@ class Model(nn.Module, ABC):
     Attributes:
         inputs: what it was built for.
         reads: the modalities that it is given and learns from.
-        heeds: those of them that reach its prediction: all, but in a model that is flawed and kept for comparison.
         text_encoder: name of the encoder whose tokens it reads, or None where text is absent or numbers.
         views: True asks the loop for a corrupted view of every training batch.
     """
@@ -118,7 +117,6 @@ class Model(nn.Module, ABC):
             )
         self.inputs = inputs
         self.reads = tuple(reads)
-        self.heeds = self.reads
 
     @abstractmethod
     def forward(self, batch: Batch) -> Output:

@@ -10,8 +10,9 @@ k-means beforehand and takes the nearest word, through which nothing can be lear
 mean of the states instead of one token's; where a text is absent the shift alone is read.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
@@ -19,21 +20,24 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Positive, Weight
+from mecam.config import Choice, Count, Dropout, Positive, Range, Weight
 from mecam.errors import ConfigError
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
-__all__ = ["Cenet", "CenetConfig", "Dictionary", "Enhancement"]
+__all__ = ["ENTRY", "Cenet", "CenetConfig", "Dictionary", "Enhancement"]
 
 
 @dataclass(frozen=True)
 class CenetConfig(TextOptions):
     """Options of CENET; those without a source are ours. Text encoder of the paper: a sentiment-aware RoBERTa."""
+
+    search: ClassVar[Mapping[str, Range]] = {"model.after": Choice((0, 1, 3)), "model.words": Choice((32, 64, 128))}
 
     after: Annotated[int, Ge(0)] = 1
     """Layers of the text encoder before the shift; 0 shifts what the embeddings give."""
@@ -178,3 +182,6 @@ class Cenet(RowModel[CenetConfig]):
         """One phase."""
         weights = {f"quantisation_{m}": self.config.quantisation for m in self.reads[1:]}
         return (Phase("main", {"task": 1.0, **weights}),)
+
+
+ENTRY = Entry(Cenet, CenetConfig)

@@ -36,8 +36,7 @@ from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.models.base import Inputs, Model
-from mecam.models.interval_scale import Widening
-from mecam.models.recording_context import RecordingContext
+from mecam.models.calibration import RecordingContext, Widening
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
 from mecam.types import TEXT, Utterance

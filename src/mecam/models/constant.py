@@ -6,8 +6,9 @@ import torch
 
 from mecam.batch import Batch, Output
 from mecam.models.base import Inputs, Model
+from mecam.models.registry import Entry
 
-__all__ = ["Constant", "ConstantConfig"]
+__all__ = ["ENTRY", "Constant", "ConstantConfig"]
 
 
 @dataclass(frozen=True)
@@ -28,3 +29,6 @@ class Constant(Model):
         """Repeat the prior."""
         prior = self.get_buffer("prior")
         return Output(prediction=self.inputs.task.as_prediction(prior.expand(len(batch), -1)))
+
+
+ENTRY = Entry(Constant, ConstantConfig)

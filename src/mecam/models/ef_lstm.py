@@ -7,23 +7,31 @@ not belong to words, every modality is divided evenly over the utterance's words
 (`mecam.nn.axis`). A modality that is absent at a step is zeros there.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Between, Choice, Count, Dropout, Range
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.axis import on_one_axis
 from mecam.nn.recurrent import Lstm
 
-__all__ = ["EfLstm", "EfLstmConfig"]
+__all__ = ["ENTRY", "EfLstm", "EfLstmConfig"]
 
 
 @dataclass(frozen=True)
 class EfLstmConfig(TextOptions):
     """Options of EF-LSTM; the paper gives no sizes that fit other features than its own, these are ours."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.width": Choice((64, 128, 256)),
+        "training.clip_norm": Between(0.3, 3.0, log=True),
+    }
 
     width: Count = 64
     """State of the LSTM in each direction, and the layer behind it."""
@@ -61,3 +69,6 @@ class EfLstm(RowModel[EfLstmConfig]):
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         vector = self.leave(self.lstm(together, some).last)  # B D
         return Output(prediction=self.predicted(self.head(vector), batch), embeddings={"joint": vector})
+
+
+ENTRY = Entry(EfLstm, EfLstmConfig)

@@ -8,20 +8,23 @@ not belong to words, every modality is divided evenly over the utterance's words
 (`mecam.nn.axis`). A set with an absent modality contributes nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ModelError
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DynamicFusionGraph, GatedMemory, LstmSystem
 from mecam.types import TEXT
 
-__all__ = ["GraphMfn", "GraphMfnConfig"]
+__all__ = ["ENTRY", "GraphMfn", "GraphMfnConfig"]
 
 MOST = 6
 """Modalities at most: 63 vertices and 665 edges."""
@@ -30,6 +33,11 @@ MOST = 6
 @dataclass(frozen=True)
 class GraphMfnConfig(TextOptions):
     """Options of Graph-MFN; sizes from the search space of the authors' code for MFN."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.width": Choice((16, 32, 64)),
+        "model.memory": Choice((64, 128, 256)),
+    }
 
     text_width: Count = 128
     """Of the text's LSTM."""
@@ -83,3 +91,6 @@ class GraphMfn(RowModel[GraphMfnConfig]):
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         joint = self.leave(torch.cat([*last.values(), self.memory(fused, some)], dim=1))  # B H
         return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**last, "joint": joint})
+
+
+ENTRY = Entry(GraphMfn, GraphMfnConfig)

@@ -1,23 +1,27 @@
 """Late fusion: one network per modality that knows nothing of the others, and a learned average of what they say."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Weight
+from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.models.base import Inputs, Model, Phase, TextOptions, build_encoder, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean, masked_softmax
 
-__all__ = ["LateFusion", "LateFusionConfig"]
+__all__ = ["ENTRY", "LateFusion", "LateFusionConfig"]
 
 
 @dataclass(frozen=True)
 class LateFusionConfig(TextOptions):
     """Options of late fusion."""
+
+    search: ClassVar[Mapping[str, Range]] = {"model.width": Choice((32, 64, 128)), "model.unimodal": Between(0.0, 2.0)}
 
     lora: Annotated[int, Ge(0)] = 0
     """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
@@ -87,3 +91,6 @@ class LateFusion(Model):
     def phases(self) -> tuple[Phase, ...]:
         """One phase; the weights are those of the configuration."""
         return (Phase("main", {"task": 1.0} | {f"unimodal_{m}": self.config.unimodal for m in self.reads}),)
+
+
+ENTRY = Entry(LateFusion, LateFusionConfig)

@@ -8,22 +8,30 @@ Differs: the unimodal networks are those of TFN and LMF, so that the three model
 read by a transformers encoder instead of GloVe vectors; an absent modality is a vector of zeros.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 
-__all__ = ["LfDnn", "LfDnnConfig"]
+__all__ = ["ENTRY", "LfDnn", "LfDnnConfig"]
 
 
 @dataclass(frozen=True)
 class LfDnnConfig(TextOptions):
     """Options of LF-DNN; widths as in TFN (Zadeh et al., 2017)."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.width": Choice((16, 32, 64)),
+        "model.hidden": Choice((64, 128, 256)),
+    }
 
     text_width: Count = 128
     """Of the text's LSTM and vector."""
@@ -62,3 +70,6 @@ class LfDnn(RowModel[LfDnnConfig]):
         vectors = {m: self.subnets[m](hidden[m], batch.streams[m].mask) for m in self.reads}  # each B D
         joint = self.fuse(torch.cat(list(vectors.values()), dim=1))  # B H
         return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**vectors, "joint": joint})
+
+
+ENTRY = Entry(LfDnn, LfDnnConfig)

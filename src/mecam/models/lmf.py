@@ -7,22 +7,27 @@ LF-DNN; a linear layer follows the fused vector; an absent modality is [0, …, 
 never trains the weights of the ranks; here they are ordinary parameters.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion
 
-__all__ = ["Lmf", "LmfConfig"]
+__all__ = ["ENTRY", "Lmf", "LmfConfig"]
 
 
 @dataclass(frozen=True)
 class LmfConfig(TextOptions):
     """Options of LMF; sizes from the authors' search space (their code's grid) unless said otherwise."""
+
+    search: ClassVar[Mapping[str, Range]] = {"model.width": Choice((16, 32, 64)), "model.rank": Choice((2, 4, 8))}
 
     text_width: Count = 128
     """Of the text's LSTM and vector."""
@@ -59,3 +64,6 @@ class Lmf(RowModel[LmfConfig]):
         joint = self.fuse(vectors)  # B H
         prediction = self.predicted(self.head(self.dropout(joint)), batch)
         return Output(prediction=prediction, embeddings={**vectors, "joint": joint})
+
+
+ENTRY = Entry(Lmf, LmfConfig)

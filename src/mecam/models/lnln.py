@@ -12,21 +12,23 @@ whole as well; completeness is the share of the language that a view left alone;
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output, Stream
-from mecam.config import Count, Dropout, Weight
+from mecam.config import Between, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
 from mecam.types import TEXT, Modality
 
-__all__ = ["Lnln", "LnlnConfig", "completeness", "corrected"]
+__all__ = ["ENTRY", "Lnln", "LnlnConfig", "completeness", "corrected"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class LnlnConfig(TextOptions):
 
     Text encoder of the paper: BERT-base.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.completeness": Between(0.0, 1.0),
+        "model.reconstruction": Between(0.0, 1.0),
+    }
 
     width: Count = 128
     """Of all tokens, and of the feed-forward parts."""
@@ -190,3 +197,6 @@ def completeness(view: Stream, whole: Stream) -> Float[Tensor, " B"]:
     there = view.mask & whole.mask.any(dim=1, keepdim=True)  # B T
     assert view.injected is not None
     return (there & ~view.injected).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+
+
+ENTRY = Entry(Lnln, LnlnConfig)

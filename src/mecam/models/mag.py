@@ -8,24 +8,75 @@ evenly over the words (`mecam.nn.axis`); tokens outside of words and words witho
 norm. An utterance without text is one blank token, which all its other rows shift.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Dropout, Positive
+from mecam.config import Between, Choice, Dropout, Positive, Range
 from mecam.errors import ModelError
 from mecam.models.base import Inputs, Model, TextOptions, prediction_head
-from mecam.nn.adaptation import AdaptationGate
+from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
-__all__ = ["Mag", "MagConfig"]
+__all__ = ["ENTRY", "AdaptationGate", "Mag", "MagConfig"]
+
+
+class AdaptationGate(nn.Module):
+    """Z̄ = LayerNorm(Z + αH), H = Σ_m g_m ⊙ (W_m A_m) + b, g_m = ReLU(W_gm [Z; A_m] + b_gm), α = min(β‖Z‖/‖H‖, 1).
+
+    Source: Rahman et al., ACL 2020 (arXiv 1908.05787), "Multimodal Adaptation Gate". Differs: a token without a
+    row of any modality is not shifted, not even by b.
+
+    Args:
+        width: D of the hidden states.
+        widths: modality → F of its rows.
+        shift: β.
+        dropout: on the result.
+    """
+
+    def __init__(self, width: int, widths: Mapping[Modality, int], *, shift: float, dropout: float) -> None:
+        super().__init__()
+        self.shift = shift
+        self.gates = nn.ModuleDict({m: nn.Linear(width + size, width) for m, size in widths.items()})
+        self.values = nn.ModuleDict({m: nn.Linear(size, width, bias=False) for m, size in widths.items()})
+        self.bias = nn.Parameter(torch.zeros(width))
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(
+        self,
+        states: Float[Tensor, "B T D"],
+        rows: Mapping[Modality, Float[Tensor, "B T _"]],
+        there: Mapping[Modality, Bool[Tensor, "B T"]],
+    ) -> Float[Tensor, "B T D"]:
+        """Shift the states.
+
+        Args:
+            states: Z.
+            rows: A_m, one per token.
+            there: whether a token has a row of the modality.
+        """
+        total = self.bias.expand_as(states)
+        some = torch.zeros(states.shape[:2], dtype=torch.bool, device=states.device)
+        for m, gate in self.gates.items():
+            opened = gate(torch.cat([states, rows[m].to(states.dtype)], dim=2)).relu()  # B T D
+            total = total + (opened * self.values[m](rows[m])).masked_fill(~there[m].unsqueeze(2), 0.0)
+            some = some | there[m]
+        total = total.masked_fill(~some.unsqueeze(2), 0.0)  # B T D
+        length = states.norm(dim=2, keepdim=True)
+        # The square root of 0 has no slope: a shift of nothing is kept away from it.
+        alpha = (self.shift * length / total.square().sum(dim=2, keepdim=True).add(1e-12).sqrt()).clamp(max=1.0)
+        result: Tensor = self.dropout(self.norm(states + alpha * total))
+        return result
 
 
 @dataclass(frozen=True)
@@ -34,6 +85,11 @@ class MagConfig(TextOptions):
 
     Text encoder of the paper: BERT-base and XLNet.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.shift": Between(0.1, 3.0, log=True),
+        "model.layer": Choice((0, 1, 3)),
+    }
 
     layer: Annotated[int, Ge(0)] = 0
     """Where the gate sits: 0 behind the embeddings, n behind the n-th layer."""
@@ -104,3 +160,6 @@ class Mag(Model):
             rows[m] = values.take_along_dim(index.unsqueeze(2), dim=1)  # B T F
             there[m] = known.take_along_dim(index, dim=1) & inside
         return rows, there
+
+
+ENTRY = Entry(Mag, MagConfig)

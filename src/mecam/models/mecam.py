@@ -13,7 +13,7 @@ filtering; attention runs over sequences (the published code pools first, so tha
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, ClassVar, TypeAlias
 
 import torch
 from annotated_types import Ge, Gt, Le, Lt
@@ -21,18 +21,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output, Stream
-from mecam.config import Count, Dropout, Positive, Weight
+from mecam.config import Between, Count, Dropout, Positive, Range, Weight
 from mecam.errors import ConfigError
 from mecam.hub import EMBEDDED
 from mecam.losses.contrastive import instance_contrast, label_contrast
-from mecam.losses.information import gaussian_log_likelihood, group_entropy
+from mecam.losses.information import GaussianHead, gaussian_log_likelihood, group_entropy
 from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
-from mecam.nn.attention import CrossBlock
-from mecam.nn.conflict import Conflict
-from mecam.nn.gate import ROW_SIGNS, Filtered, Gate, reverse_gradient, row_signs
-from mecam.nn.gaussian import GaussianHead
-from mecam.nn.masked import masked_mean, masked_softmax, masked_windows, weighted_mean
-from mecam.nn.order import WordOrder
+from mecam.models.registry import Entry
+from mecam.nn.fusion import Fusion
+from mecam.nn.gate import ROW_SIGNS, Conflict, Filtered, Gate, WordOrder, reverse_gradient, row_signs
+from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
@@ -45,7 +43,7 @@ UNLIKE = 0.1
 Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
 Masks: TypeAlias = Mapping[Modality, Bool[Tensor, "B T"]]
 
-__all__ = ["FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
+__all__ = ["ENTRY", "FilterConfig", "FusionConfig", "Mecam", "MecamConfig"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +101,11 @@ class FusionConfig:
 @dataclass(frozen=True)
 class MecamConfig:
     """Options of MECAM."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.filter.contrast": Between(0.0, 0.5),
+        "model.unimodal": Between(0.0, 1.0),
+    }
 
     encoder: str = EMBEDDED
     """Text encoder: `minilm`, a hub name, or a folder."""
@@ -179,7 +182,7 @@ class Mecam(Model):
                     signs=ROW_SIGNS if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
                     dropout=dropout,
                 )
-        self.fusion = _Fusion(self.reads, width, config.fusion, dropout)
+        self.fusion = Fusion(self.reads, width, **vars(config.fusion), dropout=dropout)
         # Read by one layer, a modality's own score would learn too slowly for the conflict network to go by it.
         self.scores = nn.ModuleDict(
             {m: nn.Sequential(nn.Linear(width, width), nn.GELU(), prediction_head(inputs, width)) for m in self.reads}
@@ -377,68 +380,6 @@ class Mecam(Model):
         return (Phase("main", weights),)
 
 
-class _Fusion(nn.Module):
-    """Talking heads between a hub and the other modalities, both ways, then one vector per modality.
-
-    The hub is text where there is text. The others query the hub; the hub queries all others at once.
-    """
-
-    def __init__(self, reads: tuple[Modality, ...], width: int, config: FusionConfig, dropout: float) -> None:
-        super().__init__()
-        self.hub = TEXT if TEXT in reads else reads[0]
-        self.others = tuple(m for m in reads if m != self.hub)
-        self.reads = reads
-        self.window = config.window
-        rounds = config.layers if self.others else 0
-
-        self.rounds = nn.ModuleList(_Round(self.hub, self.others, width, config, dropout) for _ in range(rounds))
-        self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in reads})
-        self.reliability = nn.ModuleDict({m: nn.Linear(width + 1, 1) for m in reads})
-        for layer in self.reliability.values():
-            assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-
-    def forward(
-        self, filtered: Mapping[Modality, Filtered], present: Bool[Tensor, "B M"]
-    ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B M"]]:
-        """Pooled vectors and each modality's share; an absent modality has share 0."""
-        steps, masks, kept = {}, {}, {}
-        for m, part in filtered.items():
-            both = torch.cat([part.kept, part.share_kept.unsqueeze(-1)], dim=-1)  # B T D+1
-            both, masks[m] = masked_windows(both, part.mask, 1 if m == TEXT else self.window)  # B W D+1
-            steps[m], kept[m] = both[..., :-1], both[..., -1:]
-        for each in self.rounds:
-            steps = each(steps, masks)
-        pooled, trust = [], []
-        for m in self.reads:
-            vector = weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m])  # B D
-            share_kept = masked_mean(kept[m], masks[m])  # B 1
-            pooled.append(vector)
-            trust.append(self.reliability[m](torch.cat([vector, share_kept], dim=-1)))
-        shares = masked_softmax(torch.cat(trust, dim=1), present)  # B M
-        return torch.stack(pooled, dim=1), shares
-
-
-class _Round(nn.Module):
-    """Every modality but the hub queries the hub, and the hub queries them, at the same time."""
-
-    def __init__(
-        self, hub: Modality, others: tuple[Modality, ...], width: int, config: FusionConfig, dropout: float
-    ) -> None:
-        super().__init__()
-        self.hub, self.others = hub, others
-        self.blocks = nn.ModuleDict(
-            {m: CrossBlock(width, config.heads, talking=config.talking, dropout=dropout) for m in (hub, *others)}
-        )
-
-    def forward(self, steps: dict[Modality, Tensor], masks: Mapping[Modality, Tensor]) -> dict[Modality, Tensor]:
-        outside = torch.cat([steps[m] for m in self.others], dim=1)  # B sum(T) D
-        outside_mask = torch.cat([masks[m] for m in self.others], dim=1)
-        changed = {m: self.blocks[m](steps[m], steps[self.hub], masks[self.hub]) for m in self.others}
-        return changed | {self.hub: self.blocks[self.hub](steps[self.hub], outside, outside_mask)}
-
-
 def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
     """For each utterance a random one that feels otherwise, or itself where there is none."""
     unlike = (affinity < UNLIKE).fill_diagonal_(False)
@@ -465,3 +406,6 @@ def _part(output: Output, rows: slice) -> Output:
         for name in ("gates", "shares", "embeddings", "extra")
     }
     return Output(prediction=output.prediction[rows], **named)
+
+
+ENTRY = Entry(Mecam, MecamConfig)

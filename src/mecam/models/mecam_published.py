@@ -25,24 +25,24 @@ training.encoder_learning_rate=5e-5`, each after a `--set` of its own.
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Positive, Rate, Weight
+from mecam.config import Between, Count, Dropout, Positive, Range, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
-from mecam.losses.entropy import EntropyMemory
-from mecam.losses.information import gaussian_log_likelihood
+from mecam.losses.information import EntropyMemory, GaussianHead, gaussian_log_likelihood
 from mecam.models.base import Inputs, Model, Phase, TextOptions, or_prior, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder
-from mecam.nn.gaussian import GaussianHead
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
-__all__ = ["MecamPublished", "MecamPublishedConfig"]
+__all__ = ["ENTRY", "MecamPublished", "MecamPublishedConfig"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,11 @@ class MecamPublishedConfig(TextOptions):
 
     Text encoder of the paper: `bert-base-uncased`.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.contrast": Between(0.0, 0.5),
+        "model.information": Between(0.0, 0.5),
+    }
 
     hidden: Count = 16
     """Size of an LSTM's state and of a modality's vector; text keeps the width of its encoder."""
@@ -81,10 +86,10 @@ class MecamPublished(Model):
 
     def __init__(self, config: MecamPublishedConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
         super().__init__(inputs, reads=(TEXT, *(m for m in inputs.modalities if m != TEXT)))
-        self.heeds = (TEXT,)
         self.config = config
         self.text_encoder = config.encoder if inputs.raw_text else None
         self.others = tuple(m for m in self.reads if m != TEXT)
+        self.ignores = self.others  # though it reads them: see above; the contract of a model asks
         self.pairs = tuple(itertools.combinations((TEXT, *reversed(self.others)), 2))
         encoders = {m: self._encoder(m, pretrained) for m in self.reads}
         widths = {m: encoder.width for m, encoder in encoders.items()}
@@ -189,3 +194,6 @@ class MecamPublished(Model):
         rest = Phase("everything else", weights, ("encoders.", "attention.", "fusion.", "head."))
         heads = Phase("information heads", dict.fromkeys(bounds, 1.0), ("information.",))
         return (heads, rest) if self.pairs else (rest,)
+
+
+ENTRY = Entry(MecamPublished, MecamPublishedConfig)

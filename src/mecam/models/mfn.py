@@ -7,24 +7,32 @@ not belong to words, every modality is divided evenly over the utterance's words
 (`mecam.nn.axis`). An absent modality's LSTM rests at zero and is not attended to.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
+from mecam.models.registry import Entry
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DeltaMemoryAttention, GatedMemory, LstmSystem
 from mecam.types import TEXT
 
-__all__ = ["Mfn", "MfnConfig"]
+__all__ = ["ENTRY", "Mfn", "MfnConfig"]
 
 
 @dataclass(frozen=True)
 class MfnConfig(TextOptions):
     """Options of MFN; sizes from the search space of the authors' code."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.width": Choice((16, 32, 64)),
+        "model.memory": Choice((64, 128, 256)),
+    }
 
     text_width: Count = 128
     """Of the text's LSTM."""
@@ -65,3 +73,6 @@ class Mfn(RowModel[MfnConfig]):
         some = torch.stack([masks[m] for m in self.reads]).any(dim=0)  # B N
         joint = self.leave(torch.cat([*last.values(), self.memory(attended, some)], dim=1))  # B H
         return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**last, "joint": joint})
+
+
+ENTRY = Entry(Mfn, MfnConfig)

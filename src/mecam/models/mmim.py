@@ -13,23 +13,24 @@ too few samples is skipped and counted; the text vector is the mean of the token
 is treated like audio and vision; samples are grouped by sign of the score, by class or by label.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Rate, Weight
-from mecam.losses.entropy import EntropyMemory
-from mecam.losses.information import gaussian_log_likelihood, predictive_bound
+from mecam.config import Between, Count, Dropout, Range, Rate, Weight
+from mecam.losses.information import EntropyMemory, GaussianHead, gaussian_log_likelihood, predictive_bound
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.encoders import RecurrentEncoder, Rows
-from mecam.nn.gaussian import GaussianHead
 from mecam.nn.masked import masked_mean
 from mecam.types import TEXT, Modality
 
-__all__ = ["Mmim", "MmimConfig"]
+__all__ = ["ENTRY", "Mmim", "MmimConfig"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class MmimConfig(TextOptions):
 
     Text encoder of the paper: BERT-base.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.prediction": Between(0.0, 0.5),
+        "model.information": Between(0.0, 0.5),
+    }
 
     recurrent: Count = 16
     """State and output of the LSTM of a feature stream."""
@@ -125,3 +131,6 @@ class Mmim(RowModel[MmimConfig]):
         weights |= {f"prediction_{m}": config.prediction for m in self.reads}
         rest = Phase("everything else", weights, ("encoders.", "recurrent.", "fuse.", "head.", "foretell."))
         return (Phase("bounds", dict.fromkeys(bounds, 1.0), ("bounds.",)), rest) if bounds else (rest,)
+
+
+ENTRY = Entry(Mmim, MmimConfig)

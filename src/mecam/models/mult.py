@@ -12,25 +12,30 @@ mask over the future, of which the paper does not speak; a single modality has n
 is neither query nor key.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ConfigError
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
-__all__ = ["Mult", "MultConfig"]
+__all__ = ["ENTRY", "Mult", "MultConfig"]
 
 
 @dataclass(frozen=True)
 class MultConfig(TextOptions):
     """Options of MulT; values of the paper's Table 5 for CMU-MOSI unless said otherwise."""
+
+    search: ClassVar[Mapping[str, Range]] = {"model.layers": Choice((2, 4, 5)), "model.kernel": Choice((1, 3, 5))}
 
     width: Count = 40
     """d, of the transformers."""
@@ -120,3 +125,6 @@ class Mult(RowModel[MultConfig]):
         place = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(dim=1)  # B
         last: Tensor = whole[torch.arange(len(whole), device=mask.device), place]  # B D'
         return last.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
+
+
+ENTRY = Entry(Mult, MultConfig)

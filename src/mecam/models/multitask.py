@@ -8,21 +8,23 @@ that have the modality and a label of it; the loop's weight decay stands for the
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Weight
+from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.errors import ModelError
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product
 from mecam.types import Modality
 
-__all__ = ["MultiTask", "MultiTaskConfig"]
+__all__ = ["ENTRY", "MultiTask", "MultiTaskConfig"]
 
 LARGEST = 2_000_000
 """Values of MTFN's tensor at most."""
@@ -34,6 +36,11 @@ class MultiTaskConfig(TextOptions):
 
     Text encoder of the paper: BERT-base, frozen.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.base": Choice(("mlf_dnn", "mlmf", "mtfn")),
+        "model.unimodal": Between(0.0, 1.0),
+    }
 
     base: Literal["mtfn", "mlf_dnn", "mlmf"] = "mlf_dnn"
     """Outer product, concatenation, or low-rank factors."""
@@ -143,3 +150,6 @@ class MultiTask(RowModel[MultiTaskConfig]):
         return (
             Phase("main", {"task": 1.0} | {f"unimodal_{m}": of.get(m, self.config.unimodal) for m in self.labelled}),
         )
+
+
+ENTRY = Entry(MultiTask, MultiTaskConfig)

@@ -1,6 +1,8 @@
 """One dictionary: name → model and its configuration; plug-ins of other packages among them.
 
-A package adds a model through the entry point group `mecam.models`, whose value names an `Entry`:
+A built-in model is one file of this folder, named like the model, with its `Entry` as `ENTRY`. Names are known without
+importing any of them, and PyTorch with it. A package adds a model through the entry point group `mecam.models`, whose
+value names an `Entry`:
 
     [project.entry-points."mecam.models"]
     my_model = "my_package.my_model:ENTRY"
@@ -8,39 +10,19 @@ A package adds a model through the entry point group `mecam.models`, whose value
 Plug-ins are looked for when a name is not built in or all names are listed, and imported when they are used.
 """
 
+import ast
 import dataclasses
+import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mecam.errors import ModelError
-from mecam.models.almt import Almt, AlmtConfig
-from mecam.models.base import Model
-from mecam.models.cenet import Cenet, CenetConfig
-from mecam.models.constant import Constant, ConstantConfig
-from mecam.models.ef_lstm import EfLstm, EfLstmConfig
-from mecam.models.graph_mfn import GraphMfn, GraphMfnConfig
-from mecam.models.late_fusion import LateFusion, LateFusionConfig
-from mecam.models.lf_dnn import LfDnn, LfDnnConfig
-from mecam.models.lmf import Lmf, LmfConfig
-from mecam.models.lnln import Lnln, LnlnConfig
-from mecam.models.mag import Mag, MagConfig
-from mecam.models.mecam import Mecam, MecamConfig
-from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
-from mecam.models.mfn import Mfn, MfnConfig
-from mecam.models.misa import Misa, MisaConfig
-from mecam.models.mmim import Mmim, MmimConfig
-from mecam.models.mult import Mult, MultConfig
-from mecam.models.multitask import MultiTask, MultiTaskConfig
-from mecam.models.self_mm import SelfMm, SelfMmConfig
-from mecam.models.tetfn import Tetfn, TetfnConfig
-from mecam.models.text_only import TextOnly, TextOnlyConfig
-from mecam.models.tfn import Tfn, TfnConfig
-from mecam.models.tfr_net import TfrNet, TfrNetConfig
 
-__all__ = ["BUILT_IN", "GROUP", "MODELS", "Entry"]
+__all__ = ["BUILT_IN", "GROUP", "MODELS", "Entry", "summary"]
 
 GROUP = "mecam.models"
 """Entry point group of models in other packages."""
@@ -49,47 +31,30 @@ log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
-    """A model and the dataclass of its options."""
+    """A model (a class of `mecam.models.base.Model`) and the dataclass of its options."""
 
-    model: Callable[..., Model]
+    model: Callable[..., Any]
     config: type[Any]
 
 
-BUILT_IN: dict[str, Entry] = {
-    "mecam": Entry(Mecam, MecamConfig),
-    "mecam_published": Entry(MecamPublished, MecamPublishedConfig),
-    "late_fusion": Entry(LateFusion, LateFusionConfig),
-    "text_only": Entry(TextOnly, TextOnlyConfig),
-    "ef_lstm": Entry(EfLstm, EfLstmConfig),
-    "lf_dnn": Entry(LfDnn, LfDnnConfig),
-    "tfn": Entry(Tfn, TfnConfig),
-    "lmf": Entry(Lmf, LmfConfig),
-    "mfn": Entry(Mfn, MfnConfig),
-    "graph_mfn": Entry(GraphMfn, GraphMfnConfig),
-    "mult": Entry(Mult, MultConfig),
-    "misa": Entry(Misa, MisaConfig),
-    "mag": Entry(Mag, MagConfig),
-    "multitask": Entry(MultiTask, MultiTaskConfig),
-    "self_mm": Entry(SelfMm, SelfMmConfig),
-    "mmim": Entry(Mmim, MmimConfig),
-    "tfr_net": Entry(TfrNet, TfrNetConfig),
-    "tetfn": Entry(Tetfn, TetfnConfig),
-    "cenet": Entry(Cenet, CenetConfig),
-    "almt": Entry(Almt, AlmtConfig),
-    "lnln": Entry(Lnln, LnlnConfig),
-    "constant": Entry(Constant, ConstantConfig),
-}
+FOLDER = Path(__file__).parent
+
+BUILT_IN = tuple(sorted(path.stem for path in FOLDER.glob("*.py") if "\nENTRY = " in path.read_text(encoding="utf-8")))
+"""Names of the models of this package."""
 
 
 class _Models(Mapping[str, Entry]):
-    """Built-in models first, then those of plug-ins; a plug-in is imported when its entry is asked for."""
+    """Built-in models first, then those of plug-ins; each is imported when its entry is asked for."""
 
     def __getitem__(self, name: str) -> Entry:
         """The model of this name.
 
         Raises: KeyError if there is none, ModelError if it is a plug-in that cannot be loaded.
         """
-        return BUILT_IN[name] if name in BUILT_IN else _loaded(_plug_ins()[name])
+        if name not in BUILT_IN:
+            return _loaded(_plug_ins()[name])
+        entry: Entry = importlib.import_module(f"mecam.models.{name}").ENTRY
+        return entry
 
     def __contains__(self, name: object) -> bool:
         return name in BUILT_IN or name in _plug_ins()
@@ -103,6 +68,18 @@ class _Models(Mapping[str, Entry]):
 
 
 MODELS: Mapping[str, Entry] = _Models()
+
+
+def summary(name: str) -> str:
+    """What a model is, in a line: the first of its module's documentation.
+
+    Raises: ModelError if it is a plug-in that cannot be loaded.
+    """
+    if name in BUILT_IN:
+        text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
+    else:
+        text = importlib.import_module(MODELS[name].model.__module__).__doc__
+    return (text or "").strip().partition("\n")[0]
 
 
 @cache
@@ -122,6 +99,8 @@ def _loaded(point: EntryPoint) -> Entry:
 
     Raises: ModelError, whatever goes wrong in it.
     """
+    from mecam.models.base import Model
+
     package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
     fix = f"mend or uninstall the package {package}"
     try:

@@ -10,21 +10,24 @@ Differs: the text vector is the mean of the tokens instead of [CLS], which suits
 made for classes and label sets too, each class against the rest; missing rows are skipped.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output, Stream
-from mecam.config import Count, Dropout, Rate, Weight
+from mecam.config import Between, Choice, Count, Dropout, Range, Rate, Weight
 from mecam.losses.pseudo_labels import PseudoLabels
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean
 from mecam.types import Modality
 
-__all__ = ["SelfMm", "SelfMmConfig"]
+__all__ = ["ENTRY", "SelfMm", "SelfMmConfig"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class SelfMmConfig(TextOptions):
 
     Text encoder of the paper: BERT-base.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.recurrent": Choice((16, 32, 64)),
+        "model.generation": Between(0.0, 2.0),
+    }
 
     recurrent: Count = 32
     """State and output of the LSTM of a feature stream (theirs: audio 16, vision 32)."""
@@ -96,3 +104,6 @@ class SelfMm(RowModel[SelfMmConfig]):
     def after_step(self, output: Output, batch: Batch) -> None:
         """Move the labels of the batch and remember its representations."""
         self.labels.update(batch, output.embeddings["joint"], {m: output.embeddings[m] for m in self.reads})
+
+
+ENTRY = Entry(SelfMm, SelfMmConfig)

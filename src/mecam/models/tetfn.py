@@ -11,22 +11,25 @@ their last step, which padding would spoil; blocks normalise before attention; a
 audio and vision.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout, Rate, Weight
+from mecam.config import Between, Choice, Count, Dropout, Range, Rate, Weight
 from mecam.errors import ConfigError
 from mecam.losses.pseudo_labels import PseudoLabels
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
-__all__ = ["Tetfn", "TetfnConfig", "TextEnhanced"]
+__all__ = ["ENTRY", "Tetfn", "TetfnConfig", "TextEnhanced"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,8 @@ class TetfnConfig(TextOptions):
 
     Text encoder of the paper: BERT-base.
     """
+
+    search: ClassVar[Mapping[str, Range]] = {"model.layers": Choice((1, 2, 3)), "model.generation": Between(0.0, 2.0)}
 
     width: Count = 64
     """Size of the space that all modalities share."""
@@ -167,3 +172,6 @@ class Tetfn(RowModel[TetfnConfig]):
     def after_step(self, output: Output, batch: Batch) -> None:
         """Move the labels of the batch and remember its representations."""
         self.labels.update(batch, output.embeddings["joint"], {m: output.embeddings[m] for m in self.reads})
+
+
+ENTRY = Entry(Tetfn, TetfnConfig)

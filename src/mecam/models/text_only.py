@@ -1,22 +1,30 @@
 """The plain text baseline: a pretrained encoder, mean pooling, one linear layer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Ge, Lt
 from torch import nn
 
 from mecam.batch import Batch, Output
+from mecam.config import Between, Choice, Range
 from mecam.models.base import Inputs, Model, TextOptions, build_encoder, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.types import TEXT
 
-__all__ = ["TextOnly", "TextOnlyConfig"]
+__all__ = ["ENTRY", "TextOnly", "TextOnlyConfig"]
 
 
 @dataclass(frozen=True)
 class TextOnlyConfig(TextOptions):
     """Options of the text baseline."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.freeze_layers": Choice((0, 2, 4)),
+        "training.clip_norm": Between(0.3, 3.0, log=True),
+    }
 
     lora: Annotated[int, Ge(0)] = 0
     """Rank of low-rank updates (LoRA) learned in place of the text encoder's own weights; 0 is off."""
@@ -56,3 +64,6 @@ class TextOnly(Model):
         hidden = self.encoders[TEXT](stream.values, stream.mask)  # B T D
         pooled = masked_mean(hidden, stream.mask)  # B D
         return Output(prediction=self.predicted(self.head(self.dropout(pooled)), batch), embeddings={TEXT: pooled})
+
+
+ENTRY = Entry(TextOnly, TextOnlyConfig)

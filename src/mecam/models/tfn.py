@@ -8,19 +8,22 @@ memory; an absent modality is [0, …, 0, 1], which leaves the products of the o
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import nn
 
 from mecam.batch import Batch, Output
-from mecam.config import Count, Dropout
+from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ModelError
 from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import tensor_product
 from mecam.types import TEXT
 
-__all__ = ["Tfn", "TfnConfig"]
+__all__ = ["ENTRY", "Tfn", "TfnConfig"]
 
 LARGEST = 2_000_000
 """Values of the tensor at most: 256 million weights behind it at the default width."""
@@ -29,6 +32,8 @@ LARGEST = 2_000_000
 @dataclass(frozen=True)
 class TfnConfig(TextOptions):
     """Options of TFN; sizes and dropout of the paper."""
+
+    search: ClassVar[Mapping[str, Range]] = {"model.width": Choice((16, 32)), "model.hidden": Choice((64, 128))}
 
     text_width: Count = 128
     """Of the text's LSTM and vector."""
@@ -71,3 +76,6 @@ class Tfn(RowModel[TfnConfig]):
         vectors = {m: self.subnets[m](hidden[m], batch.streams[m].mask) for m in self.reads}  # each B D
         joint = self.fuse(tensor_product(list(vectors.values())))  # B H
         return Output(prediction=self.predicted(self.head(joint), batch), embeddings={**vectors, "joint": joint})
+
+
+ENTRY = Entry(Tfn, TfnConfig)

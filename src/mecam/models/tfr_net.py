@@ -12,26 +12,33 @@ the gated convolution stands without a recurrent layer before it; any further mo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output, Stream
-from mecam.config import Count, Dropout, Weight
+from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
 from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_max, masked_windows
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
-__all__ = ["ConvolutionGate", "TfrNet", "TfrNetConfig", "reconstruction_loss"]
+__all__ = ["ENTRY", "ConvolutionGate", "TfrNet", "TfrNetConfig", "reconstruction_loss"]
 
 
 @dataclass(frozen=True)
 class TfrNetConfig(TextOptions):
     """Options of TFR-Net; those without a source are ours. Text encoder of the paper: BERT-base."""
+
+    search: ClassVar[Mapping[str, Range]] = {
+        "model.layers": Choice((1, 2, 3)),
+        "model.reconstruction": Between(0.1, 10.0, log=True),
+    }
 
     width: Count = 32
     """Size of the space that all modalities share (theirs: 30)."""
@@ -184,3 +191,6 @@ def _by_word(rebuilt: Tensor, target: Tensor, whole: Stream, view: Stream) -> tu
     places, there = resampled(target, whole, words=words, steps=words)
     spoilt, _ = resampled(view.injected.unsqueeze(-1).to(target.dtype), view, words=words, steps=words)  # B N 1
     return here, places, seen & there & (spoilt.squeeze(-1) > 0)
+
+
+ENTRY = Entry(TfrNet, TfrNetConfig)

@@ -147,6 +147,7 @@ class Predictor:
         Raises: ModelError if the features differ.
         """
         self.backend.check_features(store)
+        store = store.for_task(self.task, self.backend.checkpoint.data.target)
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
         texts = [column[int(i)] for i in indices]

@@ -26,13 +26,20 @@ BAR = 24
 
 
 def description_title(description: "Description") -> str:
-    """What a store is."""
-    return f"{description.name}: {description.utterances} utterances, {description.task.description}"
+    """What a store is; of several targets, what each is."""
+    lines = [f"{description.name}: {description.utterances} utterances, {description.task.description}"]
+    if len(description.targets) > 1:
+        lines.append("targets, the first by default:")
+        lines += [f"{name}: {task.description}" for name, task in description.targets.items()]
+    return "\n".join(lines)
 
 
 def description_tables(description: "Description") -> list[Table]:
-    """Splits, streams and the histogram of the labels of a store."""
-    return [_splits(description), _streams(description), _labels(description)]
+    """Splits, streams, and the histogram of the labels of each target of a store."""
+    splits, (first, *others) = description.splits.items(), description.targets
+    labels = [_labels(first if others else "label", {name: split.labels for name, split in splits})]
+    labels += [_labels(other, {name: split.others[other] for name, split in splits}) for other in others]
+    return [_splits(description), _streams(description), *labels]
 
 
 def file_lines(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
@@ -97,16 +104,16 @@ def _streams(description: "Description") -> Table:
     return Table(head, rows, words=frozenset({0, 2, 3}))
 
 
-def _labels(description: "Description") -> Table:
-    splits = list(description.splits.items())
-    totals = {bar: sum(split.labels[bar] for _, split in splits) for bar in splits[0][1].labels}
+def _labels(target: str, splits: Mapping[str, Mapping[str, int]]) -> Table:
+    """How often each label of a target occurs in each split."""
+    totals = {bar: sum(labels[bar] for labels in splits.values()) for bar in next(iter(splits.values()))}
     largest = max(totals.values(), default=0) or 1
     rows = [
-        [bar, *(str(split.labels[bar]) for _, split in splits), "█" * round(BAR * total / largest)]
+        [bar, *(str(labels[bar]) for labels in splits.values()), "█" * round(BAR * total / largest)]
         for bar, total in totals.items()
     ]
-    names = [_split_name(name) for name, _ in splits]
-    return Table(("label", *names, "all"), rows, words=frozenset({0, len(names) + 1}))
+    names = [_split_name(name) for name in splits]
+    return Table((target, *names, "all"), rows, words=frozenset({0, len(names) + 1}))
 
 
 def _split_name(name: str) -> str:

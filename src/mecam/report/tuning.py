@@ -6,7 +6,8 @@ from itertools import accumulate
 
 import altair as alt
 
-from mecam.experiments.search import Between, Choice, Trial, Tuned
+from mecam.config import Between, Choice
+from mecam.experiments.search import Trial, Tuned
 from mecam.report.charts import chart_of, spec
 from mecam.report.format import UNDEFINED, named, percent, plural, value
 from mecam.report.page import Chart, page, section

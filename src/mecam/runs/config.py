@@ -29,7 +29,7 @@ class RunConfig:
         seeds: how many, counting up from `training.seed`.
         accelerator: `auto`, `cpu`, `cuda`, as Lightning Fabric names them.
         devices: how many.
-        strategy: Fabric's: `auto`, `ddp`, `fsdp` …
+        strategy: `auto` or `ddp`, as Lightning Fabric names them.
         init: a run folder whose weights training starts from; empty for a fresh model.
         tuned: how much searching the options come from, as in `30 trials`; empty where nobody searched.
     """

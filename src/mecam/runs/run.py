@@ -153,7 +153,7 @@ class Run:
             data lies where it was.
         """
         if given is not None:
-            return Store(given)
+            return self.choose_target(Store(given))
         known = self.options.get("store")
         if not isinstance(known, dict) or "name" not in known or not isinstance(known.get("sha256"), dict):
             raise ModelError(
@@ -166,7 +166,16 @@ class Run:
         except MecamError:  # an interrupted run, or one that was damaged: the store may still lie near
             environment = {}
         with understood(self.folder):
-            return find_store(self.folder, known, environment if isinstance(environment, dict) else {})
+            found = find_store(self.folder, known, environment if isinstance(environment, dict) else {})
+        return self.choose_target(found)
+
+    def choose_target(self, store: Store) -> Store:
+        """The store with that target chosen which this run has learned: of its name, else the first with its task."""
+        try:
+            known = self._checkpoint
+            return store.for_task(Task.from_json(known["inputs"]["task"]), str(known["data"].get("target", "")))
+        except (MecamError, ValueError, KeyError, TypeError, AttributeError):
+            return store  # whoever loads the model says what is wrong with it
 
     # What it predicts and how well.
 
@@ -277,10 +286,16 @@ class Run:
     def prior(self) -> tuple[float, ...] | None:
         """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
         try:
-            content = small_json(self.folder / "checkpoint" / "config.json")
-            return tuple(float(value) for value in content["inputs"]["prior"])
+            return tuple(float(value) for value in self._checkpoint["inputs"]["prior"])
         except (MecamError, ValueError, KeyError, TypeError):
             return None
+
+    @cached_property
+    def _checkpoint(self) -> Any:
+        """What the best checkpoint says about itself; where it is not chosen yet, or the folder is one, the first."""
+        best = self.folder / "checkpoint"
+        place = best if (best / "config.json").is_file() else self.checkpoints[0]
+        return small_json(place / "config.json")
 
     # Made, gone on with, finished.
 

@@ -45,9 +45,9 @@ class Task(ABC):
         several: several names may be true at once.
     """
 
-    low: float = field(default=-3.0, kw_only=True)
-    high: float = field(default=3.0, kw_only=True)
-    names: tuple[str, ...] = field(default=(), kw_only=True)
+    low: float = field(default=-3.0, kw_only=True, repr=False)
+    high: float = field(default=3.0, kw_only=True, repr=False)
+    names: tuple[str, ...] = field(default=(), kw_only=True, repr=False)
 
     kind: ClassVar[str]
     answers: ClassVar[str]

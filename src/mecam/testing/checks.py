@@ -1,6 +1,6 @@
 """What every model promises, as functions that raise AssertionError where it is broken.
 
-A model is told by its attributes (`reads`, `heeds`, `views`), never by its name. The tests run all of this over every
+A model is told by its attributes (`reads`, `views`), never by its name. The tests run all of this over every
 registered model; `mecam models NAME --check` runs it over one.
 """
 
@@ -25,7 +25,7 @@ from mecam.models.base import Model
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.testing import small
 from mecam.training.loop import fit, moving_only
-from mecam.types import TEXT, Utterance
+from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["EVERY_TASK", "SCORES_ONLY", "Case", "Check", "one_step", "read"]
 
@@ -42,16 +42,25 @@ class Case:
         store: of one task: four modalities, absent ones, missing rows, injected spans.
         encoder: folder of a tiny text encoder.
         folder: an empty one, to write to.
+        device: that the model computes on: `cpu` or `cuda`.
     """
 
     name: str
     store: Store
     encoder: str
     folder: Path
+    device: str = "cpu"
 
-    def build(self, **changes: Any) -> Trained:
-        """The model, untrained, small where its options are known by name."""
-        return small.build(self.name, self.store, self.encoder, **changes)
+    def build(self, store: Store | None = None, encoder: str | None = None, **changes: Any) -> Trained:
+        """The model, untrained, small where its options are known by name; for another store where one is given."""
+        trained = small.build(self.name, self.store if store is None else store, encoder or self.encoder, **changes)
+        trained.model.to(self.device)
+        return trained
+
+    def collate(self, trained: Trained, source: Any) -> Batch:
+        """All of these utterances as one batch on the device."""
+        batch: Batch = small.collate(trained, source).to(self.device)
+        return batch
 
 
 Check = Callable[[Case], None]
@@ -60,7 +69,7 @@ Check = Callable[[Case], None]
 def padding_never_changes_a_prediction(case: Case) -> None:
     """Rows that the mask leaves out may hold anything, and be as many as they like."""
     trained = case.build(used=True)
-    batch = small.collate(trained, case.store)
+    batch = case.collate(trained, case.store)
     before = read(trained.model, batch)
     for extra in (0, 1, 13):
         padded = dataclasses.replace(batch, streams={m: _rows_below(s, extra) for m, s in batch.streams.items()})
@@ -73,10 +82,10 @@ def padding_never_changes_a_prediction(case: Case) -> None:
             assert _close(there, gate[mask]), f"a gate of {modality} reads what the mask leaves out"
 
 
-def every_modality_that_it_heeds_reaches_the_prediction(case: Case) -> None:
+def every_modality_reaches_the_prediction(case: Case) -> None:
     """Each utterance's prediction follows every modality it has, and no row that is not there."""
     trained = case.build(used=True)
-    model, batch = trained.model, small.collate(trained, case.store)
+    model, batch = trained.model, case.collate(trained, case.store)
     watched: dict[str, torch.Tensor] = {}
     streams = dict(batch.streams)
     for modality, stream in batch.streams.items():
@@ -97,8 +106,8 @@ def every_modality_that_it_heeds_reaches_the_prediction(case: Case) -> None:
 
 
 def _check_gradient(model: Model, modality: str, stream: Stream, gradient: torch.Tensor) -> None:
-    if modality not in model.heeds:
-        assert (gradient == 0).all(), f"it says that it does not heed {modality}, and does"
+    if modality not in _heeded(model):
+        assert (gradient == 0).all(), f"it says that it ignores {modality}, and does not"
     elif stream.values.is_floating_point():
         size = gradient.abs().sum(dim=2)
         told = f"of {modality}, few rows reach the prediction"
@@ -126,9 +135,9 @@ def every_trainable_parameter_moves(case: Case) -> None:
     scores = [max(score.values(), default=0.0) if isinstance(score, dict) else score or 0.0 for score in scores]
     split = case.store.split("train")
     split = np.array(sorted(split, key=lambda i: scores[i])[len(split) // 3 :])
-    one_step(trained, case.store, epochs=3, indices=split)
+    one_step(case, trained, case.store, epochs=3, indices=split)
     still = {k for k, v in model.named_parameters() if v.requires_grad and torch.equal(v, before[k])}
-    ignored = set(model.reads) - set(model.heeds)
+    ignored = set(model.reads) - set(_heeded(model))
     idle = {f"attention.{m}.{part}.{kind}" for m in ignored for part in ("query", "key") for kind in ("weight", "bias")}
     assert still == idle, f"these parameters never move: {', '.join(sorted(still - idle))}"
 
@@ -142,7 +151,7 @@ def a_frozen_encoder_stays_as_it_is(case: Case) -> None:
     frozen = {k: v.clone() for k, v in model.named_parameters() if not v.requires_grad}
     if model.text_encoder is not None:
         assert frozen, "freeze_encoder=true freezes nothing"
-    one_step(trained, case.store)
+    one_step(case, trained, case.store)
     moved = [key for key, value in frozen.items() if not torch.equal(dict(model.named_parameters())[key], value)]
     assert not moved, f"frozen, and moved: {', '.join(moved)}"
 
@@ -171,13 +180,13 @@ def an_absent_modality_gives_a_finite_score(case: Case) -> None:
     model = trained.model
     combinations = [c for n in range(len(small.ALL) + 1) for c in itertools.combinations(small.ALL, n)]
     utterance = _whole(case.store.task.kind)[0]
-    batch = small.collate(trained, [_without(utterance, absent) for absent in combinations])
+    batch = case.collate(trained, [_without(utterance, absent) for absent in combinations])
     output = model(batch)
     assert output.prediction.isfinite().all(), "a prediction is not finite where modalities are absent"
-    # Which modalities are absent makes a difference, as far as the model heeds them.
+    # Which modalities are absent makes a difference, as far as the model does not ignore them.
     distinct = len(torch.unique(output.prediction.detach(), dim=0))
-    told = f"{2 ** len(model.heeds)} combinations of absent modalities give {distinct} different predictions"
-    assert distinct == 2 ** len(model.heeds), told
+    told = f"{2 ** len(_heeded(model))} combinations of absent modalities give {distinct} different predictions"
+    assert distinct == 2 ** len(_heeded(model)), told
     for modality, gate in output.gates.items():
         kept = gate[batch.streams[modality].mask]
         assert ((kept >= 0) & (kept <= 1)).all(), f"a gate of {modality} leaves [0, 1]"
@@ -198,8 +207,8 @@ def nothing_to_go_by_gives_the_constant_prediction(case: Case) -> None:
     """The answer to an empty utterance is that of the training labels, whatever the weights have become."""
     trained = case.build(used=True)
     first, *others = _whole(case.store.task.kind)
-    prediction = read(trained.model, small.collate(trained, [_without(first, small.ALL), *others])).prediction
-    prior = torch.tensor(trained.checkpoint.inputs.prior)
+    prediction = read(trained.model, case.collate(trained, [_without(first, small.ALL), *others])).prediction
+    prior = torch.tensor(trained.checkpoint.inputs.prior, device=case.device)
     told = "an utterance without any modality does not get the constant prediction: see `or_prior` in models/base.py"
     assert torch.allclose(prediction[0].flatten(), prior, atol=1e-5), told
     differs = (prediction[1:].reshape(len(others), -1) - prior).abs().max() > 0.01
@@ -208,13 +217,14 @@ def nothing_to_go_by_gives_the_constant_prediction(case: Case) -> None:
 
 def save_and_load_give_the_same_score(case: Case) -> None:
     """To the last bit, from the checkpoint folder alone: the text encoder's own folder is gone by then."""
-    encoder = small.make_encoder(case.folder / "encoder")
-    trained = small.build(case.name, case.store, encoder, used=True)
-    one_step(trained, case.store)
+    encoder = str(shutil.copytree(case.encoder, case.folder / "encoder"))
+    trained = case.build(encoder=encoder, used=True)
+    one_step(case, trained, case.store)
     before = predict(trained.model, small.dataset(trained, case.store), trained.collator, details=True)
     save_checkpoint(case.folder / "checkpoint", trained)
     shutil.rmtree(encoder)
     loaded = load_checkpoint(case.folder / "checkpoint")
+    loaded.model.to(case.device)
     after = predict(loaded.model, small.dataset(loaded, case.store), loaded.collator, details=True)
     told = "the loaded model predicts something else: is something it knows neither a parameter nor a buffer?"
     assert np.array_equal(after.prediction, before.prediction), told
@@ -230,7 +240,7 @@ def eight_utterances_can_be_memorised(case: Case) -> None:
     """Without dropout, in 200 steps."""
     trained = case.build(dropout=0.0)
     model = trained.model
-    batch = small.collate(trained, _whole(case.store.task.kind))
+    batch = case.collate(trained, _whole(case.store.task.kind))
     first = float(model.losses(read(model, batch), batch)["task"])
     if not small.trainable(model):
         # Nothing to train: what it says about one utterance it says about all, which no two labels allow.
@@ -257,11 +267,12 @@ def the_same_seed_gives_the_same_run(case: Case) -> None:
 
     def run(seed: int) -> dict[str, torch.Tensor]:
         trained = case.build(seed=seed)
-        one_step(trained, case.store)
+        one_step(case, trained, case.store)
         return trained.model.state_dict()
 
     first, again, other = run(1), run(1), run(2)
-    differs = [key for key in first if not torch.equal(first[key], again[key])]
+    same = torch.equal if case.device == "cpu" else _close  # a GPU adds up in an order of its own
+    differs = [key for key in first if not same(first[key], again[key])]
     assert not differs, f"two runs of one seed differ in {', '.join(differs)}"
     moved = [key for key in first if not torch.equal(first[key], other[key])]
     assert moved or not small.trainable(case.build().model), "the seed makes no difference"
@@ -273,7 +284,7 @@ def a_store_with_one_modality(case: Case) -> None:
     for modality in small.ALL:
         lone = small.write_store(case.folder / modality, task, small.utterances(task, 20, modalities=(modality,)))
         try:
-            trained = small.build(case.name, lone, case.encoder)
+            trained = case.build(lone)
         except ModelError as error:
             refusal = str(error)
         else:
@@ -284,7 +295,7 @@ def a_store_with_one_modality(case: Case) -> None:
             assert missing != modality, f"it says that it needs {modality}, which is there"
             continue
         assert set(trained.model.reads) <= {modality}
-        one_step(trained, lone)
+        one_step(case, trained, lone)
         predictions = predict(trained.model, small.dataset(trained, lone), trained.collator).prediction
         assert np.isfinite(predictions).all(), f"a prediction on {modality} alone is not finite"
 
@@ -294,12 +305,42 @@ def every_named_loss_is_weighted_by_some_phase(case: Case) -> None:
     trained = case.build()
     train = small.dataset(trained, case.store, case.store.split("train"))
     views = ViewOptions(1.0) if trained.model.views else None
-    batch = next(iter(batches(train, trained.collator, 8, shuffle_seed=1, views=views)))
+    batch = next(iter(batches(train, trained.collator, 8, shuffle_seed=1, views=views))).to(case.device)
     losses = trained.model.losses(trained.model.train()(batch), batch)
     weighted = {key for phase in trained.model.phases() for key in phase.weights}
     assert set(losses) == weighted, f"losses are {sorted(losses)}, weights are of {sorted(weighted)}"
     bad = [name for name, loss in losses.items() if loss.shape != () or not loss.isfinite()]
     assert not bad, f"no finite number: {', '.join(bad)}"
+
+
+def after_step_gets_every_batch_as_the_model_saw_it(case: Case) -> None:
+    """With its own output, also where several batches make one step: on the model's device, nothing left out."""
+    trained = case.build()
+    model = trained.model
+    if not small.trainable(model):
+        return
+    forward, after_step = model.forward, model.after_step
+    read: list[tuple[Batch, Output]] = []
+    kept: list[tuple[Batch, Output]] = []
+
+    def watched_forward(batch: Batch) -> Output:
+        output = forward(batch)
+        if model.training:
+            read.append((batch, output))
+        return output
+
+    def watched_after_step(output: Output, batch: Batch) -> None:
+        kept.append((batch, output))
+        after_step(output, batch)
+
+    model.forward, model.after_step = watched_forward, watched_after_step  # type: ignore[method-assign]
+    one_step(case, trained, case.store, size=4, accumulate=2, epochs=2)
+    assert len(kept) == len(read) > 2, f"the model saw {len(read)} batches, and after_step {len(kept)}"
+    for (given, output), (batch, own) in zip(kept, read, strict=True):
+        assert given is batch, "after_step gets another batch than the model saw"
+        assert torch.equal(output.prediction, own.prediction), "after_step gets the output of another batch"
+        devices = {str(stream.values.device.type) for stream in given.streams.values()}
+        assert devices <= {case.device}, f"after_step gets a batch on {devices} for a model on {case.device}"
 
 
 def precomputed_text_features_beside_a_transcript(case: Case) -> None:
@@ -311,18 +352,18 @@ def precomputed_text_features_beside_a_transcript(case: Case) -> None:
         for u in small.utterances(task, 20, holes=False)
     ]
     store = small.write_store(case.folder / "both", task, both, widths={**small.WIDTHS, TEXT: 5})
-    trained = small.build(case.name, store, case.encoder)
+    trained = case.build(store)
     train = small.dataset(trained, store, store.split("train"))
     if trained.tokenizer is not None:
         assert not any(TEXT in utterance.streams for utterance in train)
-    one_step(trained, store)
+    one_step(case, trained, store)
     predictions = predict(trained.model, train, trained.collator).prediction
     assert np.isfinite(predictions).all(), "a prediction is not finite where text is given as tokens and as features"
 
 
 EVERY_TASK: tuple[Check, ...] = (
     padding_never_changes_a_prediction,
-    every_modality_that_it_heeds_reaches_the_prediction,
+    every_modality_reaches_the_prediction,
     every_trainable_parameter_moves,
     batch_order_and_size_do_not_matter,
     an_absent_modality_gives_a_finite_score,
@@ -338,8 +379,14 @@ SCORES_ONLY: tuple[Check, ...] = (
     a_store_with_one_modality,
     every_named_loss_is_weighted_by_some_phase,
     precomputed_text_features_beside_a_transcript,
+    after_step_gets_every_batch_as_the_model_saw_it,
 )
 """What does not depend on the task."""
+
+
+def _heeded(model: Model) -> tuple[Modality, ...]:
+    """The modalities that reach a prediction: all that are read, but those that a flawed model says it `ignores`."""
+    return tuple(m for m in model.reads if m not in getattr(model, "ignores", ()))
 
 
 def read(model: Model, batch: Batch) -> Output:
@@ -349,29 +396,35 @@ def read(model: Model, batch: Batch) -> Output:
     return output
 
 
-def one_step(trained: Trained, store: Store, *, indices: Any = None, **changes: Any) -> Any:
-    """All phases of the model, one batch long, as the loop goes through them, once or `epochs` times."""
+def one_step(case: Case, trained: Trained, store: Store, *, indices: Any = None, size: int = 0, **changes: Any) -> Any:
+    """All phases of the model, one batch long (or in batches of `size`), as the loop goes through them, `epochs` times.
+
+    By default once.
+    """
     everything = small.dataset(trained, store, store.split("train") if indices is None else indices)
     views = ViewOptions(1.0) if trained.model.views else None
 
+    size = size or len(everything)
+
     class Data:
-        steps = 1
+        steps = -(-len(everything) // size)
         metric = "none"
         validated = 0.0
 
         def batches(self, epoch: int) -> Iterator[Batch]:
-            yield from batches(everything, trained.collator, len(everything), shuffle_seed=epoch, views=views)
+            yield from batches(everything, trained.collator, size, shuffle_seed=epoch, views=views)
 
         def validate(self, model: Model) -> dict[str, float | None]:
             self.validated += 1  # so that the last weights are the best
             return {"select": self.validated}
 
     config = small.training(**{"epochs": 1, "weight_decay": 0.0, **changes})
-    return fit(trained.model, Data(), config, fabric=Fabric(accelerator="cpu", devices=1), seed=1)
+    return fit(trained.model, Data(), config, fabric=Fabric(accelerator=case.device, devices=1), seed=1)
 
 
 def _close(one: Any, other: Any, *, missing: bool = False) -> bool:
     """Equal up to the rounding that another order of sums brings; with `missing`, NaN where the other is NaN."""
+    one, other = (value.detach().cpu() if isinstance(value, torch.Tensor) else value for value in (one, other))
     return bool(np.allclose(np.asarray(one), np.asarray(other), rtol=1e-4, atol=1e-5, equal_nan=missing))
 
 

@@ -1,10 +1,11 @@
 """What a training costs: memory of its process, and how fast the model answers."""
 
+import ctypes
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from mecam.data.collate import Collator
@@ -12,10 +13,7 @@ from mecam.data.datasets import Dataset
 from mecam.evaluation.predict import predict
 from mecam.models.base import Model
 
-__all__ = ["WATCHABLE", "costs", "peak_memory_mb", "resident_mb"]
-
-WATCHABLE = Path("/proc/self/status").exists()
-"""True where the system tells how much memory another process takes."""
+__all__ = ["costs", "give_back_free_memory", "peak_memory_mb", "resident_mb"]
 
 
 def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.device) -> dict[str, Any]:
@@ -28,8 +26,7 @@ def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.devi
         device: that the model is on.
 
     Returns: `parameters`, all and beside the text encoder; `utterances_per_second`, from the store to the answer,
-        64 at a time; `peak_memory_mb` of this process so far, where the system says; `gpu_memory_mb`, the largest
-        allocation, on a GPU.
+        64 at a time; `peak_memory_mb` of this process so far; `gpu_memory_mb`, the largest allocation, on a GPU.
     """
     sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
     found: dict[str, Any] = {
@@ -43,33 +40,36 @@ def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.devi
     began = time.perf_counter()
     predict(model, dataset, collator)
     found["utterances_per_second"] = round(len(dataset) / max(time.perf_counter() - began, 1e-9), 1)
-    if (peak := peak_memory_mb()) is not None:
-        found["peak_memory_mb"] = round(peak)
+    found["peak_memory_mb"] = round(peak_memory_mb())
     if device.type == "cuda":
         found["gpu_memory_mb"] = round(torch.cuda.max_memory_allocated(device) / 2**20)
     return found
 
 
-def peak_memory_mb() -> float | None:
-    """Highest resident size of this process so far, libraries and data included; None where the system is silent."""
-    if (peak := _status("self", "VmHWM")) is not None:
-        return peak
+def peak_memory_mb() -> float:
+    """Highest resident size of this process so far, libraries and data included."""
     try:
         import resource
     except ImportError:  # Windows
-        return None
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def resident_mb(process: int) -> float | None:
-    """How much memory a process takes now; None if it is gone, or the system does not say."""
-    return _status(str(process), "VmRSS")
-
-
-def _status(process: str, key: str) -> float | None:
+    """How much memory a process takes now; None if it is gone."""
     try:
-        lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    except OSError:
+        return float(psutil.Process(process).memory_info().rss) / 2**20
+    except psutil.Error:
         return None
-    return next((int(line.split()[1]) / 2**10 for line in lines if line.startswith(f"{key}:")), None)
+
+
+def give_back_free_memory() -> None:
+    """Let the C library return what it holds free to the system, where it is one that can (glibc).
+
+    Batches of ever other lengths leave holes that the next ones do not fit, and a run grows from epoch to epoch.
+    """
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

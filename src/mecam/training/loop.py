@@ -18,7 +18,7 @@ from mecam.config import TrainingConfig
 from mecam.errors import DataError, TrainingError
 from mecam.files import NO_ROOM, whole_file
 from mecam.models.base import Model, Phase
-from mecam.training.memory import give_back_free_memory
+from mecam.training.costs import give_back_free_memory
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
 
@@ -211,20 +211,57 @@ class _Step(nn.Module):
         output = self.model(box.batch)
         # Similarities divided by a small temperature need more digits than the encoders do.
         with torch.autocast(box.batch.index.device.type, enabled=False):
-            losses = self.model.losses(_in_full_precision(output), box.batch)
-        self.output = output
+            losses = self.model.losses(_each_tensor(output, _in_full_precision), box.batch)
+        self.output = _each_tensor(output, Tensor.detach)
         return {name: loss if name in box.followed else loss.detach() for name, loss in losses.items()}
 
 
-def _in_full_precision(output: Output) -> Output:
-    def full(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return value.float() if value.is_floating_point() else value
-        if isinstance(value, Output):
-            return _in_full_precision(value)
-        return {key: full(part) for key, part in value.items()} if isinstance(value, dict) else value
+def _in_full_precision(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
 
-    return Output(**{name: full(value) for name, value in vars(output).items()})
+
+def _each_tensor(output: Output, change: Callable[[Tensor], Tensor]) -> Output:
+    """The output with `change` applied to all its tensors, those of its view among them."""
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return change(value)
+        if isinstance(value, Output):
+            return _each_tensor(value, change)
+        return {key: changed(part) for key, part in value.items()} if isinstance(value, dict) else value
+
+    return Output(**{name: changed(value) for name, value in vars(output).items()})
+
+
+class _Means:
+    """The mean of every named loss over an epoch; the values stay on the device until there are many of them."""
+
+    MANY = 1000
+    """Steps after which the values are copied: so that they take no memory, and the device is hardly waited for."""
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.waiting: list[dict[str, Tensor]] = []
+
+    def add(self, losses: dict[str, Tensor]) -> None:
+        """Remember the losses of one batch."""
+        self.waiting.append({name: value.detach() for name, value in losses.items()})
+        if len(self.waiting) == self.MANY:
+            self._collect()
+
+    def read(self) -> dict[str, float]:
+        """Name → mean over the batches that had this loss."""
+        self._collect()
+        return {name: total / self.counts[name] for name, total in self.totals.items()}
+
+    def _collect(self) -> None:
+        tensors = [value for losses in self.waiting for value in losses.values()]
+        values = iter(torch.stack(tensors).tolist() if tensors else [])
+        for name in (name for losses in self.waiting for name in losses):
+            self.totals[name] = self.totals.get(name, 0.0) + next(values)
+            self.counts[name] = self.counts.get(name, 0) + 1
+        self.waiting.clear()
 
 
 def _epoch(
@@ -241,20 +278,19 @@ def _epoch(
     """One pass through the data in one phase; the mean of every loss, unweighted."""
     step.train()
     followed = frozenset(name for name, weight in phase.weights.items() if weight)
-    totals: dict[str, float] = {}
-    counts: dict[str, int] = {}
+    means = _Means()
     for group in _groups(batches, config.accumulate):
+        seen: list[tuple[Output, Batch]] = []  # every micro-batch on the device, with its own output
         for i, batch in enumerate(group):
-            batch = batch.to(fabric.device)
+            batch = batch.to(fabric.device, non_blocking=True)
             with fabric.no_backward_sync(step, enabled=i + 1 < len(group)):
                 losses = step(_Box(batch, followed))
                 loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
                 assert isinstance(loss, Tensor)
                 _require_finite(loss, losses, batch, fabric)
                 fabric.backward(loss / len(group))
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0.0) + float(value.detach())
-                counts[name] = counts.get(name, 0) + 1
+            means.add(losses)
+            seen.append((step.module.output, batch))
             tick()
         norm = fabric.clip_gradients(step, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
         # In half precision the scaler meets infinite gradients as a matter of course and skips the step itself.
@@ -264,8 +300,9 @@ def _epoch(
         optimizer.zero_grad(set_to_none=True)
         scheduler.step()
         average.update()
-        step.module.model.after_step(step.module.output, group[-1])
-    return {name: totals[name] / counts[name] for name in totals}
+        for output, batch in seen:
+            step.module.model.after_step(output, batch)
+    return means.read()
 
 
 def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:

@@ -1,25 +1,30 @@
 """What a training needs before its first step: the model of a seed, the splits as it reads them, the devices."""
 
+import itertools
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from mecam.batch import Batch
 from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import Mixture, Source, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
-from mecam.errors import ConfigError, DataError
+from mecam.errors import ConfigError, DataError, MecamError
 from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.predict import predict
 from mecam.models.base import Inputs, Model
 from mecam.models.checkpoint import Checkpoint, Trained, build_model
 from mecam.task import Task
+from mecam.threads import keep_few_shapes
 from mecam.training.loop import choose_precision
 from mecam.training.tensorboard import require_tensorboard
 from mecam.training.transfer import Loaded, initialise
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
 
 log = logging.getLogger(__name__)
+
+STRATEGIES = ("auto", "ddp")
+"""How several devices share the work: each has the whole model. What a model remembers allows no other."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ def prepare(
         seed: of the weights.
         held_out: the splits beside train; what is not named is not opened.
     """
+    keep_few_shapes()
     torch.manual_seed(seed)
     sources, inputs = material.sources, material.inputs
     store = sources[0].store
@@ -120,16 +129,18 @@ class SplitData:
         training = config.training
         self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
         self._part = (fabric.global_rank, fabric.world_size)
+        self._pins = fabric.device.type == "cuda"
         self._seed = seed
-        self._twins = tuple(_Twins(Path(place), train) for place in config.data.damaged) if views else ()
+        self._twins = tuple(_Twins(Path(place), train) for place in config.data.corrupted_stores) if views else ()
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
         self.metric = self._select.name
 
-    def batches(self, epoch: int) -> Iterator[Any]:
-        """The train split in the order of this seed and epoch."""
-        return batches(
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """The train split in the order of this seed and epoch; the same whoever makes the batches."""
+        make = partial(
+            batches,
             self._train,
             self._collator,
             self._config.data.batch_size,
@@ -137,8 +148,18 @@ class SplitData:
             views=self._views,
             augmentation=self._config.training.augmentation,
             twins=self._twins,
-            part=self._part,
         )
+        if not self._config.data.workers:
+            made = make(part=self._part)
+            return (batch.pin_memory() for batch in made) if self._pins else made
+        loader = DataLoader(
+            _Shared(make, self._part),
+            batch_size=None,
+            num_workers=self._config.data.workers,
+            pin_memory=self._pins,
+            generator=torch.Generator(),  # its own, so that dropout draws the same with any number of workers
+        )
+        return itertools.islice(map(_unless_error, loader), self.steps)
 
     def validate(self, model: Model) -> dict[str, float | None]:
         """Metrics on validation, and under `select` the one to choose by, larger is better."""
@@ -149,15 +170,37 @@ class SplitData:
         return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
 
 
+class _Shared(IterableDataset[Batch | MecamError]):
+    """One process's batches, each made by the worker whose turn it is."""
+
+    def __init__(self, make: Callable[..., Iterator[Batch]], part: tuple[int, int]) -> None:
+        self._make, self._part = make, part
+
+    def __iter__(self) -> Iterator[Batch | MecamError]:
+        worker = get_worker_info()
+        assert worker is not None
+        which, count = self._part
+        try:
+            yield from self._make(part=(which + count * worker.id, count * worker.num_workers))
+        except MecamError as error:  # raised by the loader, it would be a page of traceback
+            yield error
+
+
+def _unless_error(made: Batch | MecamError) -> Batch:
+    if isinstance(made, MecamError):
+        raise made
+    return made
+
+
 class _Twins(Mapping[str, Utterance]):
-    """Id → the utterance of the train split as its damaged recording gives it, normalised likewise; read on demand.
+    """Id → the utterance of the train split as its corrupted recording gives it, normalised likewise; read on demand.
 
     Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.
     """
 
     def __init__(self, place: Path, train: "Dataset | Mixture") -> None:
         if not isinstance(train, Dataset) or train.normaliser is None:
-            raise ConfigError("damaged recordings can be given for one store only", where="data.damaged")
+            raise ConfigError("corrupted recordings can be given for one store only", where="data.corrupted_stores")
         self._store, self._normaliser, known = Store(place), train.normaliser, set(train.ids)
         self._places = {name: i for i, name in enumerate(self._store.column("id")) if name in known}
         shared = self._normaliser.centre.keys() & self._store.specs.keys()
@@ -165,7 +208,7 @@ class _Twins(Mapping[str, Utterance]):
         if strange or not self._places:
             what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
             raise DataError(
-                f"this is no damaged version of the store: {what}", where=str(place), fix="see data.damaged"
+                f"this is no corrupted version of the store: {what}", where=str(place), fix="see data.corrupted_stores"
             )
 
     def __getitem__(self, name: str) -> Utterance:
@@ -198,6 +241,10 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
     cuda = config.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     precision = choose_precision(config.training.precision, model, torch.device("cuda" if cuda else "cpu"))
     strategy = config.strategy
+    if strategy not in STRATEGIES:
+        raise ConfigError(
+            f"no strategy is called {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
+        )
     if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
         strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
     try:

@@ -13,12 +13,11 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source
+from mecam.data.mixture import Mixture, Source, with_target
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.evaluation.calibration import LEVEL, half_width, widening
-from mecam.evaluation.predict import in_recordings, predict, with_widths
-from mecam.evaluation.recording_context import check_recording_context, recording_context
+from mecam.evaluation.calibration import LEVEL, calibrate, check_recording_context
+from mecam.evaluation.predict import predict
 from mecam.evaluation.summary import calibration_table, evaluation_tables, filter_maps
 from mecam.files import claimed, clear, writing
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
@@ -59,7 +58,9 @@ def train(
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
-    sources = [Source(store)] if isinstance(store, Store) else list(store)
+    sources = with_target([Source(store)] if isinstance(store, Store) else list(store), config.data.target)
+    if (chosen := sources[0].store).target != next(iter(chosen.targets)):
+        config = replace(config, data=replace(config.data, target=chosen.target))
     material = Material.of(config, sources)
     run, first = Run(out), config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
@@ -125,7 +126,7 @@ def _train_seed(
     """Train and evaluate one seed and write its folder."""
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    model, checkpoint = trained.model, trained.checkpoint
+    model = trained.model
     held_out = {name: split for name, split in splits.items() if isinstance(split, Dataset) and name != "train"}
     data = SplitData(
         splits["train"], held_out["valid"], trained.collator, config, views=model.views, fabric=fabric, seed=seed
@@ -147,22 +148,14 @@ def _train_seed(
     predictions = {
         name: predict(model, split, trained.collator, details=True) for name, split in held_out.items() if len(split)
     }
-    if config.training.recording_context and model.reads:  # who reads nothing says the same of every recording
-        context = recording_context(trained, held_out["valid"], predictions["valid"], seed)
-        trained = replace(trained, checkpoint=replace(checkpoint, recording=context))
-        predictions = {name: in_recordings(trained, alone) for name, alone in predictions.items()}
-    width = half_width(checkpoint.inputs.task, predictions["valid"])
-    if width is not None:
-        found = widening(trained, held_out["valid"], predictions["valid"], width, seed) if model.reads else None
-        known = replace(trained.checkpoint, calibration={str(LEVEL): width}, widening=found)
-        trained = replace(trained, checkpoint=known)
-        predictions = {name: with_widths(trained, said) for name, said in predictions.items()}
+    recordings = config.training.recording_context
+    trained, predictions = calibrate(trained, held_out["valid"], predictions, seed, recordings=recordings)
     result = SeedResult(
         seed=seed,
         score=fitted.best_score,
         history=fitted.history,
         predictions=predictions,
-        half_width=width,
+        half_width=trained.checkpoint.half_width,
         facts={
             "seconds": seconds,
             "precision": str(fabric._precision.precision),

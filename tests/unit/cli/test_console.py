@@ -102,7 +102,7 @@ def test_an_error_has_one_beginning(capsys: pytest.CaptureFixture[str]) -> None:
     assert told(capsys, "data", "split", "s", "-o", "x", "--by", HOSTILE, code=2)
 
 
-@pytest.mark.parametrize("kind", ["regression", "classes"])
+@pytest.mark.parametrize("kind", ["regression", pytest.param("classes", marks=pytest.mark.slow)])
 def test_every_command_shows_hostile_names_as_they_are(
     kind: str, encoder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +146,7 @@ def test_a_console_that_lacks_signs_gets_others_in_their_place(encoding: str, tm
     assert json.loads(plain.stdout.decode(encoding))["name"] == Store(store).name
 
 
+@pytest.mark.slow
 def test_the_case_of_a_console_that_is_not_utf8(shared_cases: Path, tmp_path: Path) -> None:
     case = shared_cases / "21_console_encoding"
     assert "cp1252 mecam train" in (case / "README").read_text()
@@ -175,6 +176,7 @@ def test_output_that_nobody_takes_is_one_line_or_none(tmp_path: Path) -> None:
     assert (left.returncode, left.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 def test_the_cases_of_markup_escapes_and_encodings(
     shared_cases: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

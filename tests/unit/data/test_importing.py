@@ -377,8 +377,8 @@ def test_mosi_sequences_alone_mend_intervals_that_are_one_word_early(tmp_path):
 @pytest.mark.parametrize(
     ("folder", "splits", "widths", "kind"),
     [
-        ("mosei", {"train": 16274, "valid": 1861}, {}, "regression"),
-        ("meld", {"train": 9989, "valid": 1109}, {}, "classes"),
+        pytest.param("mosei", {"train": 16274, "valid": 1861}, {}, "regression", marks=pytest.mark.slow),
+        pytest.param("meld", {"train": 9989, "valid": 1109}, {}, "classes", marks=pytest.mark.slow),
         ("ravdess", {"": 1080}, {"vision": 35}, "classes"),
         ("mmmo", {"train": 220, "valid": 40, "test": 80}, {"audio": 74, "vision": 36, "text": 300}, "regression"),
     ],

@@ -124,6 +124,7 @@ def test_the_table_holds_every_seed_and_an_interval_around_the_mean():
     assert table["audio"]["all"] == entry
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_a_bootstrap_that_draws_the_recordings_one_by_one():
     rng = np.random.default_rng(1)
     given, spans = recordings(12, rng=rng)

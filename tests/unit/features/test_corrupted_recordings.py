@@ -9,6 +9,7 @@ import pytest
 
 import clips
 import voices
+from mecam.cli.main import main
 from mecam.data.corruption import Corruption
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
@@ -282,3 +283,19 @@ def test_a_corruption_is_written_by_severity_or_in_its_unit(text: str, kind: str
 def test_what_is_no_corruption_is_said(text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         parse_corruption(text)
+
+
+def test_the_command_writes_the_corruption_into_the_store_and_takes_the_old_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voices.write_wav(tmp_path / "in" / "a.wav", voices.buzz(1.0))
+    known = []
+    for number, option in enumerate(("--corrupt", "--damage")):
+        store = tmp_path / str(number)
+        given = [option, "mute=1", f"{option}-extent=0.5", f"{option}-seed", "3", "--extractor", "mecam-audio"]
+        assert main(["extract", str(tmp_path / "in"), "-o", str(store), "--jobs", "1", *given]) == 0
+        assert ("is now called --corrupt-seed" in capsys.readouterr().err) == (option == "--damage")
+        known.append(json.loads((store / "manifest.json").read_text())["provenance"]["extracted"]["recipe"])
+    assert known[0] == known[1]
+    (one,) = known[0]["corruptions"]
+    assert one == {"kind": "mute", "severity": 1.0, "extent": 0.5, "seed": 3, "modality": ""}

@@ -11,9 +11,9 @@ import tiny
 from mecam.batch import Batch
 from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
+from mecam.losses.pseudo_labels import Memory
 from mecam.models.base import Model
 from mecam.models.checkpoint import Trained
-from mecam.nn.memory import Memory
 from mecam.training import loop
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import DataError
-from mecam.models.recording_context import FEWEST, RecordingContext, Said, _least_absolute
+from mecam.models.calibration import MIN_RECORDINGS, RecordingContext, Said, _least_absolute
 
 WHOLE = RecordingContext(0.2, -3.0, 3.0, 0.0, -0.3, 1.5, {"text": 0.0, "audio": 0.1}, {"text": 0.75, "audio": 0.25})
 
@@ -109,7 +109,7 @@ def test_recordings_that_share_nothing_teach_next_to_nothing():
 
 
 def test_few_recordings_are_refused():
-    names = [f"r{i // 2}" for i in range(2 * (FEWEST - 1))]
+    names = [f"r{i // 2}" for i in range(2 * (MIN_RECORDINGS - 1))]
     few = Said(np.zeros(len(names)), names, {"text": np.zeros(len(names))})
     with pytest.raises(DataError, match="4 recordings"):
         RecordingContext.learn(few, [few], np.zeros(len(names)), centre=0.0, low=-3.0, high=3.0)

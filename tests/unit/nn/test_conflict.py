@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mecam.nn.conflict import Conflict
+from mecam.nn.gate import Conflict
 
 
 def voices(count: int, *, seed: int, noise: float = 0.15) -> torch.Tensor:

@@ -1,7 +1,7 @@
 import torch
 from torch.nn.functional import softplus
 
-from mecam.nn.order import DISTANCES, WordOrder
+from mecam.nn.gate import DISTANCES, WordOrder
 from reference.filter_signs import order_signs
 
 

@@ -15,8 +15,8 @@ from mecam.cli import main
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ModelError
 from mecam.features.recording import Recipe, read_recording
+from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, save_checkpoint
-from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.recording import write_recording

@@ -11,13 +11,13 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.comparison import compare, read_contenders
 from mecam.evaluation.evaluate_run import evaluate_run
-from mecam.evaluation.predict import predict, said
+from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness import assess
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.models.calibration import RecordingContext, Said
 from mecam.models.checkpoint import load_checkpoint
-from mecam.models.recording_context import RecordingContext
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
 from mecam.prediction.torch_backend import TorchBackend
@@ -45,6 +45,11 @@ def run(store, encoder, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def plain_run(store, encoder, tmp_path_factory) -> Path:
+    return train(config(encoder, recording_context=False), store, tmp_path_factory.mktemp("runs") / "plain")
+
+
+@pytest.fixture(scope="module")
 def trained(run):
     """With a context that moves whole utterances too, so that its absence would show."""
     found = load_checkpoint(run)
@@ -62,24 +67,23 @@ def test_a_run_keeps_what_it_learned_and_predicts_with_it(run, store):
     assert isinstance(context, RecordingContext)
     for split in ("valid", "test"):
         kept = SeedResult.read(run / "seeds" / "1111").predictions[split].prediction
-        np.testing.assert_allclose(kept, context(said(alone(trained, store, split))), atol=1e-6)
+        np.testing.assert_allclose(kept, context(Said.of(alone(trained, store, split))), atol=1e-6)
     metrics, _ = evaluate_run(run, store, split="test")
     kept = SeedResult.read(run / "seeds" / "1111").predictions["test"]
     assert metrics["test"]["mae"]["mean"] == pytest.approx(np.abs(kept.prediction - kept.truth).mean(), abs=1e-5)
 
 
-def test_the_weights_of_the_model_are_the_same_without(run, store, encoder, tmp_path):
-    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
+def test_the_weights_of_the_model_are_the_same_without(run, plain_run):
     model = Path("checkpoint") / "model.safetensors"
-    assert (plain / model).read_bytes() == (run / model).read_bytes()
-    assert load_checkpoint(plain).checkpoint.recording is None
+    assert (plain_run / model).read_bytes() == (run / model).read_bytes()
+    assert load_checkpoint(plain_run).checkpoint.recording is None
 
 
 def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
     predictor = Predictor(TorchBackend(trained, device="cpu"))
     plain = alone(trained, store)
     together = [p.score for p in predictor.predict_store(store, split="test")]
-    np.testing.assert_allclose(together, trained.checkpoint.recording(said(plain)), atol=1e-6)
+    np.testing.assert_allclose(together, trained.checkpoint.recording(Said.of(plain)), atol=1e-6)
     assert not np.allclose(together, plain.prediction)
     test = [store[int(i)] for i in store.split("test")]
     lone = [p.score for p in predictor.predict_utterances(test)]
@@ -97,7 +101,7 @@ def test_robustness_spoils_the_rest_of_the_recording_as_well(trained, run, store
         spoilt = [job.condition.corrupt(material, place, 1) for place in range(len(material))]
         plain = predict(trained.model, trained.dataset(spoilt), trained.collator)
         found, _ = read_cell(job.path, material)
-        np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(said(plain)), atol=2e-5)
+        np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(Said.of(plain)), atol=2e-5)
     assert min(lost.max() for lost in plain.lost.values()) > 0
 
 
@@ -132,20 +136,18 @@ def test_classes_and_lone_utterances_are_refused_before_training(encoder, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_a_finished_run_learns_it_without_a_further_epoch(run, store, encoder, tmp_path):
-    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
-    again = replace(config(encoder, epochs=0), init=str(plain))
+def test_a_finished_run_learns_it_without_a_further_epoch(run, plain_run, store, encoder, tmp_path):
+    again = replace(config(encoder, epochs=0), init=str(plain_run))
     found = load_checkpoint(train(again, store, tmp_path / "again"))
     assert found.checkpoint.recording == load_checkpoint(run).checkpoint.recording
     assert found.checkpoint.calibration == load_checkpoint(run).checkpoint.calibration
 
 
-def test_tables_say_who_looks_at_the_rest_of_a_recording(run, store, encoder, tmp_path):
-    plain = train(config(encoder, recording_context=False), store, tmp_path / "plain")
-    findings = assess([run, plain], "random-missing", tmp_path / "found", store=store, seeds=1, only=["clean"])
+def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, tmp_path):
+    findings = assess([run, plain_run], "random-missing", tmp_path / "found", store=store, seeds=1, only=["clean"])
     assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
-    task, split, contenders = read_contenders([run, plain])
+    task, split, contenders = read_contenders([run, plain_run])
     notes = compare(contenders, task, split, permutations=50).notes
     assert any(run.name in note and "rest of each recording" in note for note in notes)
     assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
-    assert notes_of(TorchBackend(load_checkpoint(plain), device="cpu")) == ()
+    assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

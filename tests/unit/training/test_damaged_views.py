@@ -1,4 +1,4 @@
-"""Views that come from damaged recordings: what a training is given, and when it is refused."""
+"""Views that come from corrupted recordings: what a training is given, and when it is refused."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -78,11 +78,11 @@ def test_a_run_learns_from_them_and_says_when_they_belong_to_others(tmp_path: Pa
         train(config, [Source(store)], tmp_path / name)
         return np.loadtxt(tmp_path / name / "predictions.csv", delimiter=",", dtype=str)
 
-    assert not np.array_equal(run("with", f"data.damaged=[{place}]"), run("without"))
+    assert not np.array_equal(run("with", f"data.corrupted_stores=[{place}]"), run("without"))
     other = tmp_path / "other"
     tiny.write_store(other, TASK, [replace(u, id=f"x{u.id}") for u in clean(10)])
     with pytest.raises(DataError, match="none of the train split's utterances"):
-        run("others", f"data.damaged=[{other}]")
+        run("others", f"data.corrupted_stores=[{other}]")
 
 
 def test_features_of_another_kind_are_refused(tmp_path: Path) -> None:

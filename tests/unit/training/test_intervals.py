@@ -12,15 +12,14 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.calibration import LEVEL, half_width, widening
+from mecam.evaluation.calibration import LEVEL, RATES, half_width, widening, with_missing
 from mecam.evaluation.predict import finished, predict
-from mecam.evaluation.random_missing import RATES, with_missing
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
+from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, load_checkpoint
-from mecam.models.interval_scale import Widening
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.run_page import write_report

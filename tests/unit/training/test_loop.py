@@ -7,11 +7,11 @@ import torch
 from lightning_fabric import Fabric
 
 import tiny
-from mecam.batch import Batch
+from mecam.batch import Batch, Output
 from mecam.errors import TrainingError
 from mecam.models.base import Phase
 from mecam.training import loop
-from mecam.training.loop import choose_precision, fit
+from mecam.training.loop import _Means, choose_precision, fit
 from probe import Probe, ProbeData, assert_same, run, weights
 
 
@@ -45,12 +45,17 @@ def test_a_loss_without_weight_may_be_anything() -> None:
     assert len(run(model, ProbeData(scores=[0.1, 0.2])).history) == 2
 
 
+def differ(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return any(not torch.equal(one[key], other[key]) for key in one)
+
+
 @pytest.mark.parametrize("accumulate", [1, 2, 3, 4, 9])
 def test_accumulation_drops_no_batch(accumulate: int) -> None:
     model, data = Probe(), ProbeData()
     run(model, data, accumulate=accumulate, epochs=1)
     assert sorted(name for ids in model.seen for name in ids) == sorted(u.id for u in data.utterances)
-    assert len(model.steps) == -(-data.steps // accumulate)
+    moves = [one for one, other in itertools.pairwise([weights(Probe()), *model.steps]) if differ(one, other)]
+    assert len(moves) == -(-data.steps // accumulate)
 
 
 def test_accumulated_batches_equal_one_large_batch() -> None:
@@ -242,12 +247,47 @@ def test_bf16_trains_to_about_the_same() -> None:
         torch.testing.assert_close(weights(half)[key], value, rtol=0.05, atol=0.02)
 
 
-def test_the_last_batch_of_a_group_is_what_after_step_sees() -> None:
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_after_step_sees_every_batch_on_the_device_with_its_own_output(
+    accumulate: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, data = Probe(), ProbeData(10, 3)
-    seen: list[Batch] = []
-    model.after_step = lambda output, batch: seen.append(batch)  # type: ignore[method-assign]
-    run(model, data, accumulate=3, epochs=1)
-    assert [batch.ids for batch in seen] == [model.seen[2], model.seen[3]]
+    moved: list[Batch] = []
+    plain = Batch.to
+
+    def to(batch: Batch, *arguments: Any, **options: Any) -> Batch:
+        moved.append(plain(batch, *arguments, **options))
+        return moved[-1]
+
+    monkeypatch.setattr(Batch, "to", to)
+    seen: list[tuple[Batch, Output]] = []
+    model.after_step = lambda output, batch: seen.append((batch, output))  # type: ignore[method-assign]
+    run(model, data, accumulate=accumulate, epochs=1)
+    assert [id(batch) for batch, _ in seen] == [id(batch) for batch in moved]
+    assert [batch.ids for batch, _ in seen] == model.seen
+    assert [len(output.prediction) for _, output in seen] == [3, 3, 3, 1]
+    assert not any(output.prediction.requires_grad for _, output in seen)  # a kept output keeps no graph
+
+
+def test_the_means_of_the_losses_are_sums_of_python_floats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Means, "MANY", 7)
+    generator = torch.Generator().manual_seed(0)
+    steps: list[dict[str, torch.Tensor]] = []
+    for number in range(30):
+        steps.append({"task": torch.randn((), generator=generator)})
+        if number % 3:
+            steps[-1]["now_and_then"] = torch.randn((), generator=generator).double()
+    means = _Means()
+    for losses in steps:
+        means.add(losses)
+    for name, value in means.read().items():
+        total, count = 0.0, 0
+        for losses in steps:
+            if name in losses:
+                total, count = total + float(losses[name]), count + 1
+        assert value == total / count
+    assert list(means.read()) == ["task", "now_and_then"]
+    assert _Means().read() == {}
 
 
 class Ranked(Fabric):

@@ -80,16 +80,17 @@ def other_targets(rows: Sequence[Row], first: str, task: Task) -> dict[str, Task
     found: dict[str, Task] = {}
     scores = {r.id: s for r in rows if isinstance(s := r.labels.get("score"), float) and math.isfinite(s)}
     scale: Task | None = task if task.is_score else None
-    if scores and scale is None and any(row.scored for row in rows):
+    felt = any(EMOTIONS[0] in row.labels for row in rows)
+    if scores and scale is None and (felt or any(row.scored for row in rows)):
         with suppress(DataError):  # numbers that fit no scale are no scores
             scale = found["sentiment"] = _scale_of(scores, any(row.unimodal for row in rows))
     polarities = {name for row in rows if isinstance(name := row.labels.get("polarity"), str)}
-    if not scores and polarities:
+    if not scores and 1 < len(polarities) <= MOST_CLASSES:
         found["sentiment"] = Classes(tuple(sorted(polarities)))
-    if any(EMOTIONS[0] in row.labels for row in rows):
+    if felt:
         found["emotions"] = Labels(EMOTIONS)
     names = {name for row in rows if isinstance(name := row.labels.get("emotion"), str)}
-    if len(names) > 1:
+    if 1 < len(names) <= MOST_CLASSES:
         found["emotion"] = Classes(tuple(sorted(names)))
     if scale is not None:
         found |= dict.fromkeys(sorted({modality for row in rows for modality in row.unimodal}), scale)

@@ -6,7 +6,7 @@ Three levels: an *error* makes results wrong (a recording in two splits, an infi
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -93,7 +93,7 @@ def check(store: Store, *, progress: Progress | None = None) -> CheckReport:
         *_identity(columns),
         *_overlaps(columns),
         *_texts(columns),
-        *_labels(columns, store.task),
+        *(p for name in store.targets for p in _labels(columns, store, name)),
         *_presence(store, columns),
         *_folds(columns),
         *_times(store, columns["id"]),
@@ -146,8 +146,15 @@ def _texts(columns: dict[str, list[Any]]) -> Iterator[Problem]:
     yield from _problem("warning", "empty-text", empty, "transcripts are empty")
 
 
-def _labels(columns: dict[str, list[Any]], task: Task) -> Iterator[Problem]:
-    labelled = list(zip(columns["id"], columns["label"], columns["split"], strict=True))
+def _labels(columns: dict[str, list[Any]], store: Store, target: str) -> Iterator[Problem]:
+    """What is wrong with the labels of a target; of another one than the first, its name stands in front."""
+    task, first = store.targets[target], next(iter(store.targets))
+    for problem in _labels_of(columns, store.labels(target), task):
+        yield problem if target == first else replace(problem, message=f"{target}: {problem.message}")
+
+
+def _labels_of(columns: dict[str, list[Any]], labels: list[Any], task: Task) -> Iterator[Problem]:
+    labelled = list(zip(columns["id"], labels, columns["split"], strict=True))
     without = [i for i, label, _ in labelled if label is None]
     yield from _problem("warning", "unlabelled", without, "utterances have no label and are not learned from")
     wrong = [f"{i} ({label!r})" for i, label, _ in labelled if label is not None and not task.fits(label)]

@@ -78,12 +78,21 @@ def join(
         for utterance in base:
             for other, place in zip(others, places, strict=True):
                 if utterance.id in place:
-                    utterance = _completed(utterance, other[place[utterance.id]], base.task == other.task)
+                    utterance = _completed(utterance, other[place[utterance.id]], base, other)
             yield utterance
 
     step = {"command": "join", "streams": {key: list(added) for key, added in report.added.items()}}
     sources = [base, *others]
-    write_derived(path, joined(), sources, step=step, specs=specs, overwrite=overwrite, progress=progress)
+    write_derived(
+        path,
+        joined(),
+        sources,
+        step=step,
+        targets={n: t for store in reversed(sources) for n, t in store.targets.items() if n != base.target},
+        specs=specs,
+        overwrite=overwrite,
+        progress=progress,
+    )
     return report
 
 
@@ -130,6 +139,7 @@ def merge(
         step={"command": "merge", "prefix": prefix},
         name=name or "+".join(dict.fromkeys(store.name for store in stores)),
         task=task,
+        targets=common_targets(stores),
         specs=specs,
         overwrite=overwrite,
         progress=progress,
@@ -137,8 +147,11 @@ def merge(
     )
 
 
-def _completed(utterance: Utterance, other: Utterance, same_task: bool) -> Utterance:
+def _completed(utterance: Utterance, other: Utterance, base: Store, brought: Store) -> Utterance:
+    """An utterance of the base with what `brought` says of it too; of labels, those that the base does not ask for."""
     label = utterance.label
+    labels = other.targets if other.label is None else {brought.target: other.label, **other.targets}
+    new = {name: given for name, given in labels.items() if name not in base.targets}
     return replace(
         utterance,
         streams={**utterance.streams, **other.streams},
@@ -148,7 +161,8 @@ def _completed(utterance: Utterance, other: Utterance, same_task: bool) -> Utter
         speaker=utterance.speaker or other.speaker,
         video=utterance.video or other.video,
         split=utterance.split or other.split,
-        label=other.label if label is None and same_task else label,
+        label=other.label if label is None and base.task == brought.task else label,
+        targets={**new, **utterance.targets},
         unimodal={**other.unimodal, **utterance.unimodal},
         injected=(*utterance.injected, *(span for span in other.injected if span.modality in other.streams)),
     )
@@ -175,6 +189,23 @@ def common_task(stores: Sequence[Store]) -> Task:
                 fix="only stores with the same labels can be put together",
             )
     return first
+
+
+def common_targets(stores: Sequence[Store]) -> dict[str, Task]:
+    """Every target of these stores but the first of the first one.
+
+    Raises: DataError if two stores ask for different things under one name.
+    """
+    targets = dict(stores[0].targets)
+    for store in stores[1:]:
+        for name, task in list(store.targets.items())[1:]:
+            if not targets.setdefault(name, task).matches(task):
+                raise DataError(
+                    f"the target {name!r} differs: {targets[name].description} and {task.description}",
+                    where=str(store.path),
+                    fix="only stores with the same labels can be put together",
+                )
+    return dict(list(targets.items())[1:])
 
 
 def common_specs(stores: Sequence[Store]) -> dict[Modality, FeatureSpec]:

@@ -1,7 +1,7 @@
 """What a store holds, without reading its features: splits, labels, lengths, what is missing where."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class SplitSummary:
         labelled: utterances with a label.
         present: modality (text included) → utterances that have it.
         labels: bar of the histogram → utterances.
+        others: every other target → the same histogram of its labels.
     """
 
     utterances: int
@@ -54,6 +55,7 @@ class SplitSummary:
     labelled: int
     present: dict[Modality, int]
     labels: dict[str, int]
+    others: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Description:
         name: the data set.
         path: the store.
         task: what the labels are.
+        targets: name → task of everything that the utterances are labelled for, that of `task` first.
         utterances: of all splits.
         splits: split → summary, in the order train, valid, test, others; an empty name is *unassigned*.
         specs: modality → what its rows are.
@@ -75,6 +78,7 @@ class Description:
     name: str
     path: str
     task: Task
+    targets: dict[str, Task]
     utterances: int
     splits: dict[str, SplitSummary]
     specs: dict[Modality, FeatureSpec]
@@ -84,7 +88,8 @@ class Description:
 
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
-        return {**asdict(self), "task": self.task.to_json()}
+        targets = {name: task.to_json() for name, task in self.targets.items()}
+        return {**asdict(self), "task": self.task.to_json(), "targets": targets}
 
 
 def describe(store: Store) -> Description:
@@ -93,14 +98,18 @@ def describe(store: Store) -> Description:
     rows = {modality: store.lengths(modality) for modality in store.specs}
     if any(text is not None for text in columns["text"]):
         rows.setdefault(TEXT, np.array([len((text or "").split()) for text in columns["text"]], np.int64))
+    others = {n: (task, store.labels(n)) for n, task in store.targets.items() if n != store.target}
     splits = {}
     for name in split_names(columns["split"]):
         of = [i for i, split in enumerate(columns["split"]) if split == name]
-        splits[name] = _summary(of, columns, rows, store.task)
+        summary = _summary(of, columns, rows, store.task)
+        histograms = {n: task.histogram([labels[i] for i in of]) for n, (task, labels) in others.items()}
+        splits[name] = replace(summary, others=histograms)
     return Description(
         name=store.name,
         path=str(store.path),
         task=store.task,
+        targets={store.target: store.task} | {n: task for n, (task, _) in others.items()},
         utterances=len(store),
         splits=splits,
         specs=store.specs,

@@ -41,6 +41,7 @@ class ExportReport:
         left_out: utterances without the split or label that the format demands.
         truncated: modality → utterances longer than the length asked for.
         filled: modality → missing values (NaN) written as 0.
+        targets: labels that the format has no place for, by name.
     """
 
     files: list[str] = field(default_factory=list)
@@ -48,6 +49,7 @@ class ExportReport:
     left_out: int = 0
     truncated: dict[Modality, int] = field(default_factory=dict)
     filled: dict[Modality, int] = field(default_factory=dict)
+    targets: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -93,6 +95,7 @@ def export_mmsa(
         if progress:
             progress(report.utterances, len(store))
     report.left_out = len(store) - report.utterances
+    report.targets = [name for name in store.targets if name not in (store.target, TEXT, AUDIO, VISION)]
     with _new_file(Path(path), overwrite=overwrite) as partial, partial.open("wb") as file:
         pickle.dump(content, file, protocol=4)
     return report
@@ -252,7 +255,7 @@ def _clip(name: str, video: str) -> str | None:
 
 def _write_labels(store: Store, folder: Path) -> None:
     """`label.csv` in the layout that importers of the field read, and `words.csv` where there are words."""
-    names = ("id", "video", "speaker", "text", "split", "label", "unimodal", "words")
+    names = ("id", "video", "speaker", "text", "split", "label", "targets", "unimodal", "words")
     columns = {name: store.column(name) for name in names}
     clips = [_clip(name, video) for name, video in zip(columns["id"], columns["video"], strict=True)]
     kinds = sorted({modality for scores in columns["unimodal"] for modality in scores or ()})
@@ -260,6 +263,8 @@ def _write_labels(store: Store, folder: Path) -> None:
     header = ["video_id", "clip_id"] if None not in clips else ["id", "video_id"]
     header += [name for name in ("speaker", "text") if any(value is not None for value in columns[name])]
     header += ["mode", *(store.task.names if store.task.several else ("label",))]
+    others = {n: task for n, task in store.targets.items() if n != store.target and n not in kinds}
+    header += [name for n, task in others.items() for name in (task.names if task.several else (n,))]
     header += [f"label_{letters.get(modality, modality)}" for modality in kinds]
 
     def lines() -> Iterator[list[Any]]:
@@ -267,7 +272,8 @@ def _write_labels(store: Store, folder: Path) -> None:
             line: dict[str, Any] = {"id": columns["id"][i], "video_id": columns["video"][i], "clip_id": clip}
             line |= {"speaker": columns["speaker"][i], "text": columns["text"][i], "mode": columns["split"][i]}
             label, scores = columns["label"][i], columns["unimodal"][i] or {}
-            line |= label if isinstance(label, dict) else {"label": label}
+            for name, given in (*(columns["targets"][i] or {}).items(), ("label", label)):
+                line |= given if isinstance(given, dict) else {name: given}
             line |= {f"label_{letters.get(modality, modality)}": scores.get(modality) for modality in kinds}
             yield [line.get(name) for name in header]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from mecam.errors import DataError
 from mecam.evaluation.comparison.contenders import CONSTANT, Contender
@@ -11,37 +11,17 @@ from mecam.evaluation.comparison.overlap import Overlap, overlap
 from mecam.evaluation.comparison.ranks import Ranks, rank
 from mecam.evaluation.groups import Groups, Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
-from mecam.evaluation.statistics import holm, metrics_table, paired_permutation_test
+from mecam.evaluation.statistics import (
+    ALPHA,
+    Difference,
+    adjusted_together,
+    as_many,
+    metrics_table,
+    paired_permutation_test,
+)
 from mecam.task import Task
 
-__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "as_many", "compare"]
-
-_Item = TypeVar("_Item")
-
-ALPHA = 0.05
-"""Two runs are told apart when Holm's adjusted p-value is below this."""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A run against another on one metric.
-
-    Attributes:
-        value: metric of this run minus metric of the other, averaged over seeds.
-        ci95: bootstrap interval over recordings or speakers.
-        p_value: of the paired permutation test; None where the metric is undefined.
-        p_holm: the same, adjusted for all runs that are tested against the same one on this metric.
-    """
-
-    value: float | None
-    ci95: tuple[float, float] | None
-    p_value: float | None
-    p_holm: float | None = None
-
-    @property
-    def significant(self) -> bool:
-        """True where the two can be told apart."""
-        return self.p_holm is not None and self.p_holm < ALPHA
+__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "compare"]
 
 
 @dataclass(frozen=True)
@@ -221,26 +201,15 @@ class _Tests:
 
     def against(self, reference: int, others: Sequence[int]) -> dict[int, Difference]:
         """Each of `others` minus the reference, adjusted together."""
-        found = {other: self._pair(other, reference) for other in others}
-        defined = {i: d.p_value for i, d in found.items() if d.p_value is not None}
-        adjusted = dict(zip(defined, holm(list(defined.values())), strict=True))
-        return {i: Difference(d.value, d.ci95, d.p_value, adjusted.get(i)) for i, d in found.items()}
+        return adjusted_together({other: self._pair(other, reference) for other in others})
 
     def _pair(self, one: int, other: int) -> Difference:
         if (one, other) not in self._known:
             first, second = as_many(self._contenders[one].predictions, self._contenders[other].predictions)
-            test = paired_permutation_test(self._task, first, second, self._metric, permutations=self._permutations)
-            self._known[one, other] = Difference(test.difference, test.ci95, test.p_value)
+            self._known[one, other] = paired_permutation_test(
+                self._task, first, second, self._metric, permutations=self._permutations
+            )
         return self._known[one, other]
-
-
-def as_many(first: Sequence[_Item], second: Sequence[_Item]) -> tuple[Sequence[_Item], Sequence[_Item]]:
-    """As many seeds of both: the first ones of the longer; a single one stands beside each of the other's."""
-    if 1 in (len(first), len(second)):
-        count = max(len(first), len(second))
-        return [first[i % len(first)] for i in range(count)], [second[i % len(second)] for i in range(count)]
-    count = min(len(first), len(second))
-    return first[:count], second[:count]
 
 
 def _score(entry: dict[str, Any]) -> Score:

@@ -1,8 +1,8 @@
-"""The deletion test: does it hurt less to remove what the filter marks than to remove as much at random?
+"""The deletion test: does it cost less to remove what the filter marks than to remove as much at random?
 
 Within each utterance and modality the rows (for text: the words) are ranked by how much the filter kept of them, and a
 share of them is left out: those kept least (`marked`), as many at random (`random`), those kept most (`kept`). A filter
-that finds what is of no use to the model comes out in this order, from little hurt to much.
+that finds what is of no use to the model comes out in this order, from little cost to much.
 
 On data with injected negative information the marked rows should be the corrupted ones, and leaving them out may even
 help. On clean data nothing is corrupted: the test then says whether the filter ranks rows by how much the model needs
@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from mecam.data.corruption import generator_for
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.explanation.perturbation import answers, bare, observed, unknown_token, without
+from mecam.evaluation.explanation.perturbation import bare, observed, perturbed_predictions, unknown_token, without
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
-from mecam.evaluation.statistics import Comparison, holm, paired_permutation_test
+from mecam.evaluation.statistics import Difference, holm, paired_permutation_test
 from mecam.models.checkpoint import Trained
 from mecam.task import Task
 from mecam.types import Modality, Predictions, Utterance
@@ -35,111 +35,6 @@ ARMS = ("marked", "random", "kept")
 PERMUTATIONS = 10_000
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Removals:
-    """One seed's answers without rows of one modality.
-
-    Attributes:
-        whole: the answers as things are.
-        draws: random removals.
-        shares: S, that are removed.
-        predictions: (arm, draw, number of the share) → N × … predictions.
-        removed: S × N, share that was really removed.
-    """
-
-    whole: Predictions
-    draws: int
-    shares: tuple[float, ...]
-    predictions: Mapping[tuple[str, int, int], Array]
-    removed: Array
-
-
-def cost_metric(task: Task) -> Metric:
-    """The metric that costs are measured in: MAE, UAR or mean F1."""
-    return metrics_for(task)[task.leading]
-
-
-def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:
-    """What removal costs in one group of utterances.
-
-    Args:
-        task: of the labels.
-        seeds: one per seed of a run.
-        rows: N, the utterances of the group.
-
-    Returns:
-        utterances, videos: how many.
-        score: the metric as things are, mean over seeds; None where it is undefined.
-        removed: per share asked for, the mean share that was removed (rows are whole).
-        curves: arm → `shares` (one per share) and `mean` (over the shares), each with `cost` (how much worse the metric
-            is than as things are, mean over seeds and draws) and `ci95` (other recordings).
-        tests: `marked` and `kept`, each against `random` and over all shares: `value` (the difference of the costs),
-            `ci95`, `p_value` (paired permutation by recording, two-sided), `p_holm` (None until `adjust`).
-    """
-    metric = cost_metric(task)
-    chosen = np.flatnonzero(rows)
-    first = seeds[0]
-    every = range(len(first.shares))
-
-    def arm(name: str, which: Sequence[int]) -> list[Predictions]:
-        """One for every seed, draw and share: what is averaged over seeds is averaged over all of them."""
-        keys = [(one, draw, s) for one in seeds for draw in range(first.draws) for s in which]
-        return [_cut(one, one.predictions[name, draw if name == "random" else 0, s], chosen) for one, draw, s in keys]
-
-    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Comparison:
-        pair = (better, worse) if metric.higher_is_better else (worse, better)
-        return paired_permutation_test(task, *pair, metric.name, permutations=permutations)
-
-    whole = [_cut(one, one.whole.prediction, chosen) for one in seeds for _ in range(first.draws)]
-    repeated = [one for one in whole for _ in every]
-    curves: dict[str, Any] = {}
-    for name in ARMS:
-        points = [_point(cost(arm(name, [s]), whole)) for s in every]
-        curves[name] = {"shares": points, "mean": _point(cost(arm(name, every), repeated))}
-    random = arm("random", every)
-    groups = Groups.of(whole[0])
-    return {
-        "utterances": len(chosen),
-        "videos": len(set(whole[0].videos)),
-        "resampled": asdict(groups.resampled),
-        "score": _mean([metric(p.prediction, p.truth) for p in whole if p.truth is not None]),
-        "removed": first.removed[:, chosen].mean(axis=1).tolist(),
-        "curves": curves,
-        "tests": {
-            name: _test(cost(arm(name, every), random, permutations=PERMUTATIONS)) for name in ("marked", "kept")
-        },
-    }
-
-
-def adjust(tables: Sequence[dict[str, Any]]) -> None:
-    """Put Holm's adjusted p-values beside those of all tests of these tables together."""
-    tests = [test for table in tables for test in table["tests"].values() if test["p_value"] is not None]
-    for test, adjusted in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
-        test["p_holm"] = adjusted
-
-
-def _cut(one: Removals, prediction: Array, chosen: NDArray[np.int64]) -> Predictions:
-    assert one.whole.truth is not None
-    ids, videos = (tuple(names[i] for i in chosen) for names in (one.whole.ids, one.whole.videos))
-    speakers = tuple(one.whole.speakers[i] for i in chosen) if one.whole.speakers else ()
-    return Predictions(ids, videos, prediction[chosen], one.whole.truth[chosen], speakers=speakers)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known and len(known) == len(values) else None
-
-
-def _point(found: Comparison) -> dict[str, Any]:
-    return {"cost": found.difference, "ci95": None if found.ci95 is None else list(found.ci95)}
-
-
-def _test(found: Comparison) -> dict[str, Any]:
-    ends = None if found.ci95 is None else list(found.ci95)
-    return {"value": found.difference, "ci95": ends, "p_value": found.p_value, "p_holm": None}
-
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 DRAWS = 5
@@ -219,7 +114,7 @@ class _Baseline:
         cls, trained: Trained, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
     ) -> "_Baseline":
         utterances = list(trained.dataset(source, indices))
-        whole = answers(trained, utterances, details=True)
+        whole = perturbed_predictions(trained, utterances, details=True)
         if not any(whole.gates):
             raise ModelError(
                 f"{trained.checkpoint.name} has no filter, so there is nothing to rank rows by",
@@ -274,7 +169,7 @@ class Deletions:
         chosen = np.flatnonzero(self.use).tolist()
         for start in range(0, len(chosen), CHUNK):
             asked = [ask for i in chosen[start : start + CHUNK] for ask in self._asks(i)]
-            said = answers(self._trained, [variant for *_, variant in asked]).prediction
+            said = perturbed_predictions(self._trained, [variant for *_, variant in asked]).prediction
             for (i, arm, shares, _), value in zip(asked, said, strict=True):
                 for s in shares:
                     key = (*arm, s)
@@ -316,3 +211,102 @@ class Deletions:
         kept = self.removals.whole.gates[i][self._modality][seen][shuffled]
         order: Order = shuffled[np.argsort(kept if name == "marked" else -kept, kind="stable")]
         return order
+
+
+@dataclass(frozen=True)
+class Removals:
+    """One seed's answers without rows of one modality.
+
+    Attributes:
+        whole: the answers as things are.
+        draws: random removals.
+        shares: S, that are removed.
+        predictions: (arm, draw, number of the share) → N × … predictions.
+        removed: S × N, share that was really removed.
+    """
+
+    whole: Predictions
+    draws: int
+    shares: tuple[float, ...]
+    predictions: Mapping[tuple[str, int, int], Array]
+    removed: Array
+
+
+def cost_metric(task: Task) -> Metric:
+    """The metric that costs are measured in: MAE, UAR or mean F1."""
+    return metrics_for(task)[task.leading]
+
+
+def cost_table(task: Task, seeds: Sequence[Removals], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    """What removal costs in one group of utterances.
+
+    Args:
+        task: of the labels.
+        seeds: one per seed of a run.
+        rows: N, the utterances of the group.
+
+    Returns:
+        utterances, videos: how many.
+        score: the metric as things are, mean over seeds; None where it is undefined.
+        removed: per share asked for, the mean share that was removed (rows are whole).
+        curves: arm → `shares` (one per share) and `mean` (over the shares), each with `cost` (how much worse the metric
+            is than as things are, mean over seeds and draws) and `ci95` (other recordings).
+        tests: `marked` and `kept`, each against `random` and over all shares: `value` (the difference of the costs),
+            `ci95`, `p_value` (paired permutation by recording, two-sided), `p_holm` (None until `adjust`).
+    """
+    metric = cost_metric(task)
+    chosen = np.flatnonzero(rows)
+    first = seeds[0]
+    every = range(len(first.shares))
+
+    def arm(name: str, which: Sequence[int]) -> list[Predictions]:
+        """One for every seed, draw and share: what is averaged over seeds is averaged over all of them."""
+        keys = [(one, draw, s) for one in seeds for draw in range(first.draws) for s in which]
+        return [_cut(one, one.predictions[name, draw if name == "random" else 0, s], chosen) for one, draw, s in keys]
+
+    def cost(worse: Sequence[Predictions], better: Sequence[Predictions], *, permutations: int = 1) -> Difference:
+        pair = (better, worse) if metric.higher_is_better else (worse, better)
+        return paired_permutation_test(task, *pair, metric.name, permutations=permutations)
+
+    whole = [_cut(one, one.whole.prediction, chosen) for one in seeds for _ in range(first.draws)]
+    repeated = [one for one in whole for _ in every]
+    curves: dict[str, Any] = {}
+    for name in ARMS:
+        points = [_point(cost(arm(name, [s]), whole)) for s in every]
+        curves[name] = {"shares": points, "mean": _point(cost(arm(name, every), repeated))}
+    random = arm("random", every)
+    groups = Groups.of(whole[0])
+    return {
+        "utterances": len(chosen),
+        "videos": len(set(whole[0].videos)),
+        "resampled": asdict(groups.resampled),
+        "score": _mean([metric(p.prediction, p.truth) for p in whole if p.truth is not None]),
+        "removed": first.removed[:, chosen].mean(axis=1).tolist(),
+        "curves": curves,
+        "tests": {
+            name: asdict(cost(arm(name, every), random, permutations=PERMUTATIONS)) for name in ("marked", "kept")
+        },
+    }
+
+
+def adjust(tables: Sequence[dict[str, Any]]) -> None:
+    """Put Holm's adjusted p-values beside those of all tests of these tables together."""
+    tests = [test for table in tables for test in table["tests"].values() if test["p_value"] is not None]
+    for test, adjusted in zip(tests, holm([test["p_value"] for test in tests]), strict=True):
+        test["p_holm"] = adjusted
+
+
+def _cut(one: Removals, prediction: Array, chosen: NDArray[np.int64]) -> Predictions:
+    assert one.whole.truth is not None
+    ids, videos = (tuple(names[i] for i in chosen) for names in (one.whole.ids, one.whole.videos))
+    speakers = tuple(one.whole.speakers[i] for i in chosen) if one.whole.speakers else ()
+    return Predictions(ids, videos, prediction[chosen], one.whole.truth[chosen], speakers=speakers)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known and len(known) == len(values) else None
+
+
+def _point(found: Difference) -> dict[str, Any]:
+    return {"cost": found.value, "ci95": None if found.ci95 is None else list(found.ci95)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.explanation.agreement import Agreement
-from mecam.evaluation.explanation.perturbation import Effect, Part, Quantity
+from mecam.evaluation.explanation.perturbation import Effect, InputPart, Quantity
 from mecam.files import write_whole
 from mecam.types import Label, Modality
 
@@ -47,7 +47,7 @@ class PartEffect:
         gradient: integrated gradients of its rows, summed; None where not asked for.
     """
 
-    part: Part
+    part: InputPart
     kept: float | None
     without: Effect
     gradient: float | None = None

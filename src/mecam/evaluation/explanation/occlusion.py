@@ -22,13 +22,13 @@ from mecam.evaluation.explanation.perturbation import (
     Effect,
     Quantity,
     Removal,
-    answers,
     bare,
     has_words,
     inside,
     leave_one_out,
     observed,
     parts_of,
+    perturbed_predictions,
     read_by,
     unknown_token,
     without,
@@ -68,7 +68,7 @@ def explain(
     if gradients:
         require_captum()
     utterances = list(trained.dataset(source, indices))
-    whole = answers(trained, utterances, details=True)
+    whole = perturbed_predictions(trained, utterances, details=True)
     explained = []
     for i, utterance in enumerate(utterances):
         one = _explained(trained, utterance, whole, i)
@@ -109,7 +109,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     effects = leave_one_out(
         score,
         _removals(utterance, read, gates, unknown_token(trained)),
-        lambda variants: quantity.read(answers(trained, variants).prediction),
+        lambda variants: quantity.read(perturbed_predictions(trained, variants).prediction),
     )
     nothing = Effect(score, 0.0, 0)
     return Explanation(

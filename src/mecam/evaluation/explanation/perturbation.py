@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 __all__ = [
     "WINDOWS",
     "Effect",
-    "Part",
+    "InputPart",
     "Quantity",
     "Removal",
-    "answers",
     "bare",
     "has_words",
     "inside",
     "leave_one_out",
     "observed",
     "parts_of",
+    "perturbed_predictions",
     "read_by",
     "unknown_token",
     "without",
@@ -52,7 +52,7 @@ WINDOWS = 24
 
 
 @dataclass(frozen=True)
-class Part:
+class InputPart:
     """A word, or a window of rows.
 
     Attributes:
@@ -103,14 +103,14 @@ def read_by(reads: Sequence[Modality], utterance: Utterance) -> tuple[Modality, 
     return tuple(m for m in reads if observed(utterance, m).any())
 
 
-def inside(part: Part, count: int) -> NDArray[np.bool_]:
+def inside(part: InputPart, count: int) -> NDArray[np.bool_]:
     """The rows of a part among `count`."""
     rows = np.zeros(count, np.bool_)
     rows[part.start : part.stop] = True
     return rows
 
 
-def parts_of(utterance: Utterance, modality: Modality, *, windows: int = WINDOWS) -> tuple[Part, ...]:
+def parts_of(utterance: Utterance, modality: Modality, *, windows: int = WINDOWS) -> tuple[InputPart, ...]:
     """Every word, or the rows in at most `windows` windows of one length; the last may be shorter."""
     count = len(observed(utterance, modality))
     times = _seconds(utterance, modality, count)
@@ -123,7 +123,7 @@ def parts_of(utterance: Utterance, modality: Modality, *, windows: int = WINDOWS
     for start in range(0, count, size):
         stop = min(start + size, count)
         when = None if times is None else (float(times[start, 0]), float(times[stop - 1, 1]))
-        parts.append(Part(start, stop, labels[start], when))
+        parts.append(InputPart(start, stop, labels[start], when))
     return tuple(parts)
 
 
@@ -261,7 +261,7 @@ class Quantity:
         return predictions if self.column is None else predictions[:, self.column]
 
 
-def answers(
+def perturbed_predictions(
     trained: "Trained",
     variants: Sequence[Utterance],
     *,

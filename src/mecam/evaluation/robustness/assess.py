@@ -29,7 +29,7 @@ Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class _Run:
+class _MeasuredRun:
     """A run folder, before anything is measured."""
 
     name: str
@@ -73,7 +73,7 @@ def assess(
         split: of the store.
         seeds: how many masks are drawn of every condition that is random.
         only: patterns of condition keys, as in `plan`.
-        recordings: what the store was extracted from, for the protocol `raw`; damaged stores go into `out/raw`.
+        recordings: what the store was extracted from, for the protocol `raw`; corrupted stores go into `out/raw`.
         labels: the label table that it was extracted with.
         processes: that extract; by default as many as there are cores.
         device: where the models compute.
@@ -84,7 +84,7 @@ def assess(
     """
     places = [Run(folder).checkpoints for folder in folders]
     names = row_names(folders)
-    found = store or find_store(folders)
+    found = Run(folders[0]).choose_target(store or find_store(folders))
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
     data = read_split(found, split, raw_text=_raw_text(runs))
     if recordings:
@@ -131,7 +131,7 @@ def find_store(folders: Sequence[Path]) -> Store:
     raise problem
 
 
-def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) -> _Run:
+def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) -> _MeasuredRun:
     """What a run folder holds.
 
     Raises: ModelError if a checkpoint cannot be read, or does not fit the store.
@@ -145,7 +145,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
             where=str(store.path),
             fix="measure it on a store with its own task",
         )
-    return _Run(
+    return _MeasuredRun(
         name,
         folder,
         trained.checkpoint.name,
@@ -157,7 +157,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     )
 
 
-def _raw_text(runs: Sequence[_Run]) -> bool:
+def _raw_text(runs: Sequence[_MeasuredRun]) -> bool:
     """True where the models read transcripts, False where none does.
 
     Raises: DataError if some read transcripts and others rows of text features: they cannot be corrupted alike.
@@ -175,7 +175,7 @@ def _raw_text(runs: Sequence[_Run]) -> bool:
 
 
 def _measured(
-    runs: Sequence[_Run],
+    runs: Sequence[_MeasuredRun],
     data: EvaluationSplit,
     planned: Plan,
     seeds: Sequence[int],
@@ -209,7 +209,7 @@ def _half_width(checkpoint: Path) -> float | None:
     return float(next(iter(calibration.values()))) if calibration else None
 
 
-def _notes(runs: Sequence[_Run], data: EvaluationSplit, planned: Plan) -> list[str]:
+def _notes(runs: Sequence[_MeasuredRun], data: EvaluationSplit, planned: Plan) -> list[str]:
     """What makes the rows less than comparable."""
     notes = []
     if data.store.synthetic:

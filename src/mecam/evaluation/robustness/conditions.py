@@ -257,7 +257,7 @@ class Corrupted(Condition):
 
 
 @dataclass(frozen=True)
-class Damaged(Condition):
+class RecordingCorruption(Condition):
     """The recordings are corrupted in one way, and extracted again.
 
     Attributes:
@@ -293,7 +293,7 @@ class Damaged(Condition):
         return {**super().to_json(), **known}
 
 
-def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) -> list[Damaged]:
+def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) -> list[RecordingCorruption]:
     """Every corruption of recordings at five severities, for what these modalities were extracted from.
 
     Raises: ConfigError where the recordings are not known.
@@ -311,5 +311,7 @@ def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) 
             for severity in SEVERITIES if kind.medium == medium else ():
                 corruption = Corruption(name, kind.levels[severity - 1], EXTENT)
                 key = f"{modality}.{name}.{severity}"
-                found.append(Damaged(key, name, modality, float(severity), corruption, data.recordings.identity))
+                found.append(
+                    RecordingCorruption(key, name, modality, float(severity), corruption, data.recordings.identity)
+                )
     return found

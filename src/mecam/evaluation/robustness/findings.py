@@ -7,21 +7,23 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from mecam.evaluation.comparison.standings import ALPHA, Difference, as_many
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
-from mecam.evaluation.statistics import central, holm, paired_sums_test
+from mecam.evaluation.statistics import ALPHA, Difference, adjusted_together, as_many, central, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 
-__all__ = ["ALL", "Findings", "MeanRank", "Test", "find", "mean_ranks"]
+__all__ = ["ALL", "AgainstBest", "Findings", "MeanRank", "find", "mean_ranks"]
 
 ALL = "all"
 """The group of every corruption."""
+
+PERMUTATIONS = 2000
+"""Of each test; a protocol makes many."""
 
 
 @dataclass(frozen=True)
@@ -37,55 +39,8 @@ class MeanRank:
     ci95: tuple[float, float] | None
 
 
-def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
-    """Rank runs by their mean over the severities of each corruption.
-
-    Args:
-        runs: scored.
-        plan: the protocol.
-        metric: by which.
-
-    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
-        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
-    """
-    kinds = [summary.name for summary in plan.summaries if "." in summary.name]
-    if len(runs) < 2 or not kinds:
-        return {}
-    groups = {ALL: kinds}
-    for kind in kinds:
-        groups.setdefault(kind.partition(".")[0], []).append(kind)
-    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
-    sign = -1.0 if metric.higher_is_better else 1.0
-    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
-    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
-    return {group: _means(members, runs) for group, members in known.items() if members}
-
-
-def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
-    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
-    plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
-    draws = [value.drawn for value in values if value.drawn is not None]
-    if len(draws) < len(values):
-        return plain, None
-    return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
-
-
-def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
-    plain = np.mean([one for one, _ in ranks], axis=0)
-    draws = [drawn for _, drawn in ranks if drawn is not None]
-    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
-    return {
-        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
-        for i, run in enumerate(runs)
-    }
-
-
-PERMUTATIONS = 2000
-"""Of each test; a protocol makes many."""
-
-
 @dataclass(frozen=True)
-class Test:
+class AgainstBest:
     """The runs against the best of them, on one metric in one summary.
 
     Attributes:
@@ -131,7 +86,7 @@ class Findings:
     seeds: tuple[int, ...]
     runs: tuple[Scored, ...]
     constant: Scored | None
-    tests: Mapping[str, Mapping[str, Test]]
+    tests: Mapping[str, Mapping[str, AgainstBest]]
     notes: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
 
@@ -201,7 +156,7 @@ def find(
         permutations: of each test.
         progress: called with (summaries tested, all).
     """
-    tests: dict[str, dict[str, Test]] = {}
+    tests: dict[str, dict[str, AgainstBest]] = {}
     for done, summary in enumerate(plan.summaries if len(runs) > 1 else (), 1):
         for metric in leading_metrics(data.store.task):
             test = _test(runs, summary, metric, permutations)
@@ -237,7 +192,7 @@ def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | N
     return max(known, key=lambda i: means[i]) if known else None
 
 
-def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> Test | None:
+def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> AgainstBest | None:
     """Each run against the best one, adjusted together."""
     best = best_of(runs, summary, metric)
     if best is None:
@@ -246,14 +201,8 @@ def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations
     for i, run in enumerate(runs):
         if i != best:
             ours, theirs, weights = _paired(run, runs[best], summary, metric)
-            test = paired_sums_test(metric, ours, theirs, weights=weights, permutations=permutations)
-            found[run.name] = Difference(test.difference, test.ci95, test.p_value)
-    known = {name: d.p_value for name, d in found.items() if d.p_value is not None}
-    adjusted = dict(zip(known, holm(list(known.values())), strict=True))
-    return Test(
-        runs[best].name,
-        {name: Difference(d.value, d.ci95, d.p_value, adjusted.get(name)) for name, d in found.items()},
-    )
+            found[run.name] = paired_sums_test(metric, ours, theirs, weights=weights, permutations=permutations)
+    return AgainstBest(runs[best].name, adjusted_together(found))
 
 
 def _paired(run: Scored, other: Scored, summary: Summary, metric: Metric) -> tuple[Array, Array, Array]:
@@ -290,3 +239,46 @@ def _run_json(row: Scored) -> dict[str, Any]:
 def condition_of(plan: Plan, key: str) -> Condition:
     """The condition of a key."""
     return next((c for c in plan.conditions if c.key == key), CLEAN)
+
+
+def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
+    """Rank runs by their mean over the severities of each corruption.
+
+    Args:
+        runs: scored.
+        plan: the protocol.
+        metric: by which.
+
+    Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
+        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
+    """
+    kinds = [summary.name for summary in plan.summaries if "." in summary.name]
+    if len(runs) < 2 or not kinds:
+        return {}
+    groups = {ALL: kinds}
+    for kind in kinds:
+        groups.setdefault(kind.partition(".")[0], []).append(kind)
+    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
+    sign = -1.0 if metric.higher_is_better else 1.0
+    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
+    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
+    return {group: _means(members, runs) for group, members in known.items() if members}
+
+
+def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
+    """Ranks of M runs under one corruption, and in each of R resamples: NaN where a run is undefined in it."""
+    plain = stats.rankdata([sign * value.per_seed.mean() for value in values])
+    draws = [value.drawn for value in values if value.drawn is not None]
+    if len(draws) < len(values):
+        return plain, None
+    return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
+
+
+def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
+    plain = np.mean([one for one, _ in ranks], axis=0)
+    draws = [drawn for _, drawn in ranks if drawn is not None]
+    drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M
+    return {
+        run.name: MeanRank(float(plain[i]), None if drawn is None else central(drawn[:, i]))
+        for i, run in enumerate(runs)
+    }

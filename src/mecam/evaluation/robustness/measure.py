@@ -55,6 +55,17 @@ __all__ = [
 VERSION = 2
 """Counts up when what a cell holds, or what a condition does under the same name, changes."""
 
+MEMORY_BYTES = 512 * 2**20
+"""Encoded rows that are kept of one encoder; what was not asked for longest goes first."""
+
+SIMILAR = 0.8
+"""Rows are encoded side by side where the shortest is at least this part of the longest."""
+
+KNOWN_ANSWERS = 30_000
+"""Answers that are kept, to be given again when the same utterance comes back corrupted in the same way."""
+
+_Value = TypeVar("_Value")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -71,218 +82,6 @@ class Answer:
     doubts: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
     lost: Mapping[Modality, float]
-
-
-def checkpoint_identity(folder: Path) -> str:
-    """A hash of all files of a checkpoint folder.
-
-    Raises: DataError if there is none, or it cannot be read.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        raise DataError("there is no checkpoint here", where=str(folder), fix="name a run made by `mecam train`")
-    named = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
-
-
-def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[str, Any], seed: int | None) -> str:
-    """Name the file of a cell.
-
-    Args:
-        checkpoint: `checkpoint_identity`.
-        data: `EvaluationSplit.identity`.
-        condition: `Condition.to_json`.
-        seed: of the masks; None where nothing is random.
-    """
-    facts = {"version": VERSION, "checkpoint": checkpoint, "data": data, "condition": condition, "seed": seed}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32] + ".npz"
-
-
-def write_cell(
-    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
-) -> None:
-    """Write a cell, whole or not at all.
-
-    Args:
-        path: from `cell_name`.
-        predictions: N, with gates, doubts and how much wider each interval is.
-        spans: N, what lies in each utterance.
-        modalities: whose gates and spans are kept.
-    """
-    arrays: dict[str, NDArray[Any]] = {"prediction": predictions.prediction, "wider": predictions.half_widths(1.0)}
-    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.doubts.items()}
-    for modality in modalities:
-        rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
-        if any(map(len, rows)):
-            arrays[f"gate {modality}"] = np.concatenate(rows)
-            arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
-    kept = [(i, span) for i, row in enumerate(spans) for span in row if span.modality in modalities]
-    arrays["span places"] = np.array([(i, span.start, span.stop) for i, span in kept], np.int32).reshape(-1, 3)
-    arrays["span names"] = np.array([f"{span.modality} {span.kind}" for _, span in kept], np.str_)
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list[Span]]]:
-    """Read a cell: the predictions, with gates and the rows that hold negative information, and its spans.
-
-    Raises: DataError if it is damaged.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
-    spans: list[list[Span]] = [[] for _ in range(len(data))]
-    for (i, start, stop), name in zip(places, names, strict=True):
-        modality, kind = name.split(" ", 1)
-        spans[i].append(Span(modality, kind, start, stop))
-    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(data))]
-    for key in arrays:
-        if key.startswith("gate "):
-            modality = key[5:]
-            bounds = arrays[f"offsets {modality}"].tolist()
-            for i, (low, high) in enumerate(pairwise(bounds)):
-                if high > low:
-                    gates[i][modality] = arrays[key][low:high]
-    predictions = Predictions(
-        ids=data.ids,
-        videos=data.videos,
-        prediction=arrays["prediction"],
-        truth=data.truth,
-        gates=gates,
-        injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
-        wider=arrays["wider"],
-        doubts={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
-    )
-    return predictions, spans
-
-
-def _marked(rows: Mapping[Modality, NDArray[np.float32]], spans: Sequence[Span]) -> dict[Modality, NDArray[np.bool_]]:
-    marks = {modality: np.zeros(len(gate), bool) for modality, gate in rows.items()}
-    for span in spans:
-        if span.modality in marks:
-            marks[span.modality][span.start : span.stop] = True
-    return marks
-
-
-MEMORY_BYTES = 512 * 2**20
-"""Encoded rows that are kept of one encoder; what was not asked for longest goes first."""
-
-SIMILAR = 0.8
-"""Rows are encoded side by side where the shortest is at least this part of the longest."""
-
-_Value = TypeVar("_Value")
-
-
-class Recent(Generic[_Value]):
-    """A dictionary of limited size that forgets what was not asked for longest.
-
-    Args:
-        limit: of the sum of the sizes.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.size = limit, 0
-        self._kept: OrderedDict[bytes, tuple[_Value, int]] = OrderedDict()
-
-    def get(self, key: bytes) -> _Value | None:
-        """What is kept under a key, or None."""
-        if key not in self._kept:
-            return None
-        self._kept.move_to_end(key)
-        return self._kept[key][0]
-
-    def put(self, key: bytes, value: _Value, size: int = 1) -> None:
-        """Keep a value, as long as there is room."""
-        self.size += size - (self._kept.pop(key)[1] if key in self._kept else 0)
-        self._kept[key] = (value, size)
-        while self.size > self.limit and len(self._kept) > 1:
-            self.size -= self._kept.popitem(last=False)[1][1]
-
-
-@contextmanager
-def remembering_encoders(model: Model, limit: int = MEMORY_BYTES) -> Iterator[None]:
-    """Let each encoder of a model in evaluation mode encode the same rows once while the block runs.
-
-    The encoders are those in `model.encoders`. One that is asked for its layers (`TextEncoder.adapted`, where other
-    modalities reach into the text) works as ever: what it does depends on more than the text.
-    """
-    encoders = getattr(model, "encoders", None)
-    wrapped = [] if encoders is None else [e for e in encoders.values() if not isinstance(e, Rows)]
-    with ExitStack() as stack:
-        for encoder in wrapped:
-            if isinstance(encoder, TextEncoder):
-                stack.enter_context(_fused_attention(encoder))
-            encoder.forward = _Remembering(encoder, limit)
-            stack.callback(delattr, encoder, "forward")  # the class's own is in force again
-        yield
-
-
-@contextmanager
-def _fused_attention(encoder: TextEncoder) -> Iterator[None]:
-    """Let a text encoder use PyTorch's fused attention, whose backward pass is slow and is not needed here."""
-    network = encoder.network
-    before = getattr(network.config, "_attn_implementation", None)
-    if before is None or not hasattr(network, "set_attn_implementation"):
-        yield  # an older `transformers`, which settles it when the network is built
-        return
-    with suppress(ValueError, ImportError):  # an architecture that has none
-        network.set_attn_implementation("sdpa")
-    try:
-        yield
-    finally:
-        network.set_attn_implementation(before)
-
-
-class _Remembering:
-    """An encoder's forward pass that looks up each utterance first.
-
-    It holds for encoders that treat every utterance by itself and return zeros for masked rows.
-    """
-
-    def __init__(self, encoder: nn.Module, limit: int) -> None:
-        self._encode = encoder.forward
-        self._known: Recent[Tensor] = Recent(limit)
-
-    def __call__(self, values: Shaped[Tensor, "B T *F"], mask: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B *T D"]:
-        """B × T × D, or B × D of an encoder that sums a sequence up."""
-        places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
-        lengths = (mask * places).amax(dim=1).clamp(min=1).tolist()
-        rows, marks = values.cpu().numpy(), mask.cpu().numpy()
-        keys = [rows[i, :n].tobytes() + marks[i, :n].tobytes() for i, n in enumerate(lengths)]
-        found = {key: value for key in dict.fromkeys(keys) if (value := self._known.get(key)) is not None}
-        new = {key: i for i, key in enumerate(keys) if key not in found}
-        for group in _alike(new, lengths):
-            chosen = torch.tensor([new[key] for key in group], device=values.device)
-            longest = lengths[new[group[0]]]
-            encoded = self._encode(values[chosen, :longest], mask[chosen, :longest])
-            for row, key in zip(encoded, group, strict=True):
-                found[key] = (row[: lengths[new[key]]] if row.ndim > 1 else row).clone()
-                self._known.put(key, found[key], found[key].nbytes + len(key))
-        parts = [found[key] for key in keys]
-        if parts[0].ndim == 1:
-            return torch.stack(parts)
-        whole = parts[0].new_zeros((len(parts), mask.shape[1], parts[0].shape[-1]))
-        for i, part in enumerate(parts):
-            whole[i, : len(part)] = part
-        return whole
-
-
-def _alike(new: dict[bytes, int], lengths: list[int]) -> list[list[bytes]]:
-    """Keys in groups of similar length, the longest first: a few long texts would fill a whole batch with padding."""
-    groups: list[list[bytes]] = []
-    for key in sorted(new, key=lambda key: -lengths[new[key]]):
-        if groups and lengths[new[key]] >= SIMILAR * lengths[new[groups[-1][0]]]:
-            groups[-1].append(key)
-        else:
-            groups.append([key])
-    return groups
-
-
-KNOWN_ANSWERS = 30_000
-"""Answers that are kept, to be given again when the same utterance comes back corrupted in the same way."""
 
 
 @dataclass(frozen=True)
@@ -443,3 +242,202 @@ def _content(utterance: Utterance, reads: Sequence[Modality]) -> bytes:
         elif modality == TEXT:
             digest.update(f"\0text {utterance.text!r}".encode())
     return digest.digest()
+
+
+def checkpoint_identity(folder: Path) -> str:
+    """A hash of all files of a checkpoint folder.
+
+    Raises: DataError if there is none, or it cannot be read.
+    """
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        raise DataError("there is no checkpoint here", where=str(folder), fix="name a run made by `mecam train`")
+    named = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[str, Any], seed: int | None) -> str:
+    """Name the file of a cell.
+
+    Args:
+        checkpoint: `checkpoint_identity`.
+        data: `EvaluationSplit.identity`.
+        condition: `Condition.to_json`.
+        seed: of the masks; None where nothing is random.
+    """
+    facts = {"version": VERSION, "checkpoint": checkpoint, "data": data, "condition": condition, "seed": seed}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32] + ".npz"
+
+
+def write_cell(
+    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
+) -> None:
+    """Write a cell, whole or not at all.
+
+    Args:
+        path: from `cell_name`.
+        predictions: N, with gates, doubts and how much wider each interval is.
+        spans: N, what lies in each utterance.
+        modalities: whose gates and spans are kept.
+    """
+    arrays: dict[str, NDArray[Any]] = {"prediction": predictions.prediction, "wider": predictions.half_widths(1.0)}
+    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.doubts.items()}
+    for modality in modalities:
+        rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
+        if any(map(len, rows)):
+            arrays[f"gate {modality}"] = np.concatenate(rows)
+            arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
+    kept = [(i, span) for i, row in enumerate(spans) for span in row if span.modality in modalities]
+    arrays["span places"] = np.array([(i, span.start, span.stop) for i, span in kept], np.int32).reshape(-1, 3)
+    arrays["span names"] = np.array([f"{span.modality} {span.kind}" for _, span in kept], np.str_)
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list[Span]]]:
+    """Read a cell: the predictions, with gates and the rows that hold negative information, and its spans.
+
+    Raises: DataError if it is damaged.
+    """
+    try:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
+    spans: list[list[Span]] = [[] for _ in range(len(data))]
+    for (i, start, stop), name in zip(places, names, strict=True):
+        modality, kind = name.split(" ", 1)
+        spans[i].append(Span(modality, kind, start, stop))
+    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(data))]
+    for key in arrays:
+        if key.startswith("gate "):
+            modality = key[5:]
+            bounds = arrays[f"offsets {modality}"].tolist()
+            for i, (low, high) in enumerate(pairwise(bounds)):
+                if high > low:
+                    gates[i][modality] = arrays[key][low:high]
+    predictions = Predictions(
+        ids=data.ids,
+        videos=data.videos,
+        prediction=arrays["prediction"],
+        truth=data.truth,
+        gates=gates,
+        injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
+        wider=arrays["wider"],
+        doubts={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
+    )
+    return predictions, spans
+
+
+def _marked(rows: Mapping[Modality, NDArray[np.float32]], spans: Sequence[Span]) -> dict[Modality, NDArray[np.bool_]]:
+    marks = {modality: np.zeros(len(gate), bool) for modality, gate in rows.items()}
+    for span in spans:
+        if span.modality in marks:
+            marks[span.modality][span.start : span.stop] = True
+    return marks
+
+
+class Recent(Generic[_Value]):
+    """A dictionary of limited size that forgets what was not asked for longest.
+
+    Args:
+        limit: of the sum of the sizes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.size = limit, 0
+        self._kept: OrderedDict[bytes, tuple[_Value, int]] = OrderedDict()
+
+    def get(self, key: bytes) -> _Value | None:
+        """What is kept under a key, or None."""
+        if key not in self._kept:
+            return None
+        self._kept.move_to_end(key)
+        return self._kept[key][0]
+
+    def put(self, key: bytes, value: _Value, size: int = 1) -> None:
+        """Keep a value, as long as there is room."""
+        self.size += size - (self._kept.pop(key)[1] if key in self._kept else 0)
+        self._kept[key] = (value, size)
+        while self.size > self.limit and len(self._kept) > 1:
+            self.size -= self._kept.popitem(last=False)[1][1]
+
+
+@contextmanager
+def remembering_encoders(model: Model, limit: int = MEMORY_BYTES) -> Iterator[None]:
+    """Let each encoder of a model in evaluation mode encode the same rows once while the block runs.
+
+    The encoders are those in `model.encoders`. One that is asked for its layers (`TextEncoder.adapted`, where other
+    modalities reach into the text) works as ever: what it does depends on more than the text.
+    """
+    encoders = getattr(model, "encoders", None)
+    wrapped = [] if encoders is None else [e for e in encoders.values() if not isinstance(e, Rows)]
+    with ExitStack() as stack:
+        for encoder in wrapped:
+            if isinstance(encoder, TextEncoder):
+                stack.enter_context(_fused_attention(encoder))
+            encoder.forward = _Remembering(encoder, limit)
+            stack.callback(delattr, encoder, "forward")  # the class's own is in force again
+        yield
+
+
+@contextmanager
+def _fused_attention(encoder: TextEncoder) -> Iterator[None]:
+    """Let a text encoder use PyTorch's fused attention, whose backward pass is slow and is not needed here."""
+    network = encoder.network
+    before = getattr(network.config, "_attn_implementation", None)
+    if before is None or not hasattr(network, "set_attn_implementation"):
+        yield  # an older `transformers`, which settles it when the network is built
+        return
+    with suppress(ValueError, ImportError):  # an architecture that has none
+        network.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        network.set_attn_implementation(before)
+
+
+class _Remembering:
+    """An encoder's forward pass that looks up each utterance first.
+
+    It holds for encoders that treat every utterance by itself and return zeros for masked rows.
+    """
+
+    def __init__(self, encoder: nn.Module, limit: int) -> None:
+        self._encode = encoder.forward
+        self._known: Recent[Tensor] = Recent(limit)
+
+    def __call__(self, values: Shaped[Tensor, "B T *F"], mask: Bool[Tensor, "B T"]) -> Shaped[Tensor, "B *T D"]:
+        """B × T × D, or B × D of an encoder that sums a sequence up."""
+        places = torch.arange(1, mask.shape[1] + 1, device=mask.device)
+        lengths = (mask * places).amax(dim=1).clamp(min=1).tolist()
+        rows, marks = values.cpu().numpy(), mask.cpu().numpy()
+        keys = [rows[i, :n].tobytes() + marks[i, :n].tobytes() for i, n in enumerate(lengths)]
+        found = {key: value for key in dict.fromkeys(keys) if (value := self._known.get(key)) is not None}
+        new = {key: i for i, key in enumerate(keys) if key not in found}
+        for group in _alike(new, lengths):
+            chosen = torch.tensor([new[key] for key in group], device=values.device)
+            longest = lengths[new[group[0]]]
+            encoded = self._encode(values[chosen, :longest], mask[chosen, :longest])
+            for row, key in zip(encoded, group, strict=True):
+                found[key] = (row[: lengths[new[key]]] if row.ndim > 1 else row).clone()
+                self._known.put(key, found[key], found[key].nbytes + len(key))
+        parts = [found[key] for key in keys]
+        if parts[0].ndim == 1:
+            return torch.stack(parts)
+        whole = parts[0].new_zeros((len(parts), mask.shape[1], parts[0].shape[-1]))
+        for i, part in enumerate(parts):
+            whole[i, : len(part)] = part
+        return whole
+
+
+def _alike(new: dict[bytes, int], lengths: list[int]) -> list[list[bytes]]:
+    """Keys in groups of similar length, the longest first: a few long texts would fill a whole batch with padding."""
+    groups: list[list[bytes]] = []
+    for key in sorted(new, key=lambda key: -lengths[new[key]]):
+        if groups and lengths[new[key]] >= SIMILAR * lengths[new[groups[-1][0]]]:
+            groups[-1].append(key)
+        else:
+            groups.append([key])
+    return groups

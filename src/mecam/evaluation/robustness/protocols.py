@@ -122,36 +122,17 @@ def missing_modality(data: EvaluationSplit, modalities: Sequence[Modality]) -> P
 
 def corruptions(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Every corruption of every modality at five severities, and means over them."""
-    steps: list[Condition] = []
-    summaries: list[Summary] = []
+    steps = []
     for modality in modalities:
         words = modality == TEXT and data.raw_text
         for kind in TEXT_KINDS if words else STREAM_KINDS:
-            levels = [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
-            steps += levels
-            title = f"{modality} {kind}: mean over the severities"
-            summaries.append(_mean(f"{modality}.{kind}", title, [level.key for level in levels], divisible=True))
-        of_modality = [step.key for step in steps if step.modality == modality]
-        summaries.append(_mean(modality, f"mean over all corruptions of {modality}", of_modality, divisible=True))
-    every = [step.key for step in steps]
-    overall = _mean("mean", "mean over all corruptions and severities", every, divisible=True)
-    return Plan("corruptions", (CLEAN, *steps), (overall, *summaries))
+            steps += [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
+    return _graded("corruptions", steps)
 
 
 def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
-    """Every damage to the recordings at five severities, and means over them."""
-    steps = recording_conditions(data, modalities)
-    summaries = []
-    for modality in dict.fromkeys(step.modality for step in steps):
-        mine = [step for step in steps if step.modality == modality]
-        for kind in dict.fromkeys(step.kind for step in mine):
-            keys = [step.key for step in mine if step.kind == kind]
-            title = f"{modality} {kind}: mean over the severities"
-            summaries.append(_mean(f"{modality}.{kind}", title, keys, divisible=True))
-        keys = [step.key for step in mine]
-        summaries.append(_mean(modality, f"mean over all damage to {modality}", keys, divisible=True))
-    overall = _mean("mean", "mean over all damage and severities", [step.key for step in steps], divisible=True)
-    return Plan("raw", (CLEAN, *steps), (overall, *summaries))
+    """Every corruption of the recordings at five severities, and means over them."""
+    return _graded("raw", recording_conditions(data, modalities))
 
 
 PROTOCOLS: dict[str, Callable[[EvaluationSplit, Sequence[Modality]], Plan]] = {
@@ -172,6 +153,20 @@ def _reduced(summary: Summary, keys: Set[str]) -> Summary | None:
         return None
     title = f"{summary.title}, of those measured ({len(left)} of {len(summary.weights)})"
     return _mean(summary.name, title, left, divisible=True)
+
+
+def _graded(protocol: str, steps: Sequence[Condition]) -> Plan:
+    """Conditions of several severities, and means of each kind, each modality and all."""
+    summaries = [_mean("mean", "mean over all corruptions and severities", [s.key for s in steps], divisible=True)]
+    for modality in dict.fromkeys(step.modality for step in steps):
+        mine = [step for step in steps if step.modality == modality]
+        for kind in dict.fromkeys(step.kind for step in mine):
+            keys = [step.key for step in mine if step.kind == kind]
+            title = f"{modality} {kind}: mean over the severities"
+            summaries.append(_mean(f"{modality}.{kind}", title, keys, divisible=True))
+        title = f"mean over all corruptions of {modality}"
+        summaries.append(_mean(modality, title, [step.key for step in mine], divisible=True))
+    return Plan(protocol, (CLEAN, *steps), tuple(summaries))
 
 
 def _mean(name: str, title: str, keys: Sequence[str], *, divisible: bool = False) -> Summary:

@@ -10,6 +10,7 @@ from mecam.features.media import Media
 from mecam.features.text import Segment, Transcript, settled
 from mecam.features.text.captions import plain
 from mecam.features.text.word_times import segment_of
+from mecam.hub import out_of_reach
 from mecam.types import Word
 
 __all__ = ["DEFAULT_MODEL", "transcribe"]
@@ -60,7 +61,7 @@ def _engine(model: str) -> Any:
     except ImportError as error:
         raise MissingExtraError("faster_whisper", "asr") from error
     try:
-        return WhisperModel(model, device="auto", compute_type="default")
+        return WhisperModel(model, device="auto", compute_type="default", local_files_only=out_of_reach(model))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own
         place = "the folder is no faster-whisper model" if Path(model).is_dir() else "it could not be fetched"
         raise DataError(

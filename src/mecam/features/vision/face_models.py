@@ -177,7 +177,8 @@ def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
     along, single = _middles(side), np.float32
     columns = (along * single(cos * x) + single((box.x - left) * x - 1)) + (along * single(-sin * x))[:, None]
     rows = (along * single(sin * y) + single((box.y - top) * y - 1)) + (along * single(cos * y))[:, None]
-    return _sampled(part, columns, rows) * single(1 / 255)
+    found: NDArray[np.float32] = _sampled(part, columns, rows) * single(1 / 255)
+    return found
 
 
 def _sampled(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -223,7 +224,9 @@ def _between(low: float, high: float, size: int) -> tuple[int, int]:
 @cache
 def _middles(side: int) -> NDArray[np.float32]:
     """Middles of the pixels of a row from −1 to 1."""
-    return (np.arange(side, dtype=np.float32) * np.float32(2) + np.float32(1)) / np.float32(side) - np.float32(1)
+    doubled = np.arange(side, dtype=np.float32) * np.float32(2) + np.float32(1)
+    middles: NDArray[np.float32] = doubled / np.float32(side) - np.float32(1)
+    return middles
 
 
 def _placed(points: NDArray[np.float32], box: Box, side: int) -> NDArray[np.float32]:

@@ -15,9 +15,9 @@ from mecam.evaluation.explanation.explanation import explanation_document, in_sh
 from mecam.evaluation.explanation.occlusion import explain
 from mecam.evaluation.explanation.perturbation import (
     WINDOWS,
-    answers,
     observed,
     parts_of,
+    perturbed_predictions,
     read_by,
     unknown_token,
     without,
@@ -75,7 +75,7 @@ def test_leaving_out_what_is_masked_changes_nothing(name: str, store: Store, enc
     for u in holed[:4]:
         masked = [(m, ~observed(u, m)) for m in u.streams if not observed(u, m).all()]
         variants = [without(u, m, rows, unknown_token(trained)) for m, rows in masked]
-        said = answers(trained, [u, *variants]).prediction
+        said = perturbed_predictions(trained, [u, *variants]).prediction
         np.testing.assert_allclose(said[1:], said[0], atol=1e-6)
 
 
@@ -93,7 +93,7 @@ def test_a_modality_that_is_not_read_changes_nothing(store: Store, encoder: str)
     trained = tiny.build("mecam_published", store, encoder, used=True)
     whole = [u for u in store if u.text and len(u.streams) == 3][:3]
     for said in explain(trained, whole):
-        assert set(said.strands) > set(trained.model.heeds) == {TEXT}
+        assert set(said.strands) > set(trained.model.reads) - set(trained.model.ignores) == {TEXT}
         for m in set(said.strands) - {TEXT}:
             assert all(p.without.adds == pytest.approx(0, abs=1e-6) for p in said.strands[m].parts)
         assert any(abs(p.without.adds) > 1e-4 for p in said.strands[TEXT].parts)
@@ -111,7 +111,7 @@ def test_words_become_unknown_and_nothing_else_moves(store: Store, encoder: str)
     words = text.split()
     asked = [" ".join([*words[:i], "[UNK]", *words[i + 1 :]]) for i in range(5)]
     variants = list(trained.dataset([Utterance(id=str(i), text=t) for i, t in enumerate(asked)]))
-    expected = answers(trained, variants).prediction
+    expected = perturbed_predictions(trained, variants).prediction
     parts = said.strands[TEXT].parts
     assert [p.part.label for p in parts] == words
     assert [p.without.score for p in parts] == pytest.approx(expected.tolist(), abs=1e-5)

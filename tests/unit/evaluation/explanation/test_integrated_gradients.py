@@ -10,7 +10,7 @@ from mecam.errors import MissingExtraError
 from mecam.evaluation.explanation import gradients
 from mecam.evaluation.explanation.gradients import integrated_gradients
 from mecam.evaluation.explanation.occlusion import explain
-from mecam.evaluation.explanation.perturbation import Quantity, answers
+from mecam.evaluation.explanation.perturbation import Quantity, perturbed_predictions
 from mecam.types import TEXT, Utterance
 
 
@@ -32,7 +32,7 @@ def test_attributions_sum_to_the_difference_and_more_steps_come_closer(
     trained = tiny.build(name, any_store, encoder, used=True)
     whole = [u for u in trained.dataset(any_store) if u.tokens and len(u.streams) == 3][:1]
     for one in whole:
-        prediction = answers(trained, [one]).prediction
+        prediction = perturbed_predictions(trained, [one]).prediction
         quantity = Quantity.of(any_store.task, prediction[0])
         coarse, fine = (integrated_gradients(trained, one, quantity, steps=n) for n in (2, 100))
         assert fine.held == ()

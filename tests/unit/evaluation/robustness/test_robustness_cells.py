@@ -118,14 +118,15 @@ def test_a_second_call_makes_nothing_and_loads_nothing(store, material, encoder,
     assert measure_all(checkpoint, material, jobs) == 0
 
 
-def test_other_weights_data_seeds_and_doses_are_other_cells(store, material, encoder, tmp_path):
+def test_other_weights_data_seeds_and_severities_are_other_cells(store, material, encoder, tmp_path):
     one, two = (
         make_run(tmp_path / name, "text_only", store, encoder, dropout=rate) / "seeds" / "1" / "checkpoint"
         for name, rate in (("a", 0.1), ("b", 0.2))
     )
     assert checkpoint_identity(one) != checkpoint_identity(two)
     valid = EvaluationSplit(store, "valid")
-    conditions = (RandomMissing.at(0.1), RandomMissing.at(0.2), replace(CONDITIONS[5], strength=0.1), CONDITIONS[5])
+    weaker = replace(CONDITIONS[5], corruption=replace(CONDITIONS[5].corruption, severity=0.1))
+    conditions = (RandomMissing.at(0.1), RandomMissing.at(0.2), weaker, CONDITIONS[5])
     names = [
         job.path.name
         for checkpoint in (one, two)

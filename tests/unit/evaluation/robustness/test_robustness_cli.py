@@ -140,10 +140,10 @@ def test_corruptions_and_missing_modalities_end_to_end(run, text, store, out, ca
     assert command(run, "--protocol", "missing-modality", *place) == 0
     assert capsys.readouterr().out.strip().splitlines()[-1].endswith("missing-modality/robustness.html")
     assert len(found(out, "missing-modality")["conditions"]) == 15  # of four modalities, and clean is the whole
-    patterns = "text.misheard.*,audio.noise.*,vision.contradiction.*"
+    patterns = "text.jumbled.*,audio.noise.*,vision.contradiction.*"
     assert command(run, text, "--protocol", "corruptions", "--only", patterns, *place) == 0
     result = found(out, "corruptions")
-    kinds = {"text.misheard", "audio.noise", "vision.contradiction"}
+    kinds = {"text.jumbled", "audio.noise", "vision.contradiction"}
     assert set(result["summaries"]) == {"mean", "text", "audio", "vision", *kinds}
     assert set(result["ranks"]) == {"all", "text", "audio", "vision"}
     for places in result["ranks"].values():

@@ -39,6 +39,7 @@ __all__ = [
     "split_ids",
     "split_in_name",
     "split_named",
+    "splits_of",
     "text_of",
 ]
 
@@ -275,6 +276,15 @@ def split_ids(identifier: str) -> tuple[str, str]:
 def split_named(name: object) -> str:
     """`train`, `valid` or `test` from any of the names in use (`dev`, `val` …), or empty."""
     return _SPLIT_NAMES.get(text_of(name).strip().lower(), "") if isinstance(name, str | bytes) else ""
+
+
+def splits_of(content: object) -> dict[str, dict[str, Any]]:
+    """Split → its entries by name, of a pickle with a dictionary per split; {} where the content is something else."""
+    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+        return {}
+    if not all(isinstance(part, dict) for part in content.values()):
+        return {}
+    return {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
 
 
 def split_in_name(stem: str) -> str:

@@ -20,7 +20,7 @@ from mecam.data.importing.sources.base import (
     make_id,
     number_of,
     split_ids,
-    split_named,
+    splits_of,
     text_of,
 )
 from mecam.data.importing.sources.padding import Padded
@@ -38,11 +38,9 @@ def read_mmsa(content: object, file: str) -> list[Source] | None:
 
     Raises: DataError if it has this layout and contradicts itself.
     """
-    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
+    parts = splits_of(content)
+    if not parts or not all(_MARKS & set(part) for part in parts.values()):
         return None
-    if not all(isinstance(part, dict) and _MARKS & {text_of(key) for key in part} for part in content.values()):
-        return None
-    parts = {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
     polarities = all(_has_polarities(part.get("classification_labels")) for part in parts.values())
     return [_source(name, part, file, polarities) for name, part in parts.items()]
 

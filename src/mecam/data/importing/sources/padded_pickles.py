@@ -23,7 +23,7 @@ from mecam.data.importing.sources.base import (
     number_of,
     scores_of,
     split_ids,
-    split_named,
+    splits_of,
     text_of,
 )
 from mecam.data.importing.sources.padding import Padded
@@ -42,7 +42,7 @@ def read_mult(content: object, file: str) -> list[Source] | None:
 
     Raises: DataError if it has this layout and contradicts itself.
     """
-    parts = _splits(content)
+    parts = splits_of(content)
     if not parts or not all("labels" in part and {AUDIO, VISION, TEXT} & set(part) for part in parts.values()):
         return None
     return [_source(split, part, file) for split, part in parts.items()]
@@ -50,19 +50,10 @@ def read_mult(content: object, file: str) -> list[Source] | None:
 
 def read_lmf(content: object, file: str) -> list[Source] | None:
     """As `read_mult`, for LMF's file."""
-    parts = _splits(content)
+    parts = splits_of(content)
     if not parts or not all({*_LMF_KEYS.values(), "label"} <= part.keys() for part in parts.values()):
         return None
     return [_lmf_source(split, part, file) for split, part in parts.items()]
-
-
-def _splits(content: object) -> dict[str, dict[str, Any]]:
-    """Split → its entries by name; {} where the content is something else."""
-    if not isinstance(content, dict) or not content or not all(split_named(key) for key in content):
-        return {}
-    if not all(isinstance(part, dict) for part in content.values()):
-        return {}
-    return {split_named(name): {text_of(key): value for key, value in part.items()} for name, part in content.items()}
 
 
 def _source(split: str, part: Mapping[str, Any], file: str) -> Source:

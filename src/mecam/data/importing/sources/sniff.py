@@ -45,7 +45,9 @@ def _built_in() -> tuple[PickleLayout | FileLayout, ...]:
 
 def _layouts(kind: type[_Layout]) -> list[_Layout]:
     """Those of this kind, in the order in which they are asked."""
-    added = [load_plug_in(point, PickleLayout, FileLayout) for point in plug_ins(GROUP).values()]
+    added: list[PickleLayout | FileLayout] = [
+        load_plug_in(point, PickleLayout, FileLayout) for point in plug_ins(GROUP).values()
+    ]
     return sorted((one for one in (*_built_in(), *added) if isinstance(one, kind)), key=lambda layout: layout.order)
 
 

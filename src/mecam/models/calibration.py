@@ -1,4 +1,8 @@
-"""What an utterance has lost is made up for by the rest of its recording."""
+"""What is added to the answer of a network: learned on validation, kept in the checkpoint, applied by `finished`.
+
+A score is moved towards the other utterances of its recording (`RecordingContext`), and the interval around it grows
+with what is missing of the utterance (`Widening`). Learning them from a data set is `mecam.evaluation.calibration`.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,17 +12,73 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError
-from mecam.models.missing_rate import beyond_usual, usually_missing
-from mecam.types import Modality
+from mecam.types import Modality, Predictions
 
-__all__ = ["FEWEST", "RecordingContext", "Said", "require_recordings"]
+__all__ = ["MIN_RECORDINGS", "RecordingContext", "Said", "Widening", "beyond_usual", "require_recordings"]
+__all__ += ["usually_missing"]
 
 Array = NDArray[np.float64]
 
-FEWEST = 5
+MIN_RECORDINGS = 5
 """Recordings of several utterances that weights are learned from; fewer say nothing about others."""
-SILENT = 1.0
+SILENT_WEIGHT = 1.0
 """Weight of one more utterance that says nothing: few others, or others of whom little is left, count for less."""
+
+
+def usually_missing(lost: Mapping[Modality, Array]) -> dict[Modality, float]:
+    """Modality → the median share of its rows that undamaged utterances lack (silence, no face).
+
+    Args:
+        lost: modality → N shares in [0, 1].
+    """
+    return {modality: float(np.median(shares)) for modality, shares in lost.items()}
+
+
+def beyond_usual(lost: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
+    """M × N in [0, 1], in the order of `usual`: 0 where no more is missing than usual, 1 where all is."""
+    rows = [(lost[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
+    result: Array = np.clip(np.array(rows), 0, 1)
+    return result
+
+
+@dataclass(frozen=True)
+class Widening:
+    """What is missing → a factor on the half width of the interval.
+
+    With u_m in [0, 1] what modality m lacks beyond what is usual, the factor is 1 + Σ_m slope_m u_m.
+
+    Differs: no paper's. Scaling the width of a split-conformal interval by an estimate of the difficulty is Lei et al.
+    (2018), Distribution-free predictive inference for regression, section 5.2; here the difficulty is what is lost.
+
+    Attributes:
+        usual: modality → the share of its rows that an undamaged utterance lacks.
+        slope: modality → how much wider the interval is when all of the modality is missing; not negative.
+    """
+
+    usual: Mapping[Modality, float]
+    slope: Mapping[Modality, float]
+
+    def __call__(self, lost: Mapping[Modality, Array]) -> Array:
+        """N factors, at least 1.
+
+        Args:
+            lost: modality → N, the share of its rows (of text: of its tokens) that are missing.
+
+        Raises: DataError if it is not known how much of a modality is missing.
+        """
+        if unknown := sorted(set(self.slope) - set(lost)):
+            raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
+        result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ beyond_usual(lost, self.usual)
+        return result
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a checkpoint."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Widening":
+        """Inverse of `to_json`."""
+        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -34,6 +94,11 @@ class Said:
     scores: Array
     recordings: Sequence[str]
     lost: Mapping[Modality, Array]
+
+    @classmethod
+    def of(cls, predictions: Predictions) -> "Said":
+        """The part of predictions that the rest of a recording is asked for."""
+        return cls(predictions.prediction, predictions.videos, predictions.lost)
 
 
 @dataclass(frozen=True)
@@ -103,7 +168,7 @@ class RecordingContext:
             low: of the range.
             high: of the same.
 
-        Raises: DataError if there are fewer than `FEWEST` recordings of several utterances.
+        Raises: DataError if there are fewer than `MIN_RECORDINGS` recordings of several utterances.
         """
         require_recordings(whole.recordings)
         usual = usually_missing(whole.lost)
@@ -146,13 +211,13 @@ def require_recordings(names: Sequence[str]) -> None:
     Args:
         names: the recording of each utterance.
 
-    Raises: DataError if there are fewer than `FEWEST` recordings of several utterances.
+    Raises: DataError if there are fewer than `MIN_RECORDINGS` recordings of several utterances.
     """
     _, counts = np.unique(np.asarray(names), return_counts=True)
-    if (several := int((counts > 1).sum())) < FEWEST:
+    if (several := int((counts > 1).sum())) < MIN_RECORDINGS:
         raise DataError(
-            f"the validation split has {several} recordings of more than one utterance, and it takes {FEWEST} to learn "
-            "what recordings have in common",
+            f"the validation split has {several} recordings of more than one utterance, and it takes {MIN_RECORDINGS} "
+            "to learn what recordings have in common",
             fix="leave `training.recording_context` off, or name the recording of each utterance in the store",
         )
 
@@ -160,7 +225,7 @@ def require_recordings(names: Sequence[str]) -> None:
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:
     """What the other utterances of each one's recording say, and where there is no other."""
     _, number = np.unique(np.asarray(recordings), return_inverse=True)
-    total = np.bincount(number, weights)[number] - weights + SILENT
+    total = np.bincount(number, weights)[number] - weights + SILENT_WEIGHT
     summed = np.bincount(number, weights * values)[number] - weights * values
     alone = np.bincount(number)[number] == 1
     return np.where(alone, 0.0, summed / total), alone
