@@ -51,12 +51,12 @@ def test_the_same_page_gives_the_same_bytes(tmp_path: Path, kind: str, head: byt
 
 
 def test_the_size_is_that_asked_for_and_fonts_are_embedded(tmp_path: Path) -> None:
-    pdf = write_figures(of(HISTOGRAM), tmp_path, "pdf", width=5)[0].read_bytes()
+    pdf = write_figures(of(HISTOGRAM), tmp_path, "pdf", width=5.0)[0].read_bytes()
     box = [float(number) for number in re.search(rb"MediaBox ?\[([\d. ]+)\]", pdf)[1].split()]  # type: ignore[index]
     assert box[2] == pytest.approx(5 * 72, abs=0.1)
     assert box[3] == pytest.approx(230 / 1.5, abs=1), "the height follows: text keeps its size"
     assert b"/FontFile2" in pdf
-    png = write_figures(of(HISTOGRAM), tmp_path, "png", width=5)[0].read_bytes()
+    png = write_figures(of(HISTOGRAM), tmp_path, "png", width=5.0)[0].read_bytes()
     assert int.from_bytes(png[16:20], "big") == pytest.approx(5 * 300, abs=2)
 
 
