@@ -73,3 +73,25 @@ def wav(path: Path, samples: NDArray[np.float32], rate: int) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def written_video(
+    path: Path, codec: str, *, pixels: str = "yuv420p", seconds: float = 2.0, sound: str | None = None
+) -> Path:
+    """Pictures of 640 × 400 and a tone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 400, pixels
+        heard = container.add_stream(sound, rate=48_000, layout="mono") if sound else None
+        for picture in numbered(round(25 * seconds), 640, 400):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=pixels)))
+        container.mux(stream.encode(None))
+        if heard is not None:
+            samples = tone(seconds, 48_000)
+            for start in range(0, len(samples), 960):
+                piece = np.ascontiguousarray(samples[None, start : start + 960])
+                frame = av.AudioFrame.from_ndarray(piece, "fltp", "mono")
+                frame.sample_rate, frame.pts = 48_000, start
+                container.mux(heard.encode(frame))
+            container.mux(heard.encode(None))
+    return path

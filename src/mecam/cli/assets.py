@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place
 
@@ -32,6 +30,7 @@ def assets(
     Example: mecam assets fetch --source face_landmarker.task
     """
     from mecam.features.vision.model_files import BUILT_IN, GIVEN, LANDMARKER, find, folders, put
+    from mecam.report.data import asset_table
 
     if action == "fetch":
         if source is None:
@@ -44,11 +43,7 @@ def assets(
         keys = ("name", "size", "sha256", "licence", "purpose")
         print_json([{key: getattr(a, key) for key in keys} | {"path": str(p) if p else None} for a, p in rows])
         return
-    table = Table("file", "what it does", "bytes", "licence", "SHA-256", "where")
-    for asset, path in rows:
-        where = Text(str(path.parent)) if path else Text("not here", "yellow")
-        table.add_row(asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where)
-    out.print(table)
+    out.print(asset_table(rows).terminal())
     for asset, path in rows:
         if path is None:
             out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", soft_wrap=True)

@@ -10,7 +10,6 @@ from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.many import failures, shared_options, train_many, variants_of
 from mecam.errors import ConfigError
-from mecam.report.comparison.terminal import costs_view, delta_view, standings_view
 
 if TYPE_CHECKING:
     from mecam.evaluation.comparison import Predicts
@@ -111,8 +110,7 @@ def show_comparison(
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
     from mecam.evaluation.comparison import read_contenders
-    from mecam.report.comparison.files import write_comparison
-    from mecam.report.comparison.words import alike
+    from mecam.report.comparison import agreement, terminal_tables, write_comparison
 
     predicts, data = _predicts(on)
     with progress("reading the runs" if on is None else "evaluating") as callback:
@@ -128,12 +126,10 @@ def show_comparison(
     if as_json:
         print_json(standings.to_json())
         return
-    out.print(standings_view(standings))
-    if baseline is not None:
-        out.print(delta_view(standings))
-    out.print(costs_view(standings))
-    if standings.overlap is not None and (said := alike(standings.overlap)):
-        out.print(said)
+    for table in terminal_tables(standings):
+        out.print(table.terminal())
+    if sentence := agreement(standings.overlap):
+        out.print(sentence)
     for note in standings.notes:
         err.print(note, style="yellow")
     for name, reason in tidy.items():

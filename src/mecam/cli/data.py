@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
-from mecam.report.data import description_view, files_view, findings_view
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
+    from mecam.data.operations.describe import Description
     from mecam.data.store import Store
     from mecam.task import Task
 
@@ -42,6 +42,7 @@ def import_(
     Example: mecam data import label.csv audio.npz -o stores/mosi
     """
     from mecam.data.importing.importer import import_data
+    from mecam.report.data import file_lines, finding_table
 
     with progress("importing") as callback:
         report = import_data(
@@ -50,9 +51,10 @@ def import_(
     if as_json:
         print_json(report.to_json())
         return
-    out.print(files_view(report.files, report.ignored))
+    out.print(file_lines(report.files, report.ignored))
     if report.findings:
-        out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
+        found = [("", f.kind, f.count, f.rule, f.examples) for f in report.findings]
+        out.print(finding_table(found).terminal())
     _show(output)
 
 
@@ -98,7 +100,7 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
     if as_json:
         print_json(description.to_json())
     else:
-        out.print(description_view(description))
+        _print_description(description)
 
 
 @app.command()
@@ -114,6 +116,7 @@ def check(
     Example: mecam data check stores/mosi
     """
     from mecam.data.operations.check import check as check_store
+    from mecam.report.data import finding_table
 
     opened = _open(store, verify=verify)
     with progress("reading features") as callback:
@@ -121,8 +124,9 @@ def check(
     if as_json:
         print_json(report.to_json())
     else:
-        out.print(description_view(report.description))
-        out.print(findings_view([(p.level, p.kind, p.count, p.message, p.examples) for p in report.problems]))
+        _print_description(report.description)
+        found = [(p.level, p.kind, p.count, p.message, p.examples) for p in report.problems]
+        out.print(finding_table(found).terminal())
         levels = [problem.level for problem in report.problems]
         out.print(f"{levels.count('error')} errors, {levels.count('warning')} warnings, {levels.count('note')} notes")
     if report.failed:
@@ -316,8 +320,16 @@ def _show(path: Path) -> None:
     """Show the store that was made, and its place last."""
     from mecam.data.operations.describe import describe
 
-    out.print(description_view(describe(_open(path))))
+    _print_description(describe(_open(path)))
     print_place("store", path)
+
+
+def _print_description(description: "Description") -> None:
+    from mecam.report.data import description_tables, description_title
+
+    out.print(description_title(description))
+    for table in description_tables(description):
+        out.print(table.terminal())
 
 
 def parse_task(text: str | None) -> "Task | None":

@@ -40,16 +40,17 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
 
 def show_clip(run: Path, clip: Path) -> None:
     """Predict a clip, print it and write its page beside the run's report."""
+    from mecam.cli.predict import about_model
     from mecam.prediction.predictor import load
     from mecam.prediction.recordings import watch
-    from mecam.report.recording.page import write_watched
-    from mecam.report.recording.terminal import watched_view
+    from mecam.report.predictions import recording_view
+    from mecam.report.recording import write_recording
 
     with progress(f"watching {clip.name}"):
         predictor = load(run)
         watched = watch(predictor.backend, clip, words=True)
-        page = write_watched(run / f"{clip.stem}.html", watched, predictor.task)
+        page = write_recording(run / f"{clip.stem}.html", watched, predictor.task, about_model(run, predictor))
     for note in watched.notes:
         err.print(note, style="yellow")
-    out.print(watched_view(watched, predictor.task))
+    out.print(recording_view(watched))
     print_place("page", page)

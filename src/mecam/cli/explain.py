@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
-from mecam.cli.predict import Copy, Preview
-from mecam.report.explanation.terminal import agreement_view, deletion_view, explanation_view
+from mecam.cli.predict import Copy, Preview, about_model
+from mecam.report.explanation_tables import explanation_view
 
 if TYPE_CHECKING:
     from mecam.data.store import Store
@@ -206,7 +206,7 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
     from mecam.evaluation.explanation.explanation import explanation_document
     from mecam.evaluation.explanation.occlusion import explain as explain_them
     from mecam.evaluation.explanation.occlusion import find_utterances
-    from mecam.report.explanation.page import write_explained
+    from mecam.report.explanation import write_explained
 
     predictor, store = _opened(run, data)
     places = find_utterances(store, ids)
@@ -233,7 +233,8 @@ def _explain_recording(
     from mecam.evaluation.explanation.occlusion import explain as explain_them
     from mecam.features.segmentation import Lengths
     from mecam.prediction.predictor import load
-    from mecam.report.explanation.page import write_explained_recording
+    from mecam.report.explanation import write_explained_recording
+    from mecam.report.predictions import absences
 
     with progress(f"loading {run}"):
         predictor = load(run)
@@ -249,8 +250,8 @@ def _explain_recording(
         )
     notes = _told(predictor)
     _show(explained)
-    for modality, why in watched.absent.items():
-        out.print(f"{modality} is absent: {why}")
+    for line in absences(watched):
+        out.print(line)
     about = {**_about(run, predictor, watched.name), "absent": dict(watched.absent)}
     times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
@@ -264,7 +265,7 @@ def _explain_recording(
 def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradients: _Gradients) -> _Made:
     from mecam.evaluation.explanation.explanation import result_document
     from mecam.evaluation.explanation.occlusion import some_of, survey
-    from mecam.report.explanation.deletion import write_agreement
+    from mecam.report.deletion import agreement_summary, write_agreement
 
     predictor, store = _opened(run, data)
     with progress(f"explaining {split}") as callback:
@@ -277,7 +278,7 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
             progress=callback,
         )
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
-    out.print(agreement_view(found))
+    out.print(agreement_summary(found).terminal())
     document = {**result_document("agreement", about), **found}
     return _Made(document, lambda path: write_agreement(path, document))
 
@@ -287,7 +288,7 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.evaluation.explanation.explanation import result_document
     from mecam.evaluation.explanation.occlusion import some_of
     from mecam.prediction.predictor import load
-    from mecam.report.explanation.deletion import write_deletion
+    from mecam.report.deletion import deletion_table, write_deletion
     from mecam.runs.run import Run
 
     predictor, store = _opened(run, data)
@@ -295,9 +296,9 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
-    out.print(deletion_view(found))
+    out.print(deletion_table(found, predictor.task).terminal())
     document = {**result_document("deletion", about), **found}
-    return _Made(document, lambda path: write_deletion(path, document))
+    return _Made(document, lambda path: write_deletion(path, document, predictor.task))
 
 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
@@ -314,7 +315,7 @@ def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
 
 
 def _about(run: Path, predictor: "Predictor", data: str) -> dict[str, Any]:
-    return {"run": run.resolve().name, "model": predictor.trained.checkpoint.name, "data": data}
+    return {**about_model(run, predictor), "data": data}
 
 
 def _told(predictor: "Predictor") -> tuple[str, ...]:
@@ -328,7 +329,5 @@ def _told(predictor: "Predictor") -> tuple[str, ...]:
 
 
 def _show(explained: Sequence["Explanation"]) -> None:
-    from mecam.evaluation.detection import contradicting
-
     for one in explained:
-        out.print(explanation_view(one, contradicting(one.doubts)))
+        out.print(explanation_view(one))

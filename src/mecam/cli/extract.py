@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, one_line, out, print_json, print_place, progress
 from mecam.cli.data import TASK_HELP, parse_task
-from mecam.report.data import findings_view
 
 if TYPE_CHECKING:
     from mecam.features.extract import ExtractReport
@@ -133,6 +130,8 @@ def left_out_note(names: Sequence[str]) -> str:
 
 
 def _show(report: "ExtractReport") -> None:
+    from mecam.report.data import failure_table, finding_table
+
     reused = f" ({report.reused} of them were done before)" if report.reused else ""
     rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
     out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}")
@@ -144,17 +143,13 @@ def _show(report: "ExtractReport") -> None:
     if report.left_out:
         out.print(left_out_note(report.left_out))
     if report.findings:
-        out.print(findings_view([("", f.kind, f.count, f.rule, f.examples) for f in report.findings]))
+        found = [("", f.kind, f.count, f.rule, f.examples) for f in report.findings]
+        out.print(finding_table(found).terminal())
     for name, sentence in report.oddities[:SHOWN]:
         err.print(f"{name}: {sentence}")
     if len(report.oddities) > SHOWN:
         err.print(f"and {len(report.oddities) - SHOWN} more remarks: --json lists them all")
     if report.failures:
-        table = Table(title=f"{len(report.failures)} gave nothing", title_justify="left")
-        for heading in ("clip", "file", "reason"):
-            table.add_column(heading, ratio=2 if heading == "reason" else None)
-        for failure in report.failures[:SHOWN]:
-            table.add_row(Text(failure.id), Text(failure.file), Text(failure.reason))
-        out.print(table)
+        out.print(failure_table(report, SHOWN).terminal())
         if len(report.failures) > SHOWN:
             out.print(f"and {len(report.failures) - SHOWN} more: --json lists them all")

@@ -7,8 +7,6 @@ import textwrap
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, progress
 from mecam.errors import ConfigError, ModelError
@@ -29,14 +27,12 @@ def models(
     Example: mecam models my_model --check
     """
     from mecam.models.registry import MODELS
+    from mecam.report.models import model_table, option_table
 
     if name is None and check:
         raise ConfigError("which model?", where="--check", fix="name one, as in `mecam models my_model --check`")
     if name is None:
-        table = Table("name", "what it is")
-        for key in MODELS:
-            table.add_row(key, _what_it_is(key))
-        out.print(table)
+        out.print(model_table((key, _what_it_is(key)) for key in MODELS).terminal())
         return
     if name not in MODELS:
         raise ConfigError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
@@ -45,11 +41,9 @@ def models(
         return
     from mecam.config import DataConfig, TrainingConfig
 
-    table = Table("--set", "default", "meaning")
-    for group, kind in (("model", MODELS[name].config), ("data", DataConfig), ("training", TrainingConfig)):
-        for key, default, meaning in _options(kind, group):
-            table.add_row(key, default, meaning)
-    out.print(table)
+    groups = {"model": MODELS[name].config, "data": DataConfig, "training": TrainingConfig}
+    options = [option for group, kind in groups.items() for option in _options(kind, group)]
+    out.print(option_table(options).terminal())
 
 
 def _check(name: str) -> None:
@@ -61,6 +55,7 @@ def _check(name: str) -> None:
     import transformers
 
     from mecam.models.registry import MODELS
+    from mecam.report.models import promise_table
     from mecam.testing import check_model
     from mecam.testing.small import TASKS
 
@@ -70,13 +65,7 @@ def _check(name: str) -> None:
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)
     tasks = {kind: task.answers for kind, task in TASKS.items()}
-    table = Table(f"what {name} promises", *tasks.values())
-    for said in dict.fromkeys(verdict.check for verdict in verdicts):
-        kept = {verdict.task: not verdict.error for verdict in verdicts if verdict.check == said}
-        signs = {True: Text("✓", "green"), False: Text("✗", "bold red")}
-        marks = [signs[kept[task]] if task in kept else "" for task in tasks]
-        table.add_row(said, *marks)
-    out.print(table)
+    out.print(promise_table(name, verdicts, tasks).terminal())
     broken = [verdict for verdict in verdicts if verdict.error]
     for verdict in broken:
         err.print(f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True)

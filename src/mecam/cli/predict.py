@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mecam.cli.console import echo, err, one_line, out, print_place, progress
+from mecam.cli.console import echo, err, json_text, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
 from mecam.cli.predict_inputs import Found, Recording, sorted_out
 from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
-from mecam.report.recording.terminal import as_csv, as_json, as_jsonl, failures_view, predictions_view, watched_view
+from mecam.report.predictions import failures_table, predictions_table, recording_view
+from mecam.report.table import csv_text
 
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
     from mecam.prediction.result import Prediction, Watched
     from mecam.task import Task
 
-__all__ = ["Copy", "Preview", "predict"]
+__all__ = ["Copy", "Preview", "about_model", "predict"]
 
 SHOWN = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
@@ -114,16 +115,16 @@ def predict(
     watched, failures = _watch_all(predictor, found.recordings, options, words=html is not None)
     others = _predict_all(predictor, found, split)
     if output is None:
-        _print(watched, others, predictor.task, format_)
+        _print(watched, others, format_)
     else:
         write_whole(output, WRITERS[output.suffix.lower()](watched, others))
         print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
     if paged is not None:
         with progress("writing pages"):
-            pages = paged.write(watched, predictor.task, preview)
+            pages = paged.write(watched, predictor.task, about_model(chosen, predictor), preview)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
-        err.print(failures_view(failures))
+        err.print(failures_table(failures).terminal())
         raise typer.Exit(SOME_FAILED)
 
 
@@ -133,6 +134,45 @@ def _tell(found: Found) -> None:
         err.print(one_line(note), style="yellow")
     if found.left_out:
         err.print(left_out_note(found.left_out), style="yellow")
+
+
+def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
+    """What a page says about the model that it is made with."""
+    checkpoint = predictor.backend.checkpoint
+    return {"run": run.resolve().name, "model": checkpoint.name, "learned_from": checkpoint.data_name}
+
+
+def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """One line a recording, with its utterances inside; one a prediction of anything else."""
+    return "".join(json_text(one.to_json()) + "\n" for one in (*watched, *others))
+
+
+def as_json(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """The lines of `as_jsonl` as one list."""
+    return "[\n" + as_jsonl(watched, others).rstrip("\n").replace("\n", ",\n") + "\n]\n"
+
+
+def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+    """One row a prediction; those of recordings begin with the file and end with who disagrees."""
+    rows: list[dict[str, Any]] = []
+    for each in watched:
+        for part in each.parts:
+            place = {"file": each.name, "start": part.start, "stop": part.stop}
+            note = {"note": " ".join(each.notes)} if each.notes else {}
+            rows.append({**place, **_columns(part), "disagrees": " ".join(part.disagrees), **note})
+    rows += [_columns(result) for result in others]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return csv_text(columns, ([row.get(column, "") for column in columns] for row in rows))
+
+
+def _columns(result: "Prediction") -> dict[str, Any]:
+    row: dict[str, Any] = {"id": result.id, "text": result.text or "", "label": result.label}
+    row |= {"score": result.score, "low": result.low, "high": result.high} if result.score is not None else {}
+    row |= {f"prob_{name}": p for name, p in result.probabilities.items()}
+    row |= {f"share_{m}": share for m, share in result.shares.items()}
+    row |= {"absent": " ".join(result.absent)} if result.absent else {}
+    row |= {f"doubt_{m}": doubt for m, doubt in result.doubts.items()}
+    return row | ({"contradicts": " ".join(result.contradicts)} if result.doubts else {})
 
 
 WRITERS = {".csv": as_csv, ".jsonl": as_jsonl, ".json": as_json}
@@ -175,21 +215,21 @@ class _Pages:
             )
         self._folder = several or place.is_dir()
 
-    def write(self, watched: Sequence["Watched"], task: "Task", preview: Copy) -> list[Path]:
+    def write(self, watched: Sequence["Watched"], task: "Task", about: dict[str, Any], preview: Copy) -> list[Path]:
         """Write a page per recording, and of several an index; return the pages."""
-        from mecam.report.recording.index import page_names, write_index
-        from mecam.report.recording.page import write_watched
+        from mecam.report.predictions import page_names, write_index
+        from mecam.report.recording import write_recording
 
         if not self._folder:
-            return [write_watched(self.place, watched[0], task, preview=preview.value)]
+            return [write_recording(self.place, watched[0], task, about, preview=preview.value)]
         pages = []
         names = page_names([each.name for each in watched])
         for each, name in zip(watched, names, strict=True):
             page = self.place / name
             with writing(page):
                 page.parent.mkdir(parents=True, exist_ok=True)
-            pages.append(write_watched(page, each, task, preview=preview.value))
-        write_index(self.place / "index.html", watched, names, task)
+            pages.append(write_recording(page, each, task, about, preview=preview.value))
+        write_index(self.place / "index.html", watched, names, about)
         return pages
 
 
@@ -227,15 +267,15 @@ def _watch_all(
     return watched, failures
 
 
-def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], task: "Task", format_: Format) -> None:
+def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], format_: Format) -> None:
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
         echo(WRITERS[f".{format_.value}"](watched, others))
         return
     for each in watched:
-        out.print(watched_view(each, task))
+        out.print(recording_view(each))
     if others:
-        out.print(predictions_view(others[:SHOWN]))
+        out.print(predictions_table(others[:SHOWN]).terminal())
     if len(others) > SHOWN:
         err.print(f"and {len(others) - SHOWN} more: write them with --output predictions.csv")
 

@@ -33,16 +33,17 @@ def report(
     """
     from mecam.files import claimed
     from mecam.report.export import FORMATS, write_figures
-    from mecam.report.page import write_report
+    from mecam.report.run_page import run_sections, write_sections
 
     if format_ not in FORMATS:
         raise ConfigError(f"{format_!r} is no format", where="--format", fix=f"one of {', '.join(FORMATS)}")
     comparison = _comparison([run_, *against]) if against else None
     with progress("writing the report"), claimed(run_):
-        place = write_report(run_, comparison=comparison, projection="tsne" if tsne else "pca")
+        sections = run_sections(run_, comparison=comparison, projection="tsne" if tsne else "pca")
+        place = write_sections(run_, sections)
     if figures is not None:
         with progress("drawing the figures") as callback, claimed(figures):
-            drawn = write_figures(place, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
+            drawn = write_figures(sections, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
         print_place(f"{len(drawn)} figures", figures)
     print_place("report", place)
 
@@ -50,7 +51,7 @@ def report(
 def write_missing_reports(runs: Iterable[Path]) -> None:
     """Write the report of every run that has none, or was finished again since."""
     from mecam.files import claimed
-    from mecam.report.page import write_report
+    from mecam.report.run_page import write_report
     from mecam.runs.run import Run
 
     for run_ in runs:

@@ -1,12 +1,9 @@
 """`mecam robustness`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
@@ -14,12 +11,8 @@ from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
     from mecam.evaluation.robustness import Findings
-    from mecam.report.robustness.tables import Table as Shown
 
 __all__ = ["robustness"]
-
-WIDEST = 12
-"""Columns of a table that a terminal can show; the page holds all."""
 
 
 def robustness(
@@ -63,7 +56,7 @@ def robustness(
 
     from mecam.data.store import Store
     from mecam.evaluation.robustness import assess
-    from mecam.report.robustness.files import write_findings
+    from mecam.report.robustness import write_findings
 
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")
@@ -94,37 +87,9 @@ def robustness(
 
 def _print(findings: "Findings") -> None:
     """The summaries, and one run under every condition; the files hold the rest."""
-    from mecam.report.robustness.tables import tables, tests_table
+    from mecam.report.robustness import terminal_tables
 
-    shown = [table for table in tables(findings) if len(findings.runs) == 1 or " under every " not in table.title]
-    tested = tests_table(findings)
-    for table in shown:
-        if tested is not None and table.title == tested.title:
-            continue
-        if len(table.head) > WIDEST:
-            err.print(f"{table.title}: too wide for a terminal, see the page")
-        else:
-            out.print(_view(table))
+    for table in terminal_tables(findings):
+        out.print(table.terminal())
     for note in findings.notes:
         err.print(note, style="yellow")
-
-
-def _view(shown: "Shown") -> Table:
-    table = Table(title=shown.title, title_justify="left", caption=shown.note, caption_justify="left")
-    table.add_column(shown.head[0])
-    for name in shown.head[1:]:
-        table.add_column(name, justify="right")
-    for name, cells in shown.rows:
-        table.add_row(Text(name), *_texts(cells))
-    return table
-
-
-def _texts(cells: "Sequence[object]") -> list[Text]:
-    from mecam.report.robustness.tables import Cell
-
-    found = []
-    for cell in cells:
-        assert isinstance(cell, Cell)
-        text = Text(cell.text, style="bold green" if cell.best else "")
-        found.append(text.append(f"\n{cell.under}", style="dim not bold") if cell.under else text)
-    return found

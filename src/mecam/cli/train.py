@@ -14,10 +14,10 @@ from mecam.cli.encoders import AllowEncoder
 from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
 from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
-from mecam.report.run.terminal import conflict_view, filter_view, metrics_view
 
 if TYPE_CHECKING:
     from mecam.data.mixture import Source
+    from mecam.task import Task
 
 __all__ = ["evaluate", "train"]
 
@@ -148,22 +148,24 @@ def finish_run(folder: Path) -> None:
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
         err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")
     if started := list(facts.get("init", {}).values())[:1]:
-        from mecam.report.run.diagnostics import started_from
+        from mecam.report.run_diagnostics import started_from
 
         err.print(f"Started with {started_from(started[0])}")
-    for split in ("valid", "test"):
-        if split in metrics:
-            out.print(metrics_view(f"{facts['model']} on {facts['data']['name']}, {split}", metrics, split))
-    _show_injected(metrics)
+    _show_metrics(metrics, run.task, f"{facts['model']} on {facts['data']['name']}")
     print_place("report", run.report)
 
 
-def _show_injected(metrics: Mapping[str, Any]) -> None:
-    """Whether what was put into the data is found."""
+def _show_metrics(metrics: Mapping[str, Any], task: "Task", title: str) -> None:
+    """A table for each split, and whether what was put into the data is found."""
+    from mecam.report.run_results import conflict_table, filter_table, results_table
+    from mecam.types import SPLITS
+
+    for split in [name for name in SPLITS if name in metrics]:
+        out.print(results_table(metrics, split, task, title=f"{title}, {split}").terminal())
     if metrics.get("filter"):
-        out.print(filter_view(metrics["filter"]))
+        out.print(filter_table(metrics["filter"], brief=True).terminal())
     if metrics.get("conflict"):
-        out.print(conflict_view(metrics["conflict"]))
+        out.print(conflict_table(metrics["conflict"], brief=True).terminal())
 
 
 def evaluate(
@@ -181,7 +183,6 @@ def evaluate(
     """
     from mecam.evaluation.evaluate_run import evaluate_run
     from mecam.runs.run import Run as RunFolder
-    from mecam.types import SPLITS
 
     store = RunFolder(run_).store(data)
     with progress("evaluating") as callback:
@@ -189,9 +190,7 @@ def evaluate(
     if as_json:
         print_json(metrics)
         return
-    for name in [key for key in metrics if key in SPLITS]:
-        out.print(metrics_view(f"{run_.name} on {store.name}, {name}", metrics, name))
-    _show_injected(metrics)
+    _show_metrics(metrics, store.task, f"{run_.name} on {store.name}")
     print_place("metrics", place)
 
 

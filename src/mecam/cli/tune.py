@@ -1,13 +1,10 @@
 """`mecam tune`."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.many import shared_options
@@ -63,7 +60,7 @@ def tune(
     from mecam.experiments.tuning import tune as search_options
     from mecam.experiments.variants import members_of, model_variants
     from mecam.files import write_whole
-    from mecam.report.tuning import tuning_page
+    from mecam.report.tuning import best_table, search_table, tuning_page
 
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
@@ -95,49 +92,11 @@ def tune(
         err.print(f"{name} was not searched: {' '.join(reason.split())}", style="yellow")
     if not found:
         raise ConfigError("no search came to an end", where=str(out_))
-    out.print(_view(found))
+    out.print(search_table(found).terminal())
     if len(found) > 1:
         print_place("searches", out_)
         return
-    out.print(_options_view(found[0]))
+    if (best := best_table(found[0])) is not None:
+        out.print(best.terminal())
     print_place("page", out_ / found[0].model / "tune.html")
     print_place("configuration", out_ / found[0].model / "best.yaml")
-
-
-def _view(found: "Sequence[Tuned]") -> Table:
-    """A row per model: what the search found, what the defaults gave, how the trials ended."""
-    from mecam.report.markup import UNDEFINED, plain
-
-    metric, arrow = found[0].metric, "↑" if found[0].higher_is_better else "↓"
-    seeds = f", each the mean of {found[0].seeds} seeds" if found[0].seeds > 1 else ""
-    caption = f"On validation{seeds}; the test split was not opened. The best of many trials is a little lucky."
-    title = f"{found[0].data}: best of {len(found[0].trials)} trials"
-    table = Table(title=title, title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("")
-    for head in (f"{metric} {arrow}", "with the defaults", "best trial", "complete", "pruned", "failed"):
-        table.add_column(head, justify="right")
-    table.add_column("what mattered most")
-    for tuned in found:
-        assert tuned.best is not None
-        first = UNDEFINED if tuned.defaults is None else plain(tuned.defaults.score)
-        counts = [str(tuned.count(state)) for state in ("complete", "pruned", "failed")]
-        mattered = max(tuned.importance, key=lambda key: tuned.importance[key], default=UNDEFINED)
-        table.add_row(Text(tuned.model), plain(tuned.best.score), first, str(tuned.best.number), *counts, mattered)
-    return table
-
-
-def _options_view(tuned: "Tuned") -> Table:
-    """What the search chose for each option."""
-    from mecam.report.markup import UNDEFINED, percent
-    from mecam.report.tuning import shown
-
-    assert tuned.best is not None
-    table = Table("option")
-    for head in ("best", "default", "importance"):
-        table.add_column(head, justify="right")
-    before = {} if tuned.defaults is None else tuned.defaults.options
-    for key, value in tuned.best.options.items():
-        table.add_row(
-            key, Text(shown(value)), Text(shown(before.get(key, UNDEFINED))), percent(tuned.importance.get(key))
-        )
-    return table

@@ -11,6 +11,7 @@ from typing import Any
 
 from mecam.config import Between, Choice, Range, parse_yaml
 from mecam.errors import ConfigError, MecamError
+from mecam.evaluation.metrics import Metric
 from mecam.models.registry import MODELS
 
 __all__ = ["Trial", "Tuned", "parsed_ranges", "space_of"]
@@ -30,7 +31,7 @@ class Trial:
     """One configuration and what came of it.
 
     Attributes:
-        number: in the order of the search, from 0.
+        number: in the order of the search, from 1.
         options: dotted name → value.
         state: `complete`, `pruned` (cut short, since it lagged behind) or `failed`.
         score: the selection metric on validation, mean over the trial's seeds; None where there is none.
@@ -54,8 +55,7 @@ class Tuned:
         model: name in the registry.
         data: name of the data set.
         seeds: that every trial trains.
-        metric: name of the validation metric that was searched by.
-        higher_is_better: of the metric.
+        metric: that was searched by, on validation.
         trials: all of them, in their order.
         best: the best; None where none is complete.
         defaults: the trial of the options that were given, where they lie inside the ranges.
@@ -66,8 +66,7 @@ class Tuned:
     model: str
     data: str
     seeds: int
-    metric: str
-    higher_is_better: bool
+    metric: Metric
     trials: tuple[Trial, ...]
     best: Trial | None
     defaults: Trial | None

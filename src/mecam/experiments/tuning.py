@@ -288,7 +288,7 @@ class _Search:
     def _tuned(self) -> Tuned:
         names = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
         trials = []
-        for number, trial in enumerate(self.finished()):
+        for number, trial in enumerate(self.finished(), 1):
             steps = [step for step in sorted(trial.intermediate_values) if step <= self.config.training.epochs]
             trials.append(
                 Trial(
@@ -305,8 +305,7 @@ class _Search:
             model=self.config.model,
             data=self.store.name,
             seeds=self.config.seeds,
-            metric=self.metric.name,
-            higher_is_better=self.metric.higher_is_better,
+            metric=self.metric,
             trials=tuple(trials),
             best=max(complete, key=lambda trial: self.sign * (trial.score or 0.0), default=None),
             defaults=next((trial for trial in trials if trial.options == self.defaults), None),
@@ -354,5 +353,5 @@ def _rows(tuned: Tuned) -> Iterator[dict[str, Any]]:
     keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.options))
     for trial in tuned.trials:
         score = "" if trial.score is None else trial.score
-        head = {"trial": trial.number, "state": trial.state, tuned.metric: score, "epochs": len(trial.epochs)}
+        head = {"trial": trial.number, "state": trial.state, tuned.metric.name: score, "epochs": len(trial.epochs)}
         yield {**head, **{key: trial.options.get(key, "") for key in keys}, "error": " ".join(trial.error.split())}

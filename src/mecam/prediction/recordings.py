@@ -27,6 +27,8 @@ from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["notes_of", "printable", "recipe_of", "watch"]
 
+__all__ = ["notes_of", "printable", "recipe_of", "watch"]
+
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 

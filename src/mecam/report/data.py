@@ -1,101 +1,120 @@
-"""How `mecam data` shows what it found: Rich tables made from the reports' own JSON."""
+"""What `mecam data`, `mecam extract` and `mecam assets` show in the terminal, as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from mecam.report.table import Cell, Table, Tone
 
-if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
+if TYPE_CHECKING:  # these bring torch, which `mecam data --help` need not wait for
     from mecam.data.operations.describe import Description
+    from mecam.features.extract import ExtractReport
+    from mecam.features.vision.model_files import Asset
 
-__all__ = ["description_view", "files_view", "findings_view"]
+__all__ = [
+    "asset_table",
+    "description_tables",
+    "description_title",
+    "failure_table",
+    "file_lines",
+    "finding_table",
+]
 
-COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+TONES: Mapping[str, Tone] = {"error": "worse", "warning": "warning", "note": "muted"}
+BAR = 24
+"""Characters of the longest bar of a histogram."""
 
 
-def description_view(description: "Description") -> RenderableType:
-    """Splits, streams and label histogram of a store."""
-    title = Text(f"{description.name}: {description.utterances} utterances, {description.task.description}")
+def description_title(description: "Description") -> str:
+    """What a store is; of several targets, what each is."""
+    lines = [f"{description.name}: {description.utterances} utterances, {description.task.description}"]
+    if len(description.targets) > 1:
+        lines.append("targets, the first by default:")
+        lines += [f"{name}: {task.description}" for name, task in description.targets.items()]
+    return "\n".join(lines)
+
+
+def description_tables(description: "Description") -> list[Table]:
+    """Splits, streams, and the histogram of the labels of each target of a store."""
     splits, (first, *others) = description.splits.items(), description.targets
     labels = [_labels(first if others else "label", {name: split.labels for name, split in splits})]
-    for other in others:
-        labels.append(_labels(other, {name: split.others[other] for name, split in splits}))
-    views: list[RenderableType] = [title, _splits(description), _streams(description), labels[0]]
-    if others:
-        listed = (f"{name}: {task.description}" for name, task in description.targets.items())
-        views = [title, Text("\n".join(["targets, the first by default:", *listed])), *views[1:3], *labels]
-    return Group(*views)
+    labels += [_labels(other, {name: split.others[other] for name, split in splits}) for other in others]
+    return [_splits(description), _streams(description), *labels]
 
 
-def files_view(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> RenderableType:
+def file_lines(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> str:
     """What every file of an import was taken for, and which were left alone."""
     lines = [f"{file['name']}: {file['layout']}" + (f" ({file['form']})" if file.get("form") else "") for file in files]
     if ignored:
         lines.append(f"not read, as they have no known layout: {', '.join(ignored)}")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def findings_view(rows: Sequence[tuple[str, str, int, str, Sequence[str]]]) -> RenderableType:
-    """A table of findings.
+def finding_table(findings: Iterable[tuple[str, str, int, str, Sequence[str]]]) -> Table:
+    """What an import, an extraction or a check found.
 
     Args:
-        rows: level or kind, what, how many, explanation or rule, examples.
+        findings: level (empty where there is none), what, how many, explanation or rule, examples.
     """
-    table = _table("", "what", ">count", "", "examples")
-    for level, what, count, text, examples in rows:
-        style = COLOURS.get(level, "")
+    rows = []
+    for level, what, count, text, examples in findings:
+        tone = TONES.get(level, "")
         shown = ", ".join(str(example) for example in examples[:3])
-        table.add_row(Text(level, style), Text(what, style), str(count), Text(text), Text(shown, "dim"))
-    return table
+        rows.append([Cell(level, tone=tone), Cell(what, tone=tone), str(count), text, Cell(shown, tone="muted")])
+    return Table(("", "what", "count", "meaning", "examples"), rows, words=frozenset({0, 1, 3, 4}))
+
+
+def failure_table(report: "ExtractReport", limit: int) -> Table:
+    """The first recordings of an extraction that gave nothing, and why."""
+    rows = [[failure.id, failure.file, failure.reason] for failure in report.failures[:limit]]
+    title = f"{len(report.failures)} gave nothing"
+    return Table(("clip", "file", "reason"), rows, title, words=frozenset({0, 1, 2}))
+
+
+def asset_table(assets: Sequence[tuple["Asset", Path | None]]) -> Table:
+    """The model files that extraction needs, and where they are."""
+    rows = []
+    for asset, path in assets:
+        where = Cell("not here", tone="warning") if path is None else Cell(str(path.parent))
+        rows.append([asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where])
+    head = ("file", "what it does", "bytes", "licence", "SHA-256", "where")
+    return Table(head, rows, words=frozenset({0, 1, 3, 4, 5}))
 
 
 def _splits(description: "Description") -> Table:
     modalities = list(description.lengths)
-    table = _table("split", ">utterances", ">videos", ">speakers", ">labelled", *(f">{m}" for m in modalities))
+    rows = []
     for name, split in description.splits.items():
         counts = [split.utterances, split.videos, split.speakers, split.labelled]
-        present = [split.present.get(modality, 0) for modality in modalities]
-        table.add_row(name or "(unassigned)", *(str(count) for count in counts + present))
-    return table
+        counts += [split.present.get(modality, 0) for modality in modalities]
+        rows.append([_split_name(name), *map(str, counts)])
+    return Table(("split", "utterances", "videos", "speakers", "labelled", *modalities), rows)
 
 
 def _streams(description: "Description") -> Table:
-    table = _table("stream", ">width", "made by", "aligned", ">shortest", ">median", ">95 %", ">longest", ">rows")
+    rows = []
     for modality, lengths in description.lengths.items():
         spec = description.specs.get(modality)
-        made = (
-            ("", "words of the transcript", "")
-            if spec is None
-            else (str(spec.width), f"{spec.extractor} {spec.version}".strip(), "words" if spec.aligned else "")
-        )
-        numbers = (
-            str(lengths.low),
-            f"{lengths.median:g}",
-            f"{lengths.high:g}",
-            str(lengths.longest),
-            str(lengths.total),
-        )
-        table.add_row(modality, *made, *numbers)
-    return table
+        made = ["", "words of the transcript", ""]
+        if spec is not None:
+            made = [str(spec.width), f"{spec.extractor} {spec.version}".strip(), "words" if spec.aligned else ""]
+        numbers = (lengths.low, lengths.median, lengths.high, lengths.longest, lengths.total)
+        rows.append([modality, *made, *(f"{number:.10g}" for number in numbers)])
+    head = ("stream", "width", "made by", "aligned", "shortest", "median", "95 %", "longest", "frames")
+    return Table(head, rows, words=frozenset({0, 2, 3}))
 
 
 def _labels(target: str, splits: Mapping[str, Mapping[str, int]]) -> Table:
     """How often each label of a target occurs in each split."""
-    table = _table(target, *(f">{name or '(unassigned)'}" for name in splits), "")
     totals = {bar: sum(labels[bar] for labels in splits.values()) for bar in next(iter(splits.values()))}
-    most = max(totals.values(), default=0) or 1
-    for bar, total in totals.items():
-        table.add_row(
-            bar, *(str(labels[bar]) for labels in splits.values()), Text("█" * round(24 * total / most), "cyan")
-        )
-    return table
+    largest = max(totals.values(), default=0) or 1
+    rows = [
+        [bar, *(str(labels[bar]) for labels in splits.values()), "█" * round(BAR * total / largest)]
+        for bar, total in totals.items()
+    ]
+    names = [_split_name(name) for name in splits]
+    return Table((target, *names, "all"), rows, words=frozenset({0, len(names) + 1}))
 
 
-def _table(*columns: str) -> Table:
-    """An empty table; a heading that starts with > is a column of numbers."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for heading in columns:
-        table.add_column(Text(heading.removeprefix(">")), justify="right" if heading.startswith(">") else "left")
-    return table
+def _split_name(name: str) -> str:
+    return name or "(unassigned)"

@@ -1,123 +1,220 @@
-"""A run folder → `report.html`: one file that works from disk, offline, on paper and on a phone."""
+"""One HTML page: a file that works from disk, offline, on paper and on a phone, and loads nothing from anywhere.
 
-import base64
-import gzip
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
-
-from plotly.offline import get_plotlyjs
-
-from mecam.files import write_whole
-from mecam.report.markup import escape
-from mecam.report.run import calibration
-from mecam.report.run import comparison as beside
-from mecam.report.run import diagnostics as insides
-from mecam.report.run import filter_maps as maps
-from mecam.report.run import hard_utterances as cases
-from mecam.report.run import predictions as answers
-from mecam.report.run import results as scores
-from mecam.runs.run import Run
-from mecam.runs.tables import understood
-from mecam.version import __version__
-
-__all__ = ["document", "write_report"]
-
-SECTIONS: Sequence[tuple[str, str, Callable[[Run], str]]] = (
-    ("results", "Results", scores.results),
-    ("beside", "Beside others", beside.beside),
-    ("training", "Training", insides.training),
-    ("answers", "Predictions", answers.answers),
-    ("calibration", "Calibration", calibration.calibration),
-    ("shares", "Modalities", insides.shares),
-    ("filter", "Filter", insides.filter_score),
-    ("conflict", "Contradictions", insides.conflict_score),
-    ("maps", "Filter maps", maps.filter_maps),
-    ("embeddings", "Embeddings", insides.embeddings),
-    ("hard", "Hard utterances", cases.hard),
-    ("made", "How it was made", insides.made),
-)
-"""Key, name in the table of contents, and what writes its content; one that returns "" is left out."""
-
-# The page may run what is written in it and load nothing from anywhere.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-
-
-def write_report(
-    run: Path, *, comparison: Mapping[str, Any] | None = None, projection: Literal["pca", "tsne"] = "pca"
-) -> Path:
-    """Write the report of a finished run into its folder.
-
-    Nothing outside the folder is read.
-
-    Args:
-        run: the run folder.
-        comparison: this run beside others, as `Standings.to_json` gives it; None takes `comparison.json`.
-        projection: how embeddings are drawn: `pca`, or `tsne` as papers do (seconds for each thousand utterances).
-
-    Returns: the path of `report.html`, about 2 MB, nearly all of it Plotly's script.
-    Raises: TrainingError if a file is missing or damaged, DataError if the folder cannot be written to.
-    """
-    opened = Run.open(run)
-    if comparison is not None:
-        opened.comparison = comparison
-    writers = {"embeddings": partial(insides.embeddings, projection=projection)}
-    with understood(run):
-        written = [(key, name, writers.get(key, write)(opened)) for key, name, write in SECTIONS]
-        title = f"{opened.model} on {opened.data.get('name', 'data')}"
-        page = document(title, scores.headline(opened), written)
-    return write_whole(opened.report, page)
-
-
-def document(title: str, header: str, sections: Sequence[tuple[str, str, str]]) -> str:
-    """Put sections together to one HTML page that loads nothing from anywhere.
-
-    Args:
-        title: of the browser's tab, as text.
-        header: HTML above the table of contents.
-        sections: key, name in the table of contents, HTML; one whose HTML is "" is left out.
-    """
-    present = [(key, name, content) for key, name, content in sections if content]
-    links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in present)
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>{escape(title)} · mecam report</title>
-<style>
-{_asset("style.css")}</style>
-</head>
-<body>
-<header>
-{header}
-<nav aria-label="Contents">{links}</nav>
-</header>
-<main>
-{"".join(f'<section id="{key}">{content}</section>' for key, _, content in present)}</main>
-<noscript><p class="note">The figures need JavaScript; tables, texts and filter maps do not.</p></noscript>
-<footer><p class="note">{_imprint()}</p></footer>
-<script type="text/plain" id="plotly">{_plotly()}</script>
-<script>
-{_asset("figures.js")}</script>
-</body>
-</html>
+Every page is a list of sections, each a template and what it shows; templates escape whatever they are given.
 """
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
 
-def _imprint() -> str:
-    size = len(_plotly()) / 1e6
-    return f"mecam {__version__}. This file is complete and loads nothing; {size:.1f} MB of it are Plotly's script."
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mecam.evaluation.metrics import Metric
+from mecam.report import format as formats
+from mecam.report.table import Table
+from mecam.version import __version__
+
+__all__ = ["PALETTES", "Chart", "Section", "asset", "page", "render", "section"]
+
+PALETTES: Mapping[str, Mapping[str, str]] = {
+    "light": {
+        "paper": "#ffffff", "ink": "#1d1f23", "muted": "#5b6068", "line": "#d9dbdf", "soft": "#f4f5f7",
+        "accent": "#1f5fa8", "full": "#85a9d2", "tint": "rgba(31, 95, 168, .16)", "accent-rgb": "31 95 168", "mark": "#b1440e",
+        "good": "#1c6b3c", "negative": "#b2381f", "neutral": "#b9bcc2", "positive": "#1f5fa8",
+        "class0": "#0072b2", "class1": "#d55e00", "class2": "#009e73", "class3": "#b4589a",
+        "class4": "#b8860b", "class5": "#4a9fd0", "class6": "#6a51a3", "class7": "#7a7d82",
+    },
+    "dark": {
+        "paper": "#15171a", "ink": "#e6e7e9", "muted": "#a2a7af", "line": "#363a41", "soft": "#1e2125",
+        "accent": "#74abe8", "full": "#46658a", "tint": "rgba(116, 171, 232, .2)", "accent-rgb": "116 171 232", "mark": "#f0945c",
+        "good": "#7fcf9c", "negative": "#f0805f", "neutral": "#6d727a", "positive": "#74abe8",
+        "class0": "#56a8e0", "class1": "#f08a4b", "class2": "#35c49a", "class3": "#dd8fc4",
+        "class4": "#e0b040", "class5": "#8fd0f5", "class6": "#a795dd", "class7": "#a5a8ad",
+    },
+}  # fmt: skip
+"""Theme → colour → value: `var(--colour)` in style sheets and charts; `ink` is readable on all from `paper` to `full`."""
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart where it stands on a page.
+
+    Attributes:
+        spec: what `charts.spec` gives.
+        label: what it shows, read to those who do not see it, and the name of its file.
+        title: of the caption, in bold.
+        caption: what is to be seen.
+        min_width: pixels below which it scrolls sideways.
+        max_width: pixels that it takes at most; 0 takes what is there.
+    """
+
+    spec: Mapping[str, Any]
+    label: str
+    title: str = ""
+    caption: str = ""
+    min_width: int = 0
+    max_width: int = 0
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        key: anchor.
+        name: in the table of contents; "" leaves it out there.
+        template: in `templates`.
+        content: what the template shows; None leaves the section out.
+    """
+
+    key: str
+    name: str
+    template: str
+    content: Mapping[str, Any] | None = field(default_factory=dict)
+
+
+def section(
+    key: str,
+    name: str,
+    *,
+    heading: str = "",
+    texts: Sequence[str] = (),
+    charts: Sequence[Chart] = (),
+    shown: int = 4,
+    rest: str = "The other charts",
+    tables: Sequence[Table | None] = (),
+    folded: Sequence[tuple[str, Table | None]] = (),
+    metrics: Sequence[Metric] = (),
+    pairs: Sequence[Sequence[str]] = (),
+    text_only: bool = False,
+) -> Section:
+    """A section of texts, charts and tables, in this order; it is left out where it has nothing but texts.
+
+    Args:
+        key: anchor.
+        name: in the table of contents.
+        heading: "" takes the name.
+        texts: what is to be known before, a paragraph each.
+        charts: beside each other where there is room.
+        shown: so many of the charts are open, the others are folded away.
+        rest: what those are called.
+        tables: below; None is left out.
+        folded: further tables that are folded away, each with its summary.
+        metrics: whose definitions are folded away.
+        pairs: terms and their meanings, each with any number of lines of code after it.
+        text_only: keep the section where it has nothing but texts.
+    """
+    content = {
+        "heading": heading or name,
+        "texts": texts,
+        "charts": charts,
+        "shown": shown,
+        "rest": rest,
+        "tables": [table for table in tables if table is not None],
+        "folded": [(summary, table) for summary, table in folded if table is not None],
+        "metrics": metrics,
+        "pairs": pairs,
+    }
+    parts = ("charts", "tables", "folded", "pairs", *(("texts",) if text_only else ()))
+    filled = any(content[part] for part in parts)
+    return Section(key, name, "section.j2", content if filled else None)
+
+
+def page(
+    title: str,
+    *,
+    kicker: str,
+    sections: Sequence[Section],
+    heading: str | None = None,
+    badges: Sequence[str] = (),
+    lede: str | Markup = "",
+    notes: Sequence[str] = (),
+    top: Section | None = None,
+    styles: Sequence[str] = (),
+    scripts: Sequence[str] = (),
+    media: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+) -> str:
+    """Put sections together to one page.
+
+    Args:
+        title: of the browser's tab.
+        kicker: small print above the heading: what made the page, and when.
+        sections: below each other; those without content are left out, also in the table of contents.
+        heading: of the page; None takes the title.
+        badges: what must be said before anything is read.
+        lede: the first sentence.
+        notes: neutral facts, in small print.
+        top: between the first sentence and the notes.
+        styles: further style sheets of this package.
+        scripts: further scripts of this package.
+        media: the page plays a recording, held by it or beside it.
+        attributes: data attributes of the body.
+    """
+    shown = [section for section in sections if section.content is not None]
+    bodies = [(section, render(section.template, **(section.content or {}))) for section in shown]
+    above = "" if top is None or top.content is None else render(top.template, **top.content)
+    drawn = 'class="spec"' in "".join([*(body for _, body in bodies), above])
+    charts = ""
+    if drawn:
+        # Altair takes half a second, which a page without charts need not wait for.
+        from mecam.report.charts import script
+
+        charts = script()
+    return render(
+        "page.j2",
+        title=title,
+        heading=title if heading is None else heading,
+        kicker=kicker,
+        badges=badges,
+        lede=lede,
+        notes=notes,
+        top=above,
+        sections=bodies,
+        contents=[section for section in shown if section.name],
+        charts=charts,
+        style=Markup("\n".join([_palette(), *map(asset, ("style.css", *styles))])),
+        script=Markup("\n".join(map(asset, ("page.js", *scripts)))),
+        media=media,
+        attributes=attributes or {},
+        version=__version__,
+    )
+
+
+def render(template: str, **content: Any) -> Markup:
+    """One template, filled."""
+    return Markup(_templates().get_template(template).render(**content))
+
+
+def asset(name: str) -> str:
+    """A style sheet or script of this package."""
+    return resources.files("mecam.report").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache
-def _plotly() -> str:
-    """Plotly's script, packed: 1.9 MB of text where the script itself is 4.8 MB."""
-    return base64.b64encode(gzip.compress(get_plotlyjs().encode(), mtime=0)).decode("ascii")
+def _templates() -> Environment:
+    made = Environment(
+        loader=PackageLoader("mecam.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {name: getattr(formats, name) for name in formats.__all__ if name.islower()}
+    made.filters["compact_json"] = _json
+    return made
 
 
-def _asset(name: str) -> str:
-    return resources.files("mecam.report").joinpath(name).read_text(encoding="utf-8")
+def _json(content: Any) -> Markup:
+    """JSON that may stand in a script element."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _palette() -> str:
+    light, dark = ("".join(f"--{name}:{value};" for name, value in colours.items()) for colours in PALETTES.values())
+    return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not([data-print]){{{dark}}}}}"

@@ -1,169 +1,196 @@
-"""The page of a search: how it went, what mattered, every trial."""
+"""The page and the terminal tables of a search: how it went, what mattered, every trial."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import date
 from itertools import accumulate
-from typing import Any
+
+import altair as alt
 
 from mecam.config import Between, Choice
 from mecam.experiments.search import Trial, Tuned
-from mecam.report.comparison.page import sortable_head
-from mecam.report.figures import Figure, axis, compose
-from mecam.report.markup import escape, figure, plain, table, titled
-from mecam.report.page import document
+from mecam.report.charts import chart_of, spec
+from mecam.report.format import UNDEFINED, named, percent, plural, value
+from mecam.report.page import Chart, page, section
+from mecam.report.scores import metric_head
+from mecam.report.table import Cell, Table
 
-__all__ = ["shown", "tuning_page"]
+__all__ = ["best_table", "search_table", "tuning_page"]
 
-FULL = {"color": "var(--accent)", "size": 8, "opacity": 0.7}
-HOLLOW = {"color": "var(--muted)", "size": 8, "opacity": 0.7, "symbol": "circle-open"}
+STATES = ("complete", "pruned", "failed")
+LUCK = "The best of many is a little lucky: on test, expect less."
+
+Scored = tuple[Trial, float]
 
 
 def tuning_page(tuned: Tuned) -> str:
     """One HTML page that needs nothing but a browser."""
-    sections = [
-        ("best", "Best", _best(tuned)),
-        ("search", "Search", _search(tuned)),
-        ("importance", "What mattered", _importance(tuned)),
-        ("options", "Options", _options(tuned)),
-        ("trials", "Trials", _trials(tuned)),
-    ]
-    told = ", ".join(f"{count} {state}" for state in ("complete", "pruned", "failed") if (count := tuned.count(state)))
+    ended = ", ".join(f"{count} {state}" for state in STATES if (count := tuned.count(state)))
     seeds = f", each the mean of {tuned.seeds} seeds" if tuned.seeds > 1 else ""
-    header = (
-        f'{sortable_head()}<p class="kicker">mecam search</p><h1>{escape(tuned.model)} on {escape(tuned.data)}</h1>'
-        f'<p class="lede">{len(tuned.trials)} trials{seeds}: {escape(told)}. Chosen by {escape(tuned.metric)} on '
-        "validation; the test split was not opened.</p>"
+    options = [] if len(_scored(tuned)) < 2 else [_slice(tuned, key) for key in _scored(tuned)[0][0].options]
+    note = "Every complete trial (dot) and every one cut short (ring) over one option at a time; the line is the best."
+    sections = [
+        section("best", "Best", heading="The best options", tables=[best_table(tuned)]),
+        section("search", "Search", charts=_search(tuned)),
+        section("importance", "What mattered", charts=_importance(tuned)),
+        section("options", "Options", texts=[note], charts=options, shown=len(options)),
+        section("trials", "Trials", tables=[_trials(tuned)]),
+    ]
+    return page(
+        f"Search of {tuned.model} on {tuned.data}",
+        kicker=f"mecam search · {date.today().isoformat()}",
+        sections=sections,
+        heading=f"{tuned.model} on {tuned.data}",
+        lede=(
+            f"{plural(len(tuned.trials), 'trial')}{seeds}: {ended}. Chosen by {named(tuned.metric)} on validation; the "
+            "test split was not opened."
+        ),
     )
-    return document(f"Search of {tuned.model} on {tuned.data}", header, sections)
 
 
-def shown(value: object) -> str:
-    """An option's value, to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def search_table(found: Sequence[Tuned]) -> Table:
+    """A row per model: what the search found, what the defaults gave, how the trials ended."""
+    metric = found[0].metric
+    seeds = f", each the mean of {found[0].seeds} seeds" if found[0].seeds > 1 else ""
+    head = ["model", metric_head(metric), "with the defaults", "best trial", *STATES, "what mattered most"]
+    rows = []
+    for tuned in found:
+        assert tuned.best is not None
+        first = UNDEFINED if tuned.defaults is None else value(tuned.defaults.score, tuned.metric)
+        counts = [str(tuned.count(state)) for state in STATES]
+        mattered = max(tuned.importance, key=lambda key: tuned.importance[key], default=UNDEFINED)
+        rows.append(
+            [tuned.model, value(tuned.best.score, tuned.metric), first, str(tuned.best.number), *counts, mattered]
+        )
+    title = f"{found[0].data}: best of {len(found[0].trials)} trials"
+    note = f"On validation{seeds}; the test split was not opened. {LUCK}"
+    return Table(head, rows, title, note, words=frozenset({0, len(head) - 1}))
 
 
-def _best(tuned: Tuned) -> str:
+def best_table(tuned: Tuned) -> Table | None:
+    """What the search chose for each option; None where no trial is complete."""
     if tuned.best is None:
-        return ""
-    told = f"<p>Trial {tuned.best.number}: {escape(tuned.metric)} {plain(tuned.best.score)} on validation"
-    if tuned.defaults is not None and tuned.defaults.score is not None:
-        told += f"; with the defaults {plain(tuned.defaults.score)}"
-    told += ". The best of many is a little lucky: on test, expect less.</p>"
+        return None
     before = {} if tuned.defaults is None else tuned.defaults.options
     rows = [
-        [escape(key), escape(str(tuned.space[key])), escape(shown(before.get(key, ""))), escape(shown(value))]
-        for key, value in tuned.best.options.items()
+        [key, str(tuned.space[key]), _shown(before.get(key, "")), _shown(chosen), percent(tuned.importance.get(key))]
+        for key, chosen in tuned.best.options.items()
     ]
-    where = "<p>All of it is in <code>best.yaml</code>, for <code>mecam train --config</code>.</p>"
-    return titled("Best", told, table(["option", "searched", "default", "best"], rows, numbers=3), where)
+    note = f"Trial {tuned.best.number}: {named(tuned.metric)} {value(tuned.best.score, tuned.metric)} on validation"
+    if tuned.defaults is not None and tuned.defaults.score is not None:
+        note += f"; with the defaults {value(tuned.defaults.score, tuned.metric)}"
+    note += f". {LUCK} All of it is in best.yaml, for mecam train --config."
+    return Table(("option", "searched", "default", "best", "importance"), rows, "The best options", note)
 
 
-def _search(tuned: Tuned) -> str:
-    full, cut = _scored(tuned), _cut_short(tuned)
+def _search(tuned: Tuned) -> list[Chart]:
+    """The score of every trial, and the best so far."""
+    full = _scored(tuned)
     if not full:
-        return ""
-    pick = max if tuned.higher_is_better else min
-    names = [f"trial {trial.number}" for trial, _ in full]
-    numbers, scores = [trial.number for trial, _ in full], [score for _, score in full]
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "x": numbers,
-        "y": list(accumulate(scores, pick)),
-        "line": {"color": "var(--accent)", "width": 1.5, "shape": "hv"},
-        "hoverinfo": "skip",
-    }
-    data = [line, _dots(numbers, scores, names, FULL)]
-    if cut:
-        named = [f"trial {trial.number}, cut short" for trial, _ in cut]
-        data.append(_dots([trial.number for trial, _ in cut], [score for _, score in cut], named, HOLLOW))
+        return []
+    best = accumulate((score for _, score in full), max if tuned.metric.higher_is_better else min)
+    steps = [{"trial": trial.number, "score": score} for (trial, _), score in zip(full, best, strict=True)]
+    line = chart_of(steps).mark_line(interpolate="step-after", strokeWidth=1.5, color="var(--accent)")
+    x, y = alt.X("trial:Q", title="trial", axis=_whole(len(tuned.trials))), _score_axis(tuned, "score")
+    chart = line.encode(x=x, y=y) + _dots(tuned, x, y, {})
     caption = "A dot is a trial, a ring one that was cut short, at its best epoch; the line is the best so far."
     if tuned.defaults is not None:
         caption += f" Trial {tuned.defaults.number} is the defaults."
-    spec = compose(data, axis("trial", nticks=8), axis(_titled(tuned)), height=280)
-    return titled("Search", figure(spec, caption, label=f"{tuned.metric} of each trial and the best so far"))
+    return [Chart(spec(chart, height=280), f"{tuned.metric.name} of each trial and the best so far", "", caption)]
 
 
-def _importance(tuned: Tuned) -> str:
+def _importance(tuned: Tuned) -> list[Chart]:
+    """The share of each option."""
     if not tuned.importance:
-        return ""
-    pairs = sorted(tuned.importance.items(), key=lambda pair: pair[1])
-    bars = {
-        "type": "bar",
-        "orientation": "h",
-        "x": [share for _, share in pairs],
-        "y": [escape(key) for key, _ in pairs],
-        "marker": {"color": "var(--accent)", "opacity": 0.7},
-        "hovertemplate": "%{y}: %{x:.0%}<extra></extra>",
-    }
-    x = axis("share of the variance between trials", tickformat=".0%", rangemode="tozero", nticks=5)
-    spec = compose([bars], x, axis("", showgrid=False), height=80 + 28 * len(pairs))
+        return []
+    rows = [{"option": key, "share": share} for key, share in tuned.importance.items()]
+    chart = (
+        chart_of(rows)
+        .mark_bar(color="var(--accent)", opacity=0.75)
+        .encode(
+            x=alt.X("share:Q", title="share of the variance", axis=alt.Axis(format="%", tickCount=5)),
+            y=alt.Y("option:N", sort="-x", title=None, axis=alt.Axis(labelLimit=240)),
+            tooltip=[alt.Tooltip("option:N"), alt.Tooltip("share:Q", format=".0%")],
+        )
+    )
     caption = (
         "How much of the difference between complete trials each option accounts for, by functional ANOVA of a forest "
         "(Hutter et al., ICML 2014). With few trials this is a hint."
     )
-    return titled("What mattered", figure(spec, caption, label="Importance of each option"))
+    return [Chart(spec(chart, height=60 + 28 * len(rows)), "Importance of each option", "", caption)]
 
 
-def _options(tuned: Tuned) -> str:
-    full = _scored(tuned)
-    if len(full) < 2:
-        return ""
-    drawn = [_slice(tuned, key) for key in full[0][0].options]
-    note = "Every complete trial (dot) and every one cut short (ring) over one option at a time; the line is the best."
-    return titled("Options", f'<p class="note">{note}</p>', f'<div class="pair">{"".join(drawn)}</div>')
-
-
-def _slice(tuned: Tuned, key: str) -> str:
+def _slice(tuned: Tuned, key: str) -> Chart:
     """The score over one option."""
-    data: list[dict[str, Any]] = []
-    for scored, marker in ((_scored(tuned), FULL), (_cut_short(tuned), HOLLOW)):
-        given = [(t.options[key], score, f"trial {t.number}") for t, score in scored if key in t.options]
-        words = [escape(value) if isinstance(value, str) else value for value, *_ in given]
-        data.append(_dots(words, [score for _, score, _ in given], [name for *_, name in given], marker))
     where = tuned.space[key]
-    few = isinstance(where, Choice)
-    wide = isinstance(where, Between) and where.log
-    if few:
-        data = [{**trace, "x": [str(x) for x in trace["x"]]} for trace in data]
-    x = axis(
-        key,
-        type="category" if few else "log" if wide else None,
-        nticks=5,
-        categoryarray=[escape(str(value)) for value in where.values] if isinstance(where, Choice) else None,
-        exponentformat="power" if wide else None,
-    )
-    best = tuned.best.score if tuned.best is not None else None
-    dashed = {"color": "var(--muted)", "width": 1, "dash": "dot"}
-    rule = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": best, "y1": best, "line": dashed}
-    spec: Figure = compose(data, x, axis(_titled(tuned), nticks=5), height=220, shapes=[rule])
-    return figure(spec, label=f"{tuned.metric} over {key}")
+    if isinstance(where, Choice):
+        x = alt.X("option:N", title=key, sort=[str(each) for each in where.values], axis=alt.Axis(labelAngle=0))
+    else:
+        log = isinstance(where, Between) and where.log
+        axis = alt.Axis(tickCount=4, format="~g")
+        x = alt.X("option:Q", title=key, scale=alt.Scale(type="log" if log else "linear", zero=False), axis=axis)
+    shown = {
+        t.number: str(v) if isinstance(where, Choice) else v
+        for t in tuned.trials
+        if (v := t.options.get(key)) is not None
+    }
+    chart: alt.LayerChart = alt.layer(_dots(tuned, x, _score_axis(tuned, "score"), shown, only=key))
+    if tuned.best is not None:
+        rule = chart_of([{"score": tuned.best.score}]).mark_rule(color="var(--muted)", strokeDash=[2, 3])
+        chart = alt.layer(rule.encode(y=_score_axis(tuned, "score")), chart)
+    return Chart(spec(chart, height=220), f"{tuned.metric.name} over {key}")
 
 
-def _trials(tuned: Tuned) -> str:
+def _dots(tuned: Tuned, x: alt.X, y: alt.Y, options: dict[int, object], only: str = "") -> alt.LayerChart:
+    """Complete trials as dots, those cut short as rings."""
+    layers = []
+    for scored, filled in ((_cut_short(tuned), False), (_scored(tuned), True)):
+        rows = [
+            {"trial": t.number, "score": score, "state": t.state, "option": options.get(t.number)}
+            for t, score in scored
+            if not only or only in t.options
+        ]
+        told = [
+            alt.Tooltip("trial:Q"),
+            alt.Tooltip("score:Q", title=tuned.metric.name, format=".1%" if tuned.metric.fraction else ".4f"),
+            alt.Tooltip("state:N"),
+        ]
+        told += [alt.Tooltip("option:N", title=only)] if only else []
+        colour = "var(--accent)" if filled else "var(--muted)"
+        dots = chart_of(rows).mark_point(filled=filled, size=60, opacity=0.75, color=colour)
+        layers.append(dots.encode(x=x, y=y, tooltip=told))
+    return alt.layer(*layers)
+
+
+def _trials(tuned: Tuned) -> Table:
+    """Every trial, the best first."""
     keys = list(dict.fromkeys(key for trial in tuned.trials for key in trial.options))
     rows = []
-    for trial in sorted(tuned.trials, key=lambda t: _rank(t, tuned.higher_is_better)):
-        state = f'{trial.state}<small class="under">{escape(trial.error)}</small>' if trial.error else trial.state
-        cells = [_number(trial.score, plain(trial.score)), _number(len(trial.epochs), str(len(trial.epochs)))]
-        cells += [_number(trial.options.get(key), escape(shown(trial.options.get(key, "")))) for key in keys]
-        rows.append([f"{trial.number}", f"<td>{state}</td>", *cells])
-    head = ["trial", "state", escape(tuned.metric), "epochs", *(escape(key) for key in keys)]
-    return titled("Trials", table(head, rows, numbers=len(head) - 2, css="sortable"))
+    for trial in sorted(tuned.trials, key=lambda t: _rank(t, tuned.metric.higher_is_better)):
+        state = Cell(trial.state, trial.error, "warning" if trial.error else "")
+        cells = [Cell(value(trial.score, tuned.metric), number=trial.score), _number(len(trial.epochs))]
+        rows.append([_number(trial.number), state, *cells, *(_number(trial.options.get(key)) for key in keys)])
+    head = ("trial", "state", metric_head(tuned.metric), "epochs", *keys)
+    return Table(head, rows, words=frozenset({0, 1}), sortable=True)
 
 
-def _number(value: Any, text: str) -> str:
-    """A cell that sorts by its value."""
-    key = f' data-value="{value!r}"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
-    return f'<td class="number"{key}>{text}</td>'
+def _number(given: object) -> Cell:
+    """An option's value, that sorts where it is a number."""
+    known = isinstance(given, int | float) and not isinstance(given, bool)
+    return Cell("" if given is None else _shown(given), number=float(given) if known else None)  # type: ignore[arg-type]
 
 
-def _scored(tuned: Tuned) -> list[tuple[Trial, float]]:
+def _shown(given: object) -> str:
+    """An option's value, to four digits."""
+    return f"{given:.4g}" if isinstance(given, float) else str(given)
+
+
+def _scored(tuned: Tuned) -> list[Scored]:
     return [(trial, trial.score) for trial in tuned.trials if trial.score is not None]
 
 
-def _cut_short(tuned: Tuned) -> list[tuple[Trial, float]]:
+def _cut_short(tuned: Tuned) -> list[Scored]:
     """Trials that were pruned, at the best epoch they had."""
-    pick = max if tuned.higher_is_better else min
+    pick = max if tuned.metric.higher_is_better else min
     return [(trial, pick(trial.epochs)) for trial in tuned.trials if trial.state == "pruned" and trial.epochs]
 
 
@@ -172,17 +199,16 @@ def _rank(trial: Trial, higher_is_better: bool) -> tuple[bool, float]:
     return trial.score is None, -score if higher_is_better else score
 
 
-def _titled(tuned: Tuned) -> str:
-    return f"{tuned.metric} ({'higher' if tuned.higher_is_better else 'lower'} is better)"
+def _score_axis(tuned: Tuned, field: str) -> alt.Y:
+    title = f"{tuned.metric.name} ({'higher' if tuned.metric.higher_is_better else 'lower'} is better)"
+    return alt.Y(
+        f"{field}:Q",
+        title=title,
+        scale=alt.Scale(zero=False),
+        axis=alt.Axis(tickCount=5, format="%" if tuned.metric.fraction else ""),
+    )
 
 
-def _dots(x: Sequence[Any], y: Sequence[float], names: Sequence[str], marker: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": list(x),
-        "y": list(y),
-        "text": list(names),
-        "marker": dict(marker),
-        "hovertemplate": "%{text}<br>%{x:.4g}: %{y:.4g}<extra></extra>",
-    }
+def _whole(count: int) -> alt.Axis:
+    """Ticks at whole numbers only."""
+    return alt.Axis(format="d", values=list(range(1, count + 1, max(1, count // 8))))

@@ -1,9 +1,7 @@
-"""Runs side by side: what may be compared, what is best, what is tied, and that every file says the same."""
+"""Runs side by side: what may be compared, what is best, what is tied."""
 
 import csv
-import io
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,9 @@ import pytest
 
 from mecam.cli import main
 from mecam.errors import DataError, TrainingError
-from mecam.evaluation.comparison import Contender, Standings, compare, read_contenders
+from mecam.evaluation.comparison import Standings, compare, read_contenders
 from mecam.evaluation.metrics import score
 from mecam.evaluation.statistics import holm, metrics_table
-from mecam.report.comparison.files import as_csv, as_latex, as_markdown, write_comparison
-from mecam.report.comparison.page import comparison_page
 from mecam.task import Classes, Labels, Regression, Task
 from mecam.types import Predictions
 
@@ -259,68 +255,6 @@ def test_classes_and_labels(tmp_path: Path) -> None:
     assert row(found, "l").scores["f1_mean"].mean == 1.0
 
 
-def test_every_file_tells_the_same(standings: Standings, tmp_path: Path) -> None:
-    places = write_comparison(standings, tmp_path / "new" / "out")
-    names = [f"comparison.{s}" for s in ("csv", "html", "json", "md", "tex")]
-    assert sorted(place.name for place in places) == [*names, "comparison_pairs.csv"]
-    assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(p.name for p in places)
-    content = json.loads((tmp_path / "new" / "out" / "comparison.json").read_text(encoding="utf-8"))
-    table = {(r["run"], r["metric"]): r for r in csv.DictReader(io.StringIO(as_csv(standings)))}
-    for r in content["rows"]:
-        for metric, entry in r["scores"].items():
-            line = table[r["name"], metric]
-            assert line["mean"] == ("" if entry["mean"] is None else repr(entry["mean"]))
-            gap = entry["against_baseline"]
-            assert line["p_holm_baseline"] == ("" if gap is None or gap["p_holm"] is None else repr(gap["p_holm"]))
-    assert len(table) == 4 * len(standings.metrics)
-    shown = f"{row(standings, 'blunt').scores['mae'].mean:.3f}"
-    for text in (as_markdown(standings), as_latex(standings), comparison_page(standings)):
-        assert shown in text
-        assert "blunt" in text
-        assert text.count("≈") + text.count(r"\approx") >= 2
-
-
-def test_best_is_bold_and_ties_are_marked(standings: Standings) -> None:
-    scores = {r.name: r.scores["mae"] for r in standings.rows}
-    best = next(name for name, s in scores.items() if s.best)
-    tied = next(name for name, s in scores.items() if s.tied)
-    first = as_markdown(standings).partition("## ")[0]
-    lines = {line.split(" | ")[0].strip("| ").replace("\\", ""): line for line in first.splitlines()}
-    assert re.search(rf"\*\*{scores[best].mean:.3f} ± \d\.\d{{3}}\*\*", lines[best])
-    assert re.search(rf" {scores[tied].mean:.3f} ± \d\.\d{{3}} ≈", lines[tied])
-    assert "**" not in lines["blunt"].split(" | ")[1]
-    latex = as_latex(standings)
-    assert rf"\textbf{{{scores[best].mean:.3f}}}" in latex
-    assert rf"{scores[tied].mean:.3f}$^{{\approx}}$" in latex
-
-
-def test_latex_is_whole_and_escaped(standings: Standings) -> None:
-    text = as_latex(standings)
-    assert r"like\_sharp" in text
-    assert r"films \& more" in text
-    tables = text.split(r"\begin{tabular}{")[1:]
-    assert len(tables) == 2
-    for table in tables:
-        columns = table.split("}")[0]
-        body = table.split(r"\toprule")[1].split(r"\bottomrule")[0]
-        for line in filter(None, body.replace(r"\midrule", "").split("\\\\\n")):
-            if line.strip():
-                assert len(re.findall(r"(?<!\\)&", line)) == len(columns) - 1, line
-    assert text.count("{") == text.count("}")
-    assert text.isascii()
-
-
-def test_names_from_outside_are_never_markup(runs: dict[str, Path]) -> None:
-    task, split, (first, *_) = read_contenders([runs["sharp"]])
-    evil = Contender(**{**vars(first), "name": "<script>x</script>|*", "command": "<b>"})
-    found = compare([evil], task, split, permutations=100, missing={"<i>": "it is <u>broken</u>"})
-    page = comparison_page(found)
-    assert "<script>x" not in page
-    assert "<u>broken" not in page
-    assert "&lt;u&gt;broken" in page
-    assert r"\<script\>x\</script\>\|\*" in as_markdown(found)
-
-
 def test_the_budget_of_every_run_is_stated(tmp_path: Path) -> None:
     """What was set for all alike is a note; what was set for one is its own; a search says how large it was."""
     runs = {}
@@ -338,20 +272,3 @@ def test_the_budget_of_every_run_is_stated(tmp_path: Path) -> None:
     assert row(found, "set").settings == ("model.unimodal=0.9", "training.epochs=6")
     assert any(note == "Set for all runs: training.epochs=6." for note in found.notes)
     assert any("searches of different size: 30 trials, none" in note for note in found.notes)
-    for text in (as_markdown(found), as_latex(found), as_csv(found), comparison_page(found)):
-        assert "tuned with 30 trials" in text
-        assert "defaults, 1 set" in text
-
-
-def test_the_page_sorts_by_numbers_and_loads_nothing(standings: Standings) -> None:
-    page = comparison_page(standings)
-    table = page.split('class="sortable"')[1].split("</table>")[0]
-    assert f'data-value="{row(standings, "blunt").scores["mae"].mean!r}"' in table
-    assert 'data-value="22900000.0"' in table
-    assert "aria-sort" in page
-    assert not re.search(r'(src|href)="(?!#)', page.split('id="plotly"')[0])
-    specs = [json.loads(found) for found in re.findall(r'class="spec">(.*?)</script>', page)]
-    assert len(specs) == len(standings.metrics) + 3  # ranks, mistakes, residuals
-    drawn = [spec for spec in specs if "error_x" in spec["data"][-1]]
-    assert len(drawn) == len(standings.metrics)
-    assert all(spec["data"][1]["error_x"]["array"] for spec in drawn)

@@ -19,7 +19,7 @@ from mecam.models.calibration import Widening
 from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
-from mecam.report.recording.page import write_watched
+from mecam.report.recording import write_recording
 from mecam.task import Task
 from mecam.types import TEXT, Utterance
 
@@ -113,9 +113,9 @@ def test_recordings_with_what_they_have(
     assert part.alone == {} if absent else set(part.alone) == {"text", "audio"}
     assert watched.contributions == () or (words and text)
     json.dumps(watched.to_json(), allow_nan=False)
-    page = write_watched(tmp_path / "a.html", watched, predictor.task).read_text("utf-8")
+    page = write_recording(tmp_path / "a.html", watched, predictor.task, {"run": "r", "model": "m"}).read_text("utf-8")
     for modality, why in absent.items():
-        assert f"{modality} is absent: {why}" in page
+        assert f"{modality.capitalize()} is absent: {why}." in page
     for name, share in part.probabilities.items():
         assert f"{name} {100 * share:.0f} %" in page, "all probabilities are told"
 
@@ -189,9 +189,9 @@ def test_the_case_of_one_modality(
     trained = voice_run(tmp_path, tiny.TASKS["regression"], encoder)
     save_checkpoint(tmp_path / "run" / "checkpoint", trained)
     for name, told in (
-        ("no_transcript.wav", ["text is absent: no transcript was given"]),
+        ("no_transcript.wav", ["Text is absent: no transcript was given."]),
         ("with_transcript.wav", []),
-        ("face_and_voice.mp4", ["text is absent: no transcript was given"]),
+        ("face_and_voice.mp4", ["Text is absent: no transcript was given."]),
     ):
         page = tmp_path / f"{name}.html"
         assert main(["predict", str(case / name), "--model", str(tmp_path / "run"), "--html", str(page)]) == 0

@@ -119,9 +119,9 @@ def test_two_trials_on_a_store(store: Store, encoder: str, tmp_path: Path, monke
     assert -validate_once(best, store, seed=1111).best_score == pytest.approx(tuned.best.score)
     (page,) = pages
     assert all(key in page for key in space_of("lf_dnn"))
-    assert not re.search(r'(src|href)="(?!#)', page.split('id="plotly"')[0])
+    assert not re.search(r'(src|href)="(?!#)', page.split('id="vega"')[0])
     rows = list(csv.reader((out / "trials.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row[:2] for row in rows[1:]] == [["0", "complete"], ["1", "complete"]]
+    assert [row[:2] for row in rows[1:]] == [["1", "complete"], ["2", "complete"]]
     assert {path.name for path in out.iterdir()} == {"study.db", "best.yaml", "trials.csv"}
 
 
@@ -199,7 +199,7 @@ def test_a_trial_that_lags_behind_is_cut_short_and_one_that_diverges_has_failed(
         return 9.0 if len(fake.seen) == 9 else 1 + config.options.dropout
 
     fake.of = error
-    tuned = tuning.tune(config(encoder), store, tmp_path / "search", trials=9)
+    tuned = tuning.tune(config(encoder), store, tmp_path / "search", trials=9, page=tuning_page)
     assert [trial.state for trial in tuned.trials[2:4]] == ["failed", "failed"]
     assert tuned.trials[3].error == "not enough memory"
     assert tuned.trials[8].state == "pruned"

@@ -73,7 +73,7 @@ class InputPart:
         if self.label is not None:
             return self.label
         last = "" if self.stop == self.start + 1 else f"–{self.stop}"
-        return f"row{'s' if last else ''} {self.start + 1}{last}"
+        return f"frame{'s' if last else ''} {self.start + 1}{last}"
 
 
 def bare(utterance: Utterance) -> Utterance:

@@ -140,7 +140,7 @@ def test_times_are_those_of_the_rows() -> None:
     parts = parts_of(one, "audio")
     assert parts[0].seconds == (0.0, pytest.approx(0.3))
     assert parts[-1].seconds == (pytest.approx(4.8), pytest.approx(5.0))
-    assert parts[-1].name == "rows 49–50"
+    assert parts[-1].name == "frames 49–50"
     unknown = planted.utterance("a", np.zeros((50, 2)), intervals={"audio": np.full((50, 2), np.nan)})
     assert parts_of(unknown, "audio")[0].seconds is None
 

@@ -129,7 +129,7 @@ def test_every_kind_of_file_tells_the_same(measured, out):
     for suffix in ("md", "tex", "html"):
         assert shown in (folder / f"robustness.{suffix}").read_text(encoding="utf-8")
     page = (folder / "robustness.html").read_text(encoding="utf-8")
-    body = page.split('id="plotly"')[0]
+    body = page.split('id="vega"')[0]
     assert not re.search(r'(src|href)="(?!#)', body)
     assert body.count('class="spec"') >= 5
     assert r"\bottomrule" in (folder / "robustness.tex").read_text(encoding="utf-8")

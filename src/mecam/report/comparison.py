@@ -1,0 +1,318 @@
+"""A comparison as tables, each made once for the terminal, the page and the files; and the files themselves."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mecam.evaluation.comparison.overlap import Overlap
+from mecam.evaluation.comparison.ranks import Ranks
+from mecam.evaluation.comparison.standings import ALPHA, Difference, Score, Standing, Standings
+from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.report.format import (
+    UNDEFINED,
+    capital,
+    count,
+    difference,
+    duration,
+    interval,
+    memory,
+    named,
+    p_value,
+    percent,
+    plain,
+)
+from mecam.report.scores import difference_cell, metric_head, score_cell
+from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
+
+__all__ = [
+    "agreement",
+    "baseline_table",
+    "cost_table",
+    "explained_ranks",
+    "mistake_table",
+    "score_table",
+    "tables",
+    "terminal_tables",
+    "test_tables",
+    "title_of",
+    "write_comparison",
+]
+
+TERMINAL_METRICS = 4
+"""Metrics that fit beside each other in a terminal."""
+
+EXPLANATION = (
+    "Mean ± standard deviation over seeds; below it the 95 % interval over other recordings (or speakers) and seeds "
+    "(bootstrap). The best mean of a column is bold; ≈ marks what a paired permutation test, adjusted by Holm "
+    f"over the column, cannot tell from it (p ≥ {ALPHA:g})."
+)
+COSTS = (
+    "As measured while each run was made, on whatever else the machine did meanwhile: training with its validation; "
+    "utterances predicted per second at the end, 64 at a time; the most memory that the run's process ever took, "
+    "libraries and data included. Budget: how the options were found."
+)
+TESTS = (
+    "Paired permutation test: if two models were alike, it would not matter which of them predicted the utterances of "
+    "a recording (of a speaker, where speakers are resampled). The difference is the model minus the best, with a "
+    "bootstrap interval; * is p < {alpha:g}. The best was chosen by the same numbers, which favours it a little."
+)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a run costs, as a column.
+
+    Attributes:
+        key: in `Standing.facts`, and in the CSV file.
+        title: of the column.
+        shown: turns the number into text.
+    """
+
+    key: str
+    title: str
+    shown: Callable[[float], str]
+
+    def cell(self, row: Standing) -> Cell:
+        """The number as text; a dash where it is not recorded."""
+        number = row.facts.get(self.key)
+        return Cell(UNDEFINED) if number is None else Cell(self.shown(number), number=number)
+
+
+COST_COLUMNS = (
+    Cost("parameters", "parameters", count),
+    Cost("parameters_beside_text", "without text encoder", count),
+    Cost("seconds_per_seed", "training per seed", duration),
+    Cost("seconds_per_epoch", "per epoch", duration),
+    Cost("utterances_per_second", "utterances/s", lambda rate: f"{rate:.0f}"),
+    Cost("peak_memory_mb", "peak memory", memory),
+    Cost("gpu_memory_mb", "on the GPU", memory),
+)
+
+
+def tables(standings: Standings) -> list[Table]:
+    """Everything, the scores first."""
+    found = [score_table(standings), baseline_table(standings), *test_tables(standings), cost_table(standings)]
+    found += [rank_table(standings.ranks), mistake_table(standings.overlap)]
+    return [table for table in found if table is not None]
+
+
+def terminal_tables(standings: Standings) -> list[Table]:
+    """The first metrics, against the baseline too, and what the runs cost; the files hold the rest."""
+    first = leading_metrics(standings.task)[:TERMINAL_METRICS]
+    found = [score_table(standings, first), baseline_table(standings, first), cost_table(standings)]
+    return [table for table in found if table is not None]
+
+
+def title_of(standings: Standings) -> str:
+    """What was compared on what."""
+    return f"{standings.data}, {standings.split}: {standings.resampled.of(standings.utterances, standings.videos)}"
+
+
+def score_table(standings: Standings, metrics: Sequence[Metric] | None = None) -> Table:
+    """A row per run: its scores and its average rank.
+
+    Args:
+        standings: all of it.
+        metrics: the columns; None for all metrics of the task.
+    """
+    chosen, ranks = list(standings.metrics.values()) if metrics is None else metrics, standings.ranks
+    head = ["model", *map(metric_head, chosen)]
+    head += [] if ranks is None else [Cell("rank ↓", "average over recordings")]
+    rows: list[list[Cell]] = []
+    for row in standings.rows:
+        cells = [Cell(row.name, row.note), *(_score(row.scores[metric.name], metric) for metric in chosen)]
+        rows.append([*cells, *([] if ranks is None else [_rank(ranks, row.name)])])
+    note = EXPLANATION + ("" if ranks is None else f" {explained_ranks(ranks)}")
+    return Table(head, rows, title_of(standings), note, sortable=True)
+
+
+def baseline_table(standings: Standings, metrics: Sequence[Metric] | None = None) -> Table | None:
+    """A row per run: its differences from the baseline; None without one."""
+    if standings.baseline is None:
+        return None
+    chosen = list(standings.metrics.values()) if metrics is None else metrics
+    rows = [
+        [row.name, *(_delta(row.scores[metric.name].against_baseline, metric) for metric in chosen)]
+        for row in standings.rows
+        if any(score.against_baseline for score in row.scores.values())
+    ]
+    note = (
+        f"Difference from {standings.baseline}, that of percentages in points, with the p-value of the paired "
+        f"permutation test, adjusted by Holm; * is p < {ALPHA:g}."
+    )
+    head = ["model", *(metric_head(metric, delta=True) for metric in chosen)]
+    return Table(head, rows, f"Against {standings.baseline}", note, sortable=True)
+
+
+def test_tables(standings: Standings) -> list[Table]:
+    """For each of the leading metrics: every run against the best of it."""
+    found = []
+    for metric in leading_metrics(standings.task):
+        best = next((row.name for row in standings.rows if row.scores[metric.name].best), None)
+        tested = [(row.name, row.scores[metric.name].against_best) for row in standings.rows]
+        rows = [_test_row(name, test, metric) for name, test in tested if test is not None]
+        if best is not None and rows:
+            head = ("model", "difference", "95 % interval", "p", "p adjusted")
+            note = "" if found else TESTS.format(alpha=ALPHA)  # once is enough
+            found.append(Table(head, rows, f"{capital(named(metric))}: against {best}", note))
+    return found
+
+
+def cost_table(standings: Standings) -> Table:
+    """A row per run: how its options were found, and what it took, as far as it is recorded."""
+    columns = [cost for cost in COST_COLUMNS if any(cost.key in row.facts for row in standings.rows)]
+    rows = [[row.name, row.budget, *(cost.cell(row) for cost in columns)] for row in standings.rows]
+    head = ("model", "budget", *(cost.title for cost in columns))
+    return Table(head, rows, "Costs", COSTS, words=frozenset({0, 1}), sortable=True)
+
+
+def rank_table(ranks: Ranks | None) -> Table | None:
+    """Average ranks, groups, and the adjusted p-value of every pair; None where nothing is ranked."""
+    if ranks is None:
+        return None
+    rows = []
+    for place, (name, mean) in enumerate(zip(ranks.names, ranks.means, strict=True)):
+        pairs = ["" if place == other else p_value(p) for other, p in enumerate(ranks.p_holm[place])]
+        rows.append([name, Cell(plain(mean, 1), number=mean), ranks.letters(name), *pairs])
+    note = f"{explained_ranks(ranks)} The last columns are the adjusted p-value of every pair."
+    return Table(("model", "rank", "groups", *ranks.names), rows, "Ranks", note)
+
+
+def mistake_table(overlap: Overlap | None) -> Table | None:
+    """How often each run errs, and how much alike its mistakes are to those of the others; None for a single run."""
+    if overlap is None:
+        return None
+    residuals = overlap.residuals
+    rows = []
+    for i, (name, rate) in enumerate(zip(overlap.names, overlap.rates, strict=True)):
+        cells = [
+            Cell(plain(kappa, 2), f"r {plain(residuals[i][j], 2)}" if residuals else "", number=kappa)
+            for j, kappa in enumerate(overlap.consistency[i])
+        ]
+        rows.append([name, Cell(percent(rate), number=rate), *cells])
+    note = (
+        f"A mistake is {overlap.mistake}; {overlap.decisions} decisions. Cohen's κ of the mistakes of two models: 0 is "
+        "what chance gives, 1 the same mistakes; the diagonal compares a model's own seeds."
+        + (" r: correlation of prediction − truth." if residuals else "")
+    )
+    return Table(("model", "errs on", *overlap.names), rows, "Mistakes", note)
+
+
+def explained_ranks(ranks: Ranks) -> str:
+    """What an average rank is, and what its letters say."""
+    who = "Wilcoxon's signed-rank" if len(ranks.names) == 2 else "Friedman's"
+    return (
+        f"Rank: in each of {ranks.recordings} {ranks.unit} the runs are ranked by {ranks.error}, averaged over seeds; "
+        f"the mean over {ranks.unit} is shown (1 is best). Runs that share a letter cannot be told apart (Wilcoxon's "
+        f"signed ranks, adjusted by Holm over all pairs, {ALPHA:g}; {who} test over all: {p_value(ranks.friedman)})."
+    )
+
+
+def agreement(overlap: Overlap | None) -> str:
+    """One sentence on whose mistakes agree most and least; empty where nothing is defined."""
+    known = [] if overlap is None else [(overlap.consistency[i][j], i, j) for i, j in overlap.pairs()]
+    pairs = sorted((kappa, i, j) for kappa, i, j in known if kappa is not None)
+    if overlap is None or len(pairs) < 2:
+        return ""
+    names = overlap.names
+    (low, a, b), (high, c, d) = pairs[0], pairs[-1]
+    return (
+        f"The mistakes of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
+        f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 the same mistakes."
+    )
+
+
+def write_comparison(standings: Standings, folder: Path) -> list[Path]:
+    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    from mecam.report.comparison_page import comparison_page  # Altair, which the terminal need not wait for
+
+    made = {
+        ".md": as_markdown(standings),
+        ".tex": as_latex(standings),
+        ".csv": as_csv(standings),
+        "_pairs.csv": pairs_as_csv(standings),
+        ".json": json.dumps(standings.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".html": comparison_page(standings),
+    }
+    return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
+
+
+def as_markdown(standings: Standings) -> str:
+    """All tables, and what else must be said."""
+    first, *others = tables(standings)
+    missing = [f"{name} is missing: {reason}" for name, reason in standings.missing.items()]
+    notes = [agreement(standings.overlap), *missing, *standings.notes]
+    return markdown_page(first.title, [first, *others], filter(None, notes))
+
+
+def as_latex(standings: Standings) -> str:
+    r"""One `table*` per table, for `\usepackage{booktabs}`; cut the columns that a paper does not need."""
+    return latex_tables(tables(standings))
+
+
+def as_csv(standings: Standings) -> str:
+    """One line per run and metric, in full precision."""
+    tests = [f"{what}_{against}" for against in ("best", "baseline") for what in ("difference", "low", "high", "p")]
+    tests = [*tests[:4], "p_holm_best", *tests[4:], "p_holm_baseline"]
+    keys, ranks = [cost.key for cost in COST_COLUMNS], standings.ranks
+    head = ["run", "model", "metric", "mean", "std", "low", "high", "seeds", "best", "tied", *tests, *keys]
+    rows = [
+        [row.name, row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
+        + [int(score.best), int(score.tied), *_numbers(score.against_best), *_numbers(score.against_baseline)]
+        + [row.facts.get(key) for key in keys]
+        + ([None, None] if ranks is None else [ranks.of(row.name), ranks.letters(row.name)])
+        + [row.budget]
+        for row in standings.rows
+        for name, score in row.scores.items()
+    ]
+    return csv_text([*head, "rank", "rank_groups", "budget"], rows)
+
+
+def pairs_as_csv(standings: Standings) -> str:
+    """One line per two runs: whether recordings tell them apart, and whether they err together."""
+    head = ["run", "other", "rank_p_holm", "both_err", "both_err_by_chance", "error_consistency"]
+    overlap, ranks = standings.overlap, standings.ranks
+    rows = []
+    for i, j in [] if overlap is None else overlap.pairs():
+        assert overlap is not None
+        one, other = overlap.names[i], overlap.names[j]
+        p = None if ranks is None else ranks.p_holm[ranks.names.index(one)][ranks.names.index(other)]
+        matrices = (overlap.both, overlap.expected, overlap.consistency, overlap.residuals)
+        rows.append([one, other, p, *(matrix[i][j] if matrix else None for matrix in matrices)])
+    return csv_text([*head, "residual_correlation"], rows)
+
+
+def _score(score: Score, metric: Metric) -> Cell:
+    return score_cell(score.mean, metric, std=score.std, ci95=score.ci95, best=score.best, tied=score.tied)
+
+
+def _rank(ranks: Ranks, name: str) -> Cell:
+    mean = ranks.of(name)
+    return Cell("") if mean is None else Cell(plain(mean, 1), ranks.letters(name), number=mean)
+
+
+def _delta(found: Difference | None, metric: Metric) -> Cell:
+    if found is None or found.value is None:
+        return Cell(UNDEFINED)
+    under = p_value(found.p_holm) + " *" * found.significant
+    return difference_cell(found.value, metric, significant=found.significant, under=under)
+
+
+def _test_row(name: str, test: Difference, metric: Metric) -> list[Cell | str]:
+    """Of a table of tests; the stars are in the last column."""
+    return [
+        name,
+        Cell(difference(test.value, metric, unit=True), number=test.value),
+        interval(test.ci95, metric, points=True),
+        Cell(p_value(test.p_value), number=test.p_value),
+        Cell(p_value(test.p_holm) + " *" * test.significant, number=test.p_holm),
+    ]
+
+
+def _numbers(test: Difference | None) -> list[float | None]:
+    return [None] * 5 if test is None else [test.value, *(test.ci95 or (None, None)), test.p_value, test.p_holm]

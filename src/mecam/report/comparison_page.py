@@ -1,0 +1,188 @@
+"""A comparison as one HTML page: tables that sort by any column, intervals, ranks, mistakes, and how it was made."""
+
+from dataclasses import replace
+from datetime import date
+
+import altair as alt
+
+from mecam.evaluation.comparison.contenders import CONSTANT
+from mecam.evaluation.comparison.overlap import Matrix, Overlap
+from mecam.evaluation.comparison.ranks import Ranks
+from mecam.evaluation.comparison.standings import Standings
+from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.report.charts import chart_of, forest, heat_map, spec
+from mecam.report.comparison import (
+    agreement,
+    baseline_table,
+    cost_table,
+    explained_ranks,
+    mistake_table,
+    rank_table,
+    score_table,
+    test_tables,
+)
+from mecam.report.format import capital, named, percent, plain, plural
+from mecam.report.page import Chart, page, section
+
+__all__ = ["comparison_page"]
+
+SYNTHETIC = "Synthetic data"
+"""How the note begins that is a badge on the page."""
+
+INTERVALS = (
+    "Dots are means over seeds, bars 95 % intervals, ticks single seeds. The dotted line is the best mean. Intervals "
+    "that overlap may still belong to different models: the tests below compare the same utterances."
+)
+RANKS = (
+    "Runs that a bar joins cannot be told apart. As in Demšar (JMLR 2006), but blocks are recordings of one data set, "
+    "since those are what is independent in it, and pairs are tested as Benavoli et al. (JMLR 2016) ask."
+)
+CONSISTENCY = (
+    "Cohen's κ of the mistakes (error consistency, Geirhos et al., NeurIPS 2020): 0 is what chance gives two models "
+    "that err this often."
+)
+
+
+def comparison_page(standings: Standings) -> str:
+    """The whole page."""
+    runs = [row for row in standings.rows if row.name != CONSTANT]
+    metrics, leading = list(standings.metrics.values()), leading_metrics(standings.task)
+    tests = test_tables(standings)
+    badges = [note for note in standings.notes if note.startswith(SYNTHETIC)]
+    counted = standings.resampled.of(standings.utterances, standings.videos)
+    sections = [
+        section(
+            "table",
+            "Scores",
+            tables=[replace(score_table(standings, leading), title="Scores")],
+            folded=[("All metrics", replace(score_table(standings), note=""))] if len(metrics) > len(leading) else (),
+            metrics=metrics,
+        ),
+        section("intervals", "Intervals", texts=[INTERVALS], charts=_intervals(standings), rest="The other metrics"),
+        section(
+            "baseline",
+            "Against the baseline",
+            heading=f"Against {standings.baseline}",
+            tables=[baseline_table(standings, leading)],
+            folded=[("All metrics", baseline_table(standings))] if len(metrics) > len(leading) else (),
+        ),
+        section("tests", "Tests against the best", tables=tests),
+        section(
+            "ranks",
+            "Ranks",
+            texts=[] if standings.ranks is None else [explained_ranks(standings.ranks)],
+            charts=[] if standings.ranks is None else [_ladder(standings.ranks)],
+            folded=[("Adjusted p-value of every pair", rank_table(standings.ranks))],
+        ),
+        section(
+            "mistakes",
+            "Mistakes",
+            texts=list(filter(None, [agreement(standings.overlap)])),
+            charts=[] if standings.overlap is None else _matrices(standings.overlap),
+            folded=[("How often each errs, and with whom", mistake_table(standings.overlap))],
+        ),
+        section("costs", "Costs", tables=[cost_table(standings)]),
+        section("missing", "Not in the table", pairs=list(standings.missing.items())),
+        section("made", "How it was made", pairs=_made(standings)),
+    ]
+    return page(
+        f"{plural(len(runs), 'model')} on {standings.data}",
+        kicker=f"mecam comparison · {date.today().isoformat()}",
+        sections=sections,
+        heading=f"{plural(len(runs), 'run')} on {standings.data}",
+        badges=badges,
+        lede=_summary(standings),
+        notes=[f"{capital(standings.split)} split: {counted}", *(n for n in standings.notes if n not in badges)],
+    )
+
+
+def _summary(standings: Standings) -> str:
+    """One sentence: the best on the first metric that is defined, and who is tied with it."""
+    for metric in leading_metrics(standings.task):
+        best = next((row for row in standings.rows if row.scores[metric.name].best), None)
+        if best is not None:
+            break
+    else:
+        return "No metric is defined for any run."
+    cell = next(row for row in score_table(standings, [metric]).cells if row[0].text == best.name)[1]
+    tied = [row.name for row in standings.rows if row.scores[metric.name].tied]
+    text = f"By {named(metric)}, {best.name} is best: {cell.text}"
+    if tied:
+        return f"{text}. The test cannot tell {', '.join(tied)} from it."
+    compared = any(row.scores[metric.name].against_best for row in standings.rows)
+    return f"{text}. The difference from every other run is significant." if compared else f"{text}."
+
+
+def _intervals(standings: Standings) -> list[Chart]:
+    first = leading_metrics(standings.task)
+    rest = [metric for metric in standings.metrics.values() if metric.leading is None]
+    return [_forest(standings, metric) for metric in (*first, *rest)]
+
+
+def _forest(standings: Standings, metric: Metric) -> Chart:
+    scores = [(row.name, row.scores[metric.name]) for row in standings.rows]
+    best = next((score.mean for _, score in scores if score.best), None)
+    rows = [(name, score.mean, score.ci95, score.per_seed if len(score.per_seed) > 1 else ()) for name, score in scores]
+    better = "higher" if metric.higher_is_better else "lower"
+    chart = forest(rows, f"{metric.name} ({better} is better)", line=best, percent=metric.fraction)
+    height = 60 + 28 * len(rows)
+    return Chart(spec(chart, height=height), f"{metric.name} of all runs", capital(named(metric)), metric.definition)
+
+
+def _ladder(ranks: Ranks) -> Chart:
+    """The critical-difference plot, upright."""
+    names, worst = list(ranks.names), max(ranks.means)
+    step = max(0.35, 0.05 * len(names))
+    joined = [group for group in ranks.groups if len(group) > 1]
+    bars = [
+        {"rank": worst + step * place, "name": group[0], "last": group[-1], "told": ", ".join(group)}
+        for place, group in enumerate(joined, 1)
+    ]
+    dots = [{"name": name, "rank": mean} for name, mean in zip(names, ranks.means, strict=True)]
+    scale = alt.Scale(domain=[min(1.0, *ranks.means) - step / 2, worst + step * (len(joined) + 1)], nice=False)
+    axis = alt.Axis(values=list(range(1, int(worst) + 1)), grid=True, format="d")
+    x = alt.X("rank:Q", title="average rank (1 is best)", scale=scale, axis=axis)
+    y = alt.Y("name:N", scale=alt.Scale(domain=names), title=None)
+    told = [alt.Tooltip("name:N", title="run"), alt.Tooltip("rank:Q", title="average rank", format=".2f")]
+    points = (
+        chart_of(dots).mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x, y, tooltip=told)
+    )
+    groups = chart_of(bars).mark_rule(strokeWidth=4, strokeCap="round", color="var(--ink)")
+    told = [alt.Tooltip("told:N", title="cannot be told apart")]
+    drawn = points + groups.encode(x, y, alt.Y2("last:N"), tooltip=told) if bars else points
+    label = "Average ranks and groups that cannot be told apart"
+    return Chart(spec(drawn, height=70 + 26 * len(names)), label, "Average rank of every run", RANKS)
+
+
+def _matrices(overlap: Overlap) -> list[Chart]:
+    """Who errs together, and whose scores are off in the same direction."""
+    first = "Do they make the same mistakes?"
+    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of mistakes", first, CONSISTENCY)]
+    if overlap.residuals:
+        title = "Are they off in the same direction?"
+        caption = "Correlation of prediction − truth over all utterances."
+        drawn.append(Chart(_matrix(overlap, overlap.residuals, "r"), "Correlation of residuals", title, caption))
+    return drawn
+
+
+def _matrix(overlap: Overlap, values: Matrix, symbol: str) -> dict[str, object]:
+    names = overlap.names
+    cells = []
+    for i, one in enumerate(names):
+        for j, other in enumerate(names):
+            told = f"{one} and {other}: {symbol} {plain(values[i][j], 2)}"
+            if symbol == "κ":
+                told += f"; both err on {percent(overlap.both[i][j])}, by chance {percent(overlap.expected[i][j])}"
+            cells.append({"x": other, "y": one, "shade": values[i][j], "text": plain(values[i][j], 2), "told": told})
+    return spec(heat_map(cells, x=names, y=names), height=min(560, 110 + 30 * len(names)))
+
+
+def _made(standings: Standings) -> list[tuple[str, ...]]:
+    """Each run: what it is, its folder, its command, its options."""
+    pairs = []
+    for row in standings.rows:
+        if row.run:
+            options = f"not as by default: {', '.join(row.settings)}" if row.settings else ""
+            about = ", ".join(filter(None, [row.model, plural(row.seeds, "seed"), row.budget]))
+            pairs.append((row.name, about, *filter(None, [row.run, row.command, options])))
+    return pairs

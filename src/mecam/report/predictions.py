@@ -1,0 +1,254 @@
+"""Predictions in a line, as tables of the terminal, and as the overview of a folder of pages."""
+
+import datetime
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from rich.console import Group
+from rich.text import Text
+
+from mecam.features.recording import NOTHING
+from mecam.features.segmentation import SENTENCE_END
+from mecam.files import write_whole
+from mecam.report.format import capital, clock, percent, plural, signed
+from mecam.report.page import page, section
+from mecam.report.table import STYLES, Cell, Table, Tone
+from mecam.types import TEXT, VISION, Modality
+from mecam.version import __version__
+
+if TYPE_CHECKING:
+    from mecam.prediction.result import Prediction, Watched
+
+__all__ = [
+    "absence",
+    "absences",
+    "ends_of",
+    "faces_seen",
+    "failures_table",
+    "kicker",
+    "odds",
+    "page_names",
+    "predictions_table",
+    "recording_view",
+    "remarks",
+    "says",
+    "span_of",
+    "text_first",
+    "write_index",
+]
+
+MAX_NAME_BYTES = 200
+"""Of a file name that a page keeps; file systems take 255."""
+REMOVED = 0.5
+"""A word whose gate is below this is shown as filtered out."""
+
+
+def kicker(command: str, about: Mapping[str, Any]) -> str:
+    """What made a page, of which model, when: the small print above its heading."""
+    learned = f", learned from {about['learned_from']}" if about.get("learned_from") else ""
+    model = f"model {about['model']} of run {about['run']}{learned}"
+    return " · ".join([command, model, datetime.date.today().isoformat(), f"mecam {__version__}"])
+
+
+def says(given: "Prediction") -> str:
+    """A prediction in one line of text."""
+    if given.score is None:
+        known = given.probabilities.get(given.label)
+        return given.label if known is None else f"{given.label} ({percent(known, 0)})"
+    return f"{given.label} {signed(given.score)}{ends_of(given.low, given.high)}"
+
+
+def ends_of(low: float | None, high: float | None) -> str:
+    """The interval of a score in brackets, where it has one."""
+    return "" if low is None or high is None else f" ({signed(low)} to {signed(high)})"
+
+
+def odds(given: "Prediction") -> str:
+    """All probabilities, the highest first."""
+    order = sorted(given.probabilities.items(), key=lambda pair: -pair[1])
+    return " · ".join(f"{name} {percent(share, 0)}" for name, share in order)
+
+
+def absence(watched: "Watched", modality: Modality) -> str:
+    """Why an utterance has nothing of a modality."""
+    return watched.absent.get(modality) or NOTHING.get(modality, "nothing of it")
+
+
+def absences(watched: "Watched") -> list[str]:
+    """What the whole recording has nothing of, and why, in sentences."""
+    return [f"{capital(m)} is absent: {why}." for m, why in watched.absent.items()]
+
+
+def faces_seen(watched: "Watched") -> str:
+    """How often a face was seen, in a sentence; empty where nobody looked."""
+    rows = [row for row in watched.details.get(VISION, ()) if row.get("frames")]
+    frames, seen = sum(row["frames"] for row in rows), sum(row["with_face"] for row in rows)
+    most = max((row["most_faces_at_once"] for row in rows), default=0)
+    return f"A face is seen in {seen} of {frames} pictures; at most {most} at once." if rows else ""
+
+
+def remarks(watched: "Watched") -> list[str]:
+    """What is odd about a recording, in sentences."""
+    told = [f"Language: {watched.language}."] if watched.language else []
+    told += [capital(finding) for finding in watched.findings]
+    return [line if line.endswith(tuple(SENTENCE_END)) else f"{line}." for line in told]
+
+
+def text_first(modality: Modality) -> tuple[bool, Modality]:
+    """A key to sort modalities by: text, then the others by name."""
+    return modality != TEXT, modality
+
+
+def span_of(part: "Prediction") -> str:
+    """When an utterance begins and ends in its recording."""
+    return f"{clock(part.start or 0.0)}–{clock(part.stop or 0.0)}"
+
+
+def recording_view(watched: "Watched") -> Group:
+    """A recording: the whole in a line, its utterances in a table, then what is absent or odd."""
+    overall = watched.overall
+    weights = " · ".join(f"{m} {percent(share, 0)}" for m, share in overall.shares.items() if m not in watched.absent)
+    head = Text.assemble(
+        (watched.name, "bold"),
+        f" · {watched.duration:.1f} s · ",
+        (says(overall), STYLES.get(_tone(overall), "bold")),
+        f" · {weights}" if weights else "",
+    )
+    whole = [Text(odds(overall))] if overall.probabilities else []
+    table = _table(watched.parts, "time", [span_of(part) for part in watched.parts])
+    return Group(head, *whole, table.terminal(), *map(Text, _told_below(watched)), Text())
+
+
+def predictions_table(results: Sequence["Prediction"]) -> Table:
+    """Predictions of sentences or of a store, one a row."""
+    return _table(results, "id", [result.id for result in results])
+
+
+def failures_table(failures: Sequence[tuple[str, str]]) -> Table:
+    """Recordings that could not be predicted, by name, and why."""
+    return Table(("file", "reason"), failures, title=f"{len(failures)} could not be predicted", words=frozenset({0, 1}))
+
+
+def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> Table:
+    """What is said of utterances, one a row; columns of which nothing is known are left out."""
+    modalities = sorted({m for part in parts for m in part.shares}, key=text_first)
+    head = [first, "text", "prediction", "score", "90 % interval", "probabilities"]
+    words = frozenset({0, 1, 2, 5, 6 + len(modalities)})
+    rows = [
+        [
+            Cell(name),
+            _words(part),
+            Cell(part.label, tone=_tone(part)),
+            Cell(signed(part.score)),
+            Cell(ends_of(part.low, part.high).strip(" ()")),
+            Cell(odds(part)),
+            *(_weight(part, m) for m in modalities),
+            Cell(", ".join(f"{m} {percent(part.doubts[m], 0)}" for m in part.contradicts), tone="warning"),
+        ]
+        for name, part in zip(names, parts, strict=True)
+    ]
+    head += [*(f"{m} weight" for m in modalities), "contradicts"]
+    return Table(head, rows, note=_note(parts), words=words).compact()
+
+
+def _note(parts: Sequence["Prediction"]) -> str:
+    """What the columns of the table in the terminal mean, as far as they are there."""
+    gates = [gate for part in parts for gate in part.kept.get(TEXT, []) if part.text]
+    lines = ["Dim words: the filter removed them."] if any(g is not None and g < REMOVED for g in gates) else []
+    lines += ["Struck words: missing, the model does not see them."] if None in gates else []
+    if any(part.alone for part in parts):
+        other = "something else" if any(part.probabilities for part in parts) else "the opposite"
+        lines.append(f"In brackets: what the model says of the modality alone; in colour, where that is {other}.")
+    if any(part.contradicts for part in parts):
+        lines.append("Contradicts: how probable the model finds it that the modality contradicts the others.")
+    return "\n".join(lines)
+
+
+def _weight(part: "Prediction", modality: Modality) -> Cell:
+    """The modality's part in the prediction, and what it would say alone."""
+    if modality in part.absent:
+        return Cell("absent", tone="muted")
+    alone = part.alone.get(modality)
+    said = "" if alone is None else f" ({signed(alone) if isinstance(alone, float) else alone})"
+    tone: Tone = "warning" if modality in part.disagrees else ""
+    return Cell(percent(part.shares.get(modality), 0) + said, tone=tone)
+
+
+def _words(part: "Prediction") -> Cell:
+    """The words; dim where the filter removed them, struck where they are missing."""
+    gates = part.kept.get(TEXT, [])
+    pieces: list[tuple[str, Tone]] = []
+    for i, word in enumerate((part.text or "").split()):
+        gate = gates[i] if i < len(gates) else 1.0
+        pieces.append((word, "missing" if gate is None else "muted" if gate < REMOVED else ""))
+        pieces.append((" ", ""))
+    return Cell.joined(pieces[:-1])
+
+
+def _tone(given: "Prediction") -> Tone:
+    tones: Mapping[str, Tone] = {"positive": "positive", "negative": "negative"}
+    return tones.get(given.label, "") if given.score is not None else "strong"
+
+
+def _told_below(watched: "Watched") -> list[str]:
+    """What stands below the table: what is absent, faces, what was odd."""
+    seen = faces_seen(watched)
+    return [*absences(watched), *([seen] if seen else []), *remarks(watched)]
+
+
+def page_names(names: Sequence[str]) -> list[str]:
+    """Names of pages that mirror the folders of the recordings; no two are the same.
+
+    Args:
+        names: of the recordings, with `/` between folders.
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in names:
+        parts = [_short_name(part) for part in name.replace("\\", "_").split("/") if part not in ("", ".", "..")]
+        made = f"{'/'.join(parts) or 'recording'}.html"
+        number = 2
+        while made.casefold() in taken or made.casefold() == "index.html":  # some file systems ignore capitals
+            made = f"{'/'.join(parts) or 'recording'} ({number}).html"
+            number += 1
+        taken.add(made.casefold())
+        found.append(made)
+    return found
+
+
+def write_index(path: Path, watched: Sequence["Watched"], pages: Sequence[str], about: Mapping[str, Any]) -> Path:
+    """Write the overview of pages that lie below it.
+
+    Raises: DataError if it cannot be written.
+    """
+    rows = [
+        [
+            Cell(each.name, link=quote(os.fsencode(name))),
+            says(each.overall),
+            ", ".join(each.absent) or "nothing",
+            f"{each.duration:.1f} s",
+        ]
+        for each, name in zip(watched, pages, strict=True)
+    ]
+    table = Table(("recording", "the whole", "absent", "length"), rows, words=frozenset({0, 1, 2}))
+    notes = tuple(dict.fromkeys(note for each in watched for note in each.notes))
+    made = page(
+        plural(len(watched), "recording"),
+        kicker=kicker("mecam predict", about),
+        sections=[section("recordings", "Recordings", tables=[table])],
+        badges=notes,
+        styles=("recording.css",),
+    )
+    return write_whole(path, made)
+
+
+def _short_name(name: str) -> str:
+    """A part of a name that file systems take: one that is too long ends with a hash of itself."""
+    data = os.fsencode(name)
+    if len(data) <= MAX_NAME_BYTES:
+        return name
+    return f"{data[:MAX_NAME_BYTES].decode('utf-8', 'ignore')}-{hashlib.sha256(data).hexdigest()[:8]}"

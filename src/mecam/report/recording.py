@@ -1,0 +1,200 @@
+"""A recording's predictions as one HTML page: player, timeline, words, modalities, faces.
+
+A page loads nothing from anywhere but the recording, which it holds itself or links to.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mecam.files import write_whole
+from mecam.prediction.preview import PreviewChoice
+from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
+from mecam.report.page import Section, page, section
+from mecam.report.player import player
+from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, remarks, says, span_of, text_first
+from mecam.report.strips import ShadedWord
+from mecam.report.table import Cell, Table
+from mecam.report.timeline import timeline
+from mecam.task import Task
+from mecam.types import VISION, Modality
+
+if TYPE_CHECKING:
+    from mecam.prediction.result import Prediction, Watched
+
+__all__ = ["STYLES", "write_recording"]
+
+STYLES: Mapping[str, Any] = {"styles": ("recording.css",), "scripts": ("player.js",), "media": True}
+"""What `page` adds to a page about a recording or an utterance."""
+
+
+def write_recording(
+    path: Path, watched: "Watched", task: Task, about: Mapping[str, Any], *, preview: PreviewChoice = "auto"
+) -> Path:
+    """Write the page of a recording, whole or not at all.
+
+    Args:
+        path: of the page.
+        watched: with the contributions of words, where they are to be shown.
+        task: of the model.
+        about: `run`, `model` and, where known, `learned_from`, by name.
+        preview: whether the page gets a copy of the recording that browsers play.
+
+    Raises: DataError if it cannot be written.
+    """
+    sections = [
+        Section("player", "", "player.j2", {"player": player(path, watched.path, preview)}),
+        Section("timeline", "Timeline", "timeline.j2", timeline(watched, task)),
+        section("probabilities", "Probabilities", tables=[_probabilities(watched)]),
+        Section("utterances", "Utterances", "utterances.j2", _utterances(watched)),
+        _modalities(watched),
+        _faces(watched),
+        section("remarks", "Remarks", texts=remarks(watched), text_only=True),
+    ]
+    length = f"{watched.duration:.1f} s, {plural(len(watched.parts), 'utterance')}"
+    small = [odds(watched.overall), length] if watched.overall.probabilities else [length]
+    made = page(
+        watched.name,
+        kicker=kicker("mecam predict", about),
+        sections=sections,
+        badges=watched.notes,
+        top=Section("", "", "score.j2", {"text": says(watched.overall), "small": " · ".join(small)}),
+        attributes={"duration": f"{max(watched.duration, 1e-3):.3f}"},
+        **STYLES,
+    )
+    return write_whole(path, made)
+
+
+def _probabilities(watched: "Watched") -> Table | None:
+    """Of classes or labels: the probability of each, in every utterance."""
+    names = list(watched.overall.probabilities)
+    if not names:
+        return None
+    told = [(span_of(p), p) for p in watched.parts]
+    rows = []
+    for time, part in [*told, ("whole", watched.overall)] if len(told) > 1 else told:
+        best = max(part.probabilities.values())
+        given = [part.probabilities[name] for name in names]
+        rows.append([time, *(Cell(percent(p, 0), tone="best" if p == best else "") for p in given)])
+    return Table(("utterance", *names), rows)
+
+
+def _utterances(watched: "Watched") -> dict[str, Any]:
+    largest = max((abs(c) for row in watched.contributions for c in row), default=0.0)
+    scored = watched.overall.score is not None
+    parts = []
+    for i, part in enumerate(watched.parts):
+        given = watched.contributions[i] if i < len(watched.contributions) else ()
+        parts.append(
+            {
+                "start": part.start or 0.0,
+                "stop": part.stop or 0.0,
+                "time": span_of(part),
+                "says": says(part),
+                "words": _words(part, given if largest > 0 else (), largest, scored),
+                "warnings": _oddities(part),
+            }
+        )
+    signs = ("raises the score", "lowers it") if scored else ("speaks for it", "speaks against it")
+    unit = "" if scored else ", in points of its probability"
+    note = f"The number under a word is what it adds to the answer{unit}, measured by leaving the word out."
+    return {"parts": parts, "signs": signs if largest > 0 else None, "note": note}
+
+
+def _words(part: "Prediction", given: Sequence[float], largest: float, scored: bool) -> list[ShadedWord]:
+    words = [ShadedWord(word) for word in (part.text or "").split()]
+    shaded = [
+        ShadedWord(
+            word.text,
+            "up" if adds > 0 else "down",
+            abs(adds) / largest,
+            signed(adds) if scored else signed(100 * adds, 0),
+        )
+        for word, adds in zip(words, given, strict=False)
+    ]
+    return [*shaded, *words[len(shaded) :]]
+
+
+def _oddities(part: "Prediction") -> list[str]:
+    """Who contradicts the others in the model's eyes, and who alone would say the opposite."""
+    lines = [f"{capital(m)} contradicts the others: {percent(part.doubts[m], 0)} probable." for m in part.contradicts]
+    for modality in part.disagrees:
+        alone = part.alone[modality]
+        opposite = f"the opposite: {signed(alone)}" if isinstance(alone, float) else f"something else: {alone}"
+        lines.append(f"{capital(modality)} alone would say {opposite}.")
+    return lines
+
+
+def _modalities(watched: "Watched") -> Section:
+    """What each modality weighs, what it would say alone, and what is absent."""
+    present = sorted({m for p in watched.parts for m in (*p.shares, *p.absent)}, key=text_first)
+    rows = [
+        [span_of(part) if m == present[0] else "", m, *_weight_and_alone(watched, part, m)]
+        for part in watched.parts
+        for m in present
+    ]
+    note = "Modality weight: the part of a modality in the prediction; the weights of an utterance add up to 100 %."
+    if any(part.alone for part in watched.parts):
+        other = "the opposite of" if watched.overall.score is not None else "something else than"
+        note += " Alone: what the model says when it is given this modality only; in colour where that is "
+        note += f"{other} what it says of all together."
+    table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1}))
+    return section(
+        "modalities",
+        "Modalities",
+        texts=absences(watched),
+        tables=[table.compact() if any(p.shares or p.alone for p in watched.parts) else None],
+        folded=[("Does a modality contradict the others?", _conflicts(watched))],
+        text_only=True,
+    )
+
+
+def _weight_and_alone(watched: "Watched", part: "Prediction", modality: Modality) -> list[Cell]:
+    if modality in part.absent:
+        return [Cell("absent", tone="muted"), Cell(absence(watched, modality), tone="muted")]
+    alone = part.alone.get(modality)
+    said = UNDEFINED if alone is None else signed(alone) if isinstance(alone, float) else alone
+    weight = percent(part.shares[modality], 0) if modality in part.shares else UNDEFINED
+    return [Cell(weight), Cell(said, tone="warning" if modality in part.disagrees else "")]
+
+
+def _conflicts(watched: "Watched") -> Table | None:
+    """Conflict probabilities, folded away: small ones mean nothing."""
+    names = sorted({m for p in watched.parts for m in p.doubts}, key=text_first)
+    if not names:
+        return None
+    rows = [
+        [
+            span_of(part),
+            *(Cell(percent(part.doubts.get(m), 0), tone="warning" if m in part.contradicts else "") for m in names),
+        ]
+        for part in watched.parts
+    ]
+    note = (
+        "How probable the model finds it, having seen all together, that a modality contradicts the others. It is said "
+        "beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree with what a "
+        "modality says alone: that is asked of the modality, this is the model's own estimate."
+    )
+    return Table(("utterance", *names), rows, note=note)
+
+
+def _faces(watched: "Watched") -> Section:
+    rows = [
+        [
+            f"{clock(face['start'])}–{clock(face['stop'])}",
+            str(face["frames"]),
+            str(face["chosen"]),
+            f"{face['side']:.0f} px",
+            plain(face["presence"], 2),
+        ]
+        for row in watched.details.get(VISION, ())
+        for face in row.get("faces", ())
+    ]
+    note = (
+        "Pictures: in how many of them the face was followed. As speaker: in how many of these it was taken for the "
+        "one who speaks; the model reads only these. Size: of the face, from edge to edge. Certainty: how sure the "
+        "face finder was that this is a face, from 0 to 1."
+    )
+    table = Table(("seen", "pictures", "as speaker", "size", "certainty"), rows, note=note)
+    seen = faces_seen(watched)
+    return section("faces", "Faces", texts=[seen] if seen else [], tables=[table] if rows else [], text_only=True)

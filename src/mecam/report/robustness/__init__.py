@@ -1,1 +1,0 @@
-"""Robustness as page, figures, tables."""

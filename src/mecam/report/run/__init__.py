@@ -1,1 +1,0 @@
-"""The report of one run, a module for each of its sections."""

@@ -1,0 +1,122 @@
+"""The timeline of a recording: sentiment with its interval, gates and faces over the same seconds."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mecam.report.format import signed
+from mecam.report.predictions import says, text_first
+from mecam.report.strips import FULL_RANGE, WIDTH, Box, Legend, Strip, gate_boxes, stretches, time_axis
+from mecam.task import Task
+from mecam.types import TEXT, VISION, Modality
+
+if TYPE_CHECKING:
+    from mecam.prediction.result import Prediction, Watched
+
+__all__ = ["timeline"]
+
+BINS = 200
+"""Pieces of a strip of gates."""
+
+UNCALIBRATED = (
+    "The score has no interval: this model was not calibrated. That happens where the validation split has fewer than "
+    "9 labelled utterances."
+)
+ONE_UTTERANCE = (
+    "The recording is one utterance, so it has one score and the line is flat. Give --max-seconds 3, or a transcript "
+    "with times, for several shorter utterances with a score each."
+)
+
+
+def timeline(watched: "Watched", task: Task) -> dict[str, Any] | None:
+    """Sentiment with its interval, the gates of each modality, and where a face is, over the same seconds."""
+    scored = watched.overall.score is not None
+    strips = [_sentiment(watched, task)] if scored else []
+    gated = sorted({m for part in watched.parts for m in part.kept}, key=text_first)
+    strips += [_gates(watched, modality) for modality in gated]
+    strips += [_seen(watched)] if any(VISION in u.streams for u in watched.utterances) else []
+    if not strips:
+        return None
+    notes = []
+    if scored:
+        band = any(part.low is not None for part in watched.parts)
+        what = "; the line is the score, the band its 90 % interval" if band else ""
+        notes.append(f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.")
+        notes += [] if band else [UNCALIBRATED]
+    notes += [ONE_UTTERANCE] if len(watched.parts) == 1 else []
+    if gated:
+        notes.append("Gate: how much of a moment the filter let through to the model, from 0 (nothing) to 1 (all).")
+    legend = Legend(FULL_RANGE, missing=True) if gated else None
+    return {"strips": strips, "axis": time_axis(0.0, watched.duration), "notes": notes, "legend": legend}
+
+
+def _sentiment(watched: "Watched", task: Task) -> Strip:
+    middle = (task.low + task.high) / 2
+    size = (task.high - task.low) or 1.0
+
+    def y(score: float) -> float:
+        return 100 * (1 - (min(max(score, task.low), task.high) - task.low) / size)
+
+    boxes = [Box(0, WIDTH, "line", y=49.7, height=0.6)]
+    for part in watched.parts:
+        left, right = _x(watched, part.start or 0.0), _x(watched, part.stop or watched.duration)
+        assert part.score is not None
+        if part.low is not None and part.high is not None:
+            top, bottom = y(part.high), y(part.low)
+            boxes.append(Box(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
+        at = min(max(y(part.score) - 1, 0), 98)
+        boxes.append(Box(left, right - left, "score-level", title=says(part), y=at, height=2))
+    levels = [(0.0, _level(task.high)), (50.0, _level(middle)), (100.0, _level(task.low))]
+    return Strip("sentiment", boxes, "sentiment over time", "tall", levels=levels)
+
+
+def _level(number: float) -> str:
+    """A number on the axis of scores."""
+    return "0" if number == 0 else signed(number, 0 if number == round(number) else 1)
+
+
+def _gates(watched: "Watched", modality: Modality) -> Strip:
+    """The mean gate in each piece of the strip."""
+    total, count = np.zeros(BINS), np.zeros(BINS)
+    for part, utterance in zip(watched.parts, watched.utterances, strict=True):
+        kept = np.array(part.kept.get(modality, []), np.float64)
+        if modality == TEXT:
+            times = _word_times(part, [(w.start, w.stop) for w in utterance.words], len(kept))
+        else:
+            times = list(map(tuple, utterance.intervals.get(modality, np.empty((0, 2))).tolist()))
+        for (start, stop), value in zip(times, kept, strict=False):
+            first = int(BINS * start / watched.duration)
+            last = max(first + 1, int(np.ceil(BINS * min(stop, watched.duration) / watched.duration)))
+            if np.isnan(value):
+                continue
+            total[first:last] += value
+            count[first:last] += 1
+    gates = np.divide(total, count, out=np.full(BINS, np.nan), where=count > 0)
+    boxes = gate_boxes(gates, FULL_RANGE, np.linspace(0, WIDTH, BINS + 1).tolist())
+    return Strip(f"{modality} gate", boxes, f"{modality} gate over time")
+
+
+def _word_times(part: "Prediction", known: Sequence[tuple[float, float]], count: int) -> Sequence[tuple[float, float]]:
+    """When words were said; without times, evenly over the utterance."""
+    if len(known) >= count and np.isfinite(np.array(known[:count])).all():
+        return known
+    edges = np.linspace(part.start or 0.0, part.stop or 0.0, count + 1).tolist()
+    return list(pairwise(edges))
+
+
+def _seen(watched: "Watched") -> Strip:
+    boxes = []
+    for utterance in watched.utterances:
+        frames, times = utterance.streams.get(VISION), utterance.intervals.get(VISION)
+        if frames is None or times is None:
+            continue
+        for first, last in stretches(~np.isnan(frames).all(axis=1)):
+            left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
+            boxes.append(Box(left, right - left, "face"))
+    return Strip("face seen", boxes, "where a face is seen, over time")
+
+
+def _x(watched: "Watched", seconds: float) -> float:
+    return round(WIDTH * min(max(seconds / max(watched.duration, 1e-3), 0.0), 1.0), 1)

@@ -1,0 +1,146 @@
+"""What a robustness protocol found, as tables and as a page, from values made by hand."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mecam.evaluation.comparison.standings import Difference
+from mecam.evaluation.groups import Resampled
+from mecam.evaluation.metrics import metrics_for
+from mecam.evaluation.robustness.conditions import CLEAN, Condition, Corrupted, RandomMissing
+from mecam.evaluation.robustness.findings import Findings
+from mecam.evaluation.robustness.findings import Test as AgainstBest
+from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.report import robustness as written
+from mecam.report.robustness_page import robustness_page
+from mecam.task import Regression
+
+TASK = Regression()
+METRICS = metrics_for(TASK)
+RATES = (CLEAN, *(RandomMissing.at(rate / 10) for rate in range(1, 11)))
+
+
+def value(*seeds: float) -> Value:
+    return Value(np.array(seeds), np.array([min(seeds) - 0.1, max(seeds) + 0.1] * 50))
+
+
+def scored(name: str, start: float, slope: float, steps: tuple[Condition, ...], summaries: tuple[str, ...]) -> Scored:
+    """A run whose every metric changes by `slope` from one condition to the next; seeds lie 0.02 apart."""
+    values: dict[str, Any] = {
+        metric: {step.key: value(start + slope * i, start + slope * i + 0.02) for i, step in enumerate(steps)}
+        for metric in METRICS
+    }
+    values["coverage"] = {step.key: value(0.9) for step in steps}
+    mean = {metric: value(start + slope * len(steps) / 2) for metric in METRICS}
+    return Scored(name, "mecam", f"runs/{name}", (1, 2), (), 2.3, values, dict.fromkeys(summaries, mean), {})
+
+
+def findings(protocol: str, steps: tuple[Condition, ...], summaries: tuple[Summary, ...], **more: Any) -> Findings:
+    names = tuple(summary.name for summary in summaries)
+    runs = (scored("steady", 0.5, 0.0, steps, names), scored("frail<i>", 0.45, 0.05, steps, names))
+    against = {"frail<i>": Difference(0.2, (0.1, 0.3), 0.001, 0.002)}
+    tests = {names[0]: dict.fromkeys(("mae", "acc7"), AgainstBest("steady", against))}
+    given: dict[str, Any] = {
+        "plan": Plan(protocol, steps, summaries),
+        "task": TASK,
+        "data": "films",
+        "identity": {},
+        "split": "test",
+        "utterances": 60,
+        "videos": 15,
+        "resampled": Resampled("recordings", 15),
+        "synthetic": False,
+        "seeds": (1111, 1112),
+        "runs": runs,
+        "constant": None,
+        "tests": tests,
+    }
+    return Findings(**(given | more))
+
+
+@pytest.fixture
+def missing() -> Findings:
+    keys = {step.key: 0.1 for step in RATES}
+    return findings("random-missing", RATES, (Summary("mean", "mean over the rates", keys),))
+
+
+@pytest.fixture
+def corrupted() -> Findings:
+    steps = (CLEAN, *(Corrupted.at("audio", "noise", level, words=False) for level in range(1, 6)))
+    keys = {step.key: 0.2 for step in steps[1:]}
+    names = (("mean", "mean over all"), ("audio", "mean over audio"), ("audio.noise", "mean over noise"))
+    return findings("corruptions", steps, tuple(Summary(name, title, keys) for name, title in names))
+
+
+def specs(page: str) -> list[dict[str, Any]]:
+    return [json.loads(found) for found in re.findall(r'class="spec">(.*?)</script>', page)]
+
+
+def test_the_page_draws_a_line_and_a_band_for_every_run(missing: Findings) -> None:
+    page = robustness_page(missing)
+    drawn = specs(page)
+    assert len(drawn) == len(missing.leading)
+    band, line = drawn[0]["layer"][:2]
+    rows = [(row["name"], row["x"], row["low"], row["high"]) for row in band["data"]["values"]]
+    assert len(rows) == 2 * len(RATES)
+    assert all(low < high for *_, low, high in rows)
+    frail = [row["mean"] for row in line["data"]["values"] if row["name"] != "steady"]
+    assert frail == pytest.approx([0.46 + 0.05 * i for i in range(len(RATES))])
+    assert "frail<i>" not in page
+    assert "frail&lt;i&gt;" in page
+
+
+def test_what_is_lost_is_what_is_shaded(corrupted: Findings) -> None:
+    drawn = [spec for spec in specs(robustness_page(corrupted)) if spec["layer"][0]["mark"]["type"] == "rect"]
+    assert len(drawn) == 3  # of both runs together, and of each
+    cells = [spec["layer"][0]["data"]["values"] for spec in drawn]
+    assert [cell["shade"] for cell in cells[1]] == [0.0] * 5
+    assert [cell["shade"] for cell in cells[2]] == pytest.approx([0.05 * level for level in range(1, 6)])
+    tops = {spec["layer"][0]["encoding"]["color"]["scale"]["domain"][1] for spec in drawn[1:]}
+    assert tops == {pytest.approx(0.25)}
+
+
+def test_a_summary_that_says_the_same_as_another_has_no_table_of_its_own(corrupted: Findings) -> None:
+    titles = [table.title for table in written.tables(corrupted)]
+    assert titles.count("Mean over all") == 1
+    assert "Mean over audio" not in titles
+
+
+def test_every_file_says_the_same(missing: Findings, tmp_path: Any) -> None:
+    places = written.write_findings(missing, tmp_path)
+    assert [place.name for place in places] == [f"robustness.{kind}" for kind in ("md", "tex", "csv", "json", "html")]
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "robustness.csv").read_text(encoding="utf-8"))))
+    line = next(r for r in rows if (r["run"], r["condition"], r["measure"]) == ("frail<i>", "clean", "mae"))
+    assert float(line["mean"]) == pytest.approx(0.46)
+    assert line["seeds"] == "2"
+    for kind in ("md", "tex", "html"):
+        text = (tmp_path / f"robustness.{kind}").read_text(encoding="utf-8")
+        assert "0.460" in text
+        assert "10 % missing" in text.replace("\\%", "%")
+
+
+def test_differences_have_one_unit(missing: Findings) -> None:
+    table = written.tests_table(missing)
+    assert table is not None
+    rows = {row[0].text: row for row in table.cells}
+    acc7 = rows["frail<i>: mean, acc7"][2]
+    assert (acc7.text, acc7.under) == ("+20.0", "10.0 to 30.0 points")
+    mae = rows["frail<i>: mean, mae"][2]
+    assert (mae.text, mae.under) == ("+0.200", "0.100 to 0.300")
+    assert rows["frail<i>: mean, mae"][4].text == "p = .002 *"
+
+
+def test_a_single_run_shows_every_condition_in_the_terminal(missing: Findings) -> None:
+    alone = replace(missing, runs=missing.runs[:1], tests={})
+    assert [table.title for table in written.terminal_tables(alone)] == [
+        "Mean over the rates",
+        "steady under every condition",
+    ]
+    assert written.tests_table(alone) is None
