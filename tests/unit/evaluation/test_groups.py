@@ -16,8 +16,8 @@ from mecam.evaluation.comparison.standings import compare
 from mecam.evaluation.groups import MIN_GROUPS, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
-from mecam.report.markup import interval
-from mecam.report.page import write_report
+from mecam.report.format import interval
+from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.runs.run import Run
