@@ -82,7 +82,7 @@ def test_a_new_kind_of_task_is_trained_evaluated_predicted_and_shown(model: str,
 @pytest.mark.parametrize(
     ("task", "values"),
     [
-        (Regression(1, 5), {"kind": "regression", "low": 1, "high": 5, "names": ()}),
+        (Regression(1.0, 5.0), {"kind": "regression", "low": 1, "high": 5, "names": ()}),
         (Classes(("a", "b")), {"kind": "classes", "low": -3.0, "high": 3.0, "names": ("a", "b")}),
         (Labels(("a", "b")), {"kind": "multilabel", "low": -3.0, "high": 3.0, "names": ("a", "b")}),
     ],

@@ -14,8 +14,7 @@ from mecam.evaluation.comparison.comparison_table import Difference
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption, RandomMissing
-from mecam.evaluation.robustness.findings import RobustnessFindings
-from mecam.evaluation.robustness.findings import Test as AgainstBest
+from mecam.evaluation.robustness.findings import AgainstBest, RobustnessFindings
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report import robustness as written
