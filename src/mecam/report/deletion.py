@@ -7,6 +7,7 @@ from typing import Any
 from mecam.evaluation.explanation.agreement import between
 from mecam.evaluation.explanation.deletion import ARMS
 from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.statistics import ALPHA
 from mecam.files import write_whole
 from mecam.report.format import UNDEFINED, capital, difference, interval, named, p_value, percent, plain, plural, value
 from mecam.report.page import Chart, Section, page, section
@@ -17,7 +18,6 @@ from mecam.task import Task
 __all__ = ["agreement_summary", "deletion_table", "write_agreement", "write_deletion"]
 
 NAMES = {"marked": "lowest gates", "random": "at random", "kept": "highest gates"}
-ALPHA = 0.05
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
 SHORT_GROUPS = {"all": "all", "injected": "something put in"}
 READING = (
@@ -116,7 +116,8 @@ def _verdicts(found: Mapping[str, Any]) -> list[str]:
                 ordered = sorted(zip(costs, ARMS, strict=True))
                 told = " < ".join(NAMES[arm] for _, arm in ordered)
                 told += ": in order" if costs == sorted(costs) else ": not in order"
-                sure = [NAMES[arm] for arm in ("marked", "kept") if (rows["tests"][arm]["p_holm"] or 0.0) < ALPHA]
+                adjusted = {arm: rows["tests"][arm]["p_holm"] for arm in ("marked", "kept")}
+                sure = [NAMES[arm] for arm, p in adjusted.items() if p is not None and p < ALPHA]
                 differ = "differ" if len(sure) > 1 else "differs"
                 told += f"; {' and '.join(sure)} {differ} from random beyond chance" if sure else ""
             lines.append(f"{capital(modality)}, {GROUPS[group]}: {told}.")
