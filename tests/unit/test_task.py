@@ -46,7 +46,7 @@ class Ordinal(Classes):
     def signed(self, target: Tensor) -> Tensor:
         return 2.0 * (target[:, None] > torch.arange(self.outputs)) - 1
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(prediction, (self.signed(target) + 1) / 2)
 
     def signed_loss(self, prediction: Tensor, label: Tensor, weight: Tensor) -> Tensor:
