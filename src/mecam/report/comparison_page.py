@@ -22,9 +22,9 @@ from mecam.report.comparison import (
     test_tables,
 )
 from mecam.report.format import capital, named, percent, plain, plural
-from mecam.report.page import Chart, page, section
+from mecam.report.page import Chart, Section, page, section
 
-__all__ = ["comparison_page"]
+__all__ = ["comparison_page", "comparison_sections"]
 
 SYNTHETIC = "Synthetic data"
 """How the note begins that is a badge on the page."""
@@ -46,11 +46,23 @@ CONSISTENCY = (
 def comparison_page(standings: Standings) -> str:
     """The whole page."""
     runs = [row for row in standings.rows if row.name != CONSTANT]
-    metrics, leading = list(standings.metrics.values()), leading_metrics(standings.task)
-    tests = test_tables(standings)
     badges = [note for note in standings.notes if note.startswith(SYNTHETIC)]
     counted = standings.resampled.of(standings.utterances, standings.videos)
-    sections = [
+    return page(
+        f"{plural(len(runs), 'model')} on {standings.data}",
+        kicker=f"mecam comparison · {date.today().isoformat()}",
+        sections=comparison_sections(standings),
+        heading=f"{plural(len(runs), 'run')} on {standings.data}",
+        badges=badges,
+        lede=_summary(standings),
+        notes=[f"{capital(standings.split)} split: {counted}", *(n for n in standings.notes if n not in badges)],
+    )
+
+
+def comparison_sections(standings: Standings) -> list[Section]:
+    """What the page shows; its charts can also be written for a paper (`mecam.report.export`)."""
+    metrics, leading = list(standings.metrics.values()), leading_metrics(standings.task)
+    return [
         section(
             "table",
             "Scores",
@@ -66,7 +78,7 @@ def comparison_page(standings: Standings) -> str:
             tables=[baseline_table(standings, leading)],
             folded=[("All metrics", baseline_table(standings))] if len(metrics) > len(leading) else (),
         ),
-        section("tests", "Tests against the best", tables=tests),
+        section("tests", "Tests against the best", tables=test_tables(standings)),
         section(
             "ranks",
             "Ranks",
@@ -85,15 +97,6 @@ def comparison_page(standings: Standings) -> str:
         section("missing", "Not in the table", pairs=list(standings.missing.items())),
         section("made", "How it was made", pairs=_made(standings)),
     ]
-    return page(
-        f"{plural(len(runs), 'model')} on {standings.data}",
-        kicker=f"mecam comparison · {date.today().isoformat()}",
-        sections=sections,
-        heading=f"{plural(len(runs), 'run')} on {standings.data}",
-        badges=badges,
-        lede=_summary(standings),
-        notes=[f"{capital(standings.split)} split: {counted}", *(n for n in standings.notes if n not in badges)],
-    )
 
 
 def _summary(standings: Standings) -> str:

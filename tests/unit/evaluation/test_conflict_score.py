@@ -3,11 +3,11 @@
 import dataclasses
 import json
 
-import fake_run
 import numpy as np
 import pytest
 import torch
 
+import fake_run
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError

@@ -15,7 +15,8 @@ from mecam.evaluation.comparison import Contender, Standings, compare
 from mecam.evaluation.comparison.contenders import CONSTANT
 from mecam.evaluation.metrics import leading_metrics
 from mecam.report import comparison as written
-from mecam.report.comparison_page import comparison_page
+from mecam.report.comparison_page import comparison_page, comparison_sections
+from mecam.report.export import charts_of, write_figures
 from mecam.task import Regression
 from mecam.types import Predictions
 
@@ -174,3 +175,11 @@ def test_the_terminal_shows_the_leading_metrics_and_the_costs(standings: Standin
     for metric in leading_metrics(TASK)[: written.TERMINAL_METRICS]:
         assert f"{metric.name} " in text
     assert f"{row(standings, 'sharp').scores['mae'].mean:.3f}" in text
+
+
+def test_its_charts_can_be_written_for_a_paper(standings: Standings, tmp_path: Path) -> None:
+    sections = comparison_sections(standings)
+    places = write_figures(sections, tmp_path)
+    assert [place.stem for place in places] == list(charts_of(sections))
+    assert len(places) == comparison_page(standings).count('class="spec"')
+    assert all('width="244.67pt"' in place.read_text("utf-8") for place in places)

@@ -241,7 +241,9 @@ def test_training_curves_have_a_line_per_seed_and_mark_the_kept_epoch(page):
     assert {of for of, _ in lines[5]} == {"text", "audio"}
     for spec in curves:
         kept = [row for row in rows_of(spec) if row["best"]]
-        assert len({(row["of"], row["seed"]) for row in kept}) == len({(row["of"], row["seed"]) for row in rows_of(spec)})
+        assert len({(row["of"], row["seed"]) for row in kept}) == len(
+            {(row["of"], row["seed"]) for row in rows_of(spec)}
+        )
     first = [row for row in rows_of(curves[0]) if row["seed"] == 1111]
     undefined = [row for row in rows_of(curves[1]) if row["seed"] == 1111]
     assert len(undefined) == len(first) - 1  # corr was undefined in the first epoch
