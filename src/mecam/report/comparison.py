@@ -7,8 +7,9 @@ from pathlib import Path
 
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
-from mecam.evaluation.comparison.standings import ALPHA, Difference, Score, Standing, Standings
+from mecam.evaluation.comparison.standings import Score, Standing, Standings
 from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
     UNDEFINED,
     capital,
