@@ -149,7 +149,7 @@ def test_predictions_of_a_file_and_of_the_newest_run(
     code, out, _ = call("predict", "really superb")
     assert code == 0
     assert "really superb" in out
-    assert "100%" in out  # text is all there is
+    assert "100 %" in out  # text is all there is
 
 
 def test_the_same_command_again_is_quick_and_another_is_refused(

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
-from mecam.evaluation.comparison.standings import ALPHA, Difference, Score, Standing, Standings
+from mecam.evaluation.comparison.standings import Score, Standing, Standings
 from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
     UNDEFINED,
     capital,
@@ -247,7 +248,7 @@ def as_markdown(standings: Standings) -> str:
     first, *others = tables(standings)
     missing = [f"{name} is missing: {reason}" for name, reason in standings.missing.items()]
     notes = [agreement(standings.overlap), *missing, *standings.notes]
-    return markdown_page(first.title, [first, *others], filter(None, notes))
+    return markdown_page(first.title, [replace(first, title="Scores"), *others], filter(None, notes))
 
 
 def as_latex(standings: Standings) -> str:

@@ -29,6 +29,9 @@ __all__ = ["comparison_page", "comparison_sections"]
 SYNTHETIC = "Synthetic data"
 """How the note begins that is a badge on the page."""
 
+NAMES, COLUMN = 140, 44
+"""Pixels that a matrix needs for the names of its rows, and for each column."""
+
 INTERVALS = (
     "Dots are means over seeds, bars 95 % intervals, ticks single seeds. The dotted line is the best mean. Intervals "
     "that overlap may still belong to different models: the tests below compare the same utterances."
@@ -159,12 +162,12 @@ def _ladder(ranks: Ranks) -> Chart:
 
 def _matrices(overlap: Overlap) -> list[Chart]:
     """Who errs together, and whose scores are off in the same direction."""
-    first = "Do they make the same mistakes?"
-    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of mistakes", first, CONSISTENCY)]
+    first, width = "Do they make the same mistakes?", NAMES + COLUMN * len(overlap.names)
+    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of mistakes", first, CONSISTENCY, width)]
     if overlap.residuals:
         title = "Are they off in the same direction?"
         caption = "Correlation of prediction − truth over all utterances."
-        drawn.append(Chart(_matrix(overlap, overlap.residuals, "r"), "Correlation of residuals", title, caption))
+        drawn.append(Chart(_matrix(overlap, overlap.residuals, "r"), "Correlation of residuals", title, caption, width))
     return drawn
 
 

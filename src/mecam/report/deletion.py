@@ -116,7 +116,8 @@ def _verdicts(found: Mapping[str, Any]) -> list[str]:
                 ordered = sorted(zip(costs, ARMS, strict=True))
                 told = " < ".join(NAMES[arm] for _, arm in ordered)
                 told += ": in order" if costs == sorted(costs) else ": not in order"
-                sure = [NAMES[arm] for arm in ("marked", "kept") if (rows["tests"][arm]["p_holm"] or 0.0) < ALPHA]
+                adjusted = {arm: rows["tests"][arm]["p_holm"] for arm in ("marked", "kept")}
+                sure = [NAMES[arm] for arm, p in adjusted.items() if p is not None and p < ALPHA]
                 differ = "differ" if len(sure) > 1 else "differs"
                 told += f"; {' and '.join(sure)} {differ} from random beyond chance" if sure else ""
             lines.append(f"{capital(modality)}, {GROUPS[group]}: {told}.")

@@ -14,29 +14,13 @@ from mecam.evaluation.sums import Array
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
 from mecam.prediction.result import Watched
+from mecam.report import strips as drawn
 from mecam.report.explanation_tables import agreement_table, completeness, minus, modality_table, strongest_table
 from mecam.report.format import capital, percent, plural, signed
 from mecam.report.page import Section, page
 from mecam.report.player import player
 from mecam.report.predictions import absences, ends_of, kicker, span_of
 from mecam.report.recording import STYLES
-from mecam.report.strips import (
-    FULL_RANGE,
-    WIDTH,
-    Axis,
-    Box,
-    Legend,
-    Range,
-    ShadedWord,
-    Strip,
-    edges_of,
-    frame_axis,
-    gate_strip,
-    gate_words,
-    shades_of,
-    time_axis,
-    time_span,
-)
 from mecam.report.timeline import timeline
 from mecam.task import Task
 from mecam.types import Modality
@@ -150,27 +134,27 @@ def _course(one: Explanation) -> dict[str, Any]:
     """Words and streams over time: their gates, and what leaving out and gradients say."""
     streams = {m: _stream(strand) for m, strand in one.strands.items()}
     filtered = {m: stream for m, stream in streams.items() if one.strands[m].kept is not None}
-    shades = shades_of(stream["kept"] for stream in filtered.values()) if filtered else FULL_RANGE
-    span, measures = time_span(streams), _measures(one)
-    timed = [m for m, stream in streams.items() if edges_of(stream) is not None]
-    strips: list[Strip | Axis] = []
+    shades = drawn.shades_of(stream["kept"] for stream in filtered.values()) if filtered else drawn.FULL_RANGE
+    span, measures = drawn.time_span(streams), _measures(one)
+    timed = [m for m, stream in streams.items() if drawn.edges_of(stream) is not None]
+    strips: list[drawn.Strip | drawn.Axis] = []
     for m, strand in one.strands.items():
-        edges = edges_of(streams[m])
+        edges = drawn.edges_of(streams[m])
         if len(strand.observed) < 2 or (strand.words and edges is None):
             continue
         frames = (0.0, float(len(strand.observed)))
         across, scale = (edges, span) if edges is not None and span else (np.arange(frames[1] + 1), frames)
         if m in filtered:
-            strips.append(gate_strip(f"{m} gate", streams[m], shades, across, scale))
+            strips.append(drawn.gate_strip(f"{m} gate", streams[m], shades, across, scale))
         strips += [
             _lane(m, name if m in filtered else f"{m} {name}", strand, values[m] / largest, across, scale)
             for name, (values, largest) in measures.items()
         ]
         if scale is frames:
-            strips.append(frame_axis(len(strand.observed)))
+            strips.append(drawn.frame_axis(len(strand.observed)))
         elif m == timed[-1] and span:
-            strips.append(time_axis(*span))
-    legend = Legend(
+            strips.append(drawn.time_axis(*span))
+    legend = drawn.Legend(
         shades,
         missing=any(None in stream["kept"] for stream in filtered.values()),
         injected=any(any(stream["injected"] or []) for stream in streams.values()),
@@ -205,13 +189,13 @@ def _stream(strand: Strand) -> dict[str, Any]:
 
 
 def _sentence(
-    one: Explanation, modality: Modality, stream: Mapping[str, Any], shades: Range
-) -> list[tuple[str, list[ShadedWord]]]:
+    one: Explanation, modality: Modality, stream: Mapping[str, Any], shades: drawn.Range
+) -> list[tuple[str, list[drawn.ShadedWord]]]:
     """The words as the filter sees them, and as the answer depends on them."""
     strand = one.strands[modality]
     values, largest = _measures(one)["left out"]
     words = [
-        ShadedWord(
+        drawn.ShadedWord(
             part.part.label or "",
             f"{'up' if adds > 0 else 'down'}{' gone' if gone else ''}",
             abs(adds) / largest,
@@ -220,18 +204,20 @@ def _sentence(
         for part, adds, gone in zip(strand.parts, values[modality].tolist(), strand.removed, strict=True)
     ]
     kinds = ", ".join(strand.kinds)
-    gates = [(f"gate{' · ' if kinds else ''}{kinds}", gate_words(stream, shades))] if strand.kept is not None else []
+    gates = (
+        [(f"gate{' · ' if kinds else ''}{kinds}", drawn.gate_words(stream, shades))] if strand.kept is not None else []
+    )
     return [*gates, (f"adds{one.quantity.unit}", words)]
 
 
-def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: Array, span: Range) -> Strip:
+def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: Array, span: drawn.Range) -> drawn.Strip:
     """Signed values of the parts, −1 to 1, from left to right."""
-    at = ((edges - span[0]) / ((span[1] - span[0]) or 1.0) * WIDTH).tolist()
+    at = ((edges - span[0]) / ((span[1] - span[0]) or 1.0) * drawn.WIDTH).tolist()
     boxes = [
-        Box(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
+        drawn.Box(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
         for p, v in zip([each.part for each in strand.parts], values.tolist(), strict=True)
     ]
-    return Strip(name, boxes, f"{modality}: {name}", "lane")
+    return drawn.Strip(name, boxes, f"{modality}: {name}", "lane")
 
 
 def _measures(one: Explanation) -> Measures:
@@ -257,13 +243,15 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     margin = 0.08 * ((high - low) or 1.0)
 
     def x(score: float) -> float:
-        return WIDTH * (score - low + margin) / (high - low + 2 * margin)
+        return drawn.WIDTH * (score - low + margin) / (high - low + 2 * margin)
 
     told = one.quantity
     rows = [
         {
             "name": name,
-            "box": Box(min(x(one.score), x(effect.score)), abs(x(one.score) - x(effect.score)), _direction(effect)),
+            "box": drawn.Box(
+                min(x(one.score), x(effect.score)), abs(x(one.score) - x(effect.score)), _direction(effect)
+            ),
             "label": f"from {minus(told.told(one.score))} to {minus(told.told(effect.score))}",
             "answer": minus(told.told(effect.score)),
             "adds": minus(told.difference(effect.adds)),

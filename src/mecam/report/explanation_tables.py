@@ -14,16 +14,6 @@ from mecam.report.predictions import ends_of
 from mecam.report.table import Cell, Table
 from mecam.types import Modality
 
-__all__ = [
-    "agreement_table",
-    "completeness",
-    "explanation_view",
-    "minus",
-    "modality_table",
-    "strongest",
-    "strongest_table",
-]
-
 TERMINAL_PARTS = 6
 """Parts that change the answer most."""
 

@@ -23,24 +23,6 @@ from mecam.version import __version__
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, Watched
 
-__all__ = [
-    "absence",
-    "absences",
-    "ends_of",
-    "faces_seen",
-    "failures_table",
-    "kicker",
-    "odds",
-    "page_names",
-    "predictions_table",
-    "recording_view",
-    "remarks",
-    "says",
-    "span_of",
-    "text_first",
-    "write_index",
-]
-
 MAX_NAME_BYTES = 200
 """Of a file name that a page keeps; file systems take 255."""
 REMOVED = 0.5

@@ -13,25 +13,6 @@ from numpy.typing import NDArray
 
 from mecam.report.format import clock, plain
 
-__all__ = [
-    "FULL_RANGE",
-    "Axis",
-    "Box",
-    "Legend",
-    "Range",
-    "ShadedWord",
-    "Strip",
-    "edges_of",
-    "frame_axis",
-    "gate_boxes",
-    "gate_strip",
-    "gate_words",
-    "shades_of",
-    "stretches",
-    "time_axis",
-    "time_span",
-]
-
 Array = NDArray[np.float64]
 Range = tuple[float, float]
 

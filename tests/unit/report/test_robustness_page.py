@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecam.evaluation.comparison.standings import Difference
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition, Corrupted, RandomMissing
-from mecam.evaluation.robustness.findings import Findings
-from mecam.evaluation.robustness.findings import Test as AgainstBest
+from mecam.evaluation.robustness.findings import AgainstBest, Findings
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.statistics import Difference
 from mecam.report import robustness as written
 from mecam.report.robustness_page import robustness_page
 from mecam.task import Regression
@@ -100,7 +99,7 @@ def test_the_page_draws_a_line_and_a_band_for_every_run(missing: Findings) -> No
 def test_what_is_lost_is_what_is_shaded(corrupted: Findings) -> None:
     drawn = [spec for spec in specs(robustness_page(corrupted)) if spec["layer"][0]["mark"]["type"] == "rect"]
     assert len(drawn) == 3  # of both runs together, and of each
-    cells = [spec["layer"][0]["data"]["values"] for spec in drawn]
+    cells = [spec["data"]["values"] for spec in drawn]
     assert [cell["shade"] for cell in cells[1]] == [0.0] * 5
     assert [cell["shade"] for cell in cells[2]] == pytest.approx([0.05 * level for level in range(1, 6)])
     tops = {spec["layer"][0]["encoding"]["color"]["scale"]["domain"][1] for spec in drawn[1:]}
