@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.evaluation.comparison.comparison_table import ALPHA, ComparisonRow, ComparisonTable, Difference, Score
+from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
 from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
     UNDEFINED,
     capital,
