@@ -36,7 +36,7 @@ from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.models.base import Inputs, Model
-from mecam.models.calibration import RecordingContext, Widening
+from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
 from mecam.types import TEXT, Utterance
@@ -82,7 +82,7 @@ class Checkpoint:
     data: DataConfig
     normaliser: Normaliser
     calibration: dict[str, float]
-    widening: Widening | None = None
+    widening: IntervalScale | None = None
     recording: RecordingContext | None = None
     data_name: str = ""
     synthetic: bool = False
@@ -222,7 +222,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
         data=decode(DataConfig, content["data"], where="data"),
         normaliser=Normaliser.from_json(content["normaliser"]),
         calibration={level: float(width) for level, width in content["calibration"].items()},
-        widening=Widening.from_json(content["widening"]) if content.get("widening") else None,
+        widening=IntervalScale.from_json(content["widening"]) if content.get("widening") else None,
         recording=RecordingContext.from_json(content["recording"]) if content.get("recording") else None,
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],

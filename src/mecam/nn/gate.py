@@ -10,7 +10,16 @@ from torch import Tensor, nn
 from mecam.nn.encoders import row_sizes
 from mecam.nn.masked import masked_mean, weighted_mean
 
-__all__ = ["QUICK", "ROW_SIGNS", "Conflict", "Filtered", "Gate", "WordOrder", "reverse_gradient", "row_signs"]
+__all__ = [
+    "CORRUPTION_CUES",
+    "QUICK",
+    "ConflictNetwork",
+    "Filtered",
+    "Gate",
+    "WordOrder",
+    "corruption_cues",
+    "reverse_gradient",
+]
 
 OPEN = 3.0
 """Logit at the start: 0.95 of everything is kept."""
@@ -19,8 +28,8 @@ QUICK = 5.0
 """Steps of an adaptive optimiser are of one size for all weights. A gate starts from nothing and has to learn within
 the few hundred steps that a pretrained text encoder is fine-tuned for, so its layers count this many times."""
 
-ROW_SIGNS = 12
-"""Figures per row that `row_signs` returns."""
+CORRUPTION_CUES = 12
+"""Figures per row that `corruption_cues` returns."""
 
 
 class Filtered:
@@ -109,7 +118,7 @@ class Gate(nn.Module):
         return torch.sigmoid(logits)
 
 
-def row_signs(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
+def corruption_cues(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
     """What marks a spoilt row before anything is learned; 0 at masked rows.
 
     Four sizes on a logarithmic scale (of the row, of its change, of its distance from the utterance's mean, of
@@ -209,7 +218,7 @@ def _pairs(tokens: Tensor, mask: Tensor, distance: int) -> tuple[Tensor, Tensor,
     return tokens[:, :-distance], tokens[:, distance:], mask[:, :-distance] & mask[:, distance:]
 
 
-class Conflict(nn.Module):
+class ConflictNetwork(nn.Module):
     """Compares what each modality alone would predict, and names the one that contradicts the rest, if any.
 
     It learns from made contradictions, half of its examples, and is read with the share of them that is to be

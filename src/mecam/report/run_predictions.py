@@ -293,7 +293,7 @@ def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
     entropy = run.task.uncertainty(given.mean)
     if entropy is not None:
         return entropy, "By the entropy of the probabilities."
-    width = np.mean([p.half_widths(1.0) for p in given.seeds], axis=0)
+    width = np.mean([p.interval_half_widths(1.0) for p in given.seeds], axis=0)
     if given.ends is not None and np.ptp(width) > 1e-6 * np.max(width, initial=0):
         return width, "By the width of the interval."
     return given.deviation, "By how far the seeds disagree: the standard deviation of their scores."
