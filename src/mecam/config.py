@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 RENAMED = {("DataConfig", "damaged"): "corrupted_stores"}
 """Group and old name of an option → its name; the old one is accepted until the next release."""
 
-MOST_BYTES = 1 << 20
-MOST_VALUES, MOST_LEVELS, MOST_CHARACTERS = 10_000, 40, 4_000
+MAX_CONFIG_BYTES = 1 << 20
+MAX_VALUES, MAX_LEVELS, MAX_CHARACTERS = 10_000, 40, 4_000
 """What a configuration may hold once every alias is unfolded, and how deep; ours hold a hundred on four levels."""
 
 C = TypeVar("C")
@@ -193,7 +193,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(error.what, where=str(path), fix=error.fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}", where=str(path)) from error
-    if size > MOST_BYTES:
+    if size > MAX_CONFIG_BYTES:
         raise ConfigError(f"a configuration of {size:,} bytes is none", where=str(path))
     content = parse_yaml(text, where=str(path))
     if content is None:
@@ -236,9 +236,9 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         if not known[id(node)]:
             raise yaml.YAMLError("a value holds itself")
         return known[id(node)]
-    if depth > MOST_LEVELS:
+    if depth > MAX_LEVELS:
         raise yaml.YAMLError("it is nested far too deep")
-    if isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_CHARACTERS:
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_CHARACTERS:
         raise yaml.YAMLError(f"a value of {len(node.value):,} characters")
     known[id(node)] = 0
     below: list[yaml.Node] = []
@@ -250,8 +250,8 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         if len(set(keys)) < len(keys):
             raise yaml.YAMLError(f"the key {max(keys, key=keys.count)!r:.60} occurs twice")
     count = 1 + sum(_unfolded(part, known, depth + 1) for part in below)
-    if count > MOST_VALUES:
-        raise yaml.YAMLError(f"it unfolds to more than {MOST_VALUES:,} values")
+    if count > MAX_VALUES:
+        raise yaml.YAMLError(f"it unfolds to more than {MAX_VALUES:,} values")
     known[id(node)] = count
     return count
 

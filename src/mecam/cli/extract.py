@@ -16,7 +16,7 @@ __all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr
 
 SOME_FAILED = 3
 """Exit code when some of the files gave nothing."""
-SHOWN = 20
+MAX_LISTED = 20
 
 UseAsr = Annotated[bool, typer.Option("--asr", help="Write down what is said; needs the extra asr.")]
 AsrModel = Annotated[str, typer.Option(help="Of faster-whisper: tiny, base, small, medium, large-v3, or a folder.")]
@@ -124,7 +124,7 @@ def extract(
 
 def left_out_note(names: Sequence[str]) -> str:
     """Which files of folders are no recordings, in a sentence."""
-    shown = ", ".join(map(one_line, names[:SHOWN])) + (" …" if len(names) > SHOWN else "")
+    shown = ", ".join(map(one_line, names[:MAX_LISTED])) + (" …" if len(names) > MAX_LISTED else "")
     files = "1 file was" if len(names) == 1 else f"{len(names)} files were"
     return f"{files} left out, as no recording: {shown}"
 
@@ -145,11 +145,11 @@ def _show(report: "ExtractReport") -> None:
     if report.findings:
         found = [("", f.kind, f.count, f.rule, f.examples) for f in report.findings]
         out.print(finding_table(found).terminal())
-    for name, sentence in report.oddities[:SHOWN]:
+    for name, sentence in report.oddities[:MAX_LISTED]:
         err.print(f"{name}: {sentence}")
-    if len(report.oddities) > SHOWN:
-        err.print(f"and {len(report.oddities) - SHOWN} more remarks: --json lists them all")
+    if len(report.oddities) > MAX_LISTED:
+        err.print(f"and {len(report.oddities) - MAX_LISTED} more remarks: --json lists them all")
     if report.failures:
-        out.print(failure_table(report, SHOWN).terminal())
-        if len(report.failures) > SHOWN:
-            out.print(f"and {len(report.failures) - SHOWN} more: --json lists them all")
+        out.print(failure_table(report, MAX_LISTED).terminal())
+        if len(report.failures) > MAX_LISTED:
+            out.print(f"and {len(report.failures) - MAX_LISTED} more: --json lists them all")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Copy", "Preview", "about_model", "predict"]
 
-SHOWN = 50
+MAX_TABLE_ROWS = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
 
 
@@ -275,9 +275,9 @@ def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], format_
     for each in watched:
         out.print(recording_view(each))
     if others:
-        out.print(predictions_table(others[:SHOWN]).terminal())
-    if len(others) > SHOWN:
-        err.print(f"and {len(others) - SHOWN} more: write them with --output predictions.csv")
+        out.print(predictions_table(others[:MAX_TABLE_ROWS]).terminal())
+    if len(others) > MAX_TABLE_ROWS:
+        err.print(f"and {len(others) - MAX_TABLE_ROWS} more: write them with --output predictions.csv")
 
 
 def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> list["Prediction"]:

@@ -11,7 +11,7 @@ from mecam.errors import DataError
 __all__ = ["Found", "Recording", "sorted_out"]
 
 STDIN = "-"
-LARGEST_TEXT = 256 << 20
+MAX_SENTENCES_BYTES = 256 << 20
 """Bytes of a file of sentences, or of standard input."""
 
 
@@ -70,7 +70,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
     for given in inputs:
         path = Path(given)
         if given == STDIN:
-            lines.append((STDIN, _sentences(sys.stdin.buffer.read(LARGEST_TEXT + 1), "standard input", notes)))
+            lines.append((STDIN, _sentences(sys.stdin.buffer.read(MAX_SENTENCES_BYTES + 1), "standard input", notes)))
         elif given.strip() and is_folder(given):
             inside = [] if (path / "manifest.json").exists() else _recordings_in(path, left_out)
             files += [(file, path) for file in inside]
@@ -134,7 +134,7 @@ def _sentences(source: Path | bytes, where: str, notes: list[str]) -> list[tuple
     """
     from mecam.data.text_files import lines_of
 
-    lines, encoding = lines_of(source, most=LARGEST_TEXT, where=where, what="file of sentences")
+    lines, encoding = lines_of(source, most=MAX_SENTENCES_BYTES, where=where, what="file of sentences")
     if encoding:
         notes.append(f"{where}: not in UTF-8: read as {encoding}")
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

@@ -28,7 +28,7 @@ Array = NDArray[np.float64]
 
 MIN_RECORDINGS = 5
 """Recordings of several utterances that weights are learned from; fewer say nothing about others."""
-SILENT_WEIGHT = 1.0
+PRIOR_WEIGHT = 1.0
 """Weight of one more utterance that says nothing: few others, or others of whom little is left, count for less."""
 
 
@@ -241,7 +241,7 @@ def require_recordings(names: Sequence[str]) -> None:
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:
     """What the other utterances of each one's recording say, and where there is no other."""
     _, number = np.unique(np.asarray(recordings), return_inverse=True)
-    total = np.bincount(number, weights)[number] - weights + SILENT_WEIGHT
+    total = np.bincount(number, weights)[number] - weights + PRIOR_WEIGHT
     summed = np.bincount(number, weights * values)[number] - weights * values
     alone = np.bincount(number)[number] == 1
     return np.where(alone, 0.0, summed / total), alone

@@ -52,7 +52,7 @@ CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encode
 OWN = "config_sha256"
 """Key of the configuration's own SHA-256: of all its other keys."""
 
-MOST_CONFIG_BYTES = 64 << 20
+MAX_CHECKPOINT_CONFIG_BYTES = 64 << 20
 """Of `config.json`; ours have some 100 kB."""
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
@@ -244,7 +244,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
 def _configuration(folder: Path) -> dict[str, Any]:
     """What `config.json` says, once it is clear that it is ours and that no file was changed since."""
     path = folder / CONFIG
-    content: dict[str, Any] = small_json(path, most=MOST_CONFIG_BYTES)
+    content: dict[str, Any] = small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)
     if content["format"] != FORMAT:
         raise ModelError("this is no checkpoint of mecam")
     if content["version"] > VERSION:
@@ -291,7 +291,7 @@ def _elsewhere(path: Path) -> list[str]:
     if not path.is_file():
         return []
     found: list[str] = []
-    waiting: list[Any] = [small_json(path, most=MOST_CONFIG_BYTES)]
+    waiting: list[Any] = [small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):

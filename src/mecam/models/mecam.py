@@ -37,7 +37,7 @@ from mecam.types import TEXT, Modality
 SHRINKAGE = 0.1
 """Of the covariances in the entropy of the information term."""
 
-UNLIKE = 0.1
+MAX_PARTNER_AFFINITY = 0.1
 """Label affinity below which two utterances count as feeling otherwise."""
 
 Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
@@ -382,7 +382,7 @@ class Mecam(Model):
 
 def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
     """For each utterance a random one that feels otherwise, or itself where there is none."""
-    unlike = (affinity < UNLIKE).fill_diagonal_(False)
+    unlike = (affinity < MAX_PARTNER_AFFINITY).fill_diagonal_(False)
     drawn = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
     return torch.where(unlike.any(dim=1), drawn, torch.arange(len(drawn), device=drawn.device))
 
