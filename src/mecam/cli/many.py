@@ -17,7 +17,7 @@ from mecam.errors import ConfigError
 if TYPE_CHECKING:
     from mecam.experiments.variants import Variant
 
-__all__ = ["Jobs", "Memory", "Trained", "failures", "shared_options", "train_many", "variants_of"]
+__all__ = ["Jobs", "Memory", "TrainedRuns", "failures", "shared_options", "train_many", "variants_of"]
 
 Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time; they share the cores.")]
 Memory = Annotated[
@@ -30,7 +30,7 @@ FAILED = "failed.json"
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedRuns:
     """What a command has trained.
 
     Attributes:
@@ -53,7 +53,7 @@ def train_many(
     jobs: int,
     memory: float | None,
     overwrite: bool,
-) -> Trained:
+) -> TrainedRuns:
     """Train what is not finished, each variant into a folder of its name; one that fails stops no other.
 
     Raises: ConfigError if no run can be made or comes to an end.
@@ -84,7 +84,7 @@ def train_many(
     write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
     for name, reason in failed.items():
         err.print(f"{name} was not trained: {reason}", style="yellow")
-    return Trained(outcome.folders, failed, {member.name: member.note for member in members if member.note})
+    return TrainedRuns(outcome.folders, failed, {member.name: member.note for member in members if member.note})
 
 
 def failures(place: Path) -> dict[str, str]:

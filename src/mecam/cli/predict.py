@@ -11,7 +11,7 @@ import typer
 from mecam.cli.console import echo, err, json_text, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
-from mecam.cli.predict_inputs import Found, Recording, sorted_out
+from mecam.cli.predict_inputs import Found, RecordingFile, sorted_out
 from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
 from mecam.report.predictions import failures_table, predictions_table, recording_view
@@ -234,7 +234,7 @@ class _Pages:
 
 
 def _watch_all(
-    predictor: "Predictor", recordings: Sequence[Recording], options: dict[str, Any], *, words: bool
+    predictor: "Predictor", recordings: Sequence[RecordingFile], options: dict[str, Any], *, words: bool
 ) -> tuple[list["Watched"], list[tuple[str, str]]]:
     """Predict recordings; of several, one that fails, in whatever way, does not stop the rest."""
     if not recordings:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mecam.errors import DataError
 
-__all__ = ["Found", "Recording", "sorted_out"]
+__all__ = ["Found", "RecordingFile", "sorted_out"]
 
 STDIN = "-"
 MAX_SENTENCES_BYTES = 256 << 20
@@ -16,7 +16,7 @@ MAX_SENTENCES_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingFile:
     """A file to predict.
 
     Attributes:
@@ -41,7 +41,7 @@ class Found:
         notes: what was found out about the texts, in sentences.
     """
 
-    recordings: list[Recording] = field(default_factory=list)
+    recordings: list[RecordingFile] = field(default_factory=list)
     stores: list[Path] = field(default_factory=list)
     sentences: list[tuple[str, str]] = field(default_factory=list)
     folders: bool = False
@@ -107,7 +107,7 @@ def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
     return [place.path for place in found.places]
 
 
-def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
+def _named(files: Sequence[tuple[Path, Path | None]]) -> list[RecordingFile]:
     """Each file once, under as much of its path as tells it from the others."""
     from mecam.prediction.recordings import printable
 
@@ -123,7 +123,7 @@ def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
             for name, p, length in zip(names, parts, lengths, strict=True)
         ]
         if longer == lengths:
-            return [Recording(path, name) for (path, _), name in zip(chosen, names, strict=True)]
+            return [RecordingFile(path, name) for (path, _), name in zip(chosen, names, strict=True)]
         lengths = longer
 
 

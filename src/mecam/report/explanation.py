@@ -221,7 +221,7 @@ def _lane(
     """Signed values of the parts, −1 to 1, from left to right."""
     at = ((edges - span[0]) / ((span[1] - span[0]) or 1.0) * drawn.WIDTH).tolist()
     boxes = [
-        drawn.Box(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
+        drawn.StripBox(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
         for p, v in zip([each.part for each in of_modality.parts], values.tolist(), strict=True)
     ]
     return drawn.Strip(name, boxes, f"{modality}: {name}", "lane")
@@ -256,7 +256,7 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     rows = [
         {
             "name": name,
-            "box": drawn.Box(
+            "box": drawn.StripBox(
                 min(x(one.score), x(effect.score)), abs(x(one.score) - x(effect.score)), _direction(effect)
             ),
             "label": f"from {minus(told.told(one.score))} to {minus(told.told(effect.score))}",

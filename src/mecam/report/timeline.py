@@ -8,7 +8,7 @@ import numpy as np
 
 from mecam.report.format import signed
 from mecam.report.predictions import says, text_first
-from mecam.report.strips import FULL_RANGE, WIDTH, Box, Legend, Strip, gate_boxes, stretches, time_axis
+from mecam.report.strips import FULL_RANGE, WIDTH, Legend, Strip, StripBox, gate_boxes, stretches, time_axis
 from mecam.task import Task
 from mecam.types import TEXT, VISION, Modality
 
@@ -59,15 +59,15 @@ def _sentiment(watched: "Watched", task: Task) -> Strip:
     def y(score: float) -> float:
         return 100 * (1 - (min(max(score, task.low), task.high) - task.low) / size)
 
-    boxes = [Box(0, WIDTH, "line", y=49.7, height=0.6)]
+    boxes = [StripBox(0, WIDTH, "line", y=49.7, height=0.6)]
     for part in watched.parts:
         left, right = _x(watched, part.start or 0.0), _x(watched, part.stop or watched.duration)
         assert part.score is not None
         if part.low is not None and part.high is not None:
             top, bottom = y(part.high), y(part.low)
-            boxes.append(Box(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
+            boxes.append(StripBox(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
         at = min(max(y(part.score) - 1, 0), 98)
-        boxes.append(Box(left, right - left, "score-level", title=says(part), y=at, height=2))
+        boxes.append(StripBox(left, right - left, "score-level", title=says(part), y=at, height=2))
     levels = [(0.0, _level(task.high)), (50.0, _level(middle)), (100.0, _level(task.low))]
     return Strip("sentiment", boxes, "sentiment over time", "tall", levels=levels)
 
@@ -114,7 +114,7 @@ def _seen(watched: "Watched") -> Strip:
             continue
         for first, last in stretches(~np.isnan(frames).all(axis=1)):
             left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
-            boxes.append(Box(left, right - left, "face"))
+            boxes.append(StripBox(left, right - left, "face"))
     return Strip("face seen", boxes, "where a face is seen, over time")
 
 
