@@ -37,7 +37,7 @@ def demo(
     if video:
         _demo_video(out, clip, clips, seeds, overwrite=overwrite)
         return
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
     from mecam.runs.run import Run
     from mecam.synthetic import synthesise
@@ -50,13 +50,13 @@ def demo(
         err.print(f"{out} was made before; --overwrite makes it again.")
         finish_run(out)
         return
-    run({**SETTINGS, "seeds": seeds}, [Source(Store(corpus))], out, overwrite=overwrite)
+    run({**SETTINGS, "seeds": seeds}, [WeightedStore(Store(corpus))], out, overwrite=overwrite)
 
 
 def _demo_video(out: Path, clip: Path | None, clips: int, seeds: int, *, overwrite: bool) -> None:
     """Render, extract, train, predict; what was made before is kept."""
     from mecam.cli import demo_video
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
     from mecam.runs.run import Run
 
@@ -66,6 +66,6 @@ def _demo_video(out: Path, clip: Path | None, clips: int, seeds: int, *, overwri
     if Run(out).is_finished() and not overwrite:
         err.print(f"{out} was made before; --overwrite makes it again.")
     else:
-        run({**demo_video.SETTINGS, "seeds": seeds}, [Source(Store(store))], out, overwrite=overwrite)
+        run({**demo_video.SETTINGS, "seeds": seeds}, [WeightedStore(Store(store))], out, overwrite=overwrite)
     rendered = sorted(folder.glob("Raw/speaker6/*.mp4"))  # speaker 6 is the test split: nobody learned from it
     demo_video.show_clip(out, clip or rendered[0])

@@ -238,26 +238,26 @@ def _explain_recording(
 
     with progress(f"loading {run}"):
         predictor = load(run)
-    with progress(f"watching {recording.name}"):
-        watched = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
+    with progress(f"predicting {recording.name}"):
+        predicted = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
     with progress("explaining") as callback:
         explained = explain_them(
             predictor.trained,
-            watched.utterances,
+            predicted.utterances,
             gradients=gradients.wanted,
             steps=gradients.steps,
             progress=callback,
         )
     notes = _told(predictor)
     _show(explained)
-    for line in absences(watched):
+    for line in absences(predicted):
         out.print(line)
-    about = {**_about(run, predictor, watched.name), "absent": dict(watched.absent)}
-    times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
+    about = {**_about(run, predictor, predicted.name), "absent": dict(predicted.absent)}
+    times = [(part.start or 0.0, part.stop or predicted.duration) for part in predicted.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
 
     def page(path: Path) -> Path:
-        return write_explained_recording(path, explained, watched, about, predictor.task, preview=preview.value)
+        return write_explained_recording(path, explained, predicted, about, predictor.task, preview=preview.value)
 
     return _Made(document, page)
 

@@ -19,7 +19,7 @@ from mecam.report.table import csv_text
 
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
-    from mecam.prediction.result import Prediction, Watched
+    from mecam.prediction.result import Prediction, RecordingPrediction
     from mecam.task import Task
 
 __all__ = ["Copy", "Preview", "about_model", "predict"]
@@ -112,16 +112,16 @@ def predict(
         "language": language,
         "lengths": (shortest, longest),
     }
-    watched, failures = _watch_all(predictor, found.recordings, options, words=html is not None)
+    recordings, failures = _predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = _predict_all(predictor, found, split)
     if output is None:
-        _print(watched, others, format_)
+        _print(recordings, others, format_)
     else:
-        write_whole(output, WRITERS[output.suffix.lower()](watched, others))
-        print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
+        write_whole(output, WRITERS[output.suffix.lower()](recordings, others))
+        print_place(f"{sum(len(each.parts) for each in recordings) + len(others)} predictions", output)
     if paged is not None:
         with progress("writing pages"):
-            pages = paged.write(watched, predictor.task, about_model(chosen, predictor), preview)
+            pages = paged.write(recordings, predictor.task, about_model(chosen, predictor), preview)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
         err.print(failures_table(failures).terminal())
@@ -142,20 +142,20 @@ def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
     return {"run": run.resolve().name, "model": checkpoint.name, "learned_from": checkpoint.data_name}
 
 
-def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_jsonl(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
-    return "".join(json_text(one.to_json()) + "\n" for one in (*watched, *others))
+    return "".join(json_text(one.to_json()) + "\n" for one in (*recordings, *others))
 
 
-def as_json(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_json(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """The lines of `as_jsonl` as one list."""
-    return "[\n" + as_jsonl(watched, others).rstrip("\n").replace("\n", ",\n") + "\n]\n"
+    return "[\n" + as_jsonl(recordings, others).rstrip("\n").replace("\n", ",\n") + "\n]\n"
 
 
-def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_csv(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One row a prediction; those of recordings begin with the file and end with who disagrees."""
     rows: list[dict[str, Any]] = []
-    for each in watched:
+    for each in recordings:
         for part in each.parts:
             place = {"file": each.name, "start": part.start, "stop": part.stop}
             note = {"note": " ".join(each.notes)} if each.notes else {}
@@ -215,43 +215,45 @@ class _Pages:
             )
         self._folder = several or place.is_dir()
 
-    def write(self, watched: Sequence["Watched"], task: "Task", about: dict[str, Any], preview: Copy) -> list[Path]:
+    def write(
+        self, recordings: Sequence["RecordingPrediction"], task: "Task", about: dict[str, Any], preview: Copy
+    ) -> list[Path]:
         """Write a page per recording, and of several an index; return the pages."""
         from mecam.report.predictions import page_names, write_index
         from mecam.report.recording import write_recording
 
         if not self._folder:
-            return [write_recording(self.place, watched[0], task, about, preview=preview.value)]
+            return [write_recording(self.place, recordings[0], task, about, preview=preview.value)]
         pages = []
-        names = page_names([each.name for each in watched])
-        for each, name in zip(watched, names, strict=True):
+        names = page_names([each.name for each in recordings])
+        for each, name in zip(recordings, names, strict=True):
             page = self.place / name
             with writing(page):
                 page.parent.mkdir(parents=True, exist_ok=True)
             pages.append(write_recording(page, each, task, about, preview=preview.value))
-        write_index(self.place / "index.html", watched, names, about)
+        write_index(self.place / "index.html", recordings, names, about)
         return pages
 
 
-def _watch_all(
+def _predict_recordings(
     predictor: "Predictor", recordings: Sequence[RecordingFile], options: dict[str, Any], *, words: bool
-) -> tuple[list["Watched"], list[tuple[str, str]]]:
+) -> tuple[list["RecordingPrediction"], list[tuple[str, str]]]:
     """Predict recordings; of several, one that fails, in whatever way, does not stop the rest."""
     if not recordings:
         return [], []
     from mecam.features.segmentation import Lengths
-    from mecam.prediction.recordings import printable, recipe_of, watch
+    from mecam.prediction.recordings import predict_recording, printable, recipe_of
 
     recipe_of(predictor.backend)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
-    watched: list[Watched] = []
+    predicted: list[RecordingPrediction] = []
     failures: list[tuple[str, str]] = []
-    with progress("watching") as callback:
+    with progress("predicting") as callback:
         for done, one in enumerate(recordings):
             name = printable(one.name)
-            callback(done, len(recordings), f"watching {name}")
+            callback(done, len(recordings), f"predicting {name}")
             try:
-                watched.append(watch(predictor.backend, one.path, words=words, name=name, **options))
+                predicted.append(predict_recording(predictor.backend, one.path, words=words, name=name, **options))
             except MecamError as error:
                 if len(recordings) == 1:
                     raise
@@ -261,18 +263,18 @@ def _watch_all(
                 if len(recordings) == 1:
                     raise MediaError(f"this recording cannot be predicted: {what}", where=name) from error
                 failures.append((name, what))
-    if not watched:
+    if not predicted:
         name, what = failures[0]
         raise DataError(f"none of {len(recordings)} recordings could be predicted: {what}", where=name)
-    return watched, failures
+    return predicted, failures
 
 
-def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], format_: Format) -> None:
+def _print(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"], format_: Format) -> None:
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
-        echo(WRITERS[f".{format_.value}"](watched, others))
+        echo(WRITERS[f".{format_.value}"](recordings, others))
         return
-    for each in watched:
+    for each in recordings:
         out.print(recording_view(each))
     if others:
         out.print(predictions_table(others[:MAX_TABLE_ROWS]).terminal())

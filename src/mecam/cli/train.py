@@ -16,7 +16,7 @@ from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.task import Task
 
 __all__ = ["evaluate", "train"]
@@ -113,7 +113,7 @@ def train(
     run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
-def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
+def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *, overwrite: bool) -> None:
     """Train with a progress bar and show what came of it."""
     from lightning_fabric.utilities import rank_zero_only
 
@@ -194,18 +194,18 @@ def evaluate(
     print_place("metrics", place)
 
 
-def _sources(given: list[str], validate_on: Path | None) -> "list[Source]":
+def _sources(given: list[str], validate_on: Path | None) -> "list[WeightedStore]":
     """Stores with their weights, the one to validate on first.
 
     Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
 
     places = dict(_weighted(text) for text in given)
     if len(places) < len(given):
         raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
-    sources = [Source(Store(place), weight) for place, weight in places.items()]
+    sources = [WeightedStore(Store(place), weight) for place, weight in places.items()]
     if validate_on is None:
         return sources
     chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]

@@ -13,7 +13,7 @@ from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
-from mecam.prediction.result import Watched
+from mecam.prediction.result import RecordingPrediction
 from mecam.report import strips as drawn
 from mecam.report.explanation_tables import agreement_table, completeness, minus, modality_table, strongest_table
 from mecam.report.format import capital, percent, plural, signed
@@ -67,7 +67,7 @@ def write_explained(
 def write_explained_recording(
     path: Path,
     explained: Sequence[Explanation],
-    watched: Watched,
+    recording: RecordingPrediction,
     about: Mapping[str, Any],
     task: Task,
     *,
@@ -78,7 +78,7 @@ def write_explained_recording(
     Args:
         path: of the page.
         explained: its utterances.
-        watched: the recording.
+        recording: the recording.
         about: `run`, `model` and, where known, `learned_from`, by name.
         task: of the model.
         preview: as in `write_recording`.
@@ -86,22 +86,22 @@ def write_explained_recording(
     Raises: DataError if it cannot be written.
     """
     sections = [
-        Section("player", "", "player.j2", {"player": player(path, watched.path, preview)}),
-        Section("timeline", "Timeline", "timeline.j2", timeline(watched, task)),
+        Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+        Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
     ]
-    for i, (part, one) in enumerate(zip(watched.parts, explained, strict=True), 1):
-        place = {"start": part.start or 0.0, "stop": part.stop or watched.duration, "time": span_of(part)}
+    for i, (part, one) in enumerate(zip(recording.parts, explained, strict=True), 1):
+        place = {"start": part.start or 0.0, "stop": part.stop or recording.duration, "time": span_of(part)}
         sections.append(
             Section(f"utterance{i}", span_of(part), "explained.j2", {**_utterance(one, ""), "place": place})
         )
     made = page(
-        watched.name,
+        recording.name,
         kicker=kicker("mecam explain", about),
         sections=sections,
-        badges=watched.notes,
-        notes=absences(watched),
+        badges=recording.notes,
+        notes=absences(recording),
         top=Section("", "", "reading.j2"),
-        attributes={"duration": f"{max(watched.duration, 1e-3):.3f}"},
+        attributes={"duration": f"{max(recording.duration, 1e-3):.3f}"},
         **STYLES,
     )
     return write_whole(path, made)

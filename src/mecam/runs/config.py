@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.errors import ConfigError
 from mecam.models.registry import MODELS
 
@@ -95,7 +95,7 @@ class RunConfig:
         )
 
 
-def record_of(sources: Sequence[Source], init_sha256: str | None = None) -> dict[str, Any]:
+def record_of(sources: Sequence[WeightedStore], init_sha256: str | None = None) -> dict[str, Any]:
     """What a run reads, as `config.yaml` records it: another run, if any of it is another.
 
     Args:

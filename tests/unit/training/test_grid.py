@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tiny
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.experiments import grid
@@ -85,7 +85,7 @@ def test_a_grid_goes_on_and_its_failures_stay_its_own(
 
 def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
     one = member("a")
-    read = record_of([Source(store)])
+    read = record_of([WeightedStore(store)])
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
     from mecam.training.run import train
 
