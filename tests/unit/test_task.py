@@ -17,7 +17,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.prediction.predictor import load
-from mecam.report.page import write_report
+from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.run import Run
 from mecam.task import Classes, Labels, Regression, Task

@@ -129,13 +129,18 @@ def as_bytes(described: Mapping[str, Any], colours: Mapping[str, str], kind: For
     drawn = head.sub(lambda m: " ".join(f'{k}="{float(m[g]) / UNITS_PER_POINT:.2f}{unit}"' for g, k in SIDES), drawn, 1)
     if kind == "svg":
         return drawn.encode()
-    return vl_convert.svg_to_pdf(drawn) if kind == "pdf" else vl_convert.svg_to_png(drawn, scale=1, ppi=300)
+    if kind == "png":
+        return vl_convert.svg_to_png(drawn, scale=1, ppi=300)
+    return RESOURCES.sub(lambda m: b"".join(sorted(m[0].splitlines(keepends=True))), vl_convert.svg_to_pdf(drawn))
 
 
 UNITS_PER_POINT = 1.5
 """Labels are drawn 11 to 12 units high: they come out at 8 points."""
 
 SIDES = ((1, "width"), (2, "height"))
+
+RESOURCES = re.compile(rb"^(?: +/\w+ \d+ 0 R\n){2,}", re.MULTILINE)
+"""Names in a PDF that are written in any order."""
 
 
 @cache

@@ -23,14 +23,16 @@ __all__ = ["PALETTES", "Chart", "Section", "asset", "page", "render", "section"]
 PALETTES: Mapping[str, Mapping[str, str]] = {
     "light": {
         "paper": "#ffffff", "ink": "#1d1f23", "muted": "#5b6068", "line": "#d9dbdf", "soft": "#f4f5f7",
-        "accent": "#1f5fa8", "full": "#85a9d2", "tint": "rgba(31, 95, 168, .16)", "accent-rgb": "31 95 168", "mark": "#b1440e",
+        "accent": "#1f5fa8", "full": "#85a9d2", "tint": "rgba(31, 95, 168, .16)", "accent-rgb": "31 95 168",
+        "mark": "#b1440e",
         "good": "#1c6b3c", "negative": "#b2381f", "neutral": "#b9bcc2", "positive": "#1f5fa8",
         "class0": "#0072b2", "class1": "#d55e00", "class2": "#009e73", "class3": "#b4589a",
         "class4": "#b8860b", "class5": "#4a9fd0", "class6": "#6a51a3", "class7": "#7a7d82",
     },
     "dark": {
         "paper": "#15171a", "ink": "#e6e7e9", "muted": "#a2a7af", "line": "#363a41", "soft": "#1e2125",
-        "accent": "#74abe8", "full": "#46658a", "tint": "rgba(116, 171, 232, .2)", "accent-rgb": "116 171 232", "mark": "#f0945c",
+        "accent": "#74abe8", "full": "#46658a", "tint": "rgba(116, 171, 232, .2)", "accent-rgb": "116 171 232",
+        "mark": "#f0945c",
         "good": "#7fcf9c", "negative": "#f0805f", "neutral": "#6d727a", "positive": "#74abe8",
         "class0": "#56a8e0", "class1": "#f08a4b", "class2": "#35c49a", "class3": "#dd8fc4",
         "class4": "#e0b040", "class5": "#8fd0f5", "class6": "#a795dd", "class7": "#a5a8ad",

@@ -160,7 +160,7 @@ def _probabilities(odds: Array, came: Array, axes: tuple[str, str], split: str) 
     side = "too high" if odds.mean() > came.mean() else "too low"
     caption = (
         f"On {split}, all seeds. Expected calibration error {percent(bins.error)}. The mean {axes[0]} is "
-        f"{percent(float(odds.mean()))}, the {axes[1]} {percent(float(came.mean()))}: it is {side}."
+        f"{percent(float(odds.mean()))}, the {axes[1]} {percent(float(came.mean()))}: the {axes[0]} is {side}."
     )
     edges = [place / BINS for place in range(BINS + 1)]
     counts = bars(edges[:-1], edges[1:], bins.counts.tolist(), percent_x("low", axes[0]), "answers")
@@ -293,10 +293,9 @@ def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
     entropy = run.task.uncertainty(given.mean)
     if entropy is not None:
         return entropy, "By the entropy of the probabilities."
-    if given.ends is not None:
-        width = given.ends[1] - given.ends[0]
-        if np.ptp(width) > 1e-6 * np.max(width, initial=0):
-            return width, "By the width of the interval."
+    width = np.mean([p.half_widths(1.0) for p in given.seeds], axis=0)
+    if given.ends is not None and np.ptp(width) > 1e-6 * np.max(width, initial=0):
+        return width, "By the width of the interval."
     return given.deviation, "By how far the seeds disagree: the standard deviation of their scores."
 
 

@@ -194,7 +194,7 @@ def time_axis(start: float, stop: float) -> Axis:
     length = max(stop - start, 1e-3)
     step = next((s for s in _STEPS_S if length / s <= _MAX_TICKS), _STEPS_S[-1])
     first, last = math.ceil(start / step - 1e-6), math.floor((stop - 0.12 * length) / step + 1e-6)
-    seconds = [number * step for number in range(first, last + 1)]
+    seconds = [float(number * step) for number in range(first, last + 1)]
     ticks = [(WIDTH * (s - start) / length, _short_clock(s) if step >= 1 else clock(s)) for s in seconds]
     return Axis([*ticks, (float(WIDTH), clock(stop))])
 

@@ -229,7 +229,8 @@ class Run:
             return found
         with understood(self.folder):
             rows = read_rows(self.folder / "predictions.csv")
-            found = list(predictions_of_rows(self.task, rows).values())
+            by_seed = predictions_of_rows(self.task, rows)
+            found = [by_seed[seed] for seed in sorted(by_seed)]
         if not found:
             raise broken(self.folder, "this run holds no predictions")
         return found

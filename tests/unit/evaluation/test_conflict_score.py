@@ -3,17 +3,17 @@
 import dataclasses
 import json
 
-import fake_run
 import numpy as np
 import pytest
 import torch
 
+import fake_run
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.detection import conflict_auroc, conflict_table, contradicting
 from mecam.evaluation.predict import predict
-from mecam.report.page import write_report
+from mecam.report.run_page import write_report
 from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.types import TEXT, Predictions, Span, Utterance
 
@@ -114,6 +114,6 @@ def test_the_report_shows_it_and_leaves_it_out_where_it_is_not_known(tmp_path) -
     metrics["conflict"] = {"audio": entry, "any": {**entry, "mean": 0.9}}
     (run / "metrics.json").write_text(json.dumps(metrics), "utf-8")
     section = write_report(run).read_text("utf-8").partition('<section id="conflict">')[2].partition("</section>")[0]
-    assert "Is it noticed who contradicts?" in section
+    assert "Does the model notice which modality contradicts?" in section
     assert "audio" in section
     assert "0.75" in section

@@ -15,7 +15,7 @@ from mecam.cli import main
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError, TrainingError
-from mecam.report.page import write_report
+from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, prediction_rows, predictions_of_rows
 from mecam.runs.run import Run
@@ -157,7 +157,7 @@ def test_no_page_shows_where_the_store_lies(copied: Path) -> None:
     place = copied / "runs" / "mine"
     assert str(copied.resolve()) in (place / "environment.json").read_text("utf-8")
     assert (
-        "somewhere" not in write_report(place).read_text("utf-8").partition('<script type="text/plain" id="plotly">')[0]
+        "somewhere" not in write_report(place).read_text("utf-8").partition('<script type="text/plain" id="vega">')[0]
     )
 
 

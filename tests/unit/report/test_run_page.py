@@ -8,15 +8,16 @@ import re
 from html.parser import HTMLParser
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
-from fake_run import EMOTIONS, FEELINGS, SCORES, SENTENCES, make_run
-from plotly.offline import get_plotlyjs
+import vl_convert
 
+from fake_run import EMOTIONS, FEELINGS, SCORES, SENTENCES, make_run
 from mecam.errors import TrainingError
-from mecam.report import figures as drawing
-from mecam.report import planes
-from mecam.report.page import write_report
+from mecam.evaluation.projections import neighbours_agree, project
+from mecam.evaluation.reliability import calibration_error
+from mecam.report import charts, run_charts
+from mecam.report.page import PALETTES
+from mecam.report.run_page import write_report
 from mecam.runs.predictions import mean_predictions
 from mecam.runs.run import Run
 from mecam.task import Classes, Regression
@@ -24,9 +25,9 @@ from mecam.task import Classes, Regression
 SECTIONS = [
     "results",
     "training",
-    "answers",
+    "predictions",
     "calibration",
-    "shares",
+    "weights",
     "filter",
     "maps",
     "embeddings",
@@ -107,12 +108,10 @@ def test_the_page_loads_nothing_from_anywhere(page, source):
     assert "@import" not in style
 
 
-def test_plotly_is_packed_into_the_page_once(source):
-    packed = re.findall(r'<script type="text/plain" id="plotly">([A-Za-z0-9+/=]+)</script>', source)
-    assert [gzip.decompress(base64.b64decode(one)).decode() for one in packed] == [get_plotlyjs()]
-    assert "plotly.js v" not in source
-    assert "Plotly.react" in source
-    assert len(source) < 2.3e6
+def test_what_draws_the_charts_is_packed_into_the_page_once(source):
+    packed = re.findall(r'<script type="text/plain" id="vega">([A-Za-z0-9+/=]+)</script>', source)
+    assert [b"vegaEmbed" in gzip.decompress(base64.b64decode(one)) for one in packed] == [True]
+    assert len(source) < 0.9e6
 
 
 def test_results_stand_beside_the_constant_predictor(run, page):
@@ -149,24 +148,24 @@ def test_text_from_the_data_is_never_markup(source, page):
     assert "<b>camera</b> work is not bad at all & I would watch it again" in page.text
     assert "test_0<script>" in page.text
     assert "<of everything>" in page.text
-    assert page.scripts == len(page.specs) + 2  # Plotly and what draws with it
+    assert page.scripts == len(page.specs) + 2  # Vega and what draws with it
 
 
-def test_every_figure_is_valid_plotly(page, emotions):
+def test_every_chart_can_be_drawn(page, emotions):
     assert len(page.specs) > 12
     assert len(emotions.specs) > 8
     for spec in [*page.specs, *emotions.specs]:
-        plain = json.loads(re.sub(r"var\(--(\w+)\)", "#123456", json.dumps(spec)))
-        go.Figure(plain)  # raises on anything that Plotly does not know
+        plain = charts.coloured({**spec, "width": 300}, PALETTES["light"])
+        assert "<path" in vl_convert.vegalite_to_svg(plain)
 
 
 def test_every_colour_is_defined_in_both_themes(source):
-    used = set(re.findall(r"var\(--(\w+(?:-\w+)*)\)", source[: source.index('id="plotly"')]))
+    used = set(re.findall(r"var\(--(\w+(?:-\w+)*)\)", source[: source.index('id="vega"')]))
     themes = re.findall(r":root[^{]*\{([^}]*--paper[^}]*)\}", source)
     assert len(themes) == 2
     light, dark = (set(re.findall(r"--([\w-]+):", theme)) for theme in themes)
-    assert used - {"kept", "shade"} <= light
-    assert light - {"serif"} == dark
+    assert used - {"weight", "shade", "serif"} <= light
+    assert light == dark
 
 
 def test_worst_utterances_come_first_with_their_text(run, page):
@@ -204,31 +203,55 @@ def test_least_certain_utterances_are_listed_where_certainty_differs(run, tmp_pa
 
 
 def test_filter_maps_show_words_and_the_true_place_in_time(source):
-    words = re.findall(r'<span class="word( injected)?" style="--kept:([\d.]+)" title="[^"]*">([^<]*)</span>', source)
+    maps = source[source.index('<section id="maps">') :]
+    words = re.findall(r'<span class="word gate( injected)?" style="--weight:([\d.]+)">([^<]*)<small>', maps)
     assert [label for _, _, label in words[:5]] == ["I", "really", "loved", "the", "acting"]
     assert [bool(mark) for mark, _, _ in words[:5]] == [False, False, False, True, True]
     assert float(words[3][1]) < 0.2
-    strip = re.search(r'<div class="strip"><span>audio .*?</span>(<svg.*?)</div>', source).group(1)
-    injected = re.search(r'<rect x="(\d+)" width="(\d+)" height="1" class="injected"', strip)
-    assert [int(injected[1]), int(injected[2])] == [200, 200]  # rows 60 to 120 of 300, in thousandths
-    cells = re.findall(r'x="(\d+)" width="(\d+)" height="1" style="--kept:([\d.]+)"', strip)
-    assert sum(int(width) for _, width, _ in cells) == 1000
-    for start, width, kept in cells:
-        if int(start) >= 200 and int(start) + int(width) <= 400:
-            assert float(kept) < 0.5
-        elif int(start) + int(width) <= 200 or int(start) >= 400:
-            assert float(kept) > 0.5
+    strip = re.search(r'<div class="strip"><span>audio.*?</span>(<svg.*?)</div>', maps).group(1)
+    injected = re.search(r'<rect class="injected" x="(\d+)" width="(\d+)"', strip)
+    assert [int(injected[1]), int(injected[2])] == [200, 200]  # frames 60 to 120 of 300, in thousandths
+    cells = re.findall(r'<rect class="gate" x="([\d.]+)" width="([\d.]+)"[^>]*?(?:--weight:([\d.]+))?">', strip)
+    assert sum(float(width) for _, width, _ in cells) == pytest.approx(1000)
+    for start, width, weight in cells:
+        if float(start) >= 200 and float(start) + float(width) <= 400:
+            assert float(weight or 1) < 0.5
+        elif float(start) + float(width) <= 200 or float(start) >= 400:
+            assert float(weight or 1) > 0.5
+
+
+def rows_of(spec):
+    """The data of every layer of a chart."""
+    sets = spec.get("datasets", {})
+    layers = [spec, *spec.get("layer", [])]
+    data = [layer["data"] for layer in layers if "data" in layer]
+    return [row for one in data for row in (one["values"] if "values" in one else sets[one["name"]])]
+
+
+def titled(page, title):
+    """The charts whose axes have a title."""
+    return [spec for spec in page.specs if f'"title": "{title}"' in json.dumps(spec)]
 
 
 def test_training_curves_have_a_line_per_seed_and_mark_the_kept_epoch(page):
-    curves = [spec for spec in page.specs if "seed" in spec["data"][0].get("hovertemplate", "")]
+    curves = [spec for spec in titled(page, "epoch") if any("epoch" in row for row in rows_of(spec))]
     # mae, corr and acc2_nonzero (uar is no metric of this task); task, gate, contrast of two modalities
-    assert [len(spec["data"]) for spec in curves] == [3, 3, 3, 3, 3, 6]
-    assert [spec["layout"]["showlegend"] for spec in curves] == [False] * 5 + [True]
-    assert [line["name"] for line in curves[5]["data"]] == ["text"] * 3 + ["audio"] * 3
-    assert [line["showlegend"] for line in curves[5]["data"]] == [True, False, False] * 2
-    assert all(line["marker"]["size"].count(9) == 1 for line in curves[0]["data"])
-    assert all(len(line["x"]) == 9 for line in curves[1]["data"])  # corr was undefined in the first epoch
+    lines = [{(row["of"], row["seed"]) for row in rows_of(spec)} for spec in curves]
+    assert [len(one) for one in lines] == [3, 3, 3, 3, 3, 6]
+    assert {of for of, _ in lines[5]} == {"text", "audio"}
+    for spec in curves:
+        kept = [row for row in rows_of(spec) if row["best"]]
+        assert len({(row["of"], row["seed"]) for row in kept}) == len(
+            {(row["of"], row["seed"]) for row in rows_of(spec)}
+        )
+    first = [row for row in rows_of(curves[0]) if row["seed"] == 1111]
+    undefined = [row for row in rows_of(curves[1]) if row["seed"] == 1111]
+    assert len(undefined) == len(first) - 1  # corr was undefined in the first epoch
+
+
+def test_loss_terms_are_told_in_words(page):
+    assert "Contrast : utterances with similar labels are pulled together" in page.text
+    assert "error of the prediction." in page.text
 
 
 def test_how_it_was_made_is_told_in_full(page):
@@ -273,7 +296,7 @@ def test_what_is_absent_is_left_out(tmp_path):
         writer.writeheader()
         writer.writerows(rows)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
-    assert page.sections == ["results", "training", "answers", "hard", "made"]
+    assert page.sections == ["results", "training", "predictions", "hard", "made"]
     assert "Least certain" not in page.text  # one seed, no interval: nothing tells
     assert "None" not in page.text
     assert "nan" not in page.text.split()
@@ -302,15 +325,16 @@ def test_several_labels_are_counted_one_by_one(several, feelings):
     for i, name in enumerate(FEELINGS.names):
         hits, true, told = (truth & said)[:, i].sum(), truth[:, i].sum(), said[:, i].sum()
         assert f"{name} {true} {told} {100 * hits / told:.1f} % {100 * hits / true:.1f} %" in feelings.text
-    matrix = next(spec for spec in feelings.specs if spec["data"][0]["type"] == "heatmap")["data"][0]
+    matrix = rows_of(next(spec for spec in feelings.specs if "shade" in rows_of(spec)[0]))
+    cell = next(one for one in matrix if (one["y"], one["x"]) == FEELINGS.names[:2])
     both = (truth[:, 0] & said[:, 1]).sum()
-    assert matrix["text"][0][1] == str(both)
-    assert matrix["z"][0][1] == pytest.approx(both / truth[:, 0].sum(), abs=1e-4)
+    assert cell["text"] == str(both)
+    assert cell["shade"] == pytest.approx(both / truth[:, 0].sum(), abs=1e-4)
 
 
 def test_an_utterance_without_any_label_is_drawn_and_named(several, feelings):
     truth = Run.open(several).predictions["test"][0].truth > 0
-    names = {trace["name"] for spec in feelings.specs for trace in spec["data"] if "legendgroup" in trace}
+    names = {row.get("is") for spec in feelings.specs for row in rows_of(spec)}
     assert (~truth.any(axis=1)).any()
     assert {"none", "several"} <= names
 
@@ -355,10 +379,10 @@ def test_plane_finds_the_plane_and_points_its_axes_to_the_truth():
     truth = rng.uniform(-3, 3, 400)
     basis, _ = np.linalg.qr(rng.normal(size=(10, 2)))
     flat = np.column_stack([-truth, rng.normal(0, 0.5, 400)])
-    points = planes.project(flat @ basis.T + 4, truth)
+    points = project(flat @ basis.T + 4, truth)
     assert np.corrcoef(points[:, 0], truth)[0, 1] > 0.99
     assert np.linalg.norm(points) == pytest.approx(np.linalg.norm(flat - flat.mean(axis=0)))
-    assert planes.project(np.ones((5, 1)), truth[:5]).shape == (5, 2)
+    assert project(np.ones((5, 1)), truth[:5]).shape == (5, 2)
 
 
 def test_utterances_without_a_modality_are_not_drawn_in_its_picture(tmp_path):
@@ -369,24 +393,23 @@ def test_utterances_without_a_modality_are_not_drawn_in_its_picture(tmp_path):
     arrays["before_vision"][:], arrays["after_vision"][:] = 0, 0
     np.savez(folder / "embeddings.npz", **arrays)
     page = Page(write_report(folder).read_text(encoding="utf-8"))
-    picture = next(spec for spec in page.specs if "coloraxis" in spec["layout"])
-    assert [len(trace["x"]) for trace in picture["data"]] == [120, 120, 113, 113]
-    assert [note["text"] for note in picture["layout"]["annotations"]] == [
-        "text, before",
-        "text, after",
-        "audio, before",
-        "audio, after",
-    ]
+    rows = next(rows for rows in map(rows_of, page.specs) if any("is" in row for row in rows))
+    panels = list({row["name"]: row for row in rows if "name" in row}.values())
+    assert [row["name"] for row in panels] == ["text, before", "text, after", "audio, before", "audio, after"]
+    dots = [row for row in rows if "is" in row]
+    inside = [sum(p["x"] <= d["x"] <= p["x2"] and p["y"] <= d["y"] <= p["y2"] for d in dots) for p in panels]
+    assert inside == [120, 120, 113, 113]
+    assert len(dots) == sum(inside)
 
 
 def test_many_utterances_are_thinned_and_it_is_said():
-    assert drawing.thinning(1500) == ""
-    assert drawing.thinning(20_000) == " 1500 of 20000 utterances are drawn."
-    shown = drawing.thinned(20_000)
+    assert charts.thinning(1500) == ""
+    assert charts.thinning(20_000) == " 1500 of 20000 utterances are drawn."
+    shown = charts.thinned(20_000)
     assert shown[0] == 0
     assert shown[-1] == 19_999
-    figure = drawing.predicted_against_true(np.zeros(20_000), np.zeros(20_000), SCORES, None)
-    assert len(figure["data"][-1]["x"]) == 1500
+    drawn = run_charts.predicted_against_true(np.zeros(20_000), np.zeros(20_000), (-3.0, 3.0), None)
+    assert len(rows_of(drawn.to_dict())) == 1500 + 2  # and the ends of the diagonal
 
 
 def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
@@ -400,41 +423,38 @@ def test_an_unknown_task_is_an_error_that_names_the_file(tmp_path):
 
 def test_a_range_of_its_own_is_drawn_in_it(tmp_path):
     folder = make_run(tmp_path / "run", Regression(1.0, 5.0))
-    assert "answers" in Page(write_report(folder).read_text(encoding="utf-8")).sections
+    assert "predictions" in Page(write_report(folder).read_text(encoding="utf-8")).sections
 
 
 def test_before_and_after_are_one_picture_with_one_legend(page, emotions, run):
     def picture(specs):
-        return next(spec for spec in specs if "yaxis6" in spec["layout"])
+        return next(spec for spec in specs if any("is" in row for row in rows_of(spec)))
 
-    scores = picture(page.specs)
+    dots = [row["is"] for row in rows_of(picture(page.specs)) if "is" in row]
     with np.load(run / "embeddings.npz") as file:
         truth = file["truth"]
-    assert len(scores["data"]) == 6
-    for trace in scores["data"]:
-        np.testing.assert_allclose(trace["marker"]["color"], truth, atol=1e-4)  # the same utterances, in order
-        assert trace["marker"]["coloraxis"] == "coloraxis"
-    legend = [trace["name"] for trace in picture(emotions.specs)["data"] if trace["showlegend"]]
-    assert sorted(legend) == sorted(EMOTIONS.names)
+    np.testing.assert_allclose(dots, np.tile(truth, 6), atol=1e-4)  # the same utterances in every panel, in order
+    (layer,) = [layer for layer in picture(emotions.specs)["layer"] if "color" in layer["encoding"]]
+    assert layer["encoding"]["color"]["scale"]["domain"] == list(EMOTIONS.names)
 
 
 def test_neighbours_agree_where_the_embedding_follows_the_truth():
     rng = np.random.default_rng(0)
     truth = rng.uniform(-3, 3, 300)
     follows = truth[:, None] * rng.normal(0, 1, (1, 8)) + rng.normal(0, 0.3, (300, 8))
-    assert planes.neighbours_agree(follows, truth, SCORES) > 0.95
-    assert abs(planes.neighbours_agree(rng.normal(0, 1, (300, 8)), truth, SCORES)) < 0.3
+    assert neighbours_agree(follows, truth, SCORES) > 0.95
+    assert abs(neighbours_agree(rng.normal(0, 1, (300, 8)), truth, SCORES)) < 0.3
     classes = rng.integers(0, 8, 300).astype(float)
     apart = np.eye(8)[classes.astype(int)] + rng.normal(0, 0.05, (300, 8))
-    assert planes.neighbours_agree(apart, classes, EMOTIONS) == 1
-    assert planes.neighbours_agree(follows[:8], truth[:8], SCORES) is None
+    assert neighbours_agree(apart, classes, EMOTIONS) == 1
+    assert neighbours_agree(follows[:8], truth[:8], SCORES) is None
 
 
 def test_tsne_keeps_groups_together():
     rng = np.random.default_rng(0)
     groups = np.repeat([0.0, 1.0, 2.0], 30)
-    points = planes.project(10 * np.eye(6)[groups.astype(int)] + rng.normal(0, 0.1, (90, 6)), groups, "tsne")
-    assert planes.neighbours_agree(points, groups, Classes(("a", "b", "c"))) == 1
+    points = project(10 * np.eye(6)[groups.astype(int)] + rng.normal(0, 0.1, (90, 6)), groups, "tsne")
+    assert neighbours_agree(points, groups, Classes(("a", "b", "c"))) == 1
 
 
 def test_the_table_of_intervals_is_conformal_prediction(run, page):
@@ -449,10 +469,8 @@ def test_the_table_of_intervals_is_conformal_prediction(run, page):
 
 
 def test_the_calibration_error_of_a_liar_is_what_it_lies():
-    from mecam.report.run.calibration import _error
-
-    assert _error(np.full(100, 0.9), np.r_[np.ones(60), np.zeros(40)]) == pytest.approx(0.3)
-    assert _error(np.array([0.25, 0.25, 0.25, 0.25]), np.array([1.0, 0, 0, 0])) == pytest.approx(0)
+    assert calibration_error(np.full(100, 0.9), np.r_[np.ones(60), np.zeros(40)]) == pytest.approx(0.3)
+    assert calibration_error(np.array([0.25, 0.25, 0.25, 0.25]), np.array([1.0, 0, 0, 0])) == pytest.approx(0)
 
 
 def test_the_filter_table_holds_its_intervals(page):
@@ -490,9 +508,9 @@ COMPARISON = {
 def test_other_runs_stand_beside_where_a_comparison_lies_in_the_folder_or_is_given(tmp_path):
     folder = make_run(tmp_path / "run")
     given = Page(write_report(folder, comparison=COMPARISON).read_text(encoding="utf-8"))
-    assert given.sections == [SECTIONS[0], "beside", *SECTIONS[1:]]
-    text = given.text[given.text.index("Beside others") :]
-    assert "mecam 0.700 ± 0.010 0.650 to 0.750 Δ −0.100, p 0.020*" in text
+    assert given.sections == [SECTIONS[0], "comparison", *SECTIONS[1:]]
+    text = given.text[given.text.index("Beside other runs") :]
+    assert "mecam 0.700 ± 0.010 0.650 to 0.750 Δ −0.100, p = .020*" in text
     assert "text <only> 0.800" in text
     assert Page(write_report(folder).read_text(encoding="utf-8")).sections == SECTIONS
     (folder / "comparison.json").write_text(json.dumps(COMPARISON), encoding="utf-8")
