@@ -148,7 +148,7 @@ def baseline_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None
 
 def test_tables(comparison: ComparisonTable) -> list[Table]:
     """For each of the leading metrics: every run against the best of it."""
-    found = []
+    found: list[Table] = []
     for metric in leading_metrics(comparison.task):
         best = next((row.name for row in comparison.rows if row.scores[metric.name].best), None)
         tested = [(row.name, row.scores[metric.name].against_best) for row in comparison.rows]
