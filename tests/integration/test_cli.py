@@ -406,7 +406,7 @@ def test_models_lists_every_model_and_every_option(call: Call) -> None:
     assert "[audio]" in out, "brackets are no markup here"
 
 
-HEAVY = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "plotly", "h5py", "jaxtyping")
+HEAVY = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "altair", "h5py", "jaxtyping")
 
 
 @pytest.mark.parametrize(

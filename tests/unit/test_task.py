@@ -106,7 +106,7 @@ def test_damaged_tasks_are_refused(values: Any) -> None:
     ("text", "task"),
     [
         ("regression", Regression()),
-        ("regression:0..1", Regression(0, 1)),
+        ("regression:0..1", Regression(0.0, 1.0)),
         ("classes:b, a", Classes(("b", "a"))),
         ("multilabel:joy,fear", Labels(("joy", "fear"))),
         ("multilabel", Labels(("happy", "sad", "anger", "surprise", "disgust", "fear"))),

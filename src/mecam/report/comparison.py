@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mecam.evaluation.comparison.comparison_table import ALPHA, ComparisonRow, ComparisonTable, Difference, Score
+from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
 from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
     UNDEFINED,
     capital,
@@ -147,7 +148,7 @@ def baseline_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None
 
 def test_tables(comparison: ComparisonTable) -> list[Table]:
     """For each of the leading metrics: every run against the best of it."""
-    found = []
+    found: list[Table] = []
     for metric in leading_metrics(comparison.task):
         best = next((row.name for row in comparison.rows if row.scores[metric.name].best), None)
         tested = [(row.name, row.scores[metric.name].against_best) for row in comparison.rows]

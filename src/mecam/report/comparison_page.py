@@ -22,9 +22,9 @@ from mecam.report.comparison import (
     test_tables,
 )
 from mecam.report.format import capital, named, percent, plain, plural
-from mecam.report.page import Chart, page, section
+from mecam.report.page import Chart, Section, page, section
 
-__all__ = ["comparison_page"]
+__all__ = ["comparison_page", "comparison_sections"]
 
 SYNTHETIC = "Synthetic data"
 """How the note begins that is a badge on the page."""
@@ -49,11 +49,23 @@ CONSISTENCY = (
 def comparison_page(comparison: ComparisonTable) -> str:
     """The whole page."""
     runs = [row for row in comparison.rows if row.name != CONSTANT]
-    metrics, leading = list(comparison.metrics.values()), leading_metrics(comparison.task)
-    tests = test_tables(comparison)
     badges = [note for note in comparison.notes if note.startswith(SYNTHETIC)]
     counted = comparison.resampled.of(comparison.utterances, comparison.videos)
-    sections = [
+    return page(
+        f"{plural(len(runs), 'model')} on {comparison.data}",
+        kicker=f"mecam comparison · {date.today().isoformat()}",
+        sections=comparison_sections(comparison),
+        heading=f"{plural(len(runs), 'run')} on {comparison.data}",
+        badges=badges,
+        lede=_summary(comparison),
+        notes=[f"{capital(comparison.split)} split: {counted}", *(n for n in comparison.notes if n not in badges)],
+    )
+
+
+def comparison_sections(comparison: ComparisonTable) -> list[Section]:
+    """What the page shows; its charts can also be written for a paper (`mecam.report.export`)."""
+    metrics, leading = list(comparison.metrics.values()), leading_metrics(comparison.task)
+    return [
         section(
             "table",
             "Scores",
@@ -69,7 +81,7 @@ def comparison_page(comparison: ComparisonTable) -> str:
             tables=[baseline_table(comparison, leading)],
             folded=[("All metrics", baseline_table(comparison))] if len(metrics) > len(leading) else (),
         ),
-        section("tests", "Tests against the best", tables=tests),
+        section("tests", "Tests against the best", tables=test_tables(comparison)),
         section(
             "ranks",
             "Ranks",
@@ -88,15 +100,6 @@ def comparison_page(comparison: ComparisonTable) -> str:
         section("missing", "Not in the table", pairs=list(comparison.missing.items())),
         section("made", "How it was made", pairs=_made(comparison)),
     ]
-    return page(
-        f"{plural(len(runs), 'model')} on {comparison.data}",
-        kicker=f"mecam comparison · {date.today().isoformat()}",
-        sections=sections,
-        heading=f"{plural(len(runs), 'run')} on {comparison.data}",
-        badges=badges,
-        lede=_summary(comparison),
-        notes=[f"{capital(comparison.split)} split: {counted}", *(n for n in comparison.notes if n not in badges)],
-    )
 
 
 def _summary(comparison: ComparisonTable) -> str:

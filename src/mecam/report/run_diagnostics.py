@@ -48,7 +48,7 @@ LOSSES: Mapping[str, str] = {
     "unimodal": "error of a prediction from this modality alone",
     "contrast": "utterances with similar labels are pulled together, others are pushed apart",
     "prior": "keeps the mean gate near the share that is to be kept",
-    "adversary": "error of a predictor that sees only what the filter removed; a high value means that no sentiment was removed",
+    "adversary": "error of a predictor that sees only what the filter removed: high where no sentiment was removed",
     "order": "error in telling real word order from shuffled words",
     "conflict": "error in telling modalities that belong together from modalities of different utterances",
     "view": "error of the prediction from a corrupted copy of the utterance",

@@ -237,8 +237,8 @@ def _levels(trial: IntervalTrial) -> Table:
     note = (
         f"Widths are means over seeds. The row of {100 * trial.level:.0f} % is the interval that every "
         "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the "
-        f"other levels are tried without that. The 95 % interval says what other {unit} would have given (bootstrap over "
-        f"whole {unit}). "
+        f"other levels are tried without that. The 95 % interval says what other {unit} would have given (bootstrap "
+        f"over whole {unit}). "
         f"{trial.groups.resampled.too_few}"
     )
     return Table(("promised", "width", "on test", "95 % interval"), rows, note=note.strip())

@@ -162,7 +162,7 @@ def test_sims_labels_of_single_modalities_are_targets(tmp_path: Path) -> None:
         clip.unimodal = {"text": 0.2, "audio": -0.4, "vision": 1.0}
     import_data([write(tmp_path / "file", mmsa(clips, longest, widths, unimodal=True))], tmp_path / "sims")
     store = Store(tmp_path / "sims")
-    assert store.targets == dict.fromkeys(("sentiment", "audio", "text", "vision"), Regression(-1, 1))
+    assert store.targets == dict.fromkeys(("sentiment", "audio", "text", "vision"), Regression(-1.0, 1.0))
     assert set(store.labels("audio")) == {-0.4}
     assert store[0].unimodal == clips[0].unimodal
 
