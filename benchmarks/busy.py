@@ -113,15 +113,13 @@ def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
 
 def training(folder: Path, options: argparse.Namespace) -> list[float]:
     """Trainings of a few dozen steps, by the clock."""
-    import csv
-
+    from mecam.runs.run import Run
     from mecam.training.run import train
 
     config, store, seconds = settings_of(options), corpus(folder), []
     for number in range(options.repetitions):
         run = train(config, store, folder / f"run{number}")
-        with (run / "history.csv").open(encoding="utf-8", newline="") as file:
-            seconds += [float(row["seconds"]) for row in csv.DictReader(file)]
+        seconds += [row["seconds"] or 0.0 for row in Run(run).history]
     return seconds
 
 

@@ -314,9 +314,10 @@ def _with_new_names(kind: Any, values: Any, where: str) -> Any:
     """The values under today's names of the options; an old name that sets anything is told."""
     if not dataclasses.is_dataclass(kind) or not isinstance(values, Mapping):
         return values
-    types, result = typing.get_type_hints(kind), {}
+    types = typing.get_type_hints(kind)
+    result: dict[Any, Any] = {}
     for key, value in values.items():
-        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), key)
+        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), str(key))
         if now != key and value not in ([], (), None):
             names = _dotted(where, key), _dotted(where, now)
             _log.warning("%s is now called %s: the old name will not work in the next release", *names)

@@ -9,7 +9,7 @@ import pytest
 
 import tiny
 from mecam.data.store import Store
-from mecam.evaluation.comparison import Difference, Overlap, Ranks, Score, Standing, Standings
+from mecam.evaluation.comparison import ComparisonRow, ComparisonTable, Difference, Overlap, Ranks, Score
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import summarise
 from mecam.runs.config import RunConfig
@@ -69,5 +69,5 @@ def test_every_key_of_a_run_is_documented(tmp_path: Path, encoder: str) -> None:
 
 def test_every_key_of_a_comparison_is_documented() -> None:
     known = keys("comparison.json")
-    for kind in (Standings, Standing, Score, Difference, Ranks, Overlap):
+    for kind in (ComparisonTable, ComparisonRow, Score, Difference, Ranks, Overlap):
         assert {field.name for field in dataclasses.fields(kind)} <= known, kind

@@ -109,28 +109,28 @@ def show_comparison(
 ) -> None:
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
-    from mecam.evaluation.comparison import read_contenders
+    from mecam.evaluation.comparison import read_run_results
     from mecam.report.comparison import agreement, terminal_tables, write_comparison
 
     predicts, data = _predicts(on)
     with progress("reading the runs" if on is None else "evaluating") as callback:
-        task, chosen, contenders = read_contenders(
+        task, chosen, run_results = read_run_results(
             folders, names=names, split=split, predicts=predicts, progress=callback
         )
     tidy = {name: " ".join(reason.split()) for name, reason in missing.items()}
     with progress("testing") as callback:
-        standings = compare_runs(
-            contenders, task, chosen, data=data, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
+        comparison = compare_runs(
+            run_results, task, chosen, data=data, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
         )
-    places = write_comparison(standings, place) if place is not None else []
+    places = write_comparison(comparison, place) if place is not None else []
     if as_json:
-        print_json(standings.to_json())
+        print_json(comparison.to_json())
         return
-    for table in terminal_tables(standings):
+    for table in terminal_tables(comparison):
         out.print(table.terminal())
-    if sentence := agreement(standings.overlap):
+    if sentence := agreement(comparison.overlap):
         out.print(sentence)
-    for note in standings.notes:
+    for note in comparison.notes:
         err.print(note, style="yellow")
     for name, reason in tidy.items():
         err.print(f"{name} is not in the table: {reason}", style="yellow")
@@ -159,7 +159,7 @@ def _named(text: str) -> tuple[Path, str]:
 
 def _names(named: Mapping[Path, str]) -> list[str] | None:
     """What to call the runs; None, where nobody said, for what tells their paths apart."""
-    from mecam.evaluation.comparison.contenders import row_names
+    from mecam.evaluation.comparison.run_results import row_names
 
     if not any(named.values()):
         return None

@@ -62,9 +62,9 @@ def write_missing_reports(runs: Iterable[Path]) -> None:
 
 def _comparison(runs: list[Path]) -> dict[str, Any]:
     """The first run and the others, each tested against the first."""
-    from mecam.evaluation.comparison import compare, read_contenders
+    from mecam.evaluation.comparison import compare, read_run_results
 
     with progress("comparing") as callback:
-        task, split, contenders = read_contenders(runs)
-        standings = compare(contenders, task, split, baseline=contenders[0].name, progress=callback)
-    return standings.to_json()
+        task, split, run_results = read_run_results(runs)
+        comparison = compare(run_results, task, split, baseline=run_results[0].name, progress=callback)
+    return comparison.to_json()

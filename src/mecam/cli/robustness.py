@@ -10,7 +10,7 @@ from mecam.cli.encoders import AllowEncoder
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.evaluation.robustness import Findings
+    from mecam.evaluation.robustness import RobustnessFindings
 
 __all__ = ["robustness"]
 
@@ -85,7 +85,7 @@ def robustness(
     print_place("robustness", places[-1])
 
 
-def _print(findings: "Findings") -> None:
+def _print(findings: "RobustnessFindings") -> None:
     """The summaries, and one run under every condition; the files hold the rest."""
     from mecam.report.robustness import terminal_tables
 

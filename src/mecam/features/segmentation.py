@@ -127,7 +127,7 @@ def _loud(levels: NDArray[np.float64]) -> list[tuple[float, float]]:
     # Where someone talks without a pause the tenth percentile is a voice too, hence the ceiling.
     voiced = levels > max(LEAST_DB, min(floor + ABOVE_NOISE_DB, float(levels.max()) - 20))
     edges = np.flatnonzero(np.diff(np.concatenate([[False], voiced, [False]]).astype(int))) / ROWS_PER_S
-    return [(a, b) for a, b in _bridged(edges.reshape(-1, 2)) if b - a >= 0.1]
+    return [(a, b) for a, b in _bridged(edges.reshape(-1, 2).tolist()) if b - a >= 0.1]
 
 
 def _bridged(spans: Iterable[Sequence[float]]) -> list[tuple[float, float]]:

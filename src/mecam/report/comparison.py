@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
-from mecam.evaluation.comparison.standings import Score, Standing, Standings
 from mecam.evaluation.metrics import Metric, leading_metrics
 from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
@@ -65,7 +65,7 @@ class Cost:
     """What a run costs, as a column.
 
     Attributes:
-        key: in `Standing.facts`, and in the CSV file.
+        key: in `ComparisonRow.facts`, and in the CSV file.
         title: of the column.
         shown: turns the number into text.
     """
@@ -74,7 +74,7 @@ class Cost:
     title: str
     shown: Callable[[float], str]
 
-    def cell(self, row: Standing) -> Cell:
+    def cell(self, row: ComparisonRow) -> Cell:
         """The number as text; a dash where it is not recorded."""
         number = row.facts.get(self.key)
         return Cell(UNDEFINED) if number is None else Cell(self.shown(number), number=number)
@@ -91,67 +91,67 @@ COST_COLUMNS = (
 )
 
 
-def tables(standings: Standings) -> list[Table]:
+def tables(comparison: ComparisonTable) -> list[Table]:
     """Everything, the scores first."""
-    found = [score_table(standings), baseline_table(standings), *test_tables(standings), cost_table(standings)]
-    found += [rank_table(standings.ranks), mistake_table(standings.overlap)]
+    found = [score_table(comparison), baseline_table(comparison), *test_tables(comparison), cost_table(comparison)]
+    found += [rank_table(comparison.ranks), mistake_table(comparison.overlap)]
     return [table for table in found if table is not None]
 
 
-def terminal_tables(standings: Standings) -> list[Table]:
+def terminal_tables(comparison: ComparisonTable) -> list[Table]:
     """The first metrics, against the baseline too, and what the runs cost; the files hold the rest."""
-    first = leading_metrics(standings.task)[:TERMINAL_METRICS]
-    found = [score_table(standings, first), baseline_table(standings, first), cost_table(standings)]
+    first = leading_metrics(comparison.task)[:TERMINAL_METRICS]
+    found = [score_table(comparison, first), baseline_table(comparison, first), cost_table(comparison)]
     return [table for table in found if table is not None]
 
 
-def title_of(standings: Standings) -> str:
+def title_of(comparison: ComparisonTable) -> str:
     """What was compared on what."""
-    return f"{standings.data}, {standings.split}: {standings.resampled.of(standings.utterances, standings.videos)}"
+    return f"{comparison.data}, {comparison.split}: {comparison.resampled.of(comparison.utterances, comparison.videos)}"
 
 
-def score_table(standings: Standings, metrics: Sequence[Metric] | None = None) -> Table:
+def score_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None = None) -> Table:
     """A row per run: its scores and its average rank.
 
     Args:
-        standings: all of it.
+        comparison: all of it.
         metrics: the columns; None for all metrics of the task.
     """
-    chosen, ranks = list(standings.metrics.values()) if metrics is None else metrics, standings.ranks
+    chosen, ranks = list(comparison.metrics.values()) if metrics is None else metrics, comparison.ranks
     head = ["model", *map(metric_head, chosen)]
     head += [] if ranks is None else [Cell("rank ↓", "average over recordings")]
     rows: list[list[Cell]] = []
-    for row in standings.rows:
+    for row in comparison.rows:
         cells = [Cell(row.name, row.note), *(_score(row.scores[metric.name], metric) for metric in chosen)]
         rows.append([*cells, *([] if ranks is None else [_rank(ranks, row.name)])])
     note = EXPLANATION + ("" if ranks is None else f" {explained_ranks(ranks)}")
-    return Table(head, rows, title_of(standings), note, sortable=True)
+    return Table(head, rows, title_of(comparison), note, sortable=True)
 
 
-def baseline_table(standings: Standings, metrics: Sequence[Metric] | None = None) -> Table | None:
+def baseline_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None = None) -> Table | None:
     """A row per run: its differences from the baseline; None without one."""
-    if standings.baseline is None:
+    if comparison.baseline is None:
         return None
-    chosen = list(standings.metrics.values()) if metrics is None else metrics
+    chosen = list(comparison.metrics.values()) if metrics is None else metrics
     rows = [
         [row.name, *(_delta(row.scores[metric.name].against_baseline, metric) for metric in chosen)]
-        for row in standings.rows
+        for row in comparison.rows
         if any(score.against_baseline for score in row.scores.values())
     ]
     note = (
-        f"Difference from {standings.baseline}, that of percentages in points, with the p-value of the paired "
+        f"Difference from {comparison.baseline}, that of percentages in points, with the p-value of the paired "
         f"permutation test, adjusted by Holm; * is p < {ALPHA:g}."
     )
     head = ["model", *(metric_head(metric, delta=True) for metric in chosen)]
-    return Table(head, rows, f"Against {standings.baseline}", note, sortable=True)
+    return Table(head, rows, f"Against {comparison.baseline}", note, sortable=True)
 
 
-def test_tables(standings: Standings) -> list[Table]:
+def test_tables(comparison: ComparisonTable) -> list[Table]:
     """For each of the leading metrics: every run against the best of it."""
-    found = []
-    for metric in leading_metrics(standings.task):
-        best = next((row.name for row in standings.rows if row.scores[metric.name].best), None)
-        tested = [(row.name, row.scores[metric.name].against_best) for row in standings.rows]
+    found: list[Table] = []
+    for metric in leading_metrics(comparison.task):
+        best = next((row.name for row in comparison.rows if row.scores[metric.name].best), None)
+        tested = [(row.name, row.scores[metric.name].against_best) for row in comparison.rows]
         rows = [_test_row(name, test, metric) for name, test in tested if test is not None]
         if best is not None and rows:
             head = ("model", "difference", "95 % interval", "p", "p adjusted")
@@ -160,10 +160,10 @@ def test_tables(standings: Standings) -> list[Table]:
     return found
 
 
-def cost_table(standings: Standings) -> Table:
+def cost_table(comparison: ComparisonTable) -> Table:
     """A row per run: how its options were found, and what it took, as far as it is recorded."""
-    columns = [cost for cost in COST_COLUMNS if any(cost.key in row.facts for row in standings.rows)]
-    rows = [[row.name, row.budget, *(cost.cell(row) for cost in columns)] for row in standings.rows]
+    columns = [cost for cost in COST_COLUMNS if any(cost.key in row.facts for row in comparison.rows)]
+    rows = [[row.name, row.budget, *(cost.cell(row) for cost in columns)] for row in comparison.rows]
     head = ("model", "budget", *(cost.title for cost in columns))
     return Table(head, rows, "Costs", COSTS, words=frozenset({0, 1}), sortable=True)
 
@@ -224,7 +224,7 @@ def agreement(overlap: Overlap | None) -> str:
     )
 
 
-def write_comparison(standings: Standings, folder: Path) -> list[Path]:
+def write_comparison(comparison: ComparisonTable, folder: Path) -> list[Path]:
     """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
 
     Returns: their paths, the page last.
@@ -233,34 +233,34 @@ def write_comparison(standings: Standings, folder: Path) -> list[Path]:
     from mecam.report.comparison_page import comparison_page  # Altair, which the terminal need not wait for
 
     made = {
-        ".md": as_markdown(standings),
-        ".tex": as_latex(standings),
-        ".csv": as_csv(standings),
-        "_pairs.csv": pairs_as_csv(standings),
-        ".json": json.dumps(standings.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        ".html": comparison_page(standings),
+        ".md": as_markdown(comparison),
+        ".tex": as_latex(comparison),
+        ".csv": as_csv(comparison),
+        "_pairs.csv": pairs_as_csv(comparison),
+        ".json": json.dumps(comparison.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".html": comparison_page(comparison),
     }
     return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
 
 
-def as_markdown(standings: Standings) -> str:
+def as_markdown(comparison: ComparisonTable) -> str:
     """All tables, and what else must be said."""
-    first, *others = tables(standings)
-    missing = [f"{name} is missing: {reason}" for name, reason in standings.missing.items()]
-    notes = [agreement(standings.overlap), *missing, *standings.notes]
+    first, *others = tables(comparison)
+    missing = [f"{name} is missing: {reason}" for name, reason in comparison.missing.items()]
+    notes = [agreement(comparison.overlap), *missing, *comparison.notes]
     return markdown_page(first.title, [replace(first, title="Scores"), *others], filter(None, notes))
 
 
-def as_latex(standings: Standings) -> str:
+def as_latex(comparison: ComparisonTable) -> str:
     r"""One `table*` per table, for `\usepackage{booktabs}`; cut the columns that a paper does not need."""
-    return latex_tables(tables(standings))
+    return latex_tables(tables(comparison))
 
 
-def as_csv(standings: Standings) -> str:
+def as_csv(comparison: ComparisonTable) -> str:
     """One line per run and metric, in full precision."""
     tests = [f"{what}_{against}" for against in ("best", "baseline") for what in ("difference", "low", "high", "p")]
     tests = [*tests[:4], "p_holm_best", *tests[4:], "p_holm_baseline"]
-    keys, ranks = [cost.key for cost in COST_COLUMNS], standings.ranks
+    keys, ranks = [cost.key for cost in COST_COLUMNS], comparison.ranks
     head = ["run", "model", "metric", "mean", "std", "low", "high", "seeds", "best", "tied", *tests, *keys]
     rows = [
         [row.name, row.model, name, score.mean, score.std, *(score.ci95 or (None, None)), row.seeds]
@@ -268,16 +268,16 @@ def as_csv(standings: Standings) -> str:
         + [row.facts.get(key) for key in keys]
         + ([None, None] if ranks is None else [ranks.of(row.name), ranks.letters(row.name)])
         + [row.budget]
-        for row in standings.rows
+        for row in comparison.rows
         for name, score in row.scores.items()
     ]
     return csv_text([*head, "rank", "rank_groups", "budget"], rows)
 
 
-def pairs_as_csv(standings: Standings) -> str:
+def pairs_as_csv(comparison: ComparisonTable) -> str:
     """One line per two runs: whether recordings tell them apart, and whether they err together."""
     head = ["run", "other", "rank_p_holm", "both_err", "both_err_by_chance", "error_consistency"]
-    overlap, ranks = standings.overlap, standings.ranks
+    overlap, ranks = comparison.overlap, comparison.ranks
     rows = []
     for i, j in [] if overlap is None else overlap.pairs():
         assert overlap is not None

@@ -5,10 +5,10 @@ from datetime import date
 
 import altair as alt
 
-from mecam.evaluation.comparison.contenders import CONSTANT
+from mecam.evaluation.comparison.comparison_table import ComparisonTable
 from mecam.evaluation.comparison.overlap import Matrix, Overlap
 from mecam.evaluation.comparison.ranks import Ranks
-from mecam.evaluation.comparison.standings import Standings
+from mecam.evaluation.comparison.run_results import CONSTANT
 from mecam.evaluation.metrics import Metric, leading_metrics
 from mecam.report.charts import chart_of, forest, heat_map, spec
 from mecam.report.comparison import (
@@ -46,87 +46,87 @@ CONSISTENCY = (
 )
 
 
-def comparison_page(standings: Standings) -> str:
+def comparison_page(comparison: ComparisonTable) -> str:
     """The whole page."""
-    runs = [row for row in standings.rows if row.name != CONSTANT]
-    badges = [note for note in standings.notes if note.startswith(SYNTHETIC)]
-    counted = standings.resampled.of(standings.utterances, standings.videos)
+    runs = [row for row in comparison.rows if row.name != CONSTANT]
+    badges = [note for note in comparison.notes if note.startswith(SYNTHETIC)]
+    counted = comparison.resampled.of(comparison.utterances, comparison.videos)
     return page(
-        f"{plural(len(runs), 'model')} on {standings.data}",
+        f"{plural(len(runs), 'model')} on {comparison.data}",
         kicker=f"mecam comparison · {date.today().isoformat()}",
-        sections=comparison_sections(standings),
-        heading=f"{plural(len(runs), 'run')} on {standings.data}",
+        sections=comparison_sections(comparison),
+        heading=f"{plural(len(runs), 'run')} on {comparison.data}",
         badges=badges,
-        lede=_summary(standings),
-        notes=[f"{capital(standings.split)} split: {counted}", *(n for n in standings.notes if n not in badges)],
+        lede=_summary(comparison),
+        notes=[f"{capital(comparison.split)} split: {counted}", *(n for n in comparison.notes if n not in badges)],
     )
 
 
-def comparison_sections(standings: Standings) -> list[Section]:
+def comparison_sections(comparison: ComparisonTable) -> list[Section]:
     """What the page shows; its charts can also be written for a paper (`mecam.report.export`)."""
-    metrics, leading = list(standings.metrics.values()), leading_metrics(standings.task)
+    metrics, leading = list(comparison.metrics.values()), leading_metrics(comparison.task)
     return [
         section(
             "table",
             "Scores",
-            tables=[replace(score_table(standings, leading), title="Scores")],
-            folded=[("All metrics", replace(score_table(standings), note=""))] if len(metrics) > len(leading) else (),
+            tables=[replace(score_table(comparison, leading), title="Scores")],
+            folded=[("All metrics", replace(score_table(comparison), note=""))] if len(metrics) > len(leading) else (),
             metrics=metrics,
         ),
-        section("intervals", "Intervals", texts=[INTERVALS], charts=_intervals(standings), rest="The other metrics"),
+        section("intervals", "Intervals", texts=[INTERVALS], charts=_intervals(comparison), rest="The other metrics"),
         section(
             "baseline",
             "Against the baseline",
-            heading=f"Against {standings.baseline}",
-            tables=[baseline_table(standings, leading)],
-            folded=[("All metrics", baseline_table(standings))] if len(metrics) > len(leading) else (),
+            heading=f"Against {comparison.baseline}",
+            tables=[baseline_table(comparison, leading)],
+            folded=[("All metrics", baseline_table(comparison))] if len(metrics) > len(leading) else (),
         ),
-        section("tests", "Tests against the best", tables=test_tables(standings)),
+        section("tests", "Tests against the best", tables=test_tables(comparison)),
         section(
             "ranks",
             "Ranks",
-            texts=[] if standings.ranks is None else [explained_ranks(standings.ranks)],
-            charts=[] if standings.ranks is None else [_ladder(standings.ranks)],
-            folded=[("Adjusted p-value of every pair", rank_table(standings.ranks))],
+            texts=[] if comparison.ranks is None else [explained_ranks(comparison.ranks)],
+            charts=[] if comparison.ranks is None else [_ladder(comparison.ranks)],
+            folded=[("Adjusted p-value of every pair", rank_table(comparison.ranks))],
         ),
         section(
             "mistakes",
             "Mistakes",
-            texts=list(filter(None, [agreement(standings.overlap)])),
-            charts=[] if standings.overlap is None else _matrices(standings.overlap),
-            folded=[("How often each errs, and with whom", mistake_table(standings.overlap))],
+            texts=list(filter(None, [agreement(comparison.overlap)])),
+            charts=[] if comparison.overlap is None else _matrices(comparison.overlap),
+            folded=[("How often each errs, and with whom", mistake_table(comparison.overlap))],
         ),
-        section("costs", "Costs", tables=[cost_table(standings)]),
-        section("missing", "Not in the table", pairs=list(standings.missing.items())),
-        section("made", "How it was made", pairs=_made(standings)),
+        section("costs", "Costs", tables=[cost_table(comparison)]),
+        section("missing", "Not in the table", pairs=list(comparison.missing.items())),
+        section("made", "How it was made", pairs=_made(comparison)),
     ]
 
 
-def _summary(standings: Standings) -> str:
+def _summary(comparison: ComparisonTable) -> str:
     """One sentence: the best on the first metric that is defined, and who is tied with it."""
-    for metric in leading_metrics(standings.task):
-        best = next((row for row in standings.rows if row.scores[metric.name].best), None)
+    for metric in leading_metrics(comparison.task):
+        best = next((row for row in comparison.rows if row.scores[metric.name].best), None)
         if best is not None:
             break
     else:
         return "No metric is defined for any run."
-    cell = next(row for row in score_table(standings, [metric]).cells if row[0].text == best.name)[1]
-    tied = [row.name for row in standings.rows if row.scores[metric.name].tied]
+    cell = next(row for row in score_table(comparison, [metric]).cells if row[0].text == best.name)[1]
+    tied = [row.name for row in comparison.rows if row.scores[metric.name].tied]
     text = f"By {named(metric)}, {best.name} is best: {cell.text}"
     if tied:
         return f"{text}. The test cannot tell {', '.join(tied)} from it."
-    compared = any(row.scores[metric.name].against_best for row in standings.rows)
+    compared = any(row.scores[metric.name].against_best for row in comparison.rows)
     return f"{text}. The difference from every other run is significant." if compared else f"{text}."
 
 
-def _intervals(standings: Standings) -> list[Chart]:
-    first = leading_metrics(standings.task)
-    rest = [metric for metric in standings.metrics.values() if metric.leading is None]
-    return [_forest(standings, metric) for metric in (*first, *rest)]
+def _intervals(comparison: ComparisonTable) -> list[Chart]:
+    first = leading_metrics(comparison.task)
+    rest = [metric for metric in comparison.metrics.values() if metric.leading is None]
+    return [_forest(comparison, metric) for metric in (*first, *rest)]
 
 
-def _forest(standings: Standings, metric: Metric) -> Chart:
-    scores = [(row.name, row.scores[metric.name]) for row in standings.rows]
+def _forest(comparison: ComparisonTable, metric: Metric) -> Chart:
+    scores = [(row.name, row.scores[metric.name]) for row in comparison.rows]
     best = next((score.mean for _, score in scores if score.best), None)
     rows = [(name, score.mean, score.ci95, score.per_seed if len(score.per_seed) > 1 else ()) for name, score in scores]
     better = "higher" if metric.higher_is_better else "lower"
@@ -183,10 +183,10 @@ def _matrix(overlap: Overlap, values: Matrix, symbol: str) -> dict[str, object]:
     return spec(heat_map(cells, x=names, y=names), height=min(560, 110 + 30 * len(names)))
 
 
-def _made(standings: Standings) -> list[tuple[str, ...]]:
+def _made(comparison: ComparisonTable) -> list[tuple[str, ...]]:
     """Each run: what it is, its folder, its command, its options."""
     pairs = []
-    for row in standings.rows:
+    for row in comparison.rows:
         if row.run:
             options = f"not as by default: {', '.join(row.settings)}" if row.settings else ""
             about = ", ".join(filter(None, [row.model, plural(row.seeds, "seed"), row.budget]))

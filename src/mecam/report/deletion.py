@@ -7,6 +7,7 @@ from typing import Any
 from mecam.evaluation.explanation.agreement import between
 from mecam.evaluation.explanation.deletion import ARMS
 from mecam.evaluation.metrics import Metric, metrics_for
+from mecam.evaluation.statistics import ALPHA
 from mecam.files import write_whole
 from mecam.report.format import UNDEFINED, capital, difference, interval, named, p_value, percent, plain, plural, value
 from mecam.report.page import Chart, Section, page, section
@@ -17,7 +18,6 @@ from mecam.task import Task
 __all__ = ["agreement_summary", "deletion_table", "write_agreement", "write_deletion"]
 
 NAMES = {"marked": "lowest gates", "random": "at random", "kept": "highest gates"}
-ALPHA = 0.05
 GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
 SHORT_GROUPS = {"all": "all", "injected": "something put in"}
 READING = (

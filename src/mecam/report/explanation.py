@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mecam.evaluation.detection import contradicting
-from mecam.evaluation.explanation.explanation import ALL, Explanation, Strand, in_short
+from mecam.evaluation.explanation.explanation import ALL, Explanation, ModalityExplanation, in_short
 from mecam.evaluation.explanation.perturbation import Effect
 from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
@@ -112,10 +112,10 @@ def _utterance(one: Explanation, name: str) -> dict[str, Any]:
     doubted = [
         f"{capital(m)} contradicts the others: {percent(one.doubts[m], 0)} probable." for m in contradicting(one.doubts)
     ]
-    scored = one.quantity.column is None
+    scored = one.target.column is None
     number = f"{signed(one.score)}{ends_of(one.low, one.high)}" if scored else f"({percent(one.score, 0)})"
     small = [] if one.truth is None else [f"true {in_short(one.truth)}"]
-    small += [] if scored else [f"what is explained is the {one.quantity.name}"]
+    small += [] if scored else [f"what is explained is the {one.target.name}"]
     return {
         "name": name,
         "place": None,
@@ -132,26 +132,26 @@ def _utterance(one: Explanation, name: str) -> dict[str, Any]:
 
 def _course(one: Explanation) -> dict[str, Any]:
     """Words and streams over time: their gates, and what leaving out and gradients say."""
-    streams = {m: _stream(strand) for m, strand in one.strands.items()}
-    filtered = {m: stream for m, stream in streams.items() if one.strands[m].kept is not None}
+    streams = {m: _stream(of_modality) for m, of_modality in one.modalities.items()}
+    filtered = {m: stream for m, stream in streams.items() if one.modalities[m].kept is not None}
     shades = drawn.shades_of(stream["kept"] for stream in filtered.values()) if filtered else drawn.FULL_RANGE
     span, measures = drawn.time_span(streams), _measures(one)
     timed = [m for m, stream in streams.items() if drawn.edges_of(stream) is not None]
     strips: list[drawn.Strip | drawn.Axis] = []
-    for m, strand in one.strands.items():
+    for m, of_modality in one.modalities.items():
         edges = drawn.edges_of(streams[m])
-        if len(strand.observed) < 2 or (strand.words and edges is None):
+        if len(of_modality.observed) < 2 or (of_modality.words and edges is None):
             continue
-        frames = (0.0, float(len(strand.observed)))
+        frames = (0.0, float(len(of_modality.observed)))
         across, scale = (edges, span) if edges is not None and span else (np.arange(frames[1] + 1), frames)
         if m in filtered:
             strips.append(drawn.gate_strip(f"{m} gate", streams[m], shades, across, scale))
         strips += [
-            _lane(m, name if m in filtered else f"{m} {name}", strand, values[m] / largest, across, scale)
+            _lane(m, name if m in filtered else f"{m} {name}", of_modality, values[m] / largest, across, scale)
             for name, (values, largest) in measures.items()
         ]
         if scale is frames:
-            strips.append(drawn.frame_axis(len(strand.observed)))
+            strips.append(drawn.frame_axis(len(of_modality.observed)))
         elif m == timed[-1] and span:
             strips.append(drawn.time_axis(*span))
     legend = drawn.Legend(
@@ -160,31 +160,34 @@ def _course(one: Explanation) -> dict[str, Any]:
         injected=any(any(stream["injected"] or []) for stream in streams.values()),
     )
     lines = [
-        line for m, strand in one.strands.items() if strand.words for line in _sentence(one, m, streams[m], shades)
+        line
+        for m, of_modality in one.modalities.items()
+        if of_modality.words
+        for line in _sentence(one, m, streams[m], shades)
     ]
     return {"legend": legend if filtered else None, "lines": lines, "strips": strips}
 
 
-def _stream(strand: Strand) -> dict[str, Any]:
-    """A strand as filter maps are written; what was not observed is None."""
-    times = [part.part.seconds for part in strand.parts]
-    frames = len(strand.observed)
+def _stream(of_modality: ModalityExplanation) -> dict[str, Any]:
+    """A of_modality as filter maps are written; what was not observed is None."""
+    times = [part.part.seconds for part in of_modality.parts]
+    frames = len(of_modality.observed)
     seconds = stop = None
     if all(times) and times:
         known = [t for t in times if t is not None]
         stop = known[-1][1]
-        if strand.words:
+        if of_modality.words:
             seconds = [t[0] for t in known]
         else:  # frames are evenly spaced within a window
-            marks = [p.part.start for p in strand.parts] + [frames]
+            marks = [p.part.start for p in of_modality.parts] + [frames]
             seconds = np.interp(np.arange(frames), marks, [t[0] for t in known] + [stop]).tolist()
     return {
-        "kept": [None] * frames if strand.kept is None else known_only(strand.kept),
-        "labels": [part.part.label or "" for part in strand.parts] if strand.words else None,
+        "kept": [None] * frames if of_modality.kept is None else known_only(of_modality.kept),
+        "labels": [part.part.label or "" for part in of_modality.parts] if of_modality.words else None,
         "seconds": seconds,
         "stop": stop,
-        "injected": None if strand.injected is None else strand.injected.tolist(),
-        "kinds": list(strand.kinds),
+        "injected": None if of_modality.injected is None else of_modality.injected.tolist(),
+        "kinds": list(of_modality.kinds),
     }
 
 
@@ -192,39 +195,43 @@ def _sentence(
     one: Explanation, modality: Modality, stream: Mapping[str, Any], shades: drawn.Range
 ) -> list[tuple[str, list[drawn.ShadedWord]]]:
     """The words as the filter sees them, and as the answer depends on them."""
-    strand = one.strands[modality]
+    of_modality = one.modalities[modality]
     values, largest = _measures(one)["left out"]
     words = [
         drawn.ShadedWord(
             part.part.label or "",
             f"{'up' if adds > 0 else 'down'}{' gone' if gone else ''}",
             abs(adds) / largest,
-            minus(one.quantity.difference(adds)),
+            minus(one.target.difference(adds)),
         )
-        for part, adds, gone in zip(strand.parts, values[modality].tolist(), strand.removed, strict=True)
+        for part, adds, gone in zip(of_modality.parts, values[modality].tolist(), of_modality.removed, strict=True)
     ]
-    kinds = ", ".join(strand.kinds)
+    kinds = ", ".join(of_modality.kinds)
     gates = (
-        [(f"gate{' · ' if kinds else ''}{kinds}", drawn.gate_words(stream, shades))] if strand.kept is not None else []
+        [(f"gate{' · ' if kinds else ''}{kinds}", drawn.gate_words(stream, shades))]
+        if of_modality.kept is not None
+        else []
     )
-    return [*gates, (f"adds{one.quantity.unit}", words)]
+    return [*gates, (f"adds{one.target.unit}", words)]
 
 
-def _lane(modality: Modality, name: str, strand: Strand, values: Array, edges: Array, span: drawn.Range) -> drawn.Strip:
+def _lane(
+    modality: Modality, name: str, of_modality: ModalityExplanation, values: Array, edges: Array, span: drawn.Range
+) -> drawn.Strip:
     """Signed values of the parts, −1 to 1, from left to right."""
     at = ((edges - span[0]) / ((span[1] - span[0]) or 1.0) * drawn.WIDTH).tolist()
     boxes = [
         drawn.Box(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
-        for p, v in zip([each.part for each in strand.parts], values.tolist(), strict=True)
+        for p, v in zip([each.part for each in of_modality.parts], values.tolist(), strict=True)
     ]
     return drawn.Strip(name, boxes, f"{modality}: {name}", "lane")
 
 
 def _measures(one: Explanation) -> Measures:
     """What each part adds by being there: measure → values per modality, and the largest of all."""
-    found = {"left out": {m: np.array([p.without.adds for p in s.parts]) for m, s in one.strands.items()}}
+    found = {"left out": {m: np.array([p.without.adds for p in s.parts]) for m, s in one.modalities.items()}}
     if one.gradients is not None:
-        found["gradients"] = {m: np.array([p.gradient or 0.0 for p in s.parts]) for m, s in one.strands.items()}
+        found["gradients"] = {m: np.array([p.gradient or 0.0 for p in s.parts]) for m, s in one.modalities.items()}
     return {
         name: (values, max((float(np.abs(v).max(initial=0.0)) for v in values.values()), default=0.0) or 1.0)
         for name, values in found.items()
@@ -245,7 +252,7 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     def x(score: float) -> float:
         return drawn.WIDTH * (score - low + margin) / (high - low + 2 * margin)
 
-    told = one.quantity
+    told = one.target
     rows = [
         {
             "name": name,

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from mecam.evaluation.detection import contradicting
 from mecam.evaluation.explanation.agreement import between
-from mecam.evaluation.explanation.explanation import ALL, Explanation, PartEffect, Strand, in_short
+from mecam.evaluation.explanation.explanation import ALL, Explanation, ModalityExplanation, PartEffect, in_short
 from mecam.evaluation.explanation.perturbation import Effect
 from mecam.report.format import UNDEFINED, clock, percent, plain, plural, signed
 from mecam.report.predictions import ends_of
@@ -21,10 +21,10 @@ TERMINAL_PARTS = 6
 def explanation_view(one: Explanation) -> Group:
     """One utterance in a terminal: the answer, its words, the answer without things, what counts most, who agrees."""
     truth = "" if one.truth is None else f" · true {in_short(one.truth)}"
-    scored = one.quantity.column is None
+    scored = one.target.column is None
     what = f"{one.label} {signed(one.score)}{ends_of(one.low, one.high)}" if scored else f"{one.label} · {_asked(one)}"
     parts: list[Any] = [Text.assemble((one.id, "bold"), f" · {what}{truth}")]
-    parts += [_words(strand) for strand in one.strands.values() if strand.words]
+    parts += [_words(of_modality) for of_modality in one.modalities.values() if of_modality.words]
     made = [modality_table(one, effects=True), strongest_table(one, TERMINAL_PARTS), agreement_table(one)]
     parts += [table.terminal() for table in made if table is not None]
     parts += [Text(completeness(one))] if one.gradients is not None else []
@@ -32,7 +32,7 @@ def explanation_view(one: Explanation) -> Group:
 
 
 def _asked(one: Explanation) -> str:
-    return f"{one.quantity.name} {minus(one.quantity.told(one.score))}"
+    return f"{one.target.name} {minus(one.target.told(one.score))}"
 
 
 def minus(text: str) -> str:
@@ -40,11 +40,11 @@ def minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-def _words(strand: Strand) -> Text:
+def _words(of_modality: ModalityExplanation) -> Text:
     """The words; dim where the filter removed them, coloured where leaving them out changes the answer."""
-    largest = max((abs(p.without.adds) for p in strand.parts), default=0.0)
+    largest = max((abs(p.without.adds) for p in of_modality.parts), default=0.0)
     line = Text()
-    for part, gone in zip(strand.parts, strand.removed, strict=True):
+    for part, gone in zip(of_modality.parts, of_modality.removed, strict=True):
         colour = ""
         if largest > 0 and abs(part.without.adds) >= 0.25 * largest:
             colour = "blue" if part.without.adds > 0 else "red"
@@ -57,23 +57,23 @@ def modality_table(one: Explanation, *, effects: bool) -> Table | None:
 
     Columns of which nothing is known are left out; None where nothing is.
     """
-    adds = f"adds{one.quantity.unit}"
+    adds = f"adds{one.target.unit}"
     head = ["modality", "modality weight", "conflict probability", "mean gate", "without it", adds]
     head += ["removed by the filter", "without that", adds]
     doubtful = contradicting(one.doubts)
     rows: list[list[Cell | str]] = []
-    for m, strand in one.strands.items():
-        seen = strand.observed
-        gate = None if strand.kept is None or not seen.any() else float(strand.kept[seen].mean())
+    for m, of_modality in one.modalities.items():
+        seen = of_modality.observed
+        gate = None if of_modality.kept is None or not seen.any() else float(of_modality.kept[seen].mean())
         doubt = Cell(percent(one.doubts[m], 0), tone="warning") if m in doubtful else ""
         weight = percent(one.shares[m], 0) if m in one.shares else UNDEFINED
-        removed = "" if strand.kept is None else _removed(strand)
+        removed = "" if of_modality.kept is None else _removed(of_modality)
         rows.append(
             [m, weight, doubt, "" if gate is None else plain(gate, 2), *_effect(one, one.without_modality.get(m))]
         )
         rows[-1] += [removed, *_effect(one, one.without_removed.get(m))]
     whole = one.without_removed.get(ALL)
-    if effects and whole is not None and whole.count and len(one.strands) > 1:
+    if effects and whole is not None and whole.count and len(one.modalities) > 1:
         rows.append([ALL, "", "", "", "", "", str(whole.count), *_effect(one, whole)])
     if not effects:
         hidden = {4, 5, 7, 8}
@@ -85,38 +85,38 @@ def modality_table(one: Explanation, *, effects: bool) -> Table | None:
     return table if len(table.head) > 1 else None
 
 
-def _removed(strand: Strand) -> str:
+def _removed(of_modality: ModalityExplanation) -> str:
     """How many words or frames the filter marks as removed, of those that are there; the others are missing."""
-    unit = "words" if strand.words else "frames"
-    missing = int((~strand.observed).sum())
-    told = f"{int(strand.removed.sum())} of {int(strand.observed.sum())} {unit}"
+    unit = "words" if of_modality.words else "frames"
+    missing = int((~of_modality.observed).sum())
+    told = f"{int(of_modality.removed.sum())} of {int(of_modality.observed.sum())} {unit}"
     return f"{told}, {missing} missing" if missing else told
 
 
 def _points(one: Explanation) -> str:
-    return ", in points of probability" if one.quantity.unit else ""
+    return ", in points of probability" if one.target.unit else ""
 
 
 def _effect(one: Explanation, effect: Effect | None) -> tuple[str, str]:
     """The answer without something, and what that adds."""
     if effect is None or effect.count == 0:
         return "", ""
-    return minus(one.quantity.told(effect.score)), minus(one.quantity.difference(effect.adds))
+    return minus(one.target.told(effect.score)), minus(one.target.difference(effect.adds))
 
 
 def strongest(one: Explanation, count: int) -> list[tuple[Modality, PartEffect]]:
     """The parts whose absence changes the answer most."""
-    parts = [(m, p) for m, strand in one.strands.items() for p in strand.parts if p.without.count]
+    parts = [(m, p) for m, of_modality in one.modalities.items() for p in of_modality.parts if p.without.count]
     return sorted(parts, key=lambda pair: -abs(pair[1].without.adds))[:count]
 
 
 def strongest_table(one: Explanation, count: int) -> Table | None:
     """The parts whose absence changes the answer most, as a table."""
-    unit, said = one.quantity.unit, one.quantity
+    unit, said = one.target.unit, one.target
     rows = []
     for m, p in strongest(one, count):
         when = "" if p.part.seconds is None else "–".join(map(clock, p.part.seconds))
-        gate = "missing" if p.kept is None and one.strands[m].kept is not None else plain(p.kept, 2)
+        gate = "missing" if p.kept is None and one.modalities[m].kept is not None else plain(p.kept, 2)
         told = (
             said.told(p.without.score),
             said.difference(p.without.adds, 3),
@@ -131,8 +131,8 @@ def agreement_table(one: Explanation) -> Table | None:
     """Whether filter, leaving out and gradients agree."""
     rows = [
         [m, between(pair), signed(a.spearman), percent(a.overlap, 0), percent(a.chance, 0), str(a.parts)]
-        for m, strand in one.strands.items()
-        for pair, a in strand.agreement.items()
+        for m, of_modality in one.modalities.items()
+        for pair, a in of_modality.agreement.items()
     ]
     head = ("modality", "between", "rank correlation", "top quarter in common", "by chance", "parts")
     title = "Do filter, leaving out and gradients agree?"
@@ -141,7 +141,7 @@ def agreement_table(one: Explanation) -> Table | None:
 
 def completeness(one: Explanation) -> str:
     """Whether the gradients add up to the answer, in a sentence; empty without gradients."""
-    found, said = one.gradients, one.quantity
+    found, said = one.gradients, one.target
     if found is None:
         return ""
     held = f" {', '.join(found.held)} stood still: this model reads it in a way of its own." if found.held else ""

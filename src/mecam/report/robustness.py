@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from mecam.evaluation.metrics import Metric
-from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, Corrupted
-from mecam.evaluation.robustness.findings import ALL, Findings, best_of, condition_of
+from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, FeatureCorruption
+from mecam.evaluation.robustness.findings import ALL, RobustnessFindings, best_of, condition_of
 from mecam.evaluation.robustness.protocols import Summary
-from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
 from mecam.report.scores import difference_cell, metric_head, score_cell
 from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
@@ -44,25 +44,25 @@ CALIBRATION = ("coverage", "width", "ece")
 """Measures beside the metrics that say whether the model knows how sure it can be."""
 
 
-def tables(findings: Findings) -> list[Table]:
+def tables(findings: RobustnessFindings) -> list[Table]:
     """Every table of a protocol: summaries first, then each run, then the tests."""
     tested = tests_table(findings)
     return [*summary_tables(findings), *condition_tables(findings), *([] if tested is None else [tested])]
 
 
-def terminal_tables(findings: Findings) -> list[Table]:
+def terminal_tables(findings: RobustnessFindings) -> list[Table]:
     """The summaries, and one run under every condition; the files hold the rest."""
     single = condition_tables(findings) if len(findings.runs) == 1 else []
     return [table for table in [*summary_tables(findings), *single] if len(table.head) <= TERMINAL_COLUMNS]
 
 
-def title_of(findings: Findings) -> str:
+def title_of(findings: RobustnessFindings) -> str:
     """What was measured on what."""
     counted = findings.resampled.of(findings.utterances, findings.videos)
     return f"{findings.plan.protocol} on {findings.data}, {findings.split}: {counted}"
 
 
-def summary_tables(findings: Findings) -> list[Table]:
+def summary_tables(findings: RobustnessFindings) -> list[Table]:
     """A table per summary, the mean ranks, and the mean of every corruption."""
     found = [_overview(findings, summary) for summary in _overall(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
@@ -73,13 +73,13 @@ def summary_tables(findings: Findings) -> list[Table]:
     return found
 
 
-def condition_tables(findings: Findings) -> list[Table]:
+def condition_tables(findings: RobustnessFindings) -> list[Table]:
     """A table per run: how it does under every condition."""
     graduated = findings.plan.protocol not in ("random-missing", "missing-modality") and graded(findings)
     return [_by_severity(findings, run) if graduated else _by_condition(findings, run) for run in findings.runs]
 
 
-def tests_table(findings: Findings) -> Table | None:
+def tests_table(findings: RobustnessFindings) -> Table | None:
     """Every run against the best, in every summary and leading metric; None for a single run."""
     rows = []
     for summary in findings.plan.summaries:
@@ -99,7 +99,7 @@ def tests_table(findings: Findings) -> Table | None:
     return Table(head, rows, "Tests against the best", TESTS, words=frozenset({0, 1}), sortable=True) if rows else None
 
 
-def graded(findings: Findings) -> dict[tuple[str, str], list[Condition]]:
+def graded(findings: RobustnessFindings) -> dict[tuple[str, str], list[Condition]]:
     """Modality and kind → its severities."""
     groups: dict[tuple[str, str], list[Condition]] = {}
     for condition in findings.plan.conditions:
@@ -114,13 +114,13 @@ def amount_of(condition: Condition) -> str:
         return f"{100 * condition.level:.0f} % missing"
     if condition.kind == "present":
         return "only " + condition.key.partition(".")[2].replace("+", " + ")
-    if isinstance(condition, Corrupted):
+    if isinstance(condition, FeatureCorruption):
         amount = f"{condition.amount:g} dB" if condition.kind == "noise" else f"{100 * condition.amount:g} %"
         return f"{condition.modality} {condition.kind} {condition.level:g} ({amount})".replace("-", "−")
     return condition.key.replace(".", " ")
 
 
-def write_findings(findings: Findings, folder: Path) -> list[Path]:
+def write_findings(findings: RobustnessFindings, folder: Path) -> list[Path]:
     """Write `robustness.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
 
     Returns: their paths, the page last.
@@ -142,7 +142,7 @@ def write_findings(findings: Findings, folder: Path) -> list[Path]:
     )
 
 
-def as_csv(findings: Findings) -> str:
+def as_csv(findings: RobustnessFindings) -> str:
     """One line per run, condition or summary, and measure, in full precision."""
     place = ["run", "model", "protocol", "condition", "summary", "kind", "modality", "level"]
     rows = []
@@ -159,7 +159,7 @@ def as_csv(findings: Findings) -> str:
     return csv_text([*place, "measure", "mean", "std", "low", "high", "seeds"], rows)
 
 
-def _overview(findings: Findings, summary: Summary) -> Table:
+def _overview(findings: RobustnessFindings, summary: Summary) -> Table:
     """The runs in one summary: the leading metrics, and what else was measured."""
     extra = [name for name in _others(findings) if any(name in row.summaries[summary.name] for row in findings.runs)]
     extra = [] if summary.loss else extra
@@ -172,7 +172,7 @@ def _overview(findings: Findings, summary: Summary) -> Table:
     return Table(head, rows, capital(summary.title), EXPLANATION, sortable=True)
 
 
-def _by_condition(findings: Findings, run: Scored) -> Table:
+def _by_condition(findings: RobustnessFindings, run: RunScores) -> Table:
     """A row per condition: the leading metrics, calibration, the filter."""
     extra = [name for name in _others(findings) if name in run.values]
     head = ["condition", *map(metric_head, findings.leading), *map(_measure_head, extra)]
@@ -184,7 +184,7 @@ def _by_condition(findings: Findings, run: Scored) -> Table:
     return Table(head, rows, f"{run.name} under every condition", _width_note(run), sortable=True)
 
 
-def _by_severity(findings: Findings, run: Scored) -> Table:
+def _by_severity(findings: RobustnessFindings, run: RunScores) -> Table:
     """A row per corruption: the first metric at each severity, and means of the rest."""
     metric, known = findings.leading[0], run.values
     calibration = [name for name in CALIBRATION if name in known]
@@ -205,7 +205,7 @@ def _by_severity(findings: Findings, run: Scored) -> Table:
     return Table(head, rows, f"{run.name} under every corruption", note.strip(), sortable=True)
 
 
-def _corruptions_table(findings: Findings) -> Table:
+def _corruptions_table(findings: RobustnessFindings) -> Table:
     """A row per corruption, a column per run: the first metric, mean over the severities."""
     metric = findings.leading[0]
     rows = [
@@ -216,7 +216,7 @@ def _corruptions_table(findings: Findings) -> Table:
     return Table(head, rows, f"{capital(named(metric))} {arrow(metric)} per corruption", "", sortable=True)
 
 
-def _ranks_table(findings: Findings) -> Table:
+def _ranks_table(findings: RobustnessFindings) -> Table:
     """A row per run, the first in front; columns: all corruptions, those of each modality."""
     order = sorted(findings.ranks[ALL], key=lambda name: findings.ranks[ALL][name].mean)
     best = {group: min(rank.mean for rank in found.values()) for group, found in findings.ranks.items()}
@@ -240,7 +240,7 @@ def _ranks_table(findings: Findings) -> Table:
     return Table(("run", *findings.ranks), rows, "Mean rank over the corruptions", note, sortable=True)
 
 
-def _summed(findings: Findings, summary: Summary, metric: Metric, row: Scored) -> Cell:
+def _summed(findings: RobustnessFindings, summary: Summary, metric: Metric, row: RunScores) -> Cell:
     """A run's value in a summary: whether it is the best, or cannot be told from it."""
     best = best_of(findings.runs, summary, metric)
     first = best is not None and len(findings.runs) > 1 and findings.runs[best] is row
@@ -270,7 +270,7 @@ def _measure_head(name: str) -> Cell:
     return Cell({"filter": f"filter AUROC {modality}", "conflict": f"conflict AUROC {modality}"}.get(kind, name))
 
 
-def _overall(findings: Findings) -> list[Summary]:
+def _overall(findings: RobustnessFindings) -> list[Summary]:
     """Summaries that have a table of their own: not each single corruption, and none that says the same as another."""
     found: list[Summary] = []
     for summary in findings.plan.summaries:
@@ -279,13 +279,13 @@ def _overall(findings: Findings) -> list[Summary]:
     return found
 
 
-def _others(findings: Findings) -> list[str]:
+def _others(findings: RobustnessFindings) -> list[str]:
     """Measures beside the metrics, in the order they were found."""
     known = dict.fromkeys(name for row in findings.runs for name in row.values)
     return [name for name in known if name not in findings.metrics]
 
 
-def _average(run: Scored, levels: Sequence[Condition], name: str) -> Value | None:
+def _average(run: RunScores, levels: Sequence[Condition], name: str) -> Value | None:
     """Mean of a measure over the severities at which it is known."""
     known = [run.values[name][c.key] for c in levels if c.key in run.values.get(name, {})]
     return Value(np.mean([one.per_seed for one in known], axis=0), None) if known else None
@@ -296,7 +296,7 @@ def _numbers(found: Value) -> list[object]:
     return [entry["mean"], entry["std"], *(entry["ci95"] or (None, None)), len(entry["per_seed"] or ())]
 
 
-def _width_note(run: Scored) -> str:
+def _width_note(run: RunScores) -> str:
     if run.width is None:
         return ""
     return (

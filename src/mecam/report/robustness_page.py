@@ -8,8 +8,8 @@ import numpy as np
 
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
-from mecam.evaluation.robustness.findings import Findings, best_of
-from mecam.evaluation.robustness.scores import Scored
+from mecam.evaluation.robustness.findings import RobustnessFindings, best_of
+from mecam.evaluation.robustness.scores import RunScores
 from mecam.evaluation.sums import Array
 from mecam.report.charts import heat_map, interval_curves, spec
 from mecam.report.format import arrow, capital, named, plural, value
@@ -38,7 +38,7 @@ MEANINGS = {
 }
 
 
-def robustness_page(findings: Findings) -> str:
+def robustness_page(findings: RobustnessFindings) -> str:
     """The whole page."""
     runs, tested = findings.runs, tests_table(findings)
     sections = [
@@ -73,7 +73,7 @@ def robustness_page(findings: Findings) -> str:
     )
 
 
-def _headline(findings: Findings) -> str:
+def _headline(findings: RobustnessFindings) -> str:
     """One sentence: the first summary in the first metric."""
     if not findings.plan.summaries:
         return "These conditions have no summary: see every condition below."
@@ -90,7 +90,7 @@ def _headline(findings: Findings) -> str:
     )
 
 
-def _curves(findings: Findings) -> Section:
+def _curves(findings: RobustnessFindings) -> Section:
     """Every leading metric over the rate; over the severity, a chart for each corruption."""
     metric = findings.leading[0]
     if findings.plan.protocol == "random-missing":
@@ -105,7 +105,9 @@ def _curves(findings: Findings) -> Section:
     return section("curves", "Curves", heading=heading, charts=drawn, shown=8, rest="The other corruptions")
 
 
-def _curve(findings: Findings, metric: Metric, conditions: Sequence[Condition], what: str, *, percent: bool) -> Chart:
+def _curve(
+    findings: RobustnessFindings, metric: Metric, conditions: Sequence[Condition], what: str, *, percent: bool
+) -> Chart:
     rows = []
     for row in findings.rows:
         for condition in conditions:
@@ -128,7 +130,7 @@ def _curve(findings: Findings, metric: Metric, conditions: Sequence[Condition], 
     return Chart(spec(chart, height=300), f"{metric.name} over {across}: {what}", capital(what), caption)
 
 
-def _map_of_runs(findings: Findings) -> list[Chart]:
+def _map_of_runs(findings: RobustnessFindings) -> list[Chart]:
     """The mean over the severities of every corruption, a column for each run; nothing for a single run."""
     metric, kinds = findings.leading[0], [s for s in findings.plan.summaries if "." in s.name]
     if not kinds or len(findings.runs) < 2:
@@ -147,7 +149,7 @@ def _map_of_runs(findings: Findings) -> list[Chart]:
     ]
 
 
-def _maps_of_severities(findings: Findings) -> list[Chart]:
+def _maps_of_severities(findings: RobustnessFindings) -> list[Chart]:
     """Corruption × severity for every run, of the corruptions that were measured at all severities."""
     groups, metric = _complete(findings), findings.leading[0]
     if not groups:
@@ -199,16 +201,16 @@ def _worst(harms: Sequence[Array]) -> float:
     return max((float(np.nanmax(harm)) for harm in harms if not np.isnan(harm).all()), default=0.0)
 
 
-def _number(run: Scored, metric: Metric, condition: Condition) -> float | None:
+def _number(run: RunScores, metric: Metric, condition: Condition) -> float | None:
     return run.values[metric.name][condition.key].mean
 
 
-def _complete(findings: Findings) -> dict[tuple[str, str], list[Condition]]:
+def _complete(findings: RobustnessFindings) -> dict[tuple[str, str], list[Condition]]:
     """Corruptions that were measured at all severities."""
     return {key: levels for key, levels in graded(findings).items() if len(levels) == len(SEVERITIES)}
 
 
-def _meanings(findings: Findings) -> list[tuple[str, str]]:
+def _meanings(findings: RobustnessFindings) -> list[tuple[str, str]]:
     measured = {name.partition("_")[0] for row in findings.runs for name in row.values}
     return [
         *((named(metric), metric.definition) for metric in findings.metrics.values()),
@@ -217,7 +219,7 @@ def _meanings(findings: Findings) -> list[tuple[str, str]]:
     ]
 
 
-def _made(findings: Findings) -> list[tuple[str, ...]]:
+def _made(findings: RobustnessFindings) -> list[tuple[str, ...]]:
     runs = [(run.name, f"{run.model}, {plural(len(run.seeds), 'seed')}", run.folder) for run in findings.runs]
     seeds, conditions = ", ".join(map(str, findings.seeds)), str(len(findings.plan.conditions))
     return [*runs, ("mask seeds", seeds), ("conditions", conditions)]

@@ -222,7 +222,7 @@ def _colour(task: Task, present: set[Any]) -> tuple[alt.Color, alt.Tooltip]:
     if task.is_score:
         colours = ["var(--negative)", "var(--neutral)", "var(--positive)"]
         middle = (task.low + task.high) / 2
-        scale = alt.Scale(domain=[task.low, middle, task.high], range=colours)
+        scale = alt.Scale(domain=[task.low, middle, task.high], range=colours, interpolate="rgb")
         legend = alt.Legend(gradientLength=180, gradientThickness=8, tickCount=5)
         return alt.Color("is:Q", title="true score", scale=scale, legend=legend), alt.Tooltip("is:Q", title="true")
     extra = {name: colour for name, colour in OTHERS.items() if name in present}

@@ -112,7 +112,7 @@ def _seen(watched: "Watched") -> Strip:
         frames, times = utterance.streams.get(VISION), utterance.intervals.get(VISION)
         if frames is None or times is None:
             continue
-        for first, last in stretches(~np.isnan(frames).all(axis=1)):
+        for first, last in stretches(np.asarray(~np.isnan(frames).all(axis=1))):
             left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
             boxes.append(Box(left, right - left, "face"))
     return Strip("face seen", boxes, "where a face is seen, over time")

@@ -19,7 +19,7 @@ __all__ = ["best_table", "search_table", "tuning_page"]
 STATES = ("complete", "pruned", "failed")
 LUCK = "The best of many is a little lucky: on test, expect less."
 
-Scored = tuple[Trial, float]
+RunScores = tuple[Trial, float]
 
 
 def tuning_page(tuned: Tuned) -> str:
@@ -184,11 +184,11 @@ def _shown(given: object) -> str:
     return f"{given:.4g}" if isinstance(given, float) else str(given)
 
 
-def _scored(tuned: Tuned) -> list[Scored]:
+def _scored(tuned: Tuned) -> list[RunScores]:
     return [(trial, trial.score) for trial in tuned.trials if trial.score is not None]
 
 
-def _cut_short(tuned: Tuned) -> list[Scored]:
+def _cut_short(tuned: Tuned) -> list[RunScores]:
     """Trials that were pruned, at the best epoch they had."""
     pick = max if tuned.metric.higher_is_better else min
     return [(trial, pick(trial.epochs)) for trial in tuned.trials if trial.state == "pruned" and trial.epochs]

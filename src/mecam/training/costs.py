@@ -51,7 +51,8 @@ def peak_memory_mb() -> float:
     try:
         import resource
     except ImportError:  # Windows
-        return float(psutil.Process().memory_info().peak_wset) / 2**20
+        found: Any = psutil.Process().memory_info()
+        return float(found.peak_wset) / 2**20
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

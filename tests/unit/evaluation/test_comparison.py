@@ -11,7 +11,7 @@ import pytest
 
 from mecam.cli import main
 from mecam.errors import DataError, TrainingError
-from mecam.evaluation.comparison import Standings, compare, read_contenders
+from mecam.evaluation.comparison import ComparisonTable, compare, read_run_results
 from mecam.evaluation.metrics import score
 from mecam.evaluation.statistics import holm, metrics_table
 from mecam.task import Classes, Labels, Regression, Task
@@ -89,45 +89,45 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def standings(runs: dict[str, Path]) -> Standings:
-    task, split, contenders = read_contenders(list(runs.values()))
-    return compare(contenders, task, split, baseline="sharp", permutations=2000)
+def comparison(runs: dict[str, Path]) -> ComparisonTable:
+    task, split, run_results = read_run_results(list(runs.values()))
+    return compare(run_results, task, split, baseline="sharp", permutations=2000)
 
 
-def row(standings: Standings, name: str) -> Any:
-    return next(row for row in standings.rows if row.name == name)
+def row(comparison: ComparisonTable, name: str) -> Any:
+    return next(row for row in comparison.rows if row.name == name)
 
 
-def test_rows_and_costs(standings: Standings) -> None:
-    assert [r.name for r in standings.rows] == ["sharp", "like_sharp", "blunt", "constant"]
-    assert (standings.split, standings.utterances, standings.videos) == ("test", 60, 15)
-    facts = row(standings, "blunt").facts
+def test_rows_and_costs(comparison: ComparisonTable) -> None:
+    assert [r.name for r in comparison.rows] == ["sharp", "like_sharp", "blunt", "constant"]
+    assert (comparison.split, comparison.utterances, comparison.videos) == ("test", 60, 15)
+    facts = row(comparison, "blunt").facts
     assert facts == {
         **{"parameters": 22_900_000, "parameters_beside_text": 300_000, "utterances_per_second": 51.5},
         **{"peak_memory_mb": 2048, "seconds_per_seed": 120.0, "seconds_per_epoch": 4.0, "epochs": 2 / 3},
     }
-    assert row(standings, "constant").facts == {}
+    assert row(comparison, "constant").facts == {}
 
 
-def test_scores_are_those_of_the_predictions(standings: Standings) -> None:
+def test_scores_are_those_of_the_predictions(comparison: ComparisonTable) -> None:
     for name, noise, seeds in (("sharp", 0.3, (1, 2, 3)), ("blunt", 1.2, (7, 8, 9))):
         values = [score(TASK, answer(noise, seed), TRUTH) for seed in seeds]
-        for metric, found in row(standings, name).scores.items():
+        for metric, found in row(comparison, name).scores.items():
             assert found.per_seed == pytest.approx([value[metric] for value in values])
             assert found.mean == pytest.approx(np.mean([value[metric] for value in values]))
             assert found.ci95[0] <= found.mean <= found.ci95[1]
-    constant = row(standings, "constant").scores
+    constant = row(comparison, "constant").scores
     assert constant["mae"].mean == pytest.approx(np.abs(TRUTH).mean())
     assert constant["corr"].mean is None
 
 
-def test_the_best_the_tied_and_the_worse(standings: Standings) -> None:
-    for metric in standings.metrics.values():
-        means = {r.name: r.scores[metric.name].mean for r in standings.rows if r.name != "constant"}
+def test_the_best_the_tied_and_the_worse(comparison: ComparisonTable) -> None:
+    for metric in comparison.metrics.values():
+        means = {r.name: r.scores[metric.name].mean for r in comparison.rows if r.name != "constant"}
         best = (max if metric.higher_is_better else min)(means, key=lambda name: means[name])
-        assert [r.name for r in standings.rows if r.scores[metric.name].best] == [best]
-        assert row(standings, best).scores[metric.name].against_best is None
-    mae = {r.name: r.scores["mae"] for r in standings.rows}
+        assert [r.name for r in comparison.rows if r.scores[metric.name].best] == [best]
+        assert row(comparison, best).scores[metric.name].against_best is None
+    mae = {r.name: r.scores["mae"] for r in comparison.rows}
     assert mae["blunt"].against_best.p_holm < 0.01
     assert not mae["blunt"].tied
     other = next(s for name, s in mae.items() if name in ("sharp", "like_sharp") and not s.best)
@@ -137,27 +137,27 @@ def test_the_best_the_tied_and_the_worse(standings: Standings) -> None:
     assert mae["constant"].against_best is None
 
 
-def test_each_family_of_tests_is_adjusted_by_holm(standings: Standings) -> None:
-    for metric in standings.metrics:
+def test_each_family_of_tests_is_adjusted_by_holm(comparison: ComparisonTable) -> None:
+    for metric in comparison.metrics:
         for which in ("against_best", "against_baseline"):
-            family = [d for r in standings.rows if (d := getattr(r.scores[metric], which)) is not None]
+            family = [d for r in comparison.rows if (d := getattr(r.scores[metric], which)) is not None]
             assert len(family) == 2
             assert [d.p_holm for d in family] == pytest.approx(holm([d.p_value for d in family]))
 
 
-def test_the_baseline(standings: Standings, runs: dict[str, Path]) -> None:
-    gap = row(standings, "blunt").scores["mae"].against_baseline
+def test_the_baseline(comparison: ComparisonTable, runs: dict[str, Path]) -> None:
+    gap = row(comparison, "blunt").scores["mae"].against_baseline
     assert gap.value == pytest.approx(
-        row(standings, "blunt").scores["mae"].mean - row(standings, "sharp").scores["mae"].mean
+        row(comparison, "blunt").scores["mae"].mean - row(comparison, "sharp").scores["mae"].mean
     )
     assert gap.ci95[0] < gap.value < gap.ci95[1]
     assert gap.significant
-    assert row(standings, "sharp").scores["mae"].against_baseline is None
-    task, split, contenders = read_contenders([runs["blunt"]])
-    alone = compare(contenders, task, split, baseline="constant", permutations=500)
+    assert row(comparison, "sharp").scores["mae"].against_baseline is None
+    task, split, run_results = read_run_results([runs["blunt"]])
+    alone = compare(run_results, task, split, baseline="constant", permutations=500)
     assert row(alone, "blunt").scores["mae"].against_baseline.p_value < 0.05
     with pytest.raises(DataError, match="no run is called 'shrap'") as caught:
-        compare(contenders, task, split, baseline="shrap")
+        compare(run_results, task, split, baseline="shrap")
     assert "blunt, constant" in str(caught.value)
 
 
@@ -177,8 +177,8 @@ def test_the_interval_covers_other_seeds_too() -> None:
 
 def test_runs_of_unequal_seeds_are_tested_on_those_that_both_have(runs: dict[str, Path], tmp_path: Path) -> None:
     two = write_run(tmp_path / "two", [answer(1.2, 20), answer(1.2, 21)])
-    task, split, contenders = read_contenders([runs["sharp"], two])
-    found = compare(contenders, task, split, permutations=500)
+    task, split, run_results = read_run_results([runs["sharp"], two])
+    found = compare(run_results, task, split, permutations=500)
     assert row(found, "two").seeds == 2
     assert row(found, "two").scores["mae"].against_best.p_value < 0.05
     assert any("2, 3 seeds" in note for note in found.notes)
@@ -200,7 +200,7 @@ def test_what_cannot_be_compared(
     seeds = change.pop("seeds", [answer(0.5, 1)])
     other = write_run(tmp_path / "other", seeds, **change)
     with pytest.raises(kind, match=message):
-        read_contenders([runs["sharp"], other])
+        read_run_results([runs["sharp"], other])
 
 
 @pytest.mark.parametrize("name", ["predictions.csv", "environment.json", "history.csv", "metrics.json"])
@@ -208,20 +208,20 @@ def test_a_file_that_is_missing_is_named(name: str, tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [answer(0.5, 1)])
     (run / name).unlink()
     with pytest.raises(TrainingError, match=name):
-        read_contenders([run])
+        read_run_results([run])
 
 
 def test_a_run_without_its_checkpoint_is_compared_without_the_constant_predictor(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", [answer(0.5, 1)])
     (run / "checkpoint" / "config.json").unlink()
-    assert [c.name for c in read_contenders([run])[2]] == ["run"]
+    assert [c.name for c in read_run_results([run])[2]] == ["run"]
 
 
 def test_names_tell_folders_apart(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / part / "run", [answer(0.5, 1)]) for part in "ab"]
-    assert [c.name for c in read_contenders(folders)[2]] == ["a/run", "b/run", "constant"]
+    assert [c.name for c in read_run_results(folders)[2]] == ["a/run", "b/run", "constant"]
     with pytest.raises(DataError, match="given twice"):
-        read_contenders([folders[0], folders[0]])
+        read_run_results([folders[0], folders[0]])
 
 
 def test_runs_are_called_what_the_command_calls_them(
@@ -245,13 +245,13 @@ def test_classes_and_labels(tmp_path: Path) -> None:
     good = np.eye(3)[[i % 3 for i in range(60)]] * 0.8 + 0.1
     runs = [write_run(tmp_path / "c1", [good], task=CLASSES, truth=truth, prior=(0.0, 0.0, 1.0))]
     runs.append(write_run(tmp_path / "c2", [good[::-1]], task=CLASSES, truth=truth))
-    found = compare(read_contenders(runs)[2], CLASSES, "test", permutations=500)
+    found = compare(read_run_results(runs)[2], CLASSES, "test", permutations=500)
     assert row(found, "c1").scores["accuracy"].mean == 1.0
     assert row(found, "constant").scores["accuracy"].mean == pytest.approx(1 / 3)
     names = [("happy", "sad", "happy|sad", "")[i % 4] for i in range(60)]
     odds = np.array([[[0.9, 0.1], [0.1, 0.9], [0.9, 0.9], [0.1, 0.1]][i % 4] for i in range(60)])
     run = write_run(tmp_path / "l", [odds], task=LABELS, truth=names, prior=(0.0, 0.0))
-    found = compare(read_contenders([run])[2], LABELS, "test", permutations=500)
+    found = compare(read_run_results([run])[2], LABELS, "test", permutations=500)
     assert row(found, "l").scores["f1_mean"].mean == 1.0
 
 
@@ -266,8 +266,8 @@ def test_the_budget_of_every_run_is_stated(tmp_path: Path) -> None:
         runs[name] = write_run(tmp_path / name, [answer(0.5, len(name))])
         shared = "training:\n  epochs: 6\n  seed: 5\n"
         (runs[name] / "config.yaml").write_text(f"{shared}model:\n  name: mecam\n  gone: 1\n{text}")
-    task, split, contenders = read_contenders(list(runs.values()))
-    found = compare(contenders, task, split, permutations=100)
+    task, split, run_results = read_run_results(list(runs.values()))
+    found = compare(run_results, task, split, permutations=100)
     assert [r.budget for r in found.rows] == ["defaults", "defaults, 1 set", "tuned with 30 trials", ""]
     assert row(found, "set").settings == ("model.unimodal=0.9", "training.epochs=6")
     assert any(note == "Set for all runs: training.epochs=6." for note in found.notes)

@@ -11,8 +11,8 @@ import pytest
 
 import tiny
 from mecam.data.store import Store
-from mecam.evaluation.comparison.contenders import read_contenders
-from mecam.evaluation.comparison.standings import compare
+from mecam.evaluation.comparison.comparison_table import compare
+from mecam.evaluation.comparison.run_results import read_run_results
 from mecam.evaluation.groups import MIN_GROUPS, Groups, resample_groups
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.statistics import central, metrics_table, paired_permutation_test
@@ -143,10 +143,10 @@ def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp
         writer.writeheader()
         writer.writerows(rows)
     for order in ((run, older), (older, run)):
-        task, split, contenders = read_contenders(order)
-        standings = compare(contenders, task, split, permutations=10)
-        assert standings.resampled == Groups.of(Run.open(run).predictions["test"][0]).resampled
-        assert len({str(c.predictions[0].speakers) for c in contenders}) == 1
+        task, split, run_results = read_run_results(order)
+        comparison = compare(run_results, task, split, permutations=10)
+        assert comparison.resampled == Groups.of(Run.open(run).predictions["test"][0]).resampled
+        assert len({str(c.predictions[0].speakers) for c in run_results}) == 1
 
 
 def test_a_difference_of_shares_is_in_points() -> None:

@@ -9,10 +9,10 @@ import pytest
 from scipy import stats
 from sklearn.metrics import cohen_kappa_score
 
-from mecam.evaluation.comparison import Contender
-from mecam.evaluation.comparison.contenders import CONSTANT
+from mecam.evaluation.comparison import RunResult
 from mecam.evaluation.comparison.overlap import overlap
 from mecam.evaluation.comparison.ranks import _letter, _neighbours, rank
+from mecam.evaluation.comparison.run_results import CONSTANT
 from mecam.evaluation.groups import MIN_GROUPS
 from mecam.evaluation.statistics import holm
 from mecam.task import Classes, Labels, Regression, Task
@@ -25,28 +25,28 @@ VIDEOS = 12
 EACH = 5
 
 
-def contender(name: str, seeds: Sequence[np.ndarray], truth: np.ndarray, *, shuffled: bool = False) -> Contender:
+def run_result(name: str, seeds: Sequence[np.ndarray], truth: np.ndarray, *, shuffled: bool = False) -> RunResult:
     """A run's answers; utterance i belongs to recording i // EACH."""
     count = len(truth)
     order = np.random.default_rng(7).permutation(count) if shuffled else np.arange(count)
     ids, videos = tuple(f"u{i}" for i in order), tuple(f"v{i // EACH}" for i in order)
     given = tuple(Predictions(ids, videos, seed[order], truth[order]) for seed in seeds)
-    return Contender(name, CONSTANT if name == CONSTANT else "mecam", Path(name), given, {}, {})
+    return RunResult(name, CONSTANT if name == CONSTANT else "mecam", Path(name), given, {}, {})
 
 
-def field(noises: Sequence[float], seeds: int = 2) -> tuple[np.ndarray, list[Contender]]:
+def field(noises: Sequence[float], seeds: int = 2) -> tuple[np.ndarray, list[RunResult]]:
     rng = np.random.default_rng(3)
     truth = np.round(rng.uniform(-3, 3, VIDEOS * EACH), 1)
     answers = [[truth + rng.normal(0, noise, len(truth)) for _ in range(seeds)] for noise in noises]
-    return truth, [contender(f"m{i}", a, truth, shuffled=i == 1) for i, a in enumerate(answers)]
+    return truth, [run_result(f"m{i}", a, truth, shuffled=i == 1) for i, a in enumerate(answers)]
 
 
 def test_ranks_are_those_of_the_recordings() -> None:
-    truth, contenders = field((0.3, 0.3, 1.5))
-    found = rank([*contenders, contender(CONSTANT, [np.zeros(len(truth))], truth)], SCORES, alpha=0.05)
+    truth, run_results = field((0.3, 0.3, 1.5))
+    found = rank([*run_results, run_result(CONSTANT, [np.zeros(len(truth))], truth)], SCORES, alpha=0.05)
     assert found is not None
     slow = np.zeros((VIDEOS, 3))
-    for m, one in enumerate(contenders):
+    for m, one in enumerate(run_results):
         for v in range(VIDEOS):
             errors = [
                 abs(p.prediction[i] - p.truth[i])
@@ -79,7 +79,7 @@ def test_demsars_own_example() -> None:
     .940 .962 .965 .962 .619 .666 .614 .669 .972 .981 .9751 .975 .957 .978 .946 .970"""
     auc = np.array([float(x) for x in table.split()]).reshape(14, 4)
     truth = np.zeros(14 * EACH)
-    models = [contender(f"m{i}", [np.repeat(1 - auc[:, i], EACH)], truth) for i in range(4)]
+    models = [run_result(f"m{i}", [np.repeat(1 - auc[:, i], EACH)], truth) for i in range(4)]
     found = rank(models, SCORES, alpha=0.05)
     assert found is not None
     assert [found.of(f"m{i}") for i in range(4)] == pytest.approx([3.143, 2.000, 2.893, 1.964], abs=5e-4)
@@ -91,12 +91,12 @@ def test_demsars_own_example() -> None:
 
 
 def test_models_that_are_alike_are_one_group_whatever_single_pairs_say() -> None:
-    truth, contenders = field((0.5, 0.5, 0.5, 0.5))
-    found = rank(contenders, SCORES, alpha=0.05)
+    truth, run_results = field((0.5, 0.5, 0.5, 0.5))
+    found = rank(run_results, SCORES, alpha=0.05)
     assert found is not None
     assert found.friedman > 0.05
     assert found.groups == (found.names,)
-    twins = [contender(name, [truth + 1], truth) for name in "xyz"]
+    twins = [run_result(name, [truth + 1], truth) for name in "xyz"]
     same = rank(twins, SCORES, alpha=0.05)
     assert same is not None
     assert (same.friedman, same.means, same.groups) == (1.0, (2.0, 2.0, 2.0), (("x", "y", "z"),))
@@ -104,7 +104,7 @@ def test_models_that_are_alike_are_one_group_whatever_single_pairs_say() -> None
 
 def test_an_order_that_never_changes_is_no_accident() -> None:
     truth = np.zeros(VIDEOS * EACH)
-    steady = [contender(f"m{i}", [truth + i], truth) for i in range(3)]
+    steady = [run_result(f"m{i}", [truth + i], truth) for i in range(3)]
     found = rank(steady, SCORES, alpha=0.05)
     assert found is not None
     assert (found.friedman, found.means) == (0.0, (1.0, 2.0, 3.0))
@@ -112,11 +112,11 @@ def test_an_order_that_never_changes_is_no_accident() -> None:
 
 
 def test_too_little_to_rank() -> None:
-    truth, contenders = field((0.3, 0.5))
-    assert rank(contenders[:1], SCORES, alpha=0.05) is None
-    few = [contender(name, [truth[: EACH * (MIN_GROUPS - 1)]], truth[: EACH * (MIN_GROUPS - 1)]) for name in "ab"]
+    truth, run_results = field((0.3, 0.5))
+    assert rank(run_results[:1], SCORES, alpha=0.05) is None
+    few = [run_result(name, [truth[: EACH * (MIN_GROUPS - 1)]], truth[: EACH * (MIN_GROUPS - 1)]) for name in "ab"]
     assert rank(few, SCORES, alpha=0.05) is None
-    two = rank(contenders, SCORES, alpha=0.05)
+    two = rank(run_results, SCORES, alpha=0.05)
     assert two is not None
     assert two.friedman == two.p_holm[0][1]
 
@@ -146,7 +146,7 @@ def test_mistakes_overlap_as_cohens_kappa_says(task: Task) -> None:
         truth = rng.integers(0, 2, (count, 2)).astype(float)
         answers = [[np.clip(truth + rng.normal(0, 0.6, truth.shape), 0, 1) for _ in range(2)] for _ in range(3)]
         wrong = [[((a >= 0.5) != (truth > 0)).ravel() for a in seeds] for seeds in answers]
-    models = [contender(f"m{i}", seeds, truth, shuffled=i == 2) for i, seeds in enumerate(answers)]
+    models = [run_result(f"m{i}", seeds, truth, shuffled=i == 2) for i, seeds in enumerate(answers)]
     found = overlap(models, task)
     assert found is not None
     assert found.decisions == len(wrong[0][0])
@@ -164,7 +164,7 @@ def test_mistakes_overlap_as_cohens_kappa_says(task: Task) -> None:
 
 def test_what_is_undefined_is_none() -> None:
     truth = np.linspace(0.5, 2, VIDEOS * EACH)
-    right, wrong = contender("right", [truth], truth), contender("wrong", [-truth], truth)
+    right, wrong = run_result("right", [truth], truth), run_result("wrong", [-truth], truth)
     found = overlap([right, wrong], SCORES)
     assert found is not None
     assert found.consistency[0][0] is None  # one seed has no other to be compared with
@@ -173,4 +173,4 @@ def test_what_is_undefined_is_none() -> None:
     assert found.both[0][1] == 0.0
     assert overlap([right], SCORES) is None
     neutral = np.zeros(VIDEOS * EACH)
-    assert overlap([contender(name, [truth], neutral) for name in "ab"], SCORES) is None
+    assert overlap([run_result(name, [truth], neutral) for name in "ab"], SCORES) is None

@@ -56,7 +56,7 @@ def test_classes_and_several_utterances(encoder: str, tmp_path: Path) -> None:
     assert "<h1>2 utterances</h1>" in page
     assert "From the data set d&amp;d." in page
     for one in explained:
-        assert f"what is explained is the {one.quantity.name}" in page
+        assert f"what is explained is the {one.target.name}" in page
         assert f"<h2>{one.id}</h2>" in page
 
 
@@ -84,16 +84,16 @@ def test_one_sign_everywhere(kind: str, encoder: str, tmp_path: Path) -> None:
     for modality, effect in written["without_modality"].items():
         assert effect["adds"] == pytest.approx(one.score - effect["score"])
         row = next(line for line in shown.splitlines() if f"│ {modality} " in line)
-        assert minus(one.quantity.difference(effect["adds"])) in row
-        assert minus(one.quantity.told(effect["score"])) in row
+        assert minus(one.target.difference(effect["adds"])) in row
+        assert minus(one.target.told(effect["score"])) in row
     if kind == "classes":
-        assert one.quantity.told(0.5612) == "56 %"
-        assert one.quantity.difference(-0.0512) == "-5"
-        assert f"{one.quantity.name} {100 * one.score:.0f} %" in shown
+        assert one.target.told(0.5612) == "56 %"
+        assert one.target.difference(-0.0512) == "-5"
+        assert f"{one.target.name} {100 * one.score:.0f} %" in shown
         assert f"Integrated gradients from {100 * one.gradients.baseline:.1f} % to" in shown  # type: ignore[union-attr]
         assert "adds, points" in shown
         assert "adds, points" in page
-    strand = one.strands["text"]
-    up = sum(part.without.adds > 0 for part in strand.parts)
+    of_modality = one.modalities["text"]
+    up = sum(part.without.adds > 0 for part in of_modality.parts)
     words = re.findall('<p class="words">(.*?)</p>', page, re.S)[-1]
     assert words.count('class="word up') == up

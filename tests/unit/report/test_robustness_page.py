@@ -12,10 +12,10 @@ import pytest
 
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import metrics_for
-from mecam.evaluation.robustness.conditions import CLEAN, Condition, Corrupted, RandomMissing
-from mecam.evaluation.robustness.findings import AgainstBest, Findings
+from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption, RandomMissing
+from mecam.evaluation.robustness.findings import AgainstBest, RobustnessFindings
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.evaluation.statistics import Difference
 from mecam.report import robustness as written
 from mecam.report.robustness_page import robustness_page
@@ -30,7 +30,9 @@ def value(*seeds: float) -> Value:
     return Value(np.array(seeds), np.array([min(seeds) - 0.1, max(seeds) + 0.1] * 50))
 
 
-def scored(name: str, start: float, slope: float, steps: tuple[Condition, ...], summaries: tuple[str, ...]) -> Scored:
+def scored(
+    name: str, start: float, slope: float, steps: tuple[Condition, ...], summaries: tuple[str, ...]
+) -> RunScores:
     """A run whose every metric changes by `slope` from one condition to the next; seeds lie 0.02 apart."""
     values: dict[str, Any] = {
         metric: {step.key: value(start + slope * i, start + slope * i + 0.02) for i, step in enumerate(steps)}
@@ -38,10 +40,12 @@ def scored(name: str, start: float, slope: float, steps: tuple[Condition, ...], 
     }
     values["coverage"] = {step.key: value(0.9) for step in steps}
     mean = {metric: value(start + slope * len(steps) / 2) for metric in METRICS}
-    return Scored(name, "mecam", f"runs/{name}", (1, 2), (), 2.3, values, dict.fromkeys(summaries, mean), {})
+    return RunScores(name, "mecam", f"runs/{name}", (1, 2), (), 2.3, values, dict.fromkeys(summaries, mean), {})
 
 
-def findings(protocol: str, steps: tuple[Condition, ...], summaries: tuple[Summary, ...], **more: Any) -> Findings:
+def findings(
+    protocol: str, steps: tuple[Condition, ...], summaries: tuple[Summary, ...], **more: Any
+) -> RobustnessFindings:
     names = tuple(summary.name for summary in summaries)
     runs = (scored("steady", 0.5, 0.0, steps, names), scored("frail<i>", 0.45, 0.05, steps, names))
     against = {"frail<i>": Difference(0.2, (0.1, 0.3), 0.001, 0.002)}
@@ -61,18 +65,18 @@ def findings(protocol: str, steps: tuple[Condition, ...], summaries: tuple[Summa
         "constant": None,
         "tests": tests,
     }
-    return Findings(**(given | more))
+    return RobustnessFindings(**(given | more))
 
 
 @pytest.fixture
-def missing() -> Findings:
+def missing() -> RobustnessFindings:
     keys = {step.key: 0.1 for step in RATES}
     return findings("random-missing", RATES, (Summary("mean", "mean over the rates", keys),))
 
 
 @pytest.fixture
-def corrupted() -> Findings:
-    steps = (CLEAN, *(Corrupted.at("audio", "noise", level, words=False) for level in range(1, 6)))
+def corrupted() -> RobustnessFindings:
+    steps = (CLEAN, *(FeatureCorruption.at("audio", "noise", level, words=False) for level in range(1, 6)))
     keys = {step.key: 0.2 for step in steps[1:]}
     names = (("mean", "mean over all"), ("audio", "mean over audio"), ("audio.noise", "mean over noise"))
     return findings("corruptions", steps, tuple(Summary(name, title, keys) for name, title in names))
@@ -82,7 +86,7 @@ def specs(page: str) -> list[dict[str, Any]]:
     return [json.loads(found) for found in re.findall(r'class="spec">(.*?)</script>', page)]
 
 
-def test_the_page_draws_a_line_and_a_band_for_every_run(missing: Findings) -> None:
+def test_the_page_draws_a_line_and_a_band_for_every_run(missing: RobustnessFindings) -> None:
     page = robustness_page(missing)
     drawn = specs(page)
     assert len(drawn) == len(missing.leading)
@@ -96,7 +100,7 @@ def test_the_page_draws_a_line_and_a_band_for_every_run(missing: Findings) -> No
     assert "frail&lt;i&gt;" in page
 
 
-def test_what_is_lost_is_what_is_shaded(corrupted: Findings) -> None:
+def test_what_is_lost_is_what_is_shaded(corrupted: RobustnessFindings) -> None:
     drawn = [spec for spec in specs(robustness_page(corrupted)) if spec["layer"][0]["mark"]["type"] == "rect"]
     assert len(drawn) == 3  # of both runs together, and of each
     cells = [spec["data"]["values"] for spec in drawn]
@@ -106,13 +110,13 @@ def test_what_is_lost_is_what_is_shaded(corrupted: Findings) -> None:
     assert tops == {pytest.approx(0.25)}
 
 
-def test_a_summary_that_says_the_same_as_another_has_no_table_of_its_own(corrupted: Findings) -> None:
+def test_a_summary_that_says_the_same_as_another_has_no_table_of_its_own(corrupted: RobustnessFindings) -> None:
     titles = [table.title for table in written.tables(corrupted)]
     assert titles.count("Mean over all") == 1
     assert "Mean over audio" not in titles
 
 
-def test_every_file_says_the_same(missing: Findings, tmp_path: Any) -> None:
+def test_every_file_says_the_same(missing: RobustnessFindings, tmp_path: Any) -> None:
     places = written.write_findings(missing, tmp_path)
     assert [place.name for place in places] == [f"robustness.{kind}" for kind in ("md", "tex", "csv", "json", "html")]
     rows = list(csv.DictReader(io.StringIO((tmp_path / "robustness.csv").read_text(encoding="utf-8"))))
@@ -125,7 +129,7 @@ def test_every_file_says_the_same(missing: Findings, tmp_path: Any) -> None:
         assert "10 % missing" in text.replace("\\%", "%")
 
 
-def test_differences_have_one_unit(missing: Findings) -> None:
+def test_differences_have_one_unit(missing: RobustnessFindings) -> None:
     table = written.tests_table(missing)
     assert table is not None
     rows = {row[0].text: row for row in table.cells}
@@ -136,7 +140,7 @@ def test_differences_have_one_unit(missing: Findings) -> None:
     assert rows["frail<i>: mean, mae"][4].text == "p = .002 *"
 
 
-def test_a_single_run_shows_every_condition_in_the_terminal(missing: Findings) -> None:
+def test_a_single_run_shows_every_condition_in_the_terminal(missing: RobustnessFindings) -> None:
     alone = replace(missing, runs=missing.runs[:1], tests={})
     assert [table.title for table in written.terminal_tables(alone)] == [
         "Mean over the rates",

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from mecam.config import Between, Choice
 from mecam.evaluation.metrics import metrics_for
-from mecam.experiments.search import Between, Choice, Trial, Tuned
+from mecam.experiments.search import Trial, Tuned
 from mecam.report.tuning import best_table, search_table, tuning_page
 from mecam.task import Classes
 

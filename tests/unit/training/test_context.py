@@ -9,7 +9,7 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.evaluation.comparison import compare, read_contenders
+from mecam.evaluation.comparison import compare, read_run_results
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness import assess
@@ -146,8 +146,8 @@ def test_a_finished_run_learns_it_without_a_further_epoch(run, plain_run, store,
 def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, tmp_path):
     findings = assess([run, plain_run], "random-missing", tmp_path / "found", store=store, seeds=1, only=["clean"])
     assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
-    task, split, contenders = read_contenders([run, plain_run])
-    notes = compare(contenders, task, split, permutations=50).notes
+    task, split, run_results = read_run_results([run, plain_run])
+    notes = compare(run_results, task, split, permutations=50).notes
     assert any(run.name in note and "rest of each recording" in note for note in notes)
     assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
     assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

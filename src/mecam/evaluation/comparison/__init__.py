@@ -1,19 +1,19 @@
 """Runs side by side: one table with intervals and paired tests, and the files it is written to."""
 
-from mecam.evaluation.comparison.contenders import Contender, Predicts, read_contenders
+from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Difference, Score, compare
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
-from mecam.evaluation.comparison.standings import Difference, Score, Standing, Standings, compare
+from mecam.evaluation.comparison.run_results import Predicts, RunResult, read_run_results
 
 __all__ = [
-    "Contender",
+    "ComparisonRow",
+    "ComparisonTable",
     "Difference",
     "Overlap",
     "Predicts",
     "Ranks",
+    "RunResult",
     "Score",
-    "Standing",
-    "Standings",
     "compare",
-    "read_contenders",
+    "read_run_results",
 ]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.evaluation.comparison.contenders import CONSTANT, Contender
+from mecam.evaluation.comparison.run_results import CONSTANT, RunResult
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 from mecam.types import Predictions
@@ -54,9 +54,9 @@ class Overlap:
         return [(i, j) for i in range(len(self.names)) for j in range(i + 1, len(self.names))]
 
 
-def overlap(contenders: Sequence[Contender], task: Task) -> Overlap | None:
+def overlap(run_results: Sequence[RunResult], task: Task) -> Overlap | None:
     """Compare the mistakes of all but the constant predictor; None for fewer than two models, or no decision."""
-    models = [contender for contender in contenders if contender.model != CONSTANT]
+    models = [run_result for run_result in run_results if run_result.model != CONSTANT]
     if len(models) < 2:
         return None
     ids = models[0].predictions[0].ids

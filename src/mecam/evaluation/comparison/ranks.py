@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from mecam.evaluation.comparison.contenders import CONSTANT, Contender
+from mecam.evaluation.comparison.run_results import CONSTANT, RunResult
 from mecam.evaluation.groups import MIN_GROUPS, Groups
 from mecam.evaluation.statistics import holm
 from mecam.evaluation.sums import Array
@@ -66,15 +66,15 @@ class Ranks:
         return "".join(_letter(place) for place, group in enumerate(self.groups) if name in group)
 
 
-def rank(contenders: Sequence[Contender], task: Task, *, alpha: float) -> Ranks | None:
+def rank(run_results: Sequence[RunResult], task: Task, *, alpha: float) -> Ranks | None:
     """Rank all but the constant predictor; None for fewer than two models or `MIN_GROUPS` recordings.
 
     Args:
-        contenders: that answered the same utterances, in whatever order.
+        run_results: that answered the same utterances, in whatever order.
         task: what the data asks for.
         alpha: level of significance after Holm's adjustment.
     """
-    models = [contender for contender in contenders if contender.model != CONSTANT]
+    models = [run_result for run_result in run_results if run_result.model != CONSTANT]
     if len(models) < 2:
         return None
     errors = np.stack([_by_group(task, model.predictions) for model in models], axis=1)  # G M

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.explanation.agreement import Agreement
-from mecam.evaluation.explanation.perturbation import Effect, InputPart, Quantity
+from mecam.evaluation.explanation.perturbation import Effect, InputPart, Target
 from mecam.files import write_whole
 from mecam.types import Label, Modality
 
@@ -19,8 +19,8 @@ __all__ = [
     "REMOVAL",
     "REMOVED_BELOW",
     "Explanation",
+    "ModalityExplanation",
     "PartEffect",
-    "Strand",
     "explanation_document",
     "in_short",
     "result_document",
@@ -67,7 +67,7 @@ class PartEffect:
 
 
 @dataclass(frozen=True)
-class Strand:
+class ModalityExplanation:
     """One modality of an utterance.
 
     Attributes:
@@ -116,7 +116,7 @@ class Gradients:
 
     Attributes:
         rows: modality → T, per row (for text: per word) what it adds to the score, summed over its features.
-        score: the quantity at the end of the path.
+        score: the target at the end of the path.
         baseline: at its start.
         total: sum of all attributions, those of special tokens included.
         error: total − (score − baseline): completeness, which is exact for infinitely many steps.
@@ -145,14 +145,14 @@ class Explanation:
         id: the utterance.
         text: its transcript, if any.
         truth: its label, if any.
-        quantity: what is explained.
-        score: that quantity for the utterance as it is.
+        target: what is explained.
+        score: that target for the utterance as it is.
         low: lower end of the interval around a score; None where there is none.
         high: upper end.
         label: the prediction in words.
         shares: modality → its part in the prediction; {} for models without shares.
         doubts: modality → how probable it is that it contradicts the others; {} for models that do not ask.
-        strands: modality → its rows.
+        modalities: modality → its rows.
         without_modality: modality → the answer without it; nothing where it is the only one.
         without_removed: modality, and `all` → the answer without what the filter marks; {} without a filter.
         gradients: of integrated gradients, the sum and its error; None where not asked for.
@@ -161,14 +161,14 @@ class Explanation:
     id: str
     text: str | None
     truth: Label | None
-    quantity: Quantity
+    target: Target
     score: float
     low: float | None
     high: float | None
     label: str
     shares: dict[Modality, float]
     doubts: dict[Modality, float]
-    strands: dict[Modality, Strand]
+    modalities: dict[Modality, ModalityExplanation]
     without_modality: dict[Modality, Effect]
     without_removed: dict[str, Effect]
     gradients: Gradients | None = None
@@ -179,7 +179,7 @@ class Explanation:
             "id": self.id,
             "text": self.text,
             "truth": dict(self.truth) if isinstance(self.truth, Mapping) else self.truth,
-            "quantity": self.quantity.name,
+            "quantity": self.target.name,
             "score": self.score,
             "low": self.low,
             "high": self.high,
@@ -189,7 +189,7 @@ class Explanation:
             "without_modality": {m: effect.to_json() for m, effect in self.without_modality.items()},
             "without_removed": {m: effect.to_json() for m, effect in self.without_removed.items()},
             "gradients": None if self.gradients is None else self.gradients.to_json(),
-            "modalities": {m: strand.to_json() for m, strand in self.strands.items()},
+            "modalities": {m: of_modality.to_json() for m, of_modality in self.modalities.items()},
         }
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Stream
 from mecam.errors import MissingExtraError, ModelError
 from mecam.evaluation.explanation.explanation import Gradients
-from mecam.evaluation.explanation.perturbation import Quantity, bare
+from mecam.evaluation.explanation.perturbation import Target, bare
 from mecam.models.checkpoint import Trained
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Utterance
@@ -46,15 +46,13 @@ def require_captum() -> None:
         raise MissingExtraError("captum", "explain")
 
 
-def integrated_gradients(
-    trained: Trained, utterance: Utterance, quantity: Quantity, *, steps: int = STEPS
-) -> Gradients:
+def integrated_gradients(trained: Trained, utterance: Utterance, target: Target, *, steps: int = STEPS) -> Gradients:
     """Attribute one number to the rows and words of one utterance.
 
     Args:
         trained: the model; put into evaluation mode.
         utterance: as a `Dataset` hands it out.
-        quantity: what is explained.
+        target: what is explained.
         steps: of the path.
 
     Raises: MissingExtraError without captum.
@@ -70,7 +68,7 @@ def integrated_gradients(
     def ask(*inputs: Tensor) -> Tensor:
         with path.at(inputs):
             output = model(_repeated(batch, len(inputs[0]), dict(zip(path.names, inputs, strict=True))))
-        return quantity.read(trained.checkpoint.inputs.task.probabilities(output.prediction))
+        return target.read(trained.checkpoint.inputs.task.probabilities(output.prediction))
 
     with torch.no_grad():
         score, baseline = (float(ask(*ends)[0]) if ends else 0.0 for ends in (path.end, path.start))

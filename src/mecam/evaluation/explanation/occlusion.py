@@ -16,12 +16,12 @@ from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.explanation.agreement import TOP_SHARE, agreement_table, agreements
-from mecam.evaluation.explanation.explanation import ALL, REMOVED_BELOW, Explanation, PartEffect, Strand
+from mecam.evaluation.explanation.explanation import ALL, REMOVED_BELOW, Explanation, ModalityExplanation, PartEffect
 from mecam.evaluation.explanation.gradients import STEPS, integrated_gradients, require_captum
 from mecam.evaluation.explanation.perturbation import (
     Effect,
-    Quantity,
     Removal,
+    Target,
     bare,
     has_words,
     inside,
@@ -74,8 +74,8 @@ def explain(
         one = _explained(trained, utterance, whole, i)
         if gradients:
             one = _with_gradients(trained, utterance, one, steps)
-        strands = {m: replace(s, agreement=agreements(measures(s.parts))) for m, s in one.strands.items()}
-        explained.append(replace(one, strands=strands))
+        modalities = {m: replace(s, agreement=agreements(measures(s.parts))) for m, s in one.modalities.items()}
+        explained.append(replace(one, modalities=modalities))
         if progress:
             progress(i + 1, len(utterances))
     return explained
@@ -99,31 +99,31 @@ def measures(parts: Sequence[PartEffect]) -> dict[str, NDArray[np.float64]]:
 def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: int) -> Explanation:
     """All but gradients and agreement."""
     task = trained.checkpoint.inputs.task
-    quantity = Quantity.of(task, whole.prediction[i])
-    score = float(quantity.read(whole.prediction[i : i + 1])[0])
+    target = Target.of(task, whole.prediction[i])
+    score = float(target.read(whole.prediction[i : i + 1])[0])
     known = trained.checkpoint.half_width
     ends = None
-    if known is not None and quantity.column is None:
+    if known is not None and target.column is None:
         ends = interval_around(task, score, float(with_widths(trained, whole).half_widths(known)[i]))
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
     effects = leave_one_out(
         score,
         _removals(utterance, read, gates, unknown_token(trained)),
-        lambda variants: quantity.read(perturbed_predictions(trained, variants).prediction),
+        lambda variants: target.read(perturbed_predictions(trained, variants).prediction),
     )
     nothing = Effect(score, 0.0, 0)
     return Explanation(
         id=utterance.id,
         text=utterance.text,
         truth=utterance.label,
-        quantity=quantity,
+        target=target,
         score=score,
         low=None if ends is None else ends[0],
         high=None if ends is None else ends[1],
         label=task.words(whole.prediction[i]),
         shares={m: float(share[i]) for m, share in whole.shares.items() if m in read},
         doubts={m: float(doubt[i]) for m, doubt in whole.doubts.items() if m in read},
-        strands={m: _strand(utterance, m, gates.get(m), effects, nothing) for m in read},
+        modalities={m: _modality_explanation(utterance, m, gates.get(m), effects, nothing) for m in read},
         without_modality={m: effects["modality", m] for m in read if ("modality", m) in effects},
         without_removed={m: effects.get(("removed", m), nothing) for m in (*gates, ALL)} if gates else {},
     )
@@ -149,13 +149,13 @@ def _removals(utterance: Utterance, read: Sequence[Modality], gates: Gates, unk:
     return [*asked, Removal(("removed", ALL), removed, filtered)] if removed else asked
 
 
-def _strand(
+def _modality_explanation(
     utterance: Utterance,
     modality: Modality,
     gate: NDArray[np.float32] | None,
     effects: Mapping[tuple[str, str | int], Effect],
     nothing: Effect,
-) -> Strand:
+) -> ModalityExplanation:
     seen = observed(utterance, modality)
     kept = None if gate is None else np.where(seen, gate.astype(np.float64), np.nan)
     spans = [span for span in utterance.injected if span.modality == modality]
@@ -167,7 +167,7 @@ def _strand(
         rows = seen & inside(part, len(seen))
         mean = None if kept is None or not rows.any() else float(kept[rows].mean())
         parts.append(PartEffect(part, mean, effects.get((modality, number), nothing)))
-    return Strand(
+    return ModalityExplanation(
         words=has_words(utterance, modality),
         observed=seen,
         kept=kept,
@@ -179,13 +179,13 @@ def _strand(
 
 def _with_gradients(trained: Trained, utterance: Utterance, one: Explanation, steps: int) -> Explanation:
     """The same with integrated gradients summed over every part."""
-    found = integrated_gradients(trained, utterance, one.quantity, steps=steps)
-    strands = dict(one.strands)
+    found = integrated_gradients(trained, utterance, one.target, steps=steps)
+    modalities = dict(one.modalities)
     for modality, rows in found.rows.items():
-        strand = strands[modality]
-        parts = [replace(p, gradient=float(rows[p.part.start : p.part.stop].sum())) for p in strand.parts]
-        strands[modality] = replace(strand, parts=tuple(parts))
-    return replace(one, strands=strands, gradients=found)
+        of_modality = modalities[modality]
+        parts = [replace(p, gradient=float(rows[p.part.start : p.part.stop].sum())) for p in of_modality.parts]
+        modalities[modality] = replace(of_modality, parts=tuple(parts))
+    return replace(one, modalities=modalities, gradients=found)
 
 
 def find_utterances(store: Store, ids: Sequence[str]) -> NDArray[np.int64]:
@@ -241,7 +241,7 @@ def survey(
     explained = explain(trained, store, indices, gradients=gradients, steps=steps, progress=progress)
     dataset = trained.dataset(store, indices)
     groups = Groups.among(dataset.videos, dataset.speakers)
-    found = [{m: strand.agreement for m, strand in one.strands.items()} for one in explained]
+    found = [{m: of_modality.agreement for m, of_modality in one.modalities.items()} for one in explained]
     return {
         "utterances": len(explained),
         "videos": len(set(dataset.videos)),

@@ -32,8 +32,8 @@ __all__ = [
     "WINDOWS",
     "Effect",
     "InputPart",
-    "Quantity",
     "Removal",
+    "Target",
     "bare",
     "has_words",
     "inside",
@@ -222,7 +222,7 @@ def words_left_out(utterance: Utterance, *, unk: int | None = None, limit: int |
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Target:
     """The one number that is explained.
 
     Attributes:
@@ -234,7 +234,7 @@ class Quantity:
     column: int | None = None
 
     @classmethod
-    def of(cls, task: Task, prediction: Array | float) -> "Quantity":
+    def of(cls, task: Task, prediction: Array | float) -> "Target":
         """The score, or the probability of the class (of several labels: the one) that is given first."""
         if task.is_score:
             return cls("score")

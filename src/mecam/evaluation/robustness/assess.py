@@ -9,9 +9,9 @@ from mecam.batch import Device
 from mecam.budget import small_json
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
-from mecam.evaluation.comparison.contenders import row_names
+from mecam.evaluation.comparison.run_results import row_names
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
-from mecam.evaluation.robustness.findings import Findings, find
+from mecam.evaluation.robustness.findings import RobustnessFindings, find
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
@@ -62,7 +62,7 @@ def assess(
     processes: int | None = None,
     device: Device = "cpu",
     progress: Progress | None = None,
-) -> Findings:
+) -> RobustnessFindings:
     """Measure runs under a protocol; cells that lie in `out` already are not made again.
 
     Args:

@@ -31,7 +31,7 @@ __all__ = [
     "TEXT_KINDS",
     "Clean",
     "Condition",
-    "Corrupted",
+    "FeatureCorruption",
     "RandomMissing",
     "Remaining",
 ]
@@ -192,7 +192,7 @@ class Remaining(Condition):
 
 
 @dataclass(frozen=True)
-class Corrupted(Condition):
+class FeatureCorruption(Condition):
     """The features or the text of one modality are corrupted in one way.
 
     Attributes:
@@ -207,7 +207,7 @@ class Corrupted(Condition):
     amount: float = 0.0
 
     @classmethod
-    def at(cls, modality: Modality, kind: str, severity: int, *, words: bool) -> "Corrupted":
+    def at(cls, modality: Modality, kind: str, severity: int, *, words: bool) -> "FeatureCorruption":
         """The condition of a severity from 1 to 5.
 
         Args:
@@ -224,7 +224,8 @@ class Corrupted(Condition):
             corruption, share = Corruption(kind, 0.0, modality=modality), amount
         else:
             corruption = Corruption(kind, SPIKE, amount, modality=modality)
-        return cls(f"{modality}.{kind}.{severity}", kind, modality, float(severity), corruption, share, amount)
+        key, level = f"{modality}.{kind}.{severity}", float(severity)
+        return cls(key, kind, modality, level, corruption=corruption, share=share, amount=amount)
 
     def corrupt(self, data: EvaluationSplit, place: int, seed: int) -> Utterance:
         """Corrupt the modality where the utterance has it, is among those chosen, and there is a partner."""
@@ -312,6 +313,13 @@ def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) 
                 corruption = Corruption(name, kind.levels[severity - 1], EXTENT)
                 key = f"{modality}.{name}.{severity}"
                 found.append(
-                    RecordingCorruption(key, name, modality, float(severity), corruption, data.recordings.identity)
+                    RecordingCorruption(
+                        key,
+                        name,
+                        modality,
+                        float(severity),
+                        corruption=corruption,
+                        recordings=data.recordings.identity,
+                    )
                 )
     return found

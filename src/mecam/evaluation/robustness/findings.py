@@ -12,12 +12,12 @@ from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.scores import Scored, Value
+from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.evaluation.statistics import ALPHA, Difference, adjusted_together, as_many, central, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 
-__all__ = ["ALL", "AgainstBest", "Findings", "MeanRank", "find", "mean_ranks"]
+__all__ = ["ALL", "AgainstBest", "MeanRank", "RobustnessFindings", "find", "mean_ranks"]
 
 ALL = "all"
 """The group of every corruption."""
@@ -53,7 +53,7 @@ class AgainstBest:
 
 
 @dataclass(frozen=True)
-class Findings:
+class RobustnessFindings:
     """A protocol on some runs, whole.
 
     Attributes:
@@ -84,8 +84,8 @@ class Findings:
     resampled: Resampled
     synthetic: bool
     seeds: tuple[int, ...]
-    runs: tuple[Scored, ...]
-    constant: Scored | None
+    runs: tuple[RunScores, ...]
+    constant: RunScores | None
     tests: Mapping[str, Mapping[str, AgainstBest]]
     notes: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class Findings:
         return leading_metrics(self.task)
 
     @property
-    def rows(self) -> tuple[Scored, ...]:
+    def rows(self) -> tuple[RunScores, ...]:
         """The runs and the constant predictor."""
         return self.runs if self.constant is None else (*self.runs, self.constant)
 
@@ -137,13 +137,13 @@ def find(
     data: EvaluationSplit,
     plan: Plan,
     seeds: Sequence[int],
-    runs: Sequence[Scored],
+    runs: Sequence[RunScores],
     *,
-    constant: Scored | None = None,
+    constant: RunScores | None = None,
     notes: Sequence[str] = (),
     permutations: int = PERMUTATIONS,
     progress: Callable[[int, int], None] | None = None,
-) -> Findings:
+) -> RobustnessFindings:
     """Bring scored runs together and test them against each other.
 
     Args:
@@ -165,7 +165,7 @@ def find(
         if progress:
             progress(done, len(plan.summaries))
     store = data.store
-    return Findings(
+    return RobustnessFindings(
         plan=plan,
         task=store.task,
         data=store.name,
@@ -184,7 +184,7 @@ def find(
     )
 
 
-def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | None:
+def best_of(runs: Sequence[RunScores], summary: Summary, metric: Metric) -> int | None:
     """Position of the best run in a summary; None where none is defined."""
     sign = 1.0 if metric.higher_is_better != summary.loss else -1.0
     means = [sign * float(run.summaries[summary.name][metric.name].per_seed.mean()) for run in runs]
@@ -192,7 +192,7 @@ def best_of(runs: Sequence[Scored], summary: Summary, metric: Metric) -> int | N
     return max(known, key=lambda i: means[i]) if known else None
 
 
-def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations: int) -> AgainstBest | None:
+def _test(runs: Sequence[RunScores], summary: Summary, metric: Metric, permutations: int) -> AgainstBest | None:
     """Each run against the best one, adjusted together."""
     best = best_of(runs, summary, metric)
     if best is None:
@@ -205,7 +205,7 @@ def _test(runs: Sequence[Scored], summary: Summary, metric: Metric, permutations
     return AgainstBest(runs[best].name, adjusted_together(found))
 
 
-def _paired(run: Scored, other: Scored, summary: Summary, metric: Metric) -> tuple[Array, Array, Array]:
+def _paired(run: RunScores, other: RunScores, summary: Summary, metric: Metric) -> tuple[Array, Array, Array]:
     """Sums per recording of both, as many seeds of each, all conditions one below the other, and their weights."""
     ours, theirs, weights = [], [], []
     for key, weight in summary.weights.items():
@@ -217,7 +217,7 @@ def _paired(run: Scored, other: Scored, summary: Summary, metric: Metric) -> tup
     return np.concatenate(ours), np.concatenate(theirs), np.concatenate(weights)
 
 
-def _run_json(row: Scored) -> dict[str, Any]:
+def _run_json(row: RunScores) -> dict[str, Any]:
     conditions: dict[str, dict[str, Any]] = {}
     for measure, known in row.values.items():
         for key, value in known.items():
@@ -241,7 +241,7 @@ def condition_of(plan: Plan, key: str) -> Condition:
     return next((c for c in plan.conditions if c.key == key), CLEAN)
 
 
-def mean_ranks(runs: Sequence[Scored], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
+def mean_ranks(runs: Sequence[RunScores], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
     """Rank runs by their mean over the severities of each corruption.
 
     Args:
@@ -274,7 +274,7 @@ def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:
     return plain, stats.rankdata(sign * np.stack(draws, axis=1), axis=1)
 
 
-def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[Scored]) -> dict[str, MeanRank]:
+def _means(ranks: Sequence[tuple[Array, Array | None]], runs: Sequence[RunScores]) -> dict[str, MeanRank]:
     plain = np.mean([one for one, _ in ranks], axis=0)
     draws = [drawn for _, drawn in ranks if drawn is not None]
     drawn = np.mean(draws, axis=0) if len(draws) == len(ranks) else None  # R M

@@ -17,7 +17,7 @@ from mecam.evaluation.robustness.conditions import (
     STREAM_KINDS,
     TEXT_KINDS,
     Condition,
-    Corrupted,
+    FeatureCorruption,
     RandomMissing,
     Remaining,
     recording_conditions,
@@ -126,7 +126,7 @@ def corruptions(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     for modality in modalities:
         words = modality == TEXT and data.raw_text
         for kind in TEXT_KINDS if words else STREAM_KINDS:
-            steps += [Corrupted.at(modality, kind, severity, words=words) for severity in SEVERITIES]
+            steps += [FeatureCorruption.at(modality, kind, severity, words=words) for severity in SEVERITIES]
     return _graded("corruptions", steps)
 
 

@@ -28,7 +28,7 @@ from mecam.types import Modality, Predictions, Span
 __all__ = [
     "Resample",
     "RunCells",
-    "Scored",
+    "RunScores",
     "calibration_metrics",
     "conflict_scores",
     "constant_scored",
@@ -95,7 +95,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Scored:
+class RunScores:
     """What is known about one run.
 
     Attributes:
@@ -151,7 +151,7 @@ class Resample:
         return Value(values.mean(axis=1), together, self.groups if share else None)
 
 
-def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resample) -> Scored:
+def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resample) -> RunScores:
     """Value every condition and summary of a run.
 
     Raises: DataError if a cell is missing or damaged.
@@ -175,7 +175,7 @@ def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resamp
         for name, value in _found(condition, clean, cells, data, resample):
             values.setdefault(name, {})[condition.key] = value
     widths = [2 * width for width in run.half_widths if width is not None]
-    return Scored(
+    return RunScores(
         run.name,
         run.model,
         run.folder,
@@ -190,7 +190,7 @@ def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resamp
 
 def constant_scored(
     prior: Sequence[float], data: EvaluationSplit, plan: Plan, resample: Resample, name: str = "constant"
-) -> Scored:
+) -> RunScores:
     """The constant predictor, whom nothing disturbs."""
     like = Predictions(data.ids, data.videos, np.zeros(len(data)), data.truth)
     said = constant_predictions(data.store.task, like, prior)
@@ -201,7 +201,7 @@ def constant_scored(
         value = _valued(metric, found, resample)
         values[metric.name] = {condition.key: value for condition in plan.conditions}
         sums[metric.name] = {condition.key: found for condition in plan.conditions}
-    return Scored(name, name, "", (0,), (), None, values, _summaries(plan.summaries, values), sums)
+    return RunScores(name, name, "", (0,), (), None, values, _summaries(plan.summaries, values), sums)
 
 
 def _jobs(jobs: Sequence[Job], condition: Condition) -> list[Job]:

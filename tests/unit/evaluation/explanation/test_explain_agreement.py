@@ -59,8 +59,8 @@ def test_over_many_utterances_by_recording() -> None:
 def test_measures_are_sizes_of_what_was_seen() -> None:
     rows = [[1, 0.9], [np.nan, np.nan], [3, 0.3], [8, 0.1]]
     (said,) = explain(planted.planted(), [planted.utterance("a", rows)], gradients=True, steps=2)
-    found = measures(said.strands["audio"].parts)
+    found = measures(said.modalities["audio"].parts)
     np.testing.assert_allclose(found["kept"], [0.9, 0.3, 0.1], atol=1e-6)
     np.testing.assert_allclose(found["occlusion"], [1.5, 0.5, 2.0], atol=1e-6)
     np.testing.assert_allclose(found["gradients"], [1 / 3, 1, 8 / 3], atol=1e-6)
-    assert said.strands["audio"].agreement["kept_gradients"].spearman == pytest.approx(-1)
+    assert said.modalities["audio"].agreement["kept_gradients"].spearman == pytest.approx(-1)

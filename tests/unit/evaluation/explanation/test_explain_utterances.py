@@ -32,11 +32,11 @@ def test_worked_by_hand() -> None:
     assert said.score == pytest.approx(3)
     assert (said.low, said.high) == (pytest.approx(2.5), 3.0), "no truth lies beyond the scale"
     assert said.label == "positive"
-    strand = said.strands["audio"]
-    assert [p.without.score for p in strand.parts] == pytest.approx([4, 3.5, 1.5])
-    assert [p.without.adds for p in strand.parts] == pytest.approx([-1, -0.5, 1.5])
-    assert [p.kept for p in strand.parts] == pytest.approx([0.9, 0.9, 0.2])
-    assert strand.removed.tolist() == [False, False, True]
+    of_modality = said.modalities["audio"]
+    assert [p.without.score for p in of_modality.parts] == pytest.approx([4, 3.5, 1.5])
+    assert [p.without.adds for p in of_modality.parts] == pytest.approx([-1, -0.5, 1.5])
+    assert [p.kept for p in of_modality.parts] == pytest.approx([0.9, 0.9, 0.2])
+    assert of_modality.removed.tolist() == [False, False, True]
     assert said.without_removed["audio"].count == 1
     assert said.without_removed["audio"].score == pytest.approx(1.5)
     assert said.without_removed["all"].adds == pytest.approx(1.5)
@@ -61,9 +61,9 @@ def test_each_modality_in_turn_and_all_that_is_marked() -> None:
 def test_without_a_filter_everything_but_the_filter_is_there() -> None:
     (said,) = explain(planted.planted(gated=False), [planted.utterance("a", [[1, 0], [2, 0], [3, 0]])])
     assert said.without_removed == {}
-    assert said.strands["audio"].kept is None
-    assert not said.strands["audio"].removed.any()
-    assert [p.without.adds for p in said.strands["audio"].parts] == pytest.approx([-0.5, 0, 0.5])
+    assert said.modalities["audio"].kept is None
+    assert not said.modalities["audio"].removed.any()
+    assert [p.without.adds for p in said.modalities["audio"].parts] == pytest.approx([-0.5, 0, 0.5])
     assert said.to_json()["modalities"]["audio"]["kept"] is None
 
 
@@ -82,7 +82,7 @@ def test_leaving_out_what_is_masked_changes_nothing(name: str, store: Store, enc
 def test_a_window_in_which_nothing_was_observed_does_nothing() -> None:
     rows = [[1, 0.9], [np.nan, np.nan], [3, 0.9]]
     (said,) = explain(planted.planted(), [planted.utterance("a", rows)])
-    parts = said.strands["audio"].parts
+    parts = said.modalities["audio"].parts
     assert [p.without.adds for p in parts] == pytest.approx([-1, 0, 1])
     assert parts[1].kept is None
     assert said.to_json()["modalities"]["audio"]["kept"] == [0.9, None, 0.9]
@@ -93,13 +93,13 @@ def test_a_modality_that_is_not_read_changes_nothing(store: Store, encoder: str)
     trained = tiny.build("mecam_published", store, encoder, used=True)
     whole = [u for u in store if u.text and len(u.streams) == 3][:3]
     for said in explain(trained, whole):
-        assert set(said.strands) > set(trained.model.reads) - set(trained.model.ignores) == {TEXT}
-        for m in set(said.strands) - {TEXT}:
-            assert all(p.without.adds == pytest.approx(0, abs=1e-6) for p in said.strands[m].parts)
-        assert any(abs(p.without.adds) > 1e-4 for p in said.strands[TEXT].parts)
+        assert set(said.modalities) > set(trained.model.reads) - set(trained.model.ignores) == {TEXT}
+        for m in set(said.modalities) - {TEXT}:
+            assert all(p.without.adds == pytest.approx(0, abs=1e-6) for p in said.modalities[m].parts)
+        assert any(abs(p.without.adds) > 1e-4 for p in said.modalities[TEXT].parts)
     only_text = tiny.build("text_only", store, encoder, used=True)
     for said in explain(only_text, whole):
-        assert set(said.strands) == {TEXT}
+        assert set(said.modalities) == {TEXT}
         assert said.without_modality == {}
 
 
@@ -112,7 +112,7 @@ def test_words_become_unknown_and_nothing_else_moves(store: Store, encoder: str)
     asked = [" ".join([*words[:i], "[UNK]", *words[i + 1 :]]) for i in range(5)]
     variants = list(trained.dataset([Utterance(id=str(i), text=t) for i, t in enumerate(asked)]))
     expected = perturbed_predictions(trained, variants).prediction
-    parts = said.strands[TEXT].parts
+    parts = said.modalities[TEXT].parts
     assert [p.part.label for p in parts] == words
     assert [p.without.score for p in parts] == pytest.approx(expected.tolist(), abs=1e-5)
     assert all(p.without.adds == pytest.approx(said.score - p.without.score) for p in parts)
@@ -123,7 +123,7 @@ def test_many_variants_in_few_passes() -> None:
     rng = np.random.default_rng(0)
     long = planted.utterance("a", rng.random((500, 2)))
     (said,) = explain(trained, [long])
-    assert len(said.strands["audio"].parts) == len(parts_of(long, "audio")) <= WINDOWS
+    assert len(said.modalities["audio"].parts) == len(parts_of(long, "audio")) <= WINDOWS
     assert trained.model.calls == 2, "the utterance, and all its variants at once"
 
 
@@ -175,12 +175,12 @@ def test_the_document_has_the_same_keys_for_every_task_and_every_hole(
         assert one["id"] == utterance.id
         assert set(one["modalities"]) <= read
         assert set(one["without_modality"]) == (set(one["modalities"]) if len(one["modalities"]) > 1 else set())
-        for strand in one["modalities"].values():
-            assert set(strand) == MODALITY
-            assert all(set(part) == PART for part in strand["parts"])
-            assert strand["parts"][-1]["stop"] == len(strand["observed"])
+        for of_modality in one["modalities"].values():
+            assert set(of_modality) == MODALITY
+            assert all(set(part) == PART for part in of_modality["parts"])
+            assert of_modality["parts"][-1]["stop"] == len(of_modality["observed"])
             if name == "mecam":
-                assert len(strand["kept"]) == len(strand["removed"]) == len(strand["observed"])
+                assert len(of_modality["kept"]) == len(of_modality["removed"]) == len(of_modality["observed"])
         if any_store.task.kind == "regression":
             assert one["quantity"] == "score"
         else:
@@ -192,7 +192,7 @@ def test_the_document_has_the_same_keys_for_every_task_and_every_hole(
 def test_a_model_that_has_nothing_to_go_on_is_explained_too(store: Store, encoder: str) -> None:
     trained = tiny.build("mecam", store, encoder)
     (said,) = explain(trained, [Utterance(id="nothing")], gradients=True)
-    assert said.strands == {}
+    assert said.modalities == {}
     assert math.isfinite(said.score)
     assert said.gradients is not None
     assert said.gradients.total == 0

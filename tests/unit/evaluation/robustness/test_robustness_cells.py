@@ -11,7 +11,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
-from mecam.evaluation.robustness.conditions import CLEAN, Corrupted, RandomMissing, Remaining
+from mecam.evaluation.robustness.conditions import CLEAN, FeatureCorruption, RandomMissing, Remaining
 from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
 from mecam.evaluation.robustness.measure import (
     Job,
@@ -32,10 +32,10 @@ CONDITIONS = (
     CLEAN,
     RandomMissing.at(0.5),
     Remaining.of(("audio",)),
-    Corrupted.at("text", "deleted", 3, words=True),
-    Corrupted.at("text", "truncated", 5, words=True),
-    Corrupted.at("audio", "noise", 5, words=False),
-    Corrupted.at("vision", "contradiction", 4, words=False),
+    FeatureCorruption.at("text", "deleted", 3, words=True),
+    FeatureCorruption.at("text", "truncated", 5, words=True),
+    FeatureCorruption.at("audio", "noise", 5, words=False),
+    FeatureCorruption.at("vision", "contradiction", 4, words=False),
 )
 
 
@@ -83,7 +83,7 @@ def test_an_untouched_text_is_encoded_once(store, material, encoder, tmp_path):
             [
                 CLEAN,
                 *(
-                    Corrupted.at(m, kind, s, words=False)
+                    FeatureCorruption.at(m, kind, s, words=False)
                     for m in ("audio", "vision")
                     for kind in ("noise", "burst")
                     for s in (1, 5)

@@ -16,7 +16,7 @@ from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness.assess import find_store
 from mecam.evaluation.robustness.findings import best_of, mean_ranks
 from mecam.evaluation.robustness.protocols import Plan, Summary
-from mecam.evaluation.robustness.scores import Resample, Scored, Value
+from mecam.evaluation.robustness.scores import Resample, RunScores, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.checkpoint import load_checkpoint
 from mecam.runs.run import Run
@@ -196,9 +196,9 @@ def test_what_cannot_be_measured_is_said(run, text, store, tmp_path, capsys):
 def test_the_best_of_a_loss_is_the_smallest():
     metric = metrics_for(tiny.TASKS["classes"])["accuracy"]
 
-    def scored(name: str, number: float) -> Scored:
+    def scored(name: str, number: float) -> RunScores:
         value = Value(np.array([number]), None)
-        return Scored(name, name, "", (1,), (), None, {}, {"s": {metric.name: value}}, {})
+        return RunScores(name, name, "", (1,), (), None, {}, {"s": {metric.name: value}}, {})
 
     runs = [scored("a", 0.2), scored("b", 0.5), scored("c", np.nan)]
     assert best_of(runs, Summary("s", "", {}), metric) == 1
@@ -207,10 +207,10 @@ def test_the_best_of_a_loss_is_the_smallest():
 
 
 def test_mean_ranks_by_hand():
-    def scored(name: str, *numbers: float, drawn: bool = True) -> Scored:
+    def scored(name: str, *numbers: float, drawn: bool = True) -> RunScores:
         values = [Value(np.array([n, n + 0.1]), np.array([n, -n], float) if drawn else None) for n in numbers]
         kinds = dict(zip(("text.a", "audio.b", "audio.c"), ({"mae": value} for value in values), strict=True))
-        return Scored(name, name, "", (1, 2), (), None, {}, {"mean": {"mae": values[0]}, **kinds}, {})
+        return RunScores(name, name, "", (1, 2), (), None, {}, {"mean": {"mae": values[0]}, **kinds}, {})
 
     plan = Plan("corruptions", (), tuple(Summary(name, "", {}) for name in ("mean", "text.a", "audio.b", "audio.c")))
     mae = metrics_for(tiny.TASKS["regression"])["mae"]

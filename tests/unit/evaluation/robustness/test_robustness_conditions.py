@@ -16,7 +16,7 @@ from mecam.evaluation.robustness.conditions import (
     SEVERITIES,
     STREAM_KINDS,
     TEXT_KINDS,
-    Corrupted,
+    FeatureCorruption,
     RandomMissing,
     Remaining,
 )
@@ -97,7 +97,7 @@ def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
         c
         for m, k in every_corruption()
         if k not in ("foreign", "contradiction", "misheard", "noise", "burst", "impulse")
-        for c in [Corrupted.at(m, k, 3, words=m == "text")]
+        for c in [FeatureCorruption.at(m, k, 3, words=m == "text")]
     ]
     for condition in [RandomMissing.at(0.4), *alone]:
         for place in range(0, len(other), 7):
@@ -112,7 +112,7 @@ def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
 def test_a_corruption_touches_its_modality_only_and_records_it(material, modality, kind):
     hit = 0
     for severity in SEVERITIES:
-        condition = Corrupted.at(modality, kind, severity, words=modality == "text")
+        condition = FeatureCorruption.at(modality, kind, severity, words=modality == "text")
         for place in range(0, len(material), 6):
             clean, spoilt = material.utterances[place], condition.corrupt(material, place, 3)
             again = condition.corrupt(material, place, 3)
@@ -148,7 +148,7 @@ def test_a_corruption_touches_its_modality_only_and_records_it(material, modalit
 def test_more_severe_is_never_less(material, modality, kind):
     touched = []
     for severity in SEVERITIES:
-        condition = Corrupted.at(modality, kind, severity, words=modality == "text")
+        condition = FeatureCorruption.at(modality, kind, severity, words=modality == "text")
         spoilt = [condition.corrupt(material, place, 3) for place in range(len(material))]
         touched.append(sum(span.stop - span.start + (span.start == span.stop) for u in spoilt for span in u.injected))
     assert touched == sorted(touched)
@@ -160,7 +160,7 @@ def test_more_severe_is_never_less(material, modality, kind):
 )
 def test_the_share_of_utterances_befallen_is_the_severity(material, severity):
     share = TEXT_KINDS["foreign"][SEVERITIES.index(severity)]
-    condition = Corrupted.at("text", "foreign", severity, words=True)
+    condition = FeatureCorruption.at("text", "foreign", severity, words=True)
     hit = [[bool(condition.corrupt(material, p, s).injected) for p in range(len(material))] for s in range(4)]
     assert np.mean(hit) == pytest.approx(share, abs=0.06)
 
@@ -169,12 +169,12 @@ def test_partners_feel_otherwise_or_are_somebody_else(material):
     by_text = {u.text: u for u in material.utterances}
     for place in range(len(material)):
         own = material.utterances[place]
-        against = Corrupted.at("text", "contradiction", 5, words=True).corrupt(material, place, 1)
+        against = FeatureCorruption.at("text", "contradiction", 5, words=True).corrupt(material, place, 1)
         if against.injected:
             assert by_text[against.text].label * own.label < 0
         else:
             assert abs(own.label) < 0.3
-        foreign = by_text[Corrupted.at("text", "foreign", 5, words=True).corrupt(material, place, 1).text]
+        foreign = by_text[FeatureCorruption.at("text", "foreign", 5, words=True).corrupt(material, place, 1).text]
         assert foreign.speaker != own.speaker
 
 
@@ -198,7 +198,7 @@ def test_only_the_modalities_that_are_left_are_left(material):
 
 def test_noise_lies_at_its_signal_to_noise_ratio(material):
     for severity, snr in zip(SEVERITIES, STREAM_KINDS["noise"], strict=True):
-        condition = Corrupted.at("audio", "noise", severity, words=False)
+        condition = FeatureCorruption.at("audio", "noise", severity, words=False)
         added = np.concatenate(
             [
                 condition.corrupt(material, p, 0).streams["audio"] - material.utterances[p].streams["audio"]
@@ -255,7 +255,7 @@ def test_what_the_data_brought_along_is_told_from_what_is_put_in(tmp_path):
     own = EvaluationSplit(store, "test")
     assert any(u.injected for u in own.utterances)
     assert {span.kind for u in own.utterances for span in u.injected} == {OWN}
-    spoilt = [Corrupted.at("audio", "noise", 5, words=False).corrupt(own, p, 0) for p in range(len(own))]
+    spoilt = [FeatureCorruption.at("audio", "noise", 5, words=False).corrupt(own, p, 0) for p in range(len(own))]
     assert {span.kind for u in spoilt for span in u.injected if span.modality == "audio"} == {OWN, "noise"}
     with pytest.raises(DataError, match=r"train|valid"):
         read_split(store, "dev", raw_text=True)

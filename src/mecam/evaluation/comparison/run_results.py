@@ -20,7 +20,7 @@ from mecam.runs.tables import understood
 from mecam.task import Task
 from mecam.types import Predictions
 
-__all__ = ["CONSTANT", "Contender", "Predicts", "read_contenders", "row_names"]
+__all__ = ["CONSTANT", "Predicts", "RunResult", "read_run_results", "row_names"]
 
 CONSTANT = "constant"
 """Name of the row of the constant predictor."""
@@ -39,7 +39,7 @@ UNKNOWN = object()
 
 
 @dataclass(frozen=True)
-class Contender:
+class RunResult:
     """One row of a comparison before it is compared.
 
     Attributes:
@@ -66,14 +66,14 @@ class Contender:
     settings: tuple[str, ...] = ()
 
 
-def read_contenders(
+def read_run_results(
     folders: Sequence[Path],
     *,
     names: Sequence[str] | None = None,
     split: str | None = None,
     predicts: Predicts | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[Task, str, list[Contender]]:
+) -> tuple[Task, str, list[RunResult]]:
     """Read run folders and put the constant predictor below them.
 
     Args:
@@ -83,7 +83,7 @@ def read_contenders(
         predicts: asked for predictions, where they are not those that the runs have kept.
         progress: called with (runs read, all).
 
-    Returns: the task, the split, and one contender per folder and the constant predictor, unless a run is one.
+    Returns: the task, the split, and one result per folder and the constant predictor, unless a run is one.
     Raises: TrainingError if a folder holds no finished run; DataError if the runs answered different utterances, the
         truth differs, or they have different tasks.
     """
@@ -96,15 +96,15 @@ def read_contenders(
             progress(done, len(folders))
     _check_tasks(runs)
     chosen = split or ("test" if all("test" in found for found in predictions) else "valid")
-    contenders = [_contender(*one, chosen) for one in zip(runs, labels, predictions, strict=True)]
-    _check_answers(contenders, chosen)
-    contenders = _all_with_speakers(contenders)
+    run_results = [_run_result(*one, chosen) for one in zip(runs, labels, predictions, strict=True)]
+    _check_answers(run_results, chosen)
+    run_results = _all_with_speakers(run_results)
     task = runs[0].task
     prior = next((run.prior for run in runs if run.prior is not None), None)
-    if prior is not None and not any(contender.model == CONSTANT for contender in contenders):
-        given = constant_predictions(task, contenders[0].predictions[0], prior)
-        contenders.append(Contender(CONSTANT, CONSTANT, None, (given,), {}, contenders[0].learned_from))
-    return task, chosen, contenders
+    if prior is not None and not any(run_result.model == CONSTANT for run_result in run_results):
+        given = constant_predictions(task, run_results[0].predictions[0], prior)
+        run_results.append(RunResult(CONSTANT, CONSTANT, None, (given,), {}, run_results[0].learned_from))
+    return task, chosen, run_results
 
 
 def _labelled(run: Run, split: str | None, predicts: Predicts | None) -> dict[str, tuple[Predictions, ...]]:
@@ -116,7 +116,7 @@ def _labelled(run: Run, split: str | None, predicts: Predicts | None) -> dict[st
     return {name: seeds for name, seeds in found.items() if seeds[0].truth is not None}
 
 
-def _contender(run: Run, name: str, predictions: Mapping[str, tuple[Predictions, ...]], split: str) -> Contender:
+def _run_result(run: Run, name: str, predictions: Mapping[str, tuple[Predictions, ...]], split: str) -> RunResult:
     if split not in predictions:
         known = ", ".join(predictions) or "none"
         raise DataError(
@@ -125,7 +125,7 @@ def _contender(run: Run, name: str, predictions: Mapping[str, tuple[Predictions,
             fix=f"compare on another split (labelled here: {known}), or leave this run out",
         )
     with understood(run.folder):
-        return Contender(
+        return RunResult(
             name=name,
             model=run.model,
             folder=run.folder,
@@ -202,11 +202,11 @@ def _check_tasks(runs: Sequence[Run]) -> None:
             )
 
 
-def _check_answers(contenders: Sequence[Contender], split: str) -> None:
+def _check_answers(run_results: Sequence[RunResult], split: str) -> None:
     """The same utterances with the same truth in all, in whatever order."""
-    first = contenders[0]
+    first = run_results[0]
     truth = dict(zip(first.predictions[0].ids, _rows(first.predictions[0]), strict=True))
-    for other in contenders[1:]:
+    for other in run_results[1:]:
         here = dict(zip(other.predictions[0].ids, _rows(other.predictions[0]), strict=True))
         shared = truth.keys() & here.keys()
         if len(shared) != len(truth) or len(shared) != len(here):
@@ -221,15 +221,15 @@ def _check_answers(contenders: Sequence[Contender], split: str) -> None:
         raise DataError(what, where=str(other.folder), fix="compare runs on the same split of the same data")
 
 
-def _all_with_speakers(contenders: Sequence[Contender]) -> list[Contender]:
-    """The contenders, all with the speakers that one of them names: an older run kept none."""
-    known = next((p for c in contenders for p in c.predictions if p.speakers), None)
+def _all_with_speakers(run_results: Sequence[RunResult]) -> list[RunResult]:
+    """The results, all with the speakers that one of them names: an older run kept none."""
+    known = next((p for c in run_results for p in c.predictions if p.speakers), None)
     if known is None:
-        return list(contenders)
+        return list(run_results)
     names = dict(zip(known.ids, known.speakers, strict=True))
     return [
         replace(c, predictions=tuple(replace(p, speakers=tuple(names[i] for i in p.ids)) for p in c.predictions))
-        for c in contenders
+        for c in run_results
     ]
 
 

@@ -1,4 +1,4 @@
-"""Contenders → standings: every metric with its uncertainty, and paired tests against the best and a baseline."""
+"""Results of runs → one table: every metric with its uncertainty, and paired tests against the best and a baseline."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mecam.errors import DataError
-from mecam.evaluation.comparison.contenders import CONSTANT, Contender
 from mecam.evaluation.comparison.overlap import Overlap, overlap
 from mecam.evaluation.comparison.ranks import Ranks, rank
+from mecam.evaluation.comparison.run_results import CONSTANT, RunResult
 from mecam.evaluation.groups import Groups, Resampled
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import (
@@ -21,7 +21,7 @@ from mecam.evaluation.statistics import (
 )
 from mecam.task import Task
 
-__all__ = ["ALPHA", "Difference", "Score", "Standing", "Standings", "compare"]
+__all__ = ["ALPHA", "ComparisonRow", "ComparisonTable", "Difference", "Score", "compare"]
 
 
 @dataclass(frozen=True)
@@ -50,14 +50,14 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ComparisonRow:
     """One row: a run and how it did.
 
     Attributes:
         name: of the row.
         model: name in the registry.
         seeds: how many.
-        facts: as in `Contender`.
+        facts: as in `RunResult`.
         scores: metric → score.
         run: the folder, where there is one.
         command: that made it.
@@ -79,7 +79,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Standings:
+class ComparisonTable:
     """A comparison, whole.
 
     Attributes:
@@ -103,7 +103,7 @@ class Standings:
     utterances: int
     videos: int
     resampled: Resampled
-    rows: tuple[Standing, ...]
+    rows: tuple[ComparisonRow, ...]
     baseline: str | None = None
     missing: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class Standings:
 
 
 def compare(
-    contenders: Sequence[Contender],
+    run_results: Sequence[RunResult],
     task: Task,
     split: str,
     *,
@@ -131,7 +131,7 @@ def compare(
     missing: dict[str, str] | None = None,
     permutations: int = 10_000,
     progress: Callable[[int, int], None] | None = None,
-) -> Standings:
+) -> ComparisonTable:
     """Compare runs on every metric.
 
     For each metric the run with the best mean is found; every other is tested against it, and against the baseline
@@ -139,32 +139,32 @@ def compare(
     Holm's method.
 
     Args:
-        contenders: from `read_contenders`.
+        run_results: from `read_run_results`.
         task: what the data asks for.
         split: that their predictions are of.
         data: name of the store that they answered, where it is not the one that the first learned from.
-        baseline: a contender's name.
+        baseline: the name of a run.
         notes: name → note of its row.
         missing: what was meant to take part, name → why it does not.
         permutations: of each test.
         progress: called with (metrics done, all).
 
-    Raises: DataError if no contender has the baseline's name.
+    Raises: DataError if no run has the baseline's name.
     """
-    names = [contender.name for contender in contenders]
+    names = [run_result.name for run_result in run_results]
     if baseline is not None and baseline not in names:
         raise DataError(f"no run is called {baseline!r}", where="--baseline", fix=f"choose one of {', '.join(names)}")
-    tables = [metrics_table(task, c.predictions, resample_seeds=True) for c in contenders]
-    scores: list[dict[str, Score]] = [{} for _ in contenders]
+    tables = [metrics_table(task, c.predictions, resample_seeds=True) for c in run_results]
+    scores: list[dict[str, Score]] = [{} for _ in run_results]
     metrics = metrics_for(task)
     for done, metric in enumerate(metrics.values(), 1):
         column = [_score(table[metric.name]) for table in tables]
-        best = _best(contenders, column, metric)
-        tests = _Tests(task, metric.name, contenders, permutations)
-        rivals = [i for i, c in enumerate(contenders) if c.model != CONSTANT and i != best]
+        best = _best(run_results, column, metric)
+        tests = _Tests(task, metric.name, run_results, permutations)
+        rivals = [i for i, c in enumerate(run_results) if c.model != CONSTANT and i != best]
         to_best = {} if best is None else tests.against(best, rivals)
         base = None if baseline is None else names.index(baseline)
-        others = [i for i, c in enumerate(contenders) if c.model != CONSTANT and i != base]
+        others = [i for i, c in enumerate(run_results) if c.model != CONSTANT and i != base]
         to_base = {} if base is None else tests.against(base, others)
         for i, score in enumerate(column):
             difference = to_best.get(i)
@@ -173,30 +173,30 @@ def compare(
             scores[i][metric.name] = Score(**{**vars(score), **known})
         if progress:
             progress(done, len(metrics))
-    first = contenders[0].predictions[0]
-    shared = _shared_settings(contenders)
-    standing = [_standing(c, s, (notes or {}).get(c.name, ""), shared) for c, s in zip(contenders, scores, strict=True)]
-    return Standings(
+    first = run_results[0].predictions[0]
+    shared = _shared_settings(run_results)
+    row = [_row(c, s, (notes or {}).get(c.name, ""), shared) for c, s in zip(run_results, scores, strict=True)]
+    return ComparisonTable(
         task=task,
         split=split,
-        data=data or str(contenders[0].learned_from.get("name") or "data"),
+        data=data or str(run_results[0].learned_from.get("name") or "data"),
         utterances=len(first),
         videos=len(set(first.videos)),
         resampled=Groups.of(first).resampled,
-        rows=tuple(standing),
+        rows=tuple(row),
         baseline=baseline,
         missing=dict(missing or {}),
-        notes=tuple(_notes(contenders, shared, data)),
-        ranks=rank(contenders, task, alpha=ALPHA),
-        overlap=overlap(contenders, task),
+        notes=tuple(_notes(run_results, shared, data)),
+        ranks=rank(run_results, task, alpha=ALPHA),
+        overlap=overlap(run_results, task),
     )
 
 
 class _Tests:
     """Paired tests on one metric; a pair is tested once."""
 
-    def __init__(self, task: Task, metric: str, contenders: Sequence[Contender], permutations: int) -> None:
-        self._task, self._metric, self._contenders, self._permutations = task, metric, contenders, permutations
+    def __init__(self, task: Task, metric: str, run_results: Sequence[RunResult], permutations: int) -> None:
+        self._task, self._metric, self._run_results, self._permutations = task, metric, run_results, permutations
         self._known: dict[tuple[int, int], Difference] = {}
 
     def against(self, reference: int, others: Sequence[int]) -> dict[int, Difference]:
@@ -205,7 +205,7 @@ class _Tests:
 
     def _pair(self, one: int, other: int) -> Difference:
         if (one, other) not in self._known:
-            first, second = as_many(self._contenders[one].predictions, self._contenders[other].predictions)
+            first, second = as_many(self._run_results[one].predictions, self._run_results[other].predictions)
             self._known[one, other] = paired_permutation_test(
                 self._task, first, second, self._metric, permutations=self._permutations
             )
@@ -217,52 +217,52 @@ def _score(entry: dict[str, Any]) -> Score:
     return Score(entry["mean"], entry["std"], None if ends is None else (ends[0], ends[1]), tuple(entry["per_seed"]))
 
 
-def _best(contenders: Sequence[Contender], column: Sequence[Score], metric: Metric) -> int | None:
+def _best(run_results: Sequence[RunResult], column: Sequence[Score], metric: Metric) -> int | None:
     """Position of the best mean; the first of equals."""
     sign = 1.0 if metric.higher_is_better else -1.0
     known = {
         i: sign * score.mean
         for i, score in enumerate(column)
-        if score.mean is not None and contenders[i].model != CONSTANT
+        if score.mean is not None and run_results[i].model != CONSTANT
     }
     return max(known, key=lambda i: known[i]) if known else None
 
 
-def _shared_settings(contenders: Sequence[Contender]) -> tuple[str, ...]:
+def _shared_settings(run_results: Sequence[RunResult]) -> tuple[str, ...]:
     """What was set alike for all runs, instead of the defaults."""
-    runs = [c for c in contenders if c.model != CONSTANT]
+    runs = [c for c in run_results if c.model != CONSTANT]
     return tuple(item for item in (runs[0].settings if runs else ()) if all(item in c.settings for c in runs))
 
 
-def _budget(contender: Contender, shared: Sequence[str]) -> str:
+def _budget(run_result: RunResult, shared: Sequence[str]) -> str:
     """How the options were found; what was set for all runs alike is no budget of this one."""
-    if contender.model == CONSTANT:
+    if run_result.model == CONSTANT:
         return ""
-    if contender.tuned:
-        return f"tuned with {contender.tuned}"
-    own = len(set(contender.settings) - set(shared))
+    if run_result.tuned:
+        return f"tuned with {run_result.tuned}"
+    own = len(set(run_result.settings) - set(shared))
     return f"defaults, {own} set" if own else "defaults"
 
 
-def _standing(contender: Contender, scores: dict[str, Score], note: str, shared: Sequence[str]) -> Standing:
-    folder: Path | None = contender.folder
-    return Standing(
-        name=contender.name,
-        model=contender.model,
-        seeds=len(contender.predictions),
-        facts=dict(contender.facts),
+def _row(run_result: RunResult, scores: dict[str, Score], note: str, shared: Sequence[str]) -> ComparisonRow:
+    folder: Path | None = run_result.folder
+    return ComparisonRow(
+        name=run_result.name,
+        model=run_result.model,
+        seeds=len(run_result.predictions),
+        facts=dict(run_result.facts),
         scores=scores,
         run="" if folder is None else str(folder),
-        command=contender.command,
+        command=run_result.command,
         note=note,
-        budget=_budget(contender, shared),
-        settings=contender.settings,
+        budget=_budget(run_result, shared),
+        settings=run_result.settings,
     )
 
 
-def _notes(contenders: Sequence[Contender], shared: Sequence[str], data: str | None) -> list[str]:
+def _notes(run_results: Sequence[RunResult], shared: Sequence[str], data: str | None) -> list[str]:
     """What makes the rows less than comparable, and what was set for all of them."""
-    runs = [c for c in contenders if c.folder is not None]
+    runs = [c for c in run_results if c.folder is not None]
     notes = []
     if data is not None:
         learned = ", ".join(sorted({str(c.learned_from.get("name") or "other data") for c in runs}))
