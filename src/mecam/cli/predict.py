@@ -144,7 +144,9 @@ def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
 
 def as_jsonl(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
-    return "".join(json_text(one.to_json()) + "\n" for one in (*recordings, *others))
+    return "".join(
+        json_text(one) + "\n" for one in [*(w.to_json() for w in recordings), *(p.to_json() for p in others)]
+    )
 
 
 def as_json(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
