@@ -35,6 +35,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
     help="Sentiment and emotion from text, audio and video, with negative information filtered out first.",
 )
 app.command("demo")(demo.demo)
