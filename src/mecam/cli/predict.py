@@ -46,7 +46,8 @@ class Copy(str, Enum):
 
 
 Preview = Annotated[
-    Copy, typer.Option(help="Give a page a small copy of its recording that browsers play; auto: where it needs one.")
+    Copy,
+    typer.Option(help="Add a small copy of the recording to the page. auto: if browsers cannot play the original."),
 ]
 
 
@@ -55,22 +56,28 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Videos or sound files, folders of them, sentences, text files (one sentence a line), - for sentences "
-            "from standard input, or stores.",
+            help="Recordings or folders of them, sentences, text files with one sentence per line, - for standard "
+            "input, or stores.",
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", metavar="RUN", help="A run folder. [default: the newest in runs/]")
+        Path | None, typer.Option("--model", "-m", metavar="RUN", help="Run folder. [default: the newest in runs/]")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of a store: only this split.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there: .csv, .jsonl or .json.")] = None,
+    split: Annotated[str | None, typer.Option(help="Predict only this split of a store.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.table,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to a .csv, .jsonl or .json file."),
+    ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="A page per recording: a file for one, a folder for several.")
+        Path | None, typer.Option(metavar="PATH", help="Write a page per recording; give a folder for several.")
     ] = None,
     preview: Preview = Copy.auto,
     transcript: Annotated[
-        Path | None, typer.Option(help="What is said: txt, SRT, VTT, CSV or JSON. [default: one beside the recording]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Transcript: txt, SRT, VTT, CSV or JSON. [default: the file of the same name]"
+        ),
     ] = None,
     asr: UseAsr = False,
     asr_model: AsrModel = "small",
@@ -81,9 +88,9 @@ def predict(
 ) -> None:
     """Predict videos, sound files, sentences or a store with a trained model.
 
-    Of a recording: what each utterance says and the whole, which modality disagrees or is absent; --html shows it over
-    time. Exit code 3 when some of several recordings could not be predicted. Sentences of a file have the
-    numbers of their lines as ids.
+    A recording gets a prediction for each utterance and for the whole, with modalities that disagree or are missing;
+    --html shows them over time. The id of a sentence in a file is its line number. Exit code 3: some recordings could
+    not be predicted.
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
 
@@ -93,9 +100,9 @@ def predict(
     found = sorted_out(inputs)
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
-        raise DataError("--transcript goes with one recording", where=f"{len(found.recordings)} were given")
+        raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
     if html is not None and not found.recordings:
-        raise DataError("--html goes with recordings, and none was given")
+        raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
     from mecam.prediction.predictor import load
     from mecam.prediction.recordings import notes_of
@@ -129,7 +136,7 @@ def predict(
 
 
 def _tell(found: Found) -> None:
-    """Say what was found out about the inputs."""
+    """Print remarks about the inputs."""
     for note in found.notes:
         err.print(one_line(note), style="yellow")
     if found.left_out:
@@ -281,7 +288,7 @@ def _print(recordings: Sequence["RecordingPrediction"], others: Sequence["Predic
     if others:
         out.print(predictions_table(others[:MAX_TABLE_ROWS]).terminal())
     if len(others) > MAX_TABLE_ROWS:
-        err.print(f"and {len(others) - MAX_TABLE_ROWS} more: write them with --output predictions.csv")
+        err.print(f"and {len(others) - MAX_TABLE_ROWS} more; use --output predictions.csv to write all")
 
 
 def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> list["Prediction"]:
