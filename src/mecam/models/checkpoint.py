@@ -211,7 +211,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
     content = _configuration(folder)
     name: str = content["model"]["name"]
     if name not in MODELS:
-        raise ModelError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+        raise ModelError(f"there is no model {name!r}", fix=f"known: {', '.join(MODELS)}")
     options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
     if hasattr(options, "encoder"):
         options = replace(options, encoder=_encoder_of(folder, content, options.encoder, allow_encoder))

@@ -57,7 +57,7 @@ class RunConfig:
         given = {"name": given} if isinstance(given, str) else given
         name = given.get("name", "mecam") if isinstance(given, dict) else given
         if not isinstance(name, str) or name not in MODELS:
-            raise ConfigError(f"no model is called {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
+            raise ConfigError(f"there is no model {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
         problems, options = [], None
         try:
             chosen = {key: value for key, value in given.items() if key != "name"}

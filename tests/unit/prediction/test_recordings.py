@@ -188,7 +188,7 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
     assert "Traceback" not in err
     code, _, err = call("a superb film", "--html", tmp_path / "x.html")
     assert code == 1
-    assert "--html goes with recordings" in err
+    assert "--html needs a recording" in err
     code, out, _ = call(clip.parent, "--output", tmp_path / "p.csv")
     assert code == 0
     assert out.strip().splitlines()[-1] == f"2 predictions: {tmp_path / 'p.csv'}"

@@ -202,5 +202,5 @@ def test_a_finished_demonstration_without_its_report_gets_it(copied: Path, capsy
     place = copied / "runs" / "mine"
     shutil.copytree(copied / "data" / "fifty", copied / "runs" / "mine-corpus")
     assert main(["demo", "--out", str(place)]) == 0
-    assert "was made before" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (place / "report.html").exists()

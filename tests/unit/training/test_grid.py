@@ -182,7 +182,7 @@ def test_the_rows_of_an_ablation_differ_from_the_full_one_in_what_they_name() ->
     assert by_name["no-filter"].options.fusion == full.options.fusion
     assert by_name["no-vision"].data.without == ("vision",)
     for name, reason in missing.items():
-        assert "no such option" in reason or "no model is called" in reason, name
+        assert "no such option" in reason or "there is no model" in reason, name
 
 
 def test_data_of_one_modality_has_fewer_rows() -> None:
@@ -212,5 +212,5 @@ def test_models_by_name() -> None:
     every = [v.name for v in model_variants(["all"])]
     assert "constant" not in every
     assert set(every) == set(MODELS) - {"constant"}
-    with pytest.raises(ConfigError, match="no model is called 'mecan'"):
+    with pytest.raises(ConfigError, match="there is no model 'mecan'"):
         model_variants(["mecan"])
