@@ -115,7 +115,7 @@ def _utterance(one: Explanation, name: str) -> dict[str, Any]:
     scored = one.target.column is None
     number = f"{signed(one.score)}{ends_of(one.low, one.high)}" if scored else f"({percent(one.score, 0)})"
     small = [] if one.truth is None else [f"true {in_short(one.truth)}"]
-    small += [] if scored else [f"what is explained is the {one.target.name}"]
+    small += [] if scored else [f"explained: {one.target.name}"]
     return {
         "name": name,
         "place": None,
@@ -243,7 +243,7 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     moves: list[tuple[str, Effect]] = [(f"without {m}", effect) for m, effect in one.without_modality.items()]
     for m, effect in one.without_removed.items():
         if effect.count and not (m == ALL and sum(bool(e.count) for e in one.without_removed.values()) < 3):
-            what = "all that is marked" if m == ALL else f"marked {m} ({effect.count})"
+            what = "all marked parts" if m == ALL else f"marked {m} ({effect.count})"
             moves.append((f"without {what}", effect))
     everything = [one.score, *(effect.score for _, effect in moves)]
     low, high = min(everything), max(everything)

@@ -60,10 +60,10 @@ def player(page: Path, recording: Path, preview: PreviewChoice = "auto") -> Play
         problem = f"{problem or 'this recording'} (a preview could not be made: {copy.what})"
     embed = kind and recording.stat().st_size <= MAX_EMBEDDED_BYTES
     source = _inline(kind, recording.read_bytes()) if embed else _link(page, recording)
-    warning = "This browser cannot play the recording; everything below needs no player."
+    warning = "This browser cannot play the recording. The rest of the page works without it."
     if problem:
-        again = " Give --preview auto for a copy that they play." if preview == "never" else ""
-        warning = f"Browsers do not play {problem}; everything below needs no player.{again}"
+        again = " Use --preview auto to add a playable copy." if preview == "never" else ""
+        warning = f"Browsers cannot play {problem}; the rest of the page works without it.{again}"
     return Player(_tag(kind), source, warning, certain=bool(problem))
 
 
@@ -75,12 +75,12 @@ def _copied(page: Path, recording: Path, copy: Preview, problem: str) -> Player:
         with whole_file(beside) as partial:
             partial.write_bytes(copy.data)
         source = _link(page, beside)
-    why = f"Browsers do not play the recording itself ({problem})" if problem else "A preview was asked for"
+    why = f"Browsers cannot play the original recording ({problem})" if problem else "A preview was requested"
     return Player(
         _tag(copy.kind),
         source,
-        "This browser cannot play the copy; everything below needs no player.",
-        note=f"{why}: this is a small copy of it ({copy.what}).",
+        "This browser cannot play the copy; the rest of the page works without it.",
+        note=f"{why}: this is a small copy ({copy.what}).",
         original=_link(page, recording),
         stills=[(time, _inline("image/jpeg", data)) for time, data in copy.stills],
     )

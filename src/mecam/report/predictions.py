@@ -31,7 +31,7 @@ REMOVED = 0.5
 
 def kicker(command: str, about: Mapping[str, Any]) -> str:
     """What made a page, of which model, when: the small print above its heading."""
-    learned = f", learned from {about['learned_from']}" if about.get("learned_from") else ""
+    learned = f", trained on {about['learned_from']}" if about.get("learned_from") else ""
     model = f"model {about['model']} of run {about['run']}{learned}"
     return " · ".join([command, model, datetime.date.today().isoformat(), f"mecam {__version__}"])
 
@@ -57,7 +57,7 @@ def odds(given: "Prediction") -> str:
 
 def absence(recording: "RecordingPrediction", modality: Modality) -> str:
     """Why an utterance has nothing of a modality."""
-    return recording.absent.get(modality) or NOTHING.get(modality, "nothing of it")
+    return recording.absent.get(modality) or NOTHING.get(modality, "no data")
 
 
 def absences(recording: "RecordingPrediction") -> list[str]:
@@ -70,7 +70,7 @@ def faces_seen(recording: "RecordingPrediction") -> str:
     rows = [row for row in recording.details.get(VISION, ()) if row.get("frames")]
     frames, seen = sum(row["frames"] for row in rows), sum(row["with_face"] for row in rows)
     most = max((row["most_faces_at_once"] for row in rows), default=0)
-    return f"A face is seen in {seen} of {frames} pictures; at most {most} at once." if rows else ""
+    return f"A face is visible in {seen} of {frames} pictures; at most {most} at once." if rows else ""
 
 
 def remarks(recording: "RecordingPrediction") -> list[str]:
@@ -140,13 +140,13 @@ def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> T
 def _note(parts: Sequence["Prediction"]) -> str:
     """What the columns of the table in the terminal mean, as far as they are there."""
     gates = [gate for part in parts for gate in part.kept.get(TEXT, []) if part.text]
-    lines = ["Dim words: the filter removed them."] if any(g is not None and g < REMOVED for g in gates) else []
-    lines += ["Struck words: missing, the model does not see them."] if None in gates else []
+    lines = ["Dim words: removed by the filter."] if any(g is not None and g < REMOVED for g in gates) else []
+    lines += ["Struck words: missing, not an input of the model."] if None in gates else []
     if any(part.alone for part in parts):
         other = "something else" if any(part.probabilities for part in parts) else "the opposite"
-        lines.append(f"In brackets: what the model says of the modality alone; in colour, where that is {other}.")
+        lines.append(f"In brackets: the prediction from this modality alone; in colour where it is {other}.")
     if any(part.contradicts for part in parts):
-        lines.append("Contradicts: how probable the model finds it that the modality contradicts the others.")
+        lines.append("Contradicts: the estimated probability that the modality contradicts the others.")
     return "\n".join(lines)
 
 

@@ -100,9 +100,9 @@ def _utterances(recording: "RecordingPrediction") -> dict[str, Any]:
                 "warnings": _oddities(part),
             }
         )
-    signs = ("raises the score", "lowers it") if scored else ("speaks for it", "speaks against it")
+    signs = ("raises the score", "lowers it") if scored else ("raises it", "lowers it")
     unit = "" if scored else ", in points of its probability"
-    note = f"The number under a word is what it adds to the answer{unit}, measured by leaving the word out."
+    note = f"The number under a word is its contribution to the prediction{unit}, measured by removing the word."
     return {"parts": parts, "signs": signs if largest > 0 else None, "note": note}
 
 
@@ -138,11 +138,14 @@ def _modalities(recording: "RecordingPrediction") -> Section:
         for part in recording.parts
         for m in present
     ]
-    note = "Modality weight: the part of a modality in the prediction; the weights of an utterance add up to 100 %."
+    note = (
+        "Modality weight: how much a modality contributes to the prediction; the weights of an utterance add up to "
+        "100 %."
+    )
     if any(part.alone for part in recording.parts):
         other = "the opposite of" if recording.overall.score is not None else "something else than"
-        note += " Alone: what the model says when it is given this modality only; in colour where that is "
-        note += f"{other} what it says of all together."
+        note += " Alone: the prediction from this modality only; in colour where it is "
+        note += f"{other} the prediction from all modalities."
     table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1}))
     return section(
         "modalities",
@@ -176,9 +179,9 @@ def _conflicts(recording: "RecordingPrediction") -> Table | None:
         for part in recording.parts
     ]
     note = (
-        "How probable the model finds it, having seen all together, that a modality contradicts the others. It is said "
-        "beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree with what a "
-        "modality says alone: that is asked of the modality, this is the model's own estimate."
+        "The probability, estimated from all modalities, that one of them contradicts the others. It is shown with "
+        "the utterance if it is above 50 %; smaller values have no meaning. It may differ from the prediction of a "
+        "modality alone, which is measured in another way."
     )
     return Table(("utterance", *names), rows, note=note)
 
@@ -196,9 +199,9 @@ def _faces(recording: "RecordingPrediction") -> Section:
         for face in row.get("faces", ())
     ]
     note = (
-        "Pictures: in how many of them the face was followed. As speaker: in how many of these it was taken for the "
-        "one who speaks; the model reads only these. Size: of the face, from edge to edge. Certainty: how sure the "
-        "face finder was that this is a face, from 0 to 1."
+        "Pictures: number of frames with this face. As speaker: number of these in which the face is taken for the "
+        "speaker; the model uses only these. Size: width of the face. Certainty: confidence of the face detector, "
+        "from 0 to 1."
     )
     table = Table(("seen", "pictures", "as speaker", "size", "certainty"), rows, note=note)
     seen = faces_seen(recording)

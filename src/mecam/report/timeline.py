@@ -21,7 +21,7 @@ BINS = 200
 """Pieces of a strip of gates."""
 
 UNCALIBRATED = (
-    "The score has no interval: this model was not calibrated. That happens where the validation split has fewer than "
+    "The score has no interval: the model was not calibrated, which happens if the validation split has fewer than "
     "9 labelled utterances."
 )
 ONE_UTTERANCE = (
@@ -47,7 +47,7 @@ def timeline(recording: "RecordingPrediction", task: Task) -> dict[str, Any] | N
         notes += [] if band else [UNCALIBRATED]
     notes += [ONE_UTTERANCE] if len(recording.parts) == 1 else []
     if gated:
-        notes.append("Gate: how much of a moment the filter let through to the model, from 0 (nothing) to 1 (all).")
+        notes.append("Gate: how much of the input the filter lets through to the model, from 0 (nothing) to 1 (all).")
     legend = Legend(FULL_RANGE, missing=True) if gated else None
     return {"strips": strips, "axis": time_axis(0.0, recording.duration), "notes": notes, "legend": legend}
 
