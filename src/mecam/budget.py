@@ -78,7 +78,7 @@ class Budget:
         self.elements -= elements
         if self.bytes < 0 or self.elements < 0:
             asked = f"{bytes:,} bytes" if self.bytes < 0 else f"{elements:,} elements"
-            trusted = self.fix or "if you trust it, write it again without compression"
+            trusted = self.fix or "if you trust the file, save it again without compression"
             raise DataError(
                 f"refused: {what} would take {asked}, more than a file of this size can hold",
                 where=self.where,
@@ -117,7 +117,7 @@ def small_text(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> str:
     Raises: DataError if it is missing, no regular file, cannot be read, is no UTF-8, or has more bytes than `most`.
     """
     if (size := check_regular_file(path)) > most:
-        raise DataError(f"{path.name} has {size:,} bytes: it is not what mecam writes", where=str(path))
+        raise DataError(f"{path.name} has {size:,} bytes: this was not written by mecam", where=str(path))
     try:
         with path.open("rb") as file:
             return file.read(most).decode("utf-8")
@@ -133,4 +133,4 @@ def small_json(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> Any:
     try:
         return json.loads(small_text(path, most=most))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is no JSON: {error}", where=str(path)) from error
+        raise DataError(f"{path.name} is not valid JSON: {error}", where=str(path)) from error

@@ -129,7 +129,7 @@ def _lock(file: int) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NO_LOCKS:
-            log.warning("this file system knows no locks: do not run two commands on one output")
+            log.warning("this file system does not support locks: do not run two commands with the same output")
             return True
         if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK):
             return False

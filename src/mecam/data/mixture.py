@@ -131,9 +131,9 @@ def check_sources(sources: Sequence[WeightedStore]) -> tuple[Task, dict[Modality
             )
         if not _count(len(source.store.split("train")), source.weight):
             raise DataError(
-                f"an epoch would draw nothing from its {len(source.store.split('train'))} train utterances",
+                f"with this weight, an epoch uses none of its {len(source.store.split('train'))} train utterances",
                 where=str(source.store.path),
-                fix="give it a larger weight, or leave it out",
+                fix="give the store a larger weight, or leave it out",
             )
     target = stores[0]
     kept_apart = {*_said(target, "valid"), *_said(target, "test")}
@@ -143,7 +143,7 @@ def check_sources(sources: Sequence[WeightedStore]) -> tuple[Task, dict[Modality
             raise DataError(
                 f"{len(leaked)} train utterances are in valid or test of {target.path}, the first is {leaked[0][0]!r}",
                 where=str(store.path),
-                fix="take them out of its train split: what is evaluated must not be learned from",
+                fix="remove them from its train split: do not train on utterances that are evaluated",
             )
     return task, specs
 

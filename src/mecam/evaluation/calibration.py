@@ -110,9 +110,9 @@ def check_recording_context(valid: Dataset) -> None:
     """
     if not valid.task.is_score:
         raise ConfigError(
-            f"the rest of a recording can speak for scores only, and this task is {valid.task.answers}",
+            f"recording context works with scores only, and this task is {valid.task.answers}",
             where="training.recording_context",
-            fix="leave it off",
+            fix="switch it off",
         )
     require_recordings(valid.videos)
 

@@ -85,7 +85,7 @@ def _trained(places: Sequence[Path], store: Store) -> Iterator[tuple[Path, Train
         check_features(trained, store)
         if trained.checkpoint.inputs.task != store.task:
             raise ModelError(
-                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store is labelled otherwise",
+                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store has other labels",
                 where=str(store.path),
                 fix="train on this store",
             )

@@ -282,7 +282,7 @@ def _class_metrics(task: Task) -> list[Metric]:
         _require_columns(p, classes)
         return sums.pairs(p.argmax(axis=1), t, classes)
 
-    right = "share of utterances whose most probable class is the true one"
+    right = "fraction of utterances whose most probable class is the true one"
     recall = "mean recall of the classes that occur in the truth"
     macro = "mean F1 of the classes that occur in truth or prediction"
     weighted = "mean F1 of the classes, weighted by their number in the truth"

@@ -96,9 +96,9 @@ def _require_finite(network: Network, values: NDArray[np.float64], batch: BatchA
     weights = network.weights_fault()
     what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
     raise ModelError(
-        f"the model's answer is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
+        f"the prediction is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
         where=f"utterance {batch.ids[int(wrong.argmax())]}",
-        fix="use another checkpoint, or train again; `mecam data check` looks at the features",
+        fix="use another checkpoint, or train again; `mecam data check` checks the features",
     )
 
 

@@ -94,7 +94,9 @@ def train_grid(
     Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
     """
     if any(member.config.devices > 1 for member in members):
-        raise ConfigError("a grid trains each run on one device", where="devices", fix="use --jobs for several at once")
+        raise ConfigError(
+            "each of several runs uses one device", where="devices", fix="use --jobs to train several at the same time"
+        )
     read = record_of([WeightedStore(store)])
     done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
     waiting = [_Task(member, out / member.name) for member in members if member.name not in done]

@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[Any]:
         except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
             raise MediaError(_what_it_is(path, error), where=str(path), fix=_FIX) from error
         if container.format.name in _NO_MEDIA or container.format.name.endswith("_pipe"):
-            raise MediaError("this is no video or sound file", where=str(path), fix=_FIX)
+            raise MediaError("this is not a video or sound file", where=str(path), fix=_FIX)
         try:
             yield container
         except MecamError:
@@ -114,7 +114,7 @@ def opened(path: Path) -> Iterator[Any]:
             raise MediaError(
                 f"the file cannot be decoded: {type(error).__name__}: {error}",
                 where=str(path),
-                fix="fetch or export the file again",
+                fix="download or export the file again",
             ) from error
 
 
@@ -262,7 +262,7 @@ def packets(container: Any, streams: list[Any], note: Note = lambda _: None) -> 
     try:
         yield from container.demux(streams)
     except av.FFmpegError as error:
-        note(f"the file breaks off ({error.strerror}); what comes before is kept")
+        note(f"the file is incomplete ({error.strerror}); what comes before is kept")
 
 
 def timed(items: Iterator[Any], stream: Any, origin: float, note: Note) -> Iterator[tuple[float, Any]]:
@@ -334,7 +334,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise MediaError(f"cannot read: {error.strerror}", where=str(path)) from error
     if not size:
-        raise MediaError("the file is empty", where=str(path), fix="fetch or export it again")
+        raise MediaError("the file is empty", where=str(path), fix="download or export it again")
 
 
 def _what_it_is(path: Path, error: BaseException) -> str:
@@ -348,5 +348,5 @@ def _what_it_is(path: Path, error: BaseException) -> str:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError:
-        return f"this is no video or sound file that can be read ({getattr(error, 'strerror', None) or error})"
+        return f"this is not a readable video or sound file ({getattr(error, 'strerror', None) or error})"
     return "this is a text file, not a video or sound file"

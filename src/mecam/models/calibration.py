@@ -74,7 +74,7 @@ class IntervalScale:
         Raises: DataError if it is not known how much of a modality is missing.
         """
         if unknown := sorted(set(self.slope) - set(missing_rates)):
-            raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
+            raise DataError(f"the missing rate of {', '.join(unknown)} is unknown")
         result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ excess_missing_rates(
             missing_rates, self.usual
         )
@@ -153,7 +153,7 @@ class RecordingContext:
         Raises: DataError if it is not known how much of a modality is missing.
         """
         if unknown := sorted(set(self.weight) - set(said.missing_rates)):
-            raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
+            raise DataError(f"the missing rate of {', '.join(unknown)} is unknown")
         own = said.scores - self.centre
         loss = np.array([self.weight[m] for m in self.usual]) @ excess_missing_rates(said.missing_rates, self.usual)
         rest, alone = _rest(own, said.recordings, 1 - loss)
@@ -234,7 +234,7 @@ def require_recordings(names: Sequence[str]) -> None:
         raise DataError(
             f"the validation split has {several} recordings of more than one utterance, and it takes {MIN_RECORDINGS} "
             "to learn what recordings have in common",
-            fix="leave `training.recording_context` off, or name the recording of each utterance in the store",
+            fix="switch `training.recording_context` off, or give the recording of each utterance in the store",
         )
 
 

@@ -188,9 +188,7 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
     if not (folder / CONFIG).is_file():
-        raise ModelError(
-            "there is no checkpoint here", where=str(folder), fix="name a run folder made by `mecam train`"
-        )
+        raise ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
     try:
         return _read(folder, allow_encoder)
     except MissingExtraError:
@@ -198,7 +196,7 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     except MecamError as error:
         what, fix = error.what, error.fix
     except MemoryError:
-        what, fix = "it needs more memory than there is", None
+        what, fix = "there is not enough memory", None
     except SafetensorError as error:
         what, fix = str(error), None
     except Exception as error:  # whatever a changed number or name makes of PyTorch and `transformers`
@@ -246,7 +244,7 @@ def _configuration(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     content: dict[str, Any] = small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)
     if content["format"] != FORMAT:
-        raise ModelError("this is no checkpoint of mecam")
+        raise ModelError("this is not a checkpoint of mecam")
     if content["version"] > VERSION:
         raise ModelError(
             f"version {content['version']} is newer than this mecam reads ({VERSION})", fix="upgrade mecam"
@@ -256,11 +254,9 @@ def _configuration(folder: Path) -> dict[str, Any]:
         known: Mapping[str, str] = content["sha256"]
         here = _files_of(folder)
         if strange := sorted(set(here) ^ set(known)):
-            where = "was not there when it was written" if strange[0] in here else "is missing"
-            raise ModelError(f"{strange[0]} {where}", fix="train again, or take the checkpoint anew from where it was")
-        check_files(
-            folder, known, beside=CONFIG, full=False, fix="train again, or take the checkpoint anew from where it was"
-        )
+            where = "was added later" if strange[0] in here else "is missing"
+            raise ModelError(f"{strange[0]} {where}", fix="train again, or copy the checkpoint again")
+        check_files(folder, known, beside=CONFIG, full=False, fix="train again, or copy the checkpoint again")
     return content
 
 
@@ -270,19 +266,19 @@ def _encoder_of(folder: Path, content: Mapping[str, Any], named: str, allowed: b
     Raises: ModelError if it would be fetched, or read from elsewhere on this machine.
     """
     own = folder.resolve() / TEXT_ENCODER
-    asks = f"names the text encoder {named!r}, which it does not hold"
+    asks = f"needs the text encoder {named!r}, which it does not contain"
     if own.is_dir():
         found = [key for name in (CONFIG, "tokenizer_config.json") for key in _elsewhere(own / name)]
         if not found:
             return str(own)
-        asks = f"has a text encoder that asks for {found[0]}"
+        asks = f"has a text encoder that needs {found[0]}"
     elif content["vocabulary"] is None:  # it reads no transcripts
         return str(own)
     if allowed:
         return str(own) if own.is_dir() else named
     raise ModelError(
-        f"this checkpoint {asks}: that would be fetched, or read from elsewhere on this machine",
-        fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
+        f"this checkpoint {asks}: it would be downloaded, or loaded from another folder",
+        fix="if you trust its source, add --allow-encoder (in Python: allow_encoder=True)",
     )
 
 
@@ -327,7 +323,7 @@ def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: objec
         first = re.search(r'(?:: "|mismatch for )([\w.]+)', str(error))  # of the lines that PyTorch lists
         raise ModelError(
             f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
-            fix=f"train again, or use the mecam that made it (it says {made_by})",
+            fix=f"train again, or use the version of mecam that wrote it ({made_by})",
         ) from error
     if found := not_finite(model.state_dict()):
         raise ModelError(f"the model's weights hold {found}")
@@ -354,8 +350,8 @@ def check_features(trained: Trained, store: Store) -> None:
         here, there = store.specs[modality], known[modality]
         if (here.width, here.extractor) != (there.width, there.extractor):
             raise ModelError(
-                f"the {modality} features differ: the model knows {there.extractor} of width {there.width}, "
-                f"the store holds {here.extractor} of width {here.width}",
+                f"the {modality} features differ: the model was trained on {there.extractor} of width {there.width}, "
+                f"the store has {here.extractor} of width {here.width}",
                 where=str(store.path),
                 fix="extract the same features, or train on this store",
             )

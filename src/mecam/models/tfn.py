@@ -54,7 +54,7 @@ class Tfn(RowModel[TfnConfig]):
         size = math.prod(width + 1 for width in widths.values())
         if size > MAX_TENSOR_VALUES:
             raise ModelError(
-                f"the tensor of {', '.join(self.reads)} would hold {size:,} values, more than {MAX_TENSOR_VALUES:,}",
+                f"the tensor of {', '.join(self.reads)} would have {size:,} values, more than {MAX_TENSOR_VALUES:,}",
                 where="model.width, model.text_width",
                 fix="lower them, use fewer modalities, or choose `lmf`, which never builds the tensor",
             )

@@ -42,7 +42,7 @@ class Predictor:
         from mecam.prediction.torch_backend import TorchBackend
 
         if not isinstance(self.backend, TorchBackend):
-            raise ModelError("this needs the model of PyTorch", fix="load the run folder that it was exported from")
+            raise ModelError("this needs the PyTorch model", fix="load the run folder that it was exported from")
         return self.backend.trained
 
     @property
@@ -77,7 +77,7 @@ class Predictor:
         if kind == "file":
             return self.predict_file(what, **options)
         if options:
-            raise ModelError(f"a sentence has no option {min(options)!r}: it goes with a recording")
+            raise ModelError(f"a sentence cannot have the option {min(options)!r}, which is for recordings")
         return self.predict_text(what)
 
     @overload
@@ -95,9 +95,9 @@ class Predictor:
         texts = as_sentences(text)
         if self.backend.tokenizer is None and self.backend.reads:
             raise ModelError(
-                "this model reads no transcripts",
+                "this model cannot read text",
                 where=f"it was trained on {', '.join(self.backend.reads)}",
-                fix="give it a store with these features",
+                fix="predict a store with these features",
             )
         said = self.predict_utterances([Utterance(id=str(i), text=one) for i, one in enumerate(texts, 1)])
         return said[0] if isinstance(text, str) else said
@@ -119,7 +119,8 @@ class Predictor:
         paths = as_paths(path)
         if len(paths) > 1 and options.get("transcript") is not None:
             raise DataError(
-                "one transcript is given for several recordings", fix="predict them one by one, each with its own"
+                "one transcript is given for several recordings",
+                fix="predict each recording separately with its transcript",
             )
         recordings = [predict_recording(self.backend, one, **options) for one in paths]
         return recordings[0] if isinstance(path, str | os.PathLike) else recordings

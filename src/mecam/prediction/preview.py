@@ -91,7 +91,7 @@ def unplayable(path: Path) -> str:
         if codec.name not in VIDEO[ending]:
             return f"{_codec_name(codec.name)} in .{ending}"
         if codec.name == "h264" and codec.pix_fmt not in PICTURES:
-            return f"H.264 with pictures of the kind {codec.pix_fmt}"
+            return f"H.264 with the pixel format {codec.pix_fmt}"
     for codec in sound[:1]:
         if codec.name not in AUDIO[ending]:
             return f"the sound {_codec_name(codec.name)} in .{ending}"
@@ -162,7 +162,7 @@ def _written(media: Media, choice: _Encoders) -> tuple[bytes, str]:
     bits = int(np.clip(8 * MAX_COPY_BYTES / seconds - SOUND_BITS, MIN_BITS, MAX_BITS))
     pictures = media.video is not None and bool(choice.video)
     if not pictures and media.sound is None:
-        raise ValueError("there is nothing to play in it")
+        raise ValueError("it contains nothing to play")
     size, words = (0, 0), []
     file = io.BytesIO()
     with av.open(file, "w", format=choice.format) as container:

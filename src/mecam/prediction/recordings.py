@@ -106,8 +106,8 @@ def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Seque
         if not all(modality in part.absent for part in parts):
             continue
         follows_words = modality in recipe.aligned and not any(modality in u.streams for u in recording.utterances)
-        known = "its rows follow words, and no word has a time" if follows_words else NOTHING.get(modality)
-        reasons[modality] = recording.absent.get(modality) or known or "all of its rows are missing"
+        known = "its features are aligned to words, and no word has a time" if follows_words else NOTHING.get(modality)
+        reasons[modality] = recording.absent.get(modality) or known or "all time steps are missing"
     return reasons
 
 
@@ -119,7 +119,7 @@ def _require_something(
     if reads and not _telling(backend, parts, or_all=False):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
         raise ModelError(
-            f"the recording has nothing that this model reads ({reasons})",
+            f"the recording has no input for this model ({reasons})",
             where=str(path),
             fix="give a transcript with --transcript, or --asr" if reads == (TEXT,) else "choose another model",
         )
@@ -138,8 +138,8 @@ def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
     if not empty:
         return []
     return [
-        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, "
-        "and the whole leaves them out"
+        f"{empty} of {len(parts)} utterances contain no input for the model: their predictions have no meaning and "
+        "are not part of the overall result"
     ]
 
 
@@ -149,14 +149,14 @@ def notes_of(backend: Backend) -> tuple[str, ...]:
     notes = []
     if checkpoint.synthetic and checkpoint.data_name == RENDERED:
         notes.append(
-            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."
+            "This model was trained on rendered clips: it is a demonstration and does not know real faces or voices."
         )
     elif checkpoint.synthetic:
-        notes.append("This model learned from the built-in synthetic corpus: it is for trying the tool.")
+        notes.append("This model was trained on the built-in synthetic corpus: it is a demonstration.")
     if checkpoint.recording is not None:
         notes.append(
-            "Scores of a recording's utterances lean on its other utterances where words or rows are missing; "
-            "explanations leave that out."
+            "Where words or time steps are missing, scores also depend on the other utterances of the recording; "
+            "explanations do not include this."
         )
     return tuple(notes)
 

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from rich.console import Group
 from rich.text import Text
 
-from mecam.features.recording import NOTHING
 from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.report.format import capital, clock, percent, plural, signed
@@ -57,6 +56,8 @@ def odds(given: "Prediction") -> str:
 
 def absence(recording: "RecordingPrediction", modality: Modality) -> str:
     """Why an utterance has nothing of a modality."""
+    from mecam.features.recording import NOTHING  # brings the decoders, which `mecam --help` need not wait for
+
     return recording.absent.get(modality) or NOTHING.get(modality, "no data")
 
 

@@ -19,7 +19,7 @@ __all__ = ["SeedResult"]
 OWN = "seed_sha256"
 """Key of `seed.json`'s own SHA-256: of all its other keys."""
 
-AGAIN = "delete this folder and give the same command again: the seed is then trained once more"
+AGAIN = "delete this folder and give the same command again: the seed is then trained again"
 
 
 @dataclass(frozen=True)

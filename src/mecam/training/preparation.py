@@ -59,7 +59,7 @@ class Material:
         has_text = any(source.store.has_text for source in sources) and TEXT not in config.data.without
         for modality in sorted({*inputs.features, *([TEXT] if has_text else [])}):
             if modality not in met:
-                log.warning("no utterance of the train split has %s: it is left out of every split", modality)
+                log.warning("no utterance of the train split has %s: it is not used", modality)
         return cls(sources, inputs, fitted)
 
 
@@ -208,7 +208,9 @@ class _Twins(Mapping[str, Utterance]):
         if strange or not self._places:
             what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
             raise DataError(
-                f"this is no corrupted version of the store: {what}", where=str(place), fix="see data.corrupted_stores"
+                f"this is not a corrupted version of the store: {what}",
+                where=str(place),
+                fix="see data.corrupted_stores",
             )
 
     def __getitem__(self, name: str) -> Utterance:
@@ -229,7 +231,7 @@ def selection_metric(task: Task, select: str) -> Metric:
     known = metrics_for(task)
     name = task.leading if select == "auto" else select
     if name not in known:
-        raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
+        raise ConfigError(f"there is no metric {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
     return known[name]
 
 
@@ -243,7 +245,7 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
     strategy = config.strategy
     if strategy not in STRATEGIES:
         raise ConfigError(
-            f"no strategy is called {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
+            f"there is no strategy {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
         )
     if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
         strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
@@ -253,7 +255,7 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
         raise ConfigError(
             str(error).splitlines()[0],
             where="accelerator, devices, strategy",
-            fix="leave them out to use what is there",
+            fix="leave them out to use the available hardware",
         ) from error
 
 
@@ -272,7 +274,7 @@ def _inputs(sources: Sequence[WeightedStore], without: Sequence[str]) -> Inputs:
     known = {*specs, *([TEXT] if any(source.store.has_text for source in sources) else [])}
     if unknown := [modality for modality in without if modality not in known]:
         raise ConfigError(
-            f"no modality is called {unknown[0]!r}",
+            f"there is no modality {unknown[0]!r}",
             where="data.without",
             fix=f"the data has {', '.join(sorted(known))}",
         )

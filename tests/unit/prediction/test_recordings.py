@@ -214,7 +214,7 @@ def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: py
     page = (tmp_path / "why.html").read_text("utf-8")
     assert "data:audio/wav;base64," in page
     assert page.count('class="part bare"') == 2
-    assert page.count("<h3>The answer without it</h3>") == 2
+    assert page.count("<h3>The prediction without each part</h3>") == 2
 
 
 def test_who_contradicts_is_in_the_files(recording: RecordingPrediction) -> None:

@@ -56,7 +56,7 @@ def test_classes_and_several_utterances(encoder: str, tmp_path: Path) -> None:
     assert "<h1>2 utterances</h1>" in page
     assert "From the data set d&amp;d." in page
     for one in explained:
-        assert f"what is explained is the {one.target.name}" in page
+        assert f"explained: {one.target.name}" in page
         assert f"<h2>{one.id}</h2>" in page
 
 

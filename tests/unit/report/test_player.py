@@ -48,7 +48,7 @@ def test_the_choice_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert never.warning.startswith("Browsers do not play the format .avi")
     assert "hidden" not in render("player.j2", player=never)
     fine = clips.written_video(tmp_path / "a.mp4", "libx264")
-    assert "A preview was asked for" in player(tmp_path / "page.html", fine, "always").note
+    assert "A preview was requested" in player(tmp_path / "page.html", fine, "always").note
     monkeypatch.setattr(preview, "_encoders", lambda: iter(()))
     assert "a preview could not be made: no encoder" in player(tmp_path / "page.html", path).warning
     (tmp_path / "b.avi").write_text("no video")

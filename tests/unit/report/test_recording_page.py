@@ -138,7 +138,7 @@ def test_a_flat_line_and_a_score_without_interval_are_explained(
     cut = replace(recording, parts=tuple(bare), utterances=recording.utterances[:parts], contributions=())
     page = body_of(page_of(cut, tmp_path / "a.html"))
     assert ("has one score and the line is flat" in page) == (parts == 1)
-    assert "this model was not calibrated" in page
+    assert "the model was not calibrated" in page
     assert "was not calibrated" not in page_of(recording, tmp_path / "b.html")
     assert "90 % interval" not in printed(predictions_table(bare).terminal())
 
@@ -170,7 +170,7 @@ def test_missing_is_told_from_filtered(recording: RecordingPrediction, tmp_path:
     gates = re.findall(r'audio gate over time">(.*?)</svg>', page)[0]
     assert "--weight:0" in gates, "a gate of 0 has a box"
     told = printed(predictions_table([silent]).terminal())
-    assert "Dim words: the filter removed them." in told
+    assert "Dim words: removed by the filter." in told
     assert "Struck words: missing" in told
 
 

@@ -53,7 +53,8 @@ def infer_task(rows: Sequence[Row]) -> Task:
         if names:
             return Classes(tuple(sorted(names)))
     raise DataError(
-        "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
+        "the files contain no labels",
+        fix="also give the file with the labels (label.csv, a .csd of labels or the pickle)",
     )
 
 
@@ -116,7 +117,7 @@ def _check_words(rows: Sequence[Row]) -> None:
         shown = ", ".join(f"{row.id}: {str(row.labels['label'])[:30]!r}" for row in words[:EXAMPLES])
         raise DataError(
             f"{len(words)} labels are no numbers and the others are: {shown}",
-            fix="mend these cells, empty them if the label is unknown, or name the classes with --task classes:A,B,…",
+            fix="correct these cells, empty them if the label is unknown, or give the classes: --task classes:A,B,…",
         )
 
 
@@ -130,7 +131,7 @@ def _ask_for_classes(scores: Sequence[float]) -> None:
     scale = f"--task regression:{low}..{high} (or the scale's true ends) if they are scores"
     if len(values) > MAX_CLASSES:
         raise DataError(
-            f"the labels are whole numbers from {low} to {high}, which is no known scale", fix=f"add {scale}"
+            f"the labels are whole numbers from {low} to {high}, which is not a known scale", fix=f"add {scale}"
         )
     raise DataError(
         f"the labels are the whole numbers {listed.replace(',', ', ')}: they may be classes or scores",
@@ -152,7 +153,7 @@ def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
         raise DataError(
             f"the labels go from {low:g} to {high:g}, which is none of the known scales (−3…3, −1…1, 1…5, 1…7)",
             where=f"{len(outside)} labels, such as {outside[0]}: {scores[outside[0]]:g}",
-            fix=f"mend labels that are wrong, or state the scale: --task regression:{ends}",
+            fix=f"correct wrong labels, or state the scale: --task regression:{ends}",
         )
     return task
 
@@ -177,7 +178,9 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
     if isinstance(score, float) and math.isfinite(score):
         return _on_scale(score, task, row.id, findings)
     if word != "none" and not isinstance(score, float):
-        raise DataError(f"the label {str(word)[:40]!r} is no number", where=row.id, fix="mend or empty the cell")
+        raise DataError(
+            f"the label {str(word)[:40]!r} is not a number", where=row.id, fix="correct the cell or leave it empty"
+        )
     findings.add("missing labels", row.id)
     return None
 
@@ -189,7 +192,7 @@ def _on_scale(score: float, task: Task, place: str, findings: Findings) -> float
         raise DataError(
             f"the label {score:g} lies outside of the scale {task.low:g} to {task.high:g}",
             where=place,
-            fix="mend the label, or state the scale with --task regression:LOW..HIGH",
+            fix="correct the label, or state the scale with --task regression:LOW..HIGH",
         )
     findings.add("labels out of range", f"{place}: {score:g}")
     return float(np.clip(score, task.low, task.high))
@@ -216,7 +219,7 @@ def _intensities(row: Row, task: Task, findings: Findings) -> Label | None:
     values = {name: row.labels.get(name, math.nan) for name in task.names}
     found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
     if any(abs(value) > MAX_INTENSITY for value in found.values()):
-        raise DataError(f"{max(found.values(), key=abs):g} is no intensity of an emotion", where=row.id)
+        raise DataError(f"{max(found.values(), key=abs):g} is not an intensity of an emotion", where=row.id)
     if len(found) == len(task.names):
         return found
     findings.add("missing labels", row.id)
@@ -238,6 +241,6 @@ def no_label(rows: Sequence[Row], task: Task) -> DataError:
     """The error for a data set in which nothing has a label of the task."""
     given = sorted({str(value) for row in rows for value in list(row.labels.values())[:1]})[: 2 * EXAMPLES]
     if not rows or not given:
-        return DataError("no utterance has a label and a split", fix="name the file with the labels too")
+        return DataError("no utterance has a label and a split", fix="also give the file with the labels")
     wanted = ", ".join(task.names) if task.names else f"scores from {task.low:g} to {task.high:g}"
     return DataError(f"no utterance has a label of the task ({wanted}); there are {', '.join(given)}")

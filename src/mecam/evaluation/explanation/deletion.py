@@ -117,11 +117,11 @@ class _Baseline:
         whole = perturbed_predictions(trained, utterances, details=True)
         if not any(whole.gates):
             raise ModelError(
-                f"{trained.checkpoint.name} has no filter, so there is nothing to rank rows by",
+                f"{trained.checkpoint.name} has no filter, so time steps cannot be ranked",
                 fix="test a model with a filter, such as mecam",
             )
         if whole.truth is None:
-            raise DataError("the utterances have no labels, so nothing tells what a removal costs")
+            raise DataError("the utterances have no labels, so the cost of a removal is unknown")
         return cls(utterances, whole)
 
 
@@ -131,7 +131,7 @@ def _modalities(baseline: _Baseline) -> list[Modality]:
     pairs = [(m, u) for m in known for u in baseline.utterances]
     ranked = {m for m, u in pairs if observed(u, m).sum() >= MIN_ROWS}
     if not ranked:
-        raise DataError("no utterance has more than one row of any modality: there is nothing to rank")
+        raise DataError("no utterance has more than one time step of any modality: there is nothing to rank")
     return [m for m in known if m in ranked]
 
 

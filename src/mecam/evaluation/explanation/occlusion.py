@@ -198,7 +198,7 @@ def find_utterances(store: Store, ids: Sequence[str]) -> NDArray[np.int64]:
         if name not in places:
             close = difflib.get_close_matches(name, places, n=3)
             hint = f"did you mean {', '.join(close)}?" if close else f"ids look like {next(iter(places))}"
-            raise DataError(f"no utterance is called {name!r}", where=str(store.path), fix=hint)
+            raise DataError(f"there is no utterance {name!r}", where=str(store.path), fix=hint)
     return np.array([places[name] for name in dict.fromkeys(ids)], np.int64)
 
 

@@ -254,7 +254,7 @@ def checkpoint_identity(folder: Path) -> str:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
-        raise DataError("there is no checkpoint here", where=str(folder), fix="name a run made by `mecam train`")
+        raise DataError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
     named = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -310,7 +310,9 @@ def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list
             arrays = {key: file[key] for key in file.files}
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
+        raise DataError(
+            "this stored result cannot be read", where=str(path), fix="delete the file and give the command again"
+        ) from error
     spans: list[list[Span]] = [[] for _ in range(len(data))]
     for (i, start, stop), name in zip(places, names, strict=True):
         modality, kind = name.split(" ", 1)

@@ -294,9 +294,9 @@ def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
     if task.is_score:
         return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
     if not task.several:
-        words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
+        words = "expected calibration error: ten bins of the highest probability, |probability − accuracy|"
         return [Metric("ece", "expected calibration error", words, _of_classes, gap, higher_is_better=False)]
-    words = "expected calibration error: ten bins of the labels' probabilities, |they − how often they come true|"
+    words = "expected calibration error: ten bins of the label probabilities, |probability − observed frequency|"
     return [Metric("ece", "expected calibration error", words, _of_labels, gap, higher_is_better=False)]
 
 
@@ -305,7 +305,7 @@ def _coverage(half_width: float) -> Metric:
         return with_count(np.abs(p - t) <= half_width)
 
     return Metric(
-        "coverage", "coverage of the interval", "share of true scores inside the calibrated interval", inside, ratio
+        "coverage", "coverage of the interval", "fraction of true scores inside the calibrated interval", inside, ratio
     )
 
 
