@@ -6,7 +6,7 @@ stand in its configuration, as `search`. Every default lies inside its range; th
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mecam.config import Between, Choice, Range, parse_yaml
@@ -66,7 +66,7 @@ class Tuned:
     model: str
     data: str
     seeds: int
-    metric: Metric
+    metric: Metric = field(compare=False)  # made of functions, which are never equal
     trials: tuple[Trial, ...]
     best: Trial | None
     defaults: Trial | None
