@@ -317,7 +317,7 @@ def _with_new_names(kind: Any, values: Any, where: str) -> Any:
     types = typing.get_type_hints(kind)
     result: dict[Any, Any] = {}
     for key, value in values.items():
-        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), key)
+        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), str(key))
         if now != key and value not in ([], (), None):
             names = _dotted(where, key), _dotted(where, now)
             _log.warning("%s is now called %s: the old name will not work in the next release", *names)

@@ -110,7 +110,8 @@ def show_comparison(
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
     from mecam.evaluation.comparison import read_run_results
-    from mecam.report.comparison import agreement, terminal_tables, write_comparison
+    from mecam.report.comparison import agreement, terminal_tables
+    from mecam.report.comparison_page import write_comparison
 
     predicts, data = _predicts(on)
     with progress("reading the runs" if on is None else "evaluating") as callback:

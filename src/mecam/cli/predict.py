@@ -144,7 +144,7 @@ def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
 
 def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
-    return "".join(json_text(one.to_json()) + "\n" for one in (*watched, *others))
+    return "".join(json_text(one) + "\n" for one in [*(w.to_json() for w in watched), *(p.to_json() for p in others)])
 
 
 def as_json(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:

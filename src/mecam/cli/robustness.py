@@ -56,7 +56,7 @@ def robustness(
 
     from mecam.data.store import Store
     from mecam.evaluation.robustness import assess
-    from mecam.report.robustness import write_findings
+    from mecam.report.robustness_page import write_findings
 
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")

@@ -82,7 +82,7 @@ def train(
 
     if target is not None and (Path(target) / "manifest.json").is_file():
         err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
-        target, validate_on = None, Path(target)
+        validate_on, target = Path(target), None
     overrides = [*(set_ or []), *([f"data.target={target}"] if target is not None else [])]
     if models is not None or tuned is not None:
         single = {

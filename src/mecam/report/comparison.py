@@ -1,9 +1,7 @@
 """A comparison as tables, each made once for the terminal, the page and the files; and the files themselves."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
@@ -24,7 +22,7 @@ from mecam.report.format import (
     plain,
 )
 from mecam.report.scores import difference_cell, metric_head, score_cell
-from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
+from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page
 
 __all__ = [
     "agreement",
@@ -37,7 +35,6 @@ __all__ = [
     "terminal_tables",
     "test_tables",
     "title_of",
-    "write_comparison",
 ]
 
 TERMINAL_METRICS = 4
@@ -148,7 +145,7 @@ def baseline_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None
 
 def test_tables(comparison: ComparisonTable) -> list[Table]:
     """For each of the leading metrics: every run against the best of it."""
-    found = []
+    found: list[Table] = []
     for metric in leading_metrics(comparison.task):
         best = next((row.name for row in comparison.rows if row.scores[metric.name].best), None)
         tested = [(row.name, row.scores[metric.name].against_best) for row in comparison.rows]
@@ -222,25 +219,6 @@ def agreement(overlap: Overlap | None) -> str:
         f"The mistakes of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
         f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 the same mistakes."
     )
-
-
-def write_comparison(comparison: ComparisonTable, folder: Path) -> list[Path]:
-    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
-
-    Returns: their paths, the page last.
-    Raises: DataError if the folder cannot be written to.
-    """
-    from mecam.report.comparison_page import comparison_page  # Altair, which the terminal need not wait for
-
-    made = {
-        ".md": as_markdown(comparison),
-        ".tex": as_latex(comparison),
-        ".csv": as_csv(comparison),
-        "_pairs.csv": pairs_as_csv(comparison),
-        ".json": json.dumps(comparison.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        ".html": comparison_page(comparison),
-    }
-    return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
 
 
 def as_markdown(comparison: ComparisonTable) -> str:

@@ -1,7 +1,9 @@
 """A comparison as one HTML page: tables that sort by any column, intervals, ranks, mistakes, and how it was made."""
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import altair as alt
 
@@ -13,18 +15,23 @@ from mecam.evaluation.metrics import Metric, leading_metrics
 from mecam.report.charts import chart_of, forest, heat_map, spec
 from mecam.report.comparison import (
     agreement,
+    as_csv,
+    as_latex,
+    as_markdown,
     baseline_table,
     cost_table,
     explained_ranks,
     mistake_table,
+    pairs_as_csv,
     rank_table,
     score_table,
     test_tables,
 )
 from mecam.report.format import capital, named, percent, plain, plural
 from mecam.report.page import Chart, Section, page, section
+from mecam.report.table import write_files
 
-__all__ = ["comparison_page", "comparison_sections"]
+__all__ = ["comparison_page", "comparison_sections", "write_comparison"]
 
 SYNTHETIC = "Synthetic data"
 """How the note begins that is a badge on the page."""
@@ -44,6 +51,23 @@ CONSISTENCY = (
     "Cohen's κ of the mistakes (error consistency, Geirhos et al., NeurIPS 2020): 0 is what chance gives two models "
     "that err this often."
 )
+
+
+def write_comparison(comparison: ComparisonTable, folder: Path) -> list[Path]:
+    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    made = {
+        ".md": as_markdown(comparison),
+        ".tex": as_latex(comparison),
+        ".csv": as_csv(comparison),
+        "_pairs.csv": pairs_as_csv(comparison),
+        ".json": json.dumps(comparison.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".html": comparison_page(comparison),
+    }
+    return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
 
 
 def comparison_page(comparison: ComparisonTable) -> str:

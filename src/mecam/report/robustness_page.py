@@ -1,7 +1,9 @@
 """What a robustness protocol found, as one HTML page: curves, heat maps, tables, and how it was made."""
 
+import json
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import altair as alt
 import numpy as np
@@ -14,9 +16,10 @@ from mecam.evaluation.sums import Array
 from mecam.report.charts import heat_map, interval_curves, spec
 from mecam.report.format import arrow, capital, named, plural, value
 from mecam.report.page import Chart, Section, page, section
-from mecam.report.robustness import condition_tables, graded, summary_tables, tests_table
+from mecam.report.robustness import as_csv, condition_tables, graded, summary_tables, tables, tests_table, title_of
+from mecam.report.table import latex_tables, markdown_page, write_files
 
-__all__ = ["robustness_page"]
+__all__ = ["robustness_page", "write_findings"]
 
 NAMES, COLUMN = 140, 44
 """Pixels that a heat map needs for the names of its rows, and for each column."""
@@ -36,6 +39,26 @@ MEANINGS = {
         "by one of the opposite sentiment than before; .5 is guessing"
     ),
 }
+
+
+def write_findings(findings: RobustnessFindings, folder: Path) -> list[Path]:
+    """Write `robustness.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    made = tables(findings)
+    text = json.dumps(findings.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_files(
+        folder,
+        {
+            "robustness.md": markdown_page(title_of(findings), made, findings.notes),
+            "robustness.tex": latex_tables(made),
+            "robustness.csv": as_csv(findings),
+            "robustness.json": text,
+            "robustness.html": robustness_page(findings),
+        },
+    )
 
 
 def robustness_page(findings: RobustnessFindings) -> str:

@@ -131,12 +131,12 @@ def results_table(
             note = f"95 % interval: over other {resampled.unit}, of which there are {resampled.count}"
             note += f"; it takes {MIN_GROUPS}" if resampled.too_few else ""
     few = "too few" if 0 < resampled.count < MIN_GROUPS else UNDEFINED
-    rows = []
+    rows: list[list[Cell | str]] = []
     for name, entry in metrics[split].items():
         metric = known.get(name)
         trivial = metrics.get("constant", {}).get(split, {}).get(name, {}).get("mean")
         ours, theirs = _marked(entry["mean"], trivial, metric)
-        label = f"{name if metric is None else named(metric)} {arrow(metric)}"
+        label = f"{name if metric is None else named(metric)}\u00a0{arrow(metric)}"
         ends = interval(entry["ci95"], metric) if entry.get("ci95") else few
         rows.append([label, ours, spread(entry["std"], metric) or "one seed", ends, theirs])
     return Table(("metric", "mean", "± std", "95 % interval", "constant"), rows, title=title, note=note)

@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Range = tuple[float, float]
 
 FULL_RANGE: Range = (0.0, 1.0)
-WIDTH = 1000
+WIDTH = 1000.0
 """Units of a strip from left to right."""
 CELLS = 200
 """A strip has at most this many cells; longer streams are averaged."""
@@ -196,12 +196,12 @@ def time_axis(start: float, stop: float) -> Axis:
     first, last = math.ceil(start / step - 1e-6), math.floor((stop - 0.12 * length) / step + 1e-6)
     seconds = [float(number * step) for number in range(first, last + 1)]
     ticks = [(WIDTH * (s - start) / length, _short_clock(s) if step >= 1 else clock(s)) for s in seconds]
-    return Axis([*ticks, (float(WIDTH), clock(stop))])
+    return Axis([*ticks, (WIDTH, clock(stop))])
 
 
 def frame_axis(frames: int) -> Axis:
     """Of a stream without times."""
-    return Axis([(0.0, "first frame"), (float(WIDTH), f"frame {frames}")])
+    return Axis([(0.0, "first frame"), (WIDTH, f"frame {frames}")])
 
 
 def time_span(streams: Mapping[str, Any]) -> Range | None:

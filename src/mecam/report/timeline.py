@@ -59,15 +59,15 @@ def _sentiment(watched: "Watched", task: Task) -> Strip:
     def y(score: float) -> float:
         return 100 * (1 - (min(max(score, task.low), task.high) - task.low) / size)
 
-    boxes = [Box(0, WIDTH, "line", y=49.7, height=0.6)]
+    boxes = [Box(0.0, WIDTH, "line", y=49.7, height=0.6)]
     for part in watched.parts:
         left, right = _x(watched, part.start or 0.0), _x(watched, part.stop or watched.duration)
         assert part.score is not None
         if part.low is not None and part.high is not None:
             top, bottom = y(part.high), y(part.low)
             boxes.append(Box(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
-        at = min(max(y(part.score) - 1, 0), 98)
-        boxes.append(Box(left, right - left, "score-level", title=says(part), y=at, height=2))
+        at = min(max(y(part.score) - 1, 0.0), 98.0)
+        boxes.append(Box(left, right - left, "score-level", title=says(part), y=at, height=2.0))
     levels = [(0.0, _level(task.high)), (50.0, _level(middle)), (100.0, _level(task.low))]
     return Strip("sentiment", boxes, "sentiment over time", "tall", levels=levels)
 
@@ -112,11 +112,11 @@ def _seen(watched: "Watched") -> Strip:
         frames, times = utterance.streams.get(VISION), utterance.intervals.get(VISION)
         if frames is None or times is None:
             continue
-        for first, last in stretches(~np.isnan(frames).all(axis=1)):
+        for first, last in stretches(np.asarray(~np.isnan(frames).all(axis=1))):
             left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
             boxes.append(Box(left, right - left, "face"))
     return Strip("face seen", boxes, "where a face is seen, over time")
 
 
 def _x(watched: "Watched", seconds: float) -> float:
-    return round(WIDTH * min(max(seconds / max(watched.duration, 1e-3), 0.0), 1.0), 1)
+    return round(WIDTH * min(max(float(seconds) / max(watched.duration, 1e-3), 0.0), 1.0), 1)

@@ -154,7 +154,8 @@ def predictions_of_rows(
         known = [half for half in halves.values() if half is not None]
         narrowest = min((float(half.min()) for half in known), default=None) if len(known) == len(halves) else None
         if narrowest:
-            predictions = {split: replace(p, wider=halves[split] / narrowest) for split, p in predictions.items()}
+            scales = {split: half / narrowest for split, half in halves.items() if half is not None}
+            predictions = {split: replace(p, wider=scales[split]) for split, p in predictions.items()}
         found[seed] = (predictions, narrowest)
     return found
 
@@ -190,7 +191,7 @@ def mean_predictions(seeds: Sequence[Predictions]) -> Predictions:
     """What several seeds predict together: the mean of their scores or probabilities, and of their modality weights."""
     first = seeds[0]
     shares = {m: np.mean([p.shares[m] for p in seeds], axis=0, dtype=np.float64) for m in first.shares}
-    narrow = {m: share.astype(np.float32) for m, share in shares.items()}
+    narrow = {m: np.asarray(share, np.float32) for m, share in shares.items()}
     return Predictions(
         first.ids,
         first.videos,

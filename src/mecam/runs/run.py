@@ -246,7 +246,7 @@ class Run:
     def filter_maps(self) -> Sequence[Mapping[str, Any]]:
         """What was kept of a few utterances."""
         path = self.folder / "filter_maps.json"
-        return read_json(path) if path.exists() else []  # type: ignore[no-any-return]
+        return read_json(path) if path.exists() else []
 
     @cached_property
     def embeddings(self) -> Mapping[str, NDArray[Any]]:

@@ -50,7 +50,7 @@ def test_the_same_model_is_taken_whole(store: Store, encoder: str, tmp_path: Pat
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert loaded.parameters == loaded.of == sum(value.numel() for value in ours.values())
     assert loaded.left_out == {}
-    assert (loaded.model, loaded.checkpoint) == ("mecam", ".")
+    assert (loaded.model, loaded.checkpoint) == ("mecam", "checkpoint")
 
 
 def test_another_model_gives_its_text_encoder(store: Store, encoder: str, tmp_path: Path) -> None:
