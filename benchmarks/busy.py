@@ -96,13 +96,13 @@ def settings_of(options: argparse.Namespace) -> Any:
 
 def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
     """One sentence, through a model that has learned nothing: that takes the same time."""
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.evaluation.predict import predict
     from mecam.training.preparation import Material, prepare
     from mecam.types import Utterance
 
     config = settings_of(options)
-    trained, _, _ = prepare(config, Material.of(config, [Source(corpus(folder))]), 1)
+    trained, _, _ = prepare(config, Material.of(config, [WeightedStore(corpus(folder))]), 1)
     seconds = []
     for _ in range(options.repetitions * 5 + 3):
         began = time.perf_counter()

@@ -28,7 +28,7 @@ MAX_BYTES = 1 << 30
 MIN_ELEMENTS = 2_000_000
 """Elements that any file may announce; a larger file may announce one per byte."""
 
-MOST_TEXT_BYTES = 16 << 20
+MAX_TEXT_FILE_BYTES = 16 << 20
 """Bytes of a file that describes something: a manifest, a configuration, the facts and the metrics of a run."""
 
 SECONDS = 600.0
@@ -111,7 +111,7 @@ def check_regular_file(path: Path) -> int:
     return facts.st_size
 
 
-def small_text(path: Path, *, most: int = MOST_TEXT_BYTES) -> str:
+def small_text(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> str:
     """The text of a file that mecam writes small, in UTF-8; its line ends stay as they are.
 
     Raises: DataError if it is missing, no regular file, cannot be read, is no UTF-8, or has more bytes than `most`.
@@ -125,7 +125,7 @@ def small_text(path: Path, *, most: int = MOST_TEXT_BYTES) -> str:
         raise DataError(f"{path.name} cannot be read: {error}", where=str(path)) from error
 
 
-def small_json(path: Path, *, most: int = MOST_TEXT_BYTES) -> Any:
+def small_json(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> Any:
     """The value in a JSON file that mecam writes small.
 
     Raises: DataError, as `small_text`, or if it is no JSON.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collator", "ViewOptions", "array_batches", "as_read", "batches"]
 
-DAMAGED = 0.8
+PAIRED_VIEWS = 0.8
 """Part of the views that come from damaged recordings, where there are any."""
 BUCKET_BATCHES = 8
 """Batches that are sorted by length together; more pads less but mixes less."""
@@ -112,7 +112,7 @@ def batches(
         size: utterances per batch.
         shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
         views: give each batch a corrupted view.
-        augmentation: spoil the utterances themselves.
+        augmentation: corrupt the utterances themselves.
         twins: id → the utterance as its damaged recording gives it, normalised; most views then take its streams.
         part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
             same number of batches; the last ones repeat where it does not come out even.
@@ -125,7 +125,7 @@ def batches(
     unk = None if collator.tokenizer is None else collator.tokenizer.unk
     partners = dataset.partners() if views is not None or augmentation is not None else []
 
-    def spoil(
+    def corrupt(
         index: Sequence[int], given: Sequence[Utterance], rng: np.random.Generator, how: Callable[..., Utterance]
     ) -> list[Utterance]:
         result = [
@@ -141,13 +141,13 @@ def batches(
         utterances = given = [dataset[i] for i in index]
         if augmentation is not None:  # from a generator of its own: switching it on leaves the views as they are
             rng = np.random.default_rng((*seed, 1))
-            utterances = spoil(index, given, rng, partial(augmented, options=augmentation))
+            utterances = corrupt(index, given, rng, partial(augmented, options=augmentation))
         if views is None:
             yield collator(utterances, index=index)
             continue
         draw = partial(corrupted_view, rate=views.rate, missing=views.missing)
         rng = np.random.default_rng(seed)
-        seen = [_damaged(view, twins, rng) for view in spoil(index, given, rng, draw)]
+        seen = [_paired_view(view, twins, rng) for view in corrupt(index, given, rng, draw)]
         yield collator.with_view(utterances, seen, index=index)
 
 
@@ -157,9 +157,9 @@ def array_batches(dataset: Dataset, collator: Collator, size: int) -> Iterator[B
         yield collator.arrays([dataset[i] for i in index], index=index)
 
 
-def _damaged(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
+def _paired_view(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
     """The view, mostly with the streams that its damaged recording gives in place of its own."""
-    if not twins or rng.random() >= DAMAGED:
+    if not twins or rng.random() >= PAIRED_VIEWS:
         return view
     twin = twins[int(rng.integers(len(twins)))].get(view.id)
     if twin is None:

@@ -106,7 +106,7 @@ def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) ->
     """Return how well contradictions are found.
 
     Args:
-        predictions: with `doubts`.
+        predictions: with `conflict_probabilities`.
         spans: per utterance, in the order of `predictions.ids`: what was injected.
 
     Returns: modality, and `any` → AUROC; only modalities that contradict somewhere, nothing without doubts. None where
@@ -284,7 +284,7 @@ def _conflict_rankings(predictions: Predictions, spans: Sequence[Sequence[Span]]
         )
     numbers = Groups.of(predictions).numbers
     some = np.zeros(len(predictions), bool)
-    for modality, values in predictions.doubts.items():
+    for modality, values in predictions.conflict_probabilities.items():
         doubt = values.astype(np.float64)
         present = ~np.isnan(doubt)
         known = [any(s.kind == CONTRADICTION and s.modality == modality for s in row) for row in spans]
@@ -293,7 +293,7 @@ def _conflict_rankings(predictions: Predictions, spans: Sequence[Sequence[Span]]
         if positive.any():
             yield modality, (doubt[present], positive[present], numbers[present])
     if some.any():
-        total = np.nansum(np.stack([d.astype(np.float64) for d in predictions.doubts.values()]), axis=0)
+        total = np.nansum(np.stack([d.astype(np.float64) for d in predictions.conflict_probabilities.values()]), axis=0)
         yield ANY, (total, some, numbers)
 
 

@@ -112,7 +112,7 @@ def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
         p, width = result.predictions[split], result.half_width
         if p.truth is None or width is None:
             return None
-        widths = p.half_widths(width)
+        widths = p.interval_half_widths(width)
         values.append(coverage(p.truth, p.prediction - widths, p.prediction + widths))
     return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
 

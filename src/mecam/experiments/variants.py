@@ -82,7 +82,7 @@ def model_variants(names: Iterable[str]) -> list[Variant]:
     unknown = [name for name in wanted if name not in MODELS]
     if unknown or not wanted:
         raise ConfigError(
-            f"no model is called {unknown[0]!r}" if unknown else "no model is named",
+            f"there is no model {unknown[0]!r}" if unknown else "no model is named",
             where="--models",
             fix=f"choose from {', '.join(MODELS)}, or say all",
         )

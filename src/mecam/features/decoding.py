@@ -13,7 +13,7 @@ from mecam.budget import check_regular_file
 from mecam.errors import DataError, MecamError, MediaError
 
 __all__ = [
-    "MOST_PIXELS",
+    "MAX_PIXELS",
     "Frame",
     "Note",
     "SoundFacts",
@@ -34,7 +34,7 @@ __all__ = [
 
 Note = Callable[[str], None]
 
-MOST_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000
 """Of one picture, a little more than 8K (8192 × 4320): a decoder holds up to twenty of them."""
 _FREE_PIXELS, _PIXELS_PER_BYTE = 15_000_000_000, 20_000
 """Pixels that any file may decode to (four minutes of 1080p), and how many more a byte of it may become."""
@@ -129,7 +129,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
     limits, version = {"protocol_whitelist": "file"}, int(av.__version__.split(".")[0])
     options: dict[str, Any] = {"container_options": limits}
     if version >= 17:  # older ones crash where options for streams meet a container that tells its streams late (mpg)
-        options = {"options": {**limits, "max_pixels": str(MOST_PIXELS)}}
+        options = {"options": {**limits, "max_pixels": str(MAX_PIXELS)}}
     if version < 19:
         # Titles and comments that are no UTF-8 would refuse the file; from 19 on PyAV reads them by itself.
         options["metadata_errors"] = "replace"
@@ -206,7 +206,7 @@ def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, 
     if stream.codec_context is None:
         return
     stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
-    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS), **(options or {})}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), **(options or {})}
     damaged = 0
     for packet in items:
         try:

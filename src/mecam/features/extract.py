@@ -36,7 +36,7 @@ THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VOICES = 5
 """People in a babble."""
 _HIDING = threading.Lock()
-MOST_FINDINGS = 50
+MAX_FINDINGS = 50
 """Findings that the manifest lists; the number of all is beside them."""
 
 
@@ -321,7 +321,7 @@ def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str
         "notes": list(found.notes),
         "absent": report.absent,
         "findings": [asdict(finding) for finding in report.findings],
-        "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MOST_FINDINGS]]},
+        "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MAX_FINDINGS]]},
     }
 
 

@@ -135,8 +135,8 @@ class Media:
 
     def _video_facts(self, stream: Any) -> VideoFacts | None:
         size = stream.codec_context.width, stream.codec_context.height
-        if size[0] * size[1] > decoding.MOST_PIXELS:
-            self._note(f"pictures of {size[0]} × {size[1]} are refused: at most {decoding.MOST_PIXELS:,} pixels")
+        if size[0] * size[1] > decoding.MAX_PIXELS:
+            self._note(f"pictures of {size[0]} × {size[1]} are refused: at most {decoding.MAX_PIXELS:,} pixels")
             return None
         first = decoding.first_frame(self.path, stream.index)
         if first is None:

@@ -1,7 +1,7 @@
-"""What is added to the answer of a network: learned on validation, kept in the checkpoint, applied by `finished`.
+"""What a checkpoint adds to its network's predictions: learned on validation, applied by `calibrated`.
 
 A score is moved towards the other utterances of its recording (`RecordingContext`), and the interval around it grows
-with what is missing of the utterance (`Widening`). Learning them from a data set is `mecam.evaluation.calibration`.
+with the missing rates of the utterance (`IntervalScale`). `mecam.evaluation.calibration` learns both from a data set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,35 +14,42 @@ from numpy.typing import NDArray
 from mecam.errors import DataError
 from mecam.types import Modality, Predictions
 
-__all__ = ["MIN_RECORDINGS", "RecordingContext", "Said", "Widening", "beyond_usual", "require_recordings"]
-__all__ += ["usually_missing"]
+__all__ = [
+    "MIN_RECORDINGS",
+    "IntervalScale",
+    "RecordingContext",
+    "RecordingPredictions",
+    "baseline_missing_rates",
+    "excess_missing_rates",
+    "require_recordings",
+]
 
 Array = NDArray[np.float64]
 
 MIN_RECORDINGS = 5
 """Recordings of several utterances that weights are learned from; fewer say nothing about others."""
-SILENT_WEIGHT = 1.0
+PRIOR_WEIGHT = 1.0
 """Weight of one more utterance that says nothing: few others, or others of whom little is left, count for less."""
 
 
-def usually_missing(lost: Mapping[Modality, Array]) -> dict[Modality, float]:
+def baseline_missing_rates(missing_rates: Mapping[Modality, Array]) -> dict[Modality, float]:
     """Modality → the median share of its rows that undamaged utterances lack (silence, no face).
 
     Args:
-        lost: modality → N shares in [0, 1].
+        missing_rates: modality → N shares in [0, 1].
     """
-    return {modality: float(np.median(shares)) for modality, shares in lost.items()}
+    return {modality: float(np.median(shares)) for modality, shares in missing_rates.items()}
 
 
-def beyond_usual(lost: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
+def excess_missing_rates(missing_rates: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
     """M × N in [0, 1], in the order of `usual`: 0 where no more is missing than usual, 1 where all is."""
-    rows = [(lost[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
+    rows = [(missing_rates[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
     result: Array = np.clip(np.array(rows), 0, 1)
     return result
 
 
 @dataclass(frozen=True)
-class Widening:
+class IntervalScale:
     """What is missing → a factor on the half width of the interval.
 
     With u_m in [0, 1] what modality m lacks beyond what is usual, the factor is 1 + Σ_m slope_m u_m.
@@ -58,17 +65,19 @@ class Widening:
     usual: Mapping[Modality, float]
     slope: Mapping[Modality, float]
 
-    def __call__(self, lost: Mapping[Modality, Array]) -> Array:
+    def __call__(self, missing_rates: Mapping[Modality, Array]) -> Array:
         """N factors, at least 1.
 
         Args:
-            lost: modality → N, the share of its rows (of text: of its tokens) that are missing.
+            missing_rates: modality → N, the share of its rows (of text: of its tokens) that are missing.
 
         Raises: DataError if it is not known how much of a modality is missing.
         """
-        if unknown := sorted(set(self.slope) - set(lost)):
+        if unknown := sorted(set(self.slope) - set(missing_rates)):
             raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
-        result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ beyond_usual(lost, self.usual)
+        result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ excess_missing_rates(
+            missing_rates, self.usual
+        )
         return result
 
     def to_json(self) -> dict[str, Any]:
@@ -76,29 +85,29 @@ class Widening:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Widening":
+    def from_json(cls, values: Mapping[str, Any]) -> "IntervalScale":
         """Inverse of `to_json`."""
         return cls(**values)
 
 
 @dataclass(frozen=True)
-class Said:
+class RecordingPredictions:
     """What a model said about the utterances of some recordings.
 
     Attributes:
         scores: N.
         recordings: N, the name of the recording of each.
-        lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing.
+        missing_rates: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing.
     """
 
     scores: Array
     recordings: Sequence[str]
-    lost: Mapping[Modality, Array]
+    missing_rates: Mapping[Modality, Array]
 
     @classmethod
-    def of(cls, predictions: Predictions) -> "Said":
+    def of(cls, predictions: Predictions) -> "RecordingPredictions":
         """The part of predictions that the rest of a recording is asked for."""
-        return cls(predictions.prediction, predictions.videos, predictions.lost)
+        return cls(predictions.prediction, predictions.videos, predictions.missing_rates)
 
 
 @dataclass(frozen=True)
@@ -138,22 +147,29 @@ class RecordingContext:
     usual: Mapping[Modality, float]
     weight: Mapping[Modality, float]
 
-    def __call__(self, said: Said) -> Array:
+    def __call__(self, said: RecordingPredictions) -> Array:
         """N scores.
 
         Raises: DataError if it is not known how much of a modality is missing.
         """
-        if unknown := sorted(set(self.weight) - set(said.lost)):
+        if unknown := sorted(set(self.weight) - set(said.missing_rates)):
             raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
         own = said.scores - self.centre
-        loss = np.array([self.weight[m] for m in self.usual]) @ beyond_usual(said.lost, self.usual)
+        loss = np.array([self.weight[m] for m in self.usual]) @ excess_missing_rates(said.missing_rates, self.usual)
         rest, alone = _rest(own, said.recordings, 1 - loss)
         moved = own + self.pull * (rest - own) + loss * (self.own * own + self.rest * rest)
         return np.where(alone, said.scores, np.clip(moved + self.centre, self.low, self.high))
 
     @classmethod
     def learn(
-        cls, whole: Said, spoilt: Sequence[Said], truth: Array, *, centre: float, low: float, high: float
+        cls,
+        whole: RecordingPredictions,
+        spoilt: Sequence[RecordingPredictions],
+        truth: Array,
+        *,
+        centre: float,
+        low: float,
+        high: float,
     ) -> "RecordingContext":
         """Find the weights that lower the mean absolute error on validation.
 
@@ -171,7 +187,7 @@ class RecordingContext:
         Raises: DataError if there are fewer than `MIN_RECORDINGS` recordings of several utterances.
         """
         require_recordings(whole.recordings)
-        usual = usually_missing(whole.lost)
+        usual = baseline_missing_rates(whole.missing_rates)
         target = truth - centre
         own = whole.scores - centre
         rest, alone = _rest(own, whole.recordings, np.ones(len(own)))
@@ -181,7 +197,7 @@ class RecordingContext:
             """K × 2, on own and rest, of K losses; `mix` is K × M, `weight` says what is left of an utterance."""
             columns, left = [], []
             for said in spoilt:
-                own, lost = said.scores - centre, beyond_usual(said.lost, usual)
+                own, lost = said.scores - centre, excess_missing_rates(said.missing_rates, usual)
                 rest, alone = _rest(own, said.recordings, 1 - weight @ lost)
                 terms = np.stack([part * loss for loss in mix @ lost for part in (own, rest)], axis=1)  # N 2K
                 columns.append(terms[~alone])
@@ -225,7 +241,7 @@ def require_recordings(names: Sequence[str]) -> None:
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:
     """What the other utterances of each one's recording say, and where there is no other."""
     _, number = np.unique(np.asarray(recordings), return_inverse=True)
-    total = np.bincount(number, weights)[number] - weights + SILENT_WEIGHT
+    total = np.bincount(number, weights)[number] - weights + PRIOR_WEIGHT
     summed = np.bincount(number, weights * values)[number] - weights * values
     alone = np.bincount(number)[number] == 1
     return np.where(alone, 0.0, summed / total), alone

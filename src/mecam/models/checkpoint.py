@@ -36,7 +36,7 @@ from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.models.base import Inputs, Model
-from mecam.models.calibration import RecordingContext, Widening
+from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
 from mecam.types import TEXT, Utterance
@@ -52,7 +52,7 @@ CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encode
 OWN = "config_sha256"
 """Key of the configuration's own SHA-256: of all its other keys."""
 
-MOST_CONFIG_BYTES = 64 << 20
+MAX_CHECKPOINT_CONFIG_BYTES = 64 << 20
 """Of `config.json`; ours have some 100 kB."""
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
@@ -82,7 +82,7 @@ class Checkpoint:
     data: DataConfig
     normaliser: Normaliser
     calibration: dict[str, float]
-    widening: Widening | None = None
+    widening: IntervalScale | None = None
     recording: RecordingContext | None = None
     data_name: str = ""
     synthetic: bool = False
@@ -211,7 +211,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
     content = _configuration(folder)
     name: str = content["model"]["name"]
     if name not in MODELS:
-        raise ModelError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+        raise ModelError(f"there is no model {name!r}", fix=f"known: {', '.join(MODELS)}")
     options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
     if hasattr(options, "encoder"):
         options = replace(options, encoder=_encoder_of(folder, content, options.encoder, allow_encoder))
@@ -222,7 +222,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
         data=decode(DataConfig, content["data"], where="data"),
         normaliser=Normaliser.from_json(content["normaliser"]),
         calibration={level: float(width) for level, width in content["calibration"].items()},
-        widening=Widening.from_json(content["widening"]) if content.get("widening") else None,
+        widening=IntervalScale.from_json(content["widening"]) if content.get("widening") else None,
         recording=RecordingContext.from_json(content["recording"]) if content.get("recording") else None,
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],
@@ -244,7 +244,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
 def _configuration(folder: Path) -> dict[str, Any]:
     """What `config.json` says, once it is clear that it is ours and that no file was changed since."""
     path = folder / CONFIG
-    content: dict[str, Any] = small_json(path, most=MOST_CONFIG_BYTES)
+    content: dict[str, Any] = small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)
     if content["format"] != FORMAT:
         raise ModelError("this is no checkpoint of mecam")
     if content["version"] > VERSION:
@@ -291,7 +291,7 @@ def _elsewhere(path: Path) -> list[str]:
     if not path.is_file():
         return []
     found: list[str] = []
-    waiting: list[Any] = [small_json(path, most=MOST_CONFIG_BYTES)]
+    waiting: list[Any] = [small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):

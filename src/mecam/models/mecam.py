@@ -29,7 +29,7 @@ from mecam.losses.information import GaussianHead, gaussian_log_likelihood, grou
 from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
-from mecam.nn.gate import ROW_SIGNS, Conflict, Filtered, Gate, WordOrder, reverse_gradient, row_signs
+from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
@@ -37,7 +37,7 @@ from mecam.types import TEXT, Modality
 SHRINKAGE = 0.1
 """Of the covariances in the entropy of the information term."""
 
-UNLIKE = 0.1
+MAX_PARTNER_AFFINITY = 0.1
 """Label affinity below which two utterances count as feeling otherwise."""
 
 Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
@@ -173,13 +173,13 @@ class Mecam(Model):
             if config.filter.order > 0 and inputs.raw_text:
                 self.order = WordOrder(encoders[TEXT].network.get_input_embeddings().embedding_dim)  # type: ignore[union-attr, operator]
             if config.filter.conflict > 0 and several:
-                self.conflict = Conflict(len(self.reads), inputs.task.outputs, rate=config.filter.conflict_rate)
+                self.conflict = ConflictNetwork(len(self.reads), inputs.task.outputs, rate=config.filter.conflict_rate)
             for modality in self.reads:
                 self.gates[modality] = Gate(
                     width,
                     groups=config.filter.groups,
                     context=config.filter.context and several,
-                    signs=ROW_SIGNS if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
+                    signs=CORRUPTION_CUES if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
                     dropout=dropout,
                 )
         self.fusion = Fusion(self.reads, width, **vars(config.fusion), dropout=dropout)
@@ -230,7 +230,7 @@ class Mecam(Model):
     def _signs(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
         """What marks a spoilt row of features, or a word out of place."""
         if not self._has_tokens(modality):
-            return row_signs(stream.values, stream.mask)
+            return corruption_cues(stream.values, stream.mask)
         return None if self.order is None or tokens is None else self.order(tokens, stream.mask)
 
     def _has_tokens(self, modality: Modality) -> bool:
@@ -382,7 +382,7 @@ class Mecam(Model):
 
 def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
     """For each utterance a random one that feels otherwise, or itself where there is none."""
-    unlike = (affinity < UNLIKE).fill_diagonal_(False)
+    unlike = (affinity < MAX_PARTNER_AFFINITY).fill_diagonal_(False)
     drawn = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
     return torch.where(unlike.any(dim=1), drawn, torch.arange(len(drawn), device=drawn.device))
 

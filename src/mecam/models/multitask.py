@@ -26,7 +26,7 @@ from mecam.types import Modality
 
 __all__ = ["ENTRY", "MultiTask", "MultiTaskConfig"]
 
-LARGEST = 2_000_000
+MAX_TENSOR_VALUES = 2_000_000
 """Values of MTFN's tensor at most."""
 
 
@@ -105,9 +105,9 @@ class MultiTask(RowModel[MultiTaskConfig]):
         if self.config.base == "mlf_dnn":
             return sum(widths.values())
         size = math.prod(width + 1 for width in widths.values())
-        if size > LARGEST:
+        if size > MAX_TENSOR_VALUES:
             raise ModelError(
-                f"the tensor of {', '.join(widths)} would hold {size:,} values, more than {LARGEST:,}",
+                f"the tensor of {', '.join(widths)} would hold {size:,} values, more than {MAX_TENSOR_VALUES:,}",
                 where="model.width, model.text_width",
                 fix="lower them, or set model.base=mlmf, which never builds the tensor",
             )

@@ -12,8 +12,8 @@ from mecam.errors import DataError, ModelError
 from mecam.prediction.answers import predict_dataset, predict_utterances
 from mecam.prediction.backend import Backend, open_backend
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
-from mecam.prediction.recordings import watch
-from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.recordings import predict_recording
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import Utterance
 
@@ -51,9 +51,9 @@ class Predictor:
         return self.backend.checkpoint.inputs.task
 
     @overload
-    def predict(self, what: Path, **options: Any) -> Watched: ...
+    def predict(self, what: Path, **options: Any) -> RecordingPrediction: ...
     @overload
-    def predict(self, what: str, **options: Any) -> Watched | Prediction: ...
+    def predict(self, what: str, **options: Any) -> RecordingPrediction | Prediction: ...
     @overload
     def predict(self, what: Sequence[str | Path], **options: Any) -> list[Any]: ...
     def predict(self, what: Any, **options: Any) -> Any:
@@ -64,7 +64,7 @@ class Predictor:
 
         Args:
             what: a recording, a sentence, or a list of either.
-            options: of recordings; see `mecam.prediction.recordings.watch`.
+            options: of recordings; see `mecam.prediction.recordings.predict_recording`.
 
         Raises: DataError if it is not clear what is meant, or a file is not there; ModelError if it is neither text
             nor path, the model does not read text, or it reads features that we cannot make; MediaError if a file
@@ -103,15 +103,15 @@ class Predictor:
         return said[0] if isinstance(text, str) else said
 
     @overload
-    def predict_file(self, path: str | Path, **options: Any) -> Watched: ...
+    def predict_file(self, path: str | Path, **options: Any) -> RecordingPrediction: ...
     @overload
-    def predict_file(self, path: Sequence[str | Path], **options: Any) -> list[Watched]: ...
+    def predict_file(self, path: Sequence[str | Path], **options: Any) -> list[RecordingPrediction]: ...
     def predict_file(self, path: Any, **options: Any) -> Any:
         """Predict recordings.
 
         Args:
             path: a video or sound file, which gives one result, or a list of them, which gives a list.
-            options: see `mecam.prediction.recordings.watch`.
+            options: see `mecam.prediction.recordings.predict_recording`.
 
         Raises: ModelError if the model reads features that we cannot make, or it is no path; MediaError if a file
             cannot be used; DataError if one transcript is given for several recordings.
@@ -121,8 +121,8 @@ class Predictor:
             raise DataError(
                 "one transcript is given for several recordings", fix="predict them one by one, each with its own"
             )
-        watched = [watch(self.backend, one, **options) for one in paths]
-        return watched[0] if isinstance(path, str | os.PathLike) else watched
+        recordings = [predict_recording(self.backend, one, **options) for one in paths]
+        return recordings[0] if isinstance(path, str | os.PathLike) else recordings
 
     def predict_utterances(self, utterances: Sequence[Utterance], *, together: bool = False) -> list[Prediction]:
         """Predict utterances in memory.

@@ -21,19 +21,17 @@ from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.prediction.answers import predict_utterances
 from mecam.prediction.backend import Backend
-from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["notes_of", "printable", "recipe_of", "watch"]
-
-__all__ = ["notes_of", "printable", "recipe_of", "watch"]
+__all__ = ["notes_of", "predict_recording", "printable", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 
 
-def watch(
+def predict_recording(
     backend: Backend,
     path: str | Path,
     *,
@@ -43,7 +41,7 @@ def watch(
     lengths: Lengths | None = None,
     words: bool = False,
     name: str | None = None,
-) -> Watched:
+) -> RecordingPrediction:
     """Predict a recording.
 
     Args:
@@ -71,7 +69,7 @@ def watch(
     alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
     parts = [replace(p, alone=a, disagrees=_disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
     asked = words and TEXT in backend.reads and TEXT not in absent
-    return Watched(
+    return RecordingPrediction(
         path,
         recording.duration,
         overall_of(task, printable(path.stem), _telling(backend, parts)),

@@ -46,13 +46,13 @@ EXPLANATION = (
     f"over the column, cannot tell from it (p ≥ {ALPHA:g})."
 )
 COSTS = (
-    "As measured while each run was made, on whatever else the machine did meanwhile: training with its validation; "
-    "utterances predicted per second at the end, 64 at a time; the most memory that the run's process ever took, "
-    "libraries and data included. Budget: how the options were found."
+    "Measured during each run; other work on the machine may have slowed it down. Training includes validation; "
+    "utterances predicted per second at the end, 64 at a time; peak memory of the process, including libraries and "
+    "data. Budget: how the options were found."
 )
 TESTS = (
-    "Paired permutation test: if two models were alike, it would not matter which of them predicted the utterances of "
-    "a recording (of a speaker, where speakers are resampled). The difference is the model minus the best, with a "
+    "Paired permutation test: the predictions of the two models are exchanged at random, recording by recording (or "
+    "speaker by speaker). The difference is the model minus the best, with a "
     "bootstrap interval; * is p < {alpha:g}. The best was chosen by the same numbers, which favours it a little."
 )
 
@@ -190,8 +190,8 @@ def mistake_table(overlap: Overlap | None) -> Table | None:
         ]
         rows.append([name, Cell(percent(rate), number=rate), *cells])
     note = (
-        f"A mistake is {overlap.mistake}; {overlap.decisions} decisions. Cohen's κ of the mistakes of two models: 0 is "
-        "what chance gives, 1 the same mistakes; the diagonal compares a model's own seeds."
+        f"An error is {overlap.mistake}; {overlap.decisions} decisions. Cohen's κ of the errors of two models: 0 is "
+        "chance, 1 means identical errors; the diagonal compares the seeds of one model."
         + (" r: correlation of prediction − truth." if residuals else "")
     )
     return Table(("model", "errs on", *overlap.names), rows, "Mistakes", note)
@@ -216,8 +216,8 @@ def agreement(overlap: Overlap | None) -> str:
     names = overlap.names
     (low, a, b), (high, c, d) = pairs[0], pairs[-1]
     return (
-        f"The mistakes of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
-        f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 the same mistakes."
+        f"The errors of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
+        f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 means identical errors."
     )
 
 

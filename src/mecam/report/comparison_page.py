@@ -48,8 +48,8 @@ RANKS = (
     "since those are what is independent in it, and pairs are tested as Benavoli et al. (JMLR 2016) ask."
 )
 CONSISTENCY = (
-    "Cohen's κ of the mistakes (error consistency, Geirhos et al., NeurIPS 2020): 0 is what chance gives two models "
-    "that err this often."
+    "Cohen's κ of the errors (error consistency, Geirhos et al., NeurIPS 2020): 0 is expected by chance from the "
+    "error rates."
 )
 
 
@@ -118,11 +118,11 @@ def comparison_sections(comparison: ComparisonTable) -> list[Section]:
             "Mistakes",
             texts=list(filter(None, [agreement(comparison.overlap)])),
             charts=[] if comparison.overlap is None else _matrices(comparison.overlap),
-            folded=[("How often each errs, and with whom", mistake_table(comparison.overlap))],
+            folded=[("Error rates, and agreement between models", mistake_table(comparison.overlap))],
         ),
         section("costs", "Costs", tables=[cost_table(comparison)]),
-        section("missing", "Not in the table", pairs=list(comparison.missing.items())),
-        section("made", "How it was made", pairs=_made(comparison)),
+        section("missing", "Missing runs", pairs=list(comparison.missing.items())),
+        section("made", "Method", pairs=_made(comparison)),
     ]
 
 
@@ -186,10 +186,10 @@ def _ladder(ranks: Ranks) -> Chart:
 
 def _matrices(overlap: Overlap) -> list[Chart]:
     """Who errs together, and whose scores are off in the same direction."""
-    first, width = "Do they make the same mistakes?", NAMES + COLUMN * len(overlap.names)
-    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of mistakes", first, CONSISTENCY, width)]
+    first, width = "Do the models make the same errors?", NAMES + COLUMN * len(overlap.names)
+    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of errors", first, CONSISTENCY, width)]
     if overlap.residuals:
-        title = "Are they off in the same direction?"
+        title = "Do the errors have the same direction?"
         caption = "Correlation of prediction − truth over all utterances."
         drawn.append(Chart(_matrix(overlap, overlap.residuals, "r"), "Correlation of residuals", title, caption, width))
     return drawn
@@ -202,7 +202,9 @@ def _matrix(overlap: Overlap, values: Matrix, symbol: str) -> dict[str, object]:
         for j, other in enumerate(names):
             told = f"{one} and {other}: {symbol} {plain(values[i][j], 2)}"
             if symbol == "κ":
-                told += f"; both err on {percent(overlap.both[i][j])}, by chance {percent(overlap.expected[i][j])}"
+                told += (
+                    f"; both are wrong on {percent(overlap.both[i][j])}, by chance {percent(overlap.expected[i][j])}"
+                )
             cells.append({"x": other, "y": one, "shade": values[i][j], "text": plain(values[i][j], 2), "told": told})
     return spec(heat_map(cells, x=names, y=names), height=min(560, 110 + 30 * len(names)))
 
@@ -212,7 +214,7 @@ def _made(comparison: ComparisonTable) -> list[tuple[str, ...]]:
     pairs = []
     for row in comparison.rows:
         if row.run:
-            options = f"not as by default: {', '.join(row.settings)}" if row.settings else ""
+            options = f"different from the defaults: {', '.join(row.settings)}" if row.settings else ""
             about = ", ".join(filter(None, [row.model, plural(row.seeds, "seed"), row.budget]))
             pairs.append((row.name, about, *filter(None, [row.run, row.command, options])))
     return pairs

@@ -275,6 +275,6 @@ def _width_note(run: RunScores) -> str:
     if run.width is None:
         return ""
     return (
-        f"Around whole utterances the calibrated interval is {plain(run.width, 2)} wide; width is its mean here, as it "
-        "grows with what is missing, and coverage says how often it holds."
+        f"For complete utterances the calibrated interval is {plain(run.width, 2)} wide; width is its mean here, as it "
+        "grows with what is missing, and coverage says how often it contains the truth."
     )

@@ -24,14 +24,14 @@ __all__ = ["robustness_page", "write_findings"]
 NAMES, COLUMN = 140, 44
 """Pixels that a heat map needs for the names of its rows, and for each column."""
 
-SHADES = "The stronger the colour, the more is lost against clean data; the scale is the same for all runs."
+SHADES = "The stronger the colour, the larger the loss compared with clean data; the scale is the same for all runs."
 
 MEANINGS = {
-    "coverage": "share of true scores inside the calibrated interval: validation promised 90 %",
+    "coverage": "fraction of true scores inside the calibrated interval; the nominal value is 90 %",
     "width": "mean width of that interval: it grows with what is missing",
-    "ece": "expected calibration error: ten bins of probabilities, |probability − how often it comes true|",
+    "ece": "expected calibration error: ten bins of probabilities, |probability − observed frequency|",
     "filter": (
-        "filter AUROC: chance that a corrupted frame has a lower gate than one that was left alone, in the corrupted "
+        "filter AUROC: chance that a corrupted frame has a lower gate than an unchanged one, in the corrupted "
         "utterances and the clean ones; .5 is guessing"
     ),
     "conflict": (
@@ -74,10 +74,10 @@ def robustness_page(findings: RobustnessFindings) -> str:
             charts=[*_map_of_runs(findings), *_maps_of_severities(findings)],
             rest="The other runs",
         ),
-        section("runs", "Every condition", tables=condition_tables(findings)),
+        section("runs", "All conditions", tables=condition_tables(findings)),
         section("tests", "Tests", tables=[tested]),
         section("meaning", "What it means", heading="What it means (p prediction, t truth)", pairs=_meanings(findings)),
-        section("made", "How it was made", pairs=_made(findings)),
+        section("made", "Method", pairs=_made(findings)),
     ]
     counted = findings.resampled.of(findings.utterances, findings.videos)
     masks = f"masks of {plural(len(findings.seeds), 'seed')}, the same for every run"
@@ -99,7 +99,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
 def _headline(findings: RobustnessFindings) -> str:
     """One sentence: the first summary in the first metric."""
     if not findings.plan.summaries:
-        return "These conditions have no summary: see every condition below."
+        return "These conditions have no summary; see all conditions below."
     summary, metric = findings.plan.summaries[0], findings.leading[0]
     best = best_of(findings.runs, summary, metric)
     if best is None:
@@ -165,7 +165,7 @@ def _map_of_runs(findings: RobustnessFindings) -> list[Chart]:
         Chart(
             _heat_map(harm, shown, names, runs, metric, _worst([harm]), title="run"),
             f"{metric.name} per corruption and run",
-            "Every corruption",
+            "All corruptions",
             f"{named(metric)} {arrow(metric)}, mean over its severities.",
             NAMES + COLUMN * len(runs),
         )

@@ -26,7 +26,7 @@ _MAX_TICKS = 5
 
 
 @dataclass(frozen=True)
-class Box:
+class StripBox:
     """A rectangle on a strip.
 
     Attributes:
@@ -62,7 +62,7 @@ class Strip:
     """
 
     name: str
-    boxes: Sequence[Box]
+    boxes: Sequence[StripBox]
     label: str
     css: str = ""
     kinds: str = ""
@@ -139,7 +139,7 @@ def gate_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
     boxes = gate_boxes(kept, shades, _places(edges, span), labels)
     at = _places(edges, span)
     boxes += [
-        Box(at[start], at[stop] - at[start], "injected")
+        StripBox(at[start], at[stop] - at[start], "injected")
         for start, stop in stretches(np.asarray(stream.get("injected") or [], np.bool_))
     ]
     known = kept[~np.isnan(kept)]
@@ -147,7 +147,7 @@ def gate_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
     return Strip(name, boxes, label, kinds="" if labels else kinds_of(stream))
 
 
-def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence[str] | None = None) -> list[Box]:
+def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence[str] | None = None) -> list[StripBox]:
     """Boxes in the shades of gates; none where the gate is NaN. Frames are averaged, words are not.
 
     Args:
@@ -158,7 +158,7 @@ def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence
     """
     cells = [(i, i + 1, float(kept[i])) for i in range(len(kept))] if labels else _cells(kept, shades)
     return [
-        Box(
+        StripBox(
             at[start],
             at[stop] - at[start],
             "gate",

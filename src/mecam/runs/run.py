@@ -215,7 +215,7 @@ class Run:
             if half_width is None or not self.task.is_score:
                 return None
             p = predictions[split]
-            halves = p.half_widths(half_width)
+            halves = p.interval_half_widths(half_width)
             low.append(np.clip(p.prediction - halves, self.task.low, self.task.high))
             high.append(np.clip(p.prediction + halves, self.task.low, self.task.high))
         return np.array(low), np.array(high)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from mecam.batch import Batch
 from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source, check_sources, merged
+from mecam.data.mixture import Mixture, WeightedStore, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, MecamError
@@ -45,12 +45,12 @@ STRATEGIES = ("auto", "ddp")
 class Material:
     """What all seeds learn from: the stores, what they offer a model, and how their features are normalised."""
 
-    sources: Sequence[Source]
+    sources: Sequence[WeightedStore]
     inputs: Inputs
     normalisers: Sequence[Normaliser]
 
     @classmethod
-    def of(cls, config: "RunConfig", sources: Sequence[Source]) -> "Material":
+    def of(cls, config: "RunConfig", sources: Sequence[WeightedStore]) -> "Material":
         """Look at the sources once, for all seeds."""
         clip, zeros = config.data.clip, config.data.zero_rows_missing
         fitted = [Normaliser.fit(s.store, s.store.split("train"), clip=clip, zero_rows_missing=zeros) for s in sources]
@@ -263,7 +263,7 @@ def _rests(model: Model) -> bool:
     return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
 
 
-def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
+def _inputs(sources: Sequence[WeightedStore], without: Sequence[str]) -> Inputs:
     """What the sources offer a model together, less what the options leave out.
 
     Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.

@@ -158,7 +158,7 @@ def test_align_tells_what_it_did(store: Path, tmp_path: Path) -> None:
     made = run("align", store, "-o", tmp_path / "a", "--only", "audio")
     assert last_line(made) == f"store: {tmp_path / 'a'}"
     assert "audio: 192 words, 0 without a row" in made.stdout
-    assert "vision: kept as it was" in made.stdout
+    assert "vision: unchanged" in made.stdout
     assert Store(tmp_path / "a").lengths("audio").tolist() == [4] * 48
 
 

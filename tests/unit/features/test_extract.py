@@ -14,7 +14,7 @@ import pytest
 
 import tiny
 import voices
-from mecam.data.mixture import Source, check_sources
+from mecam.data.mixture import WeightedStore, check_sources
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
@@ -385,13 +385,13 @@ def test_a_table_of_files_and_labels_is_enough_to_train_on(tmp_path: Path) -> No
     store = Store(tmp_path / "store")
     assert all(len(store.split(split)) for split in ("train", "valid", "test"))
     assert store.manifest["provenance"]["notes"] == list(report.notes)
-    check_sources([Source(store)])
+    check_sources([WeightedStore(store)])
 
 
 def test_training_without_splits_names_the_way_out(tmp_path: Path) -> None:
     store = tiny.write_store(tmp_path / "s", tiny.TASKS["regression"], [Utterance("a", text="x", label=1.0)])
     with pytest.raises(DataError, match="none of its 1 utterances has a split") as caught:
-        check_sources([Source(store)])
+        check_sources([WeightedStore(store)])
     assert "mecam data split" in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from mecam.cli import main
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ModelError
 from mecam.features.recording import Recipe, read_recording
-from mecam.models.calibration import Widening
+from mecam.models.calibration import IntervalScale
 from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
@@ -29,7 +29,7 @@ KINDS = tuple(tiny.TASKS)
 def with_interval(trained: Trained) -> Trained:
     """The model with an interval that grows with what is missing, as training makes it."""
     reads = trained.model.reads
-    widening = Widening(dict.fromkeys(reads, 0.1), {m: 0.5 + i for i, m in enumerate(reads)})
+    widening = IntervalScale(dict.fromkeys(reads, 0.1), {m: 0.5 + i for i, m in enumerate(reads)})
     return replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 0.8}, widening=widening))
 
 

@@ -78,7 +78,9 @@ def test_intervals_of_the_table_are_those_that_were_written() -> None:
     """Of utterances with more or less missing, some of them at an end of the scale."""
     task = tiny.TASKS["regression"]
     scores, wider = np.array([-2.9, 0.1, 2.5, 1.0]), np.array([1.0, 1.5, 2.0, 1.0])
-    p = Predictions(("a", "b", "c", "d"), ("v", "v", "w", "w"), scores, np.array([0.5, 1.0, -1.0, 2.0]), wider=wider)
+    p = Predictions(
+        ("a", "b", "c", "d"), ("v", "v", "w", "w"), scores, np.array([0.5, 1.0, -1.0, 2.0]), interval_scales=wider
+    )
     utterances = [replace(u, id=name) for u, name in zip(tiny.utterances(task, 4), p.ids, strict=True)]
     dataset = Dataset(utterances, task=task)
     rows = [{k: str(v) for k, v in row.items()} for row in prediction_rows({"test": dataset}, {7: ({"test": p}, 0.8)})]
@@ -87,7 +89,9 @@ def test_intervals_of_the_table_are_those_that_were_written() -> None:
     assert half == pytest.approx(0.8)
     for i, score in enumerate(scores):
         written = interval_around(task, score, 0.8 * wider[i])
-        assert interval_around(task, score, float(found["test"].half_widths(half)[i])) == pytest.approx(written)
+        assert interval_around(task, score, float(found["test"].interval_half_widths(half)[i])) == pytest.approx(
+            written
+        )
 
 
 def test_seeds_that_predict_other_utterances_are_refused(copied: Path) -> None:
@@ -198,5 +202,5 @@ def test_a_finished_demonstration_without_its_report_gets_it(copied: Path, capsy
     place = copied / "runs" / "mine"
     shutil.copytree(copied / "data" / "fifty", copied / "runs" / "mine-corpus")
     assert main(["demo", "--out", str(place)]) == 0
-    assert "was made before" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert (place / "report.html").exists()

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import tiny
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
@@ -139,7 +139,7 @@ def test_a_mixed_run_from_another_run_goes_on_to_the_identical_result(
     store: Store, texts: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = saved(tiny.build("mecam", texts, encoder, seed=1, used=True), tmp_path / "source")
-    sources = [Source(store), Source(texts, 0.5)]
+    sources = [WeightedStore(store), WeightedStore(texts, 0.5)]
     chosen = config(encoder, init=str(source))
     train(chosen, sources, tmp_path / "whole")
     facts = json.loads((tmp_path / "whole" / "environment.json").read_text())
@@ -168,7 +168,7 @@ def test_a_mixed_run_from_another_run_goes_on_to_the_identical_result(
     for name in ("checkpoint/model.safetensors", "metrics.json", "predictions.csv", "config.yaml"):
         assert (tmp_path / "torn" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     with pytest.raises(Exception, match="another configuration or other data"):
-        train(chosen, [Source(store), Source(texts, 0.7)], tmp_path / "whole")
+        train(chosen, [WeightedStore(store), WeightedStore(texts, 0.7)], tmp_path / "whole")
     save_checkpoint(source / "checkpoint", tiny.build("mecam", texts, encoder, seed=2))
     with pytest.raises(Exception, match="another configuration or other data"):
         train(chosen, sources, tmp_path / "whole")  # what it would start from is no longer the same
@@ -190,5 +190,5 @@ def test_stores_that_do_not_go_together(store: Store, encoder: str, tmp_path: Pa
     task = tiny.TASKS["classes"]
     other = tiny.write_store(tmp_path / "classes", task, tiny.utterances(task))
     with pytest.raises(DataError, match="tasks differ"):
-        train(config(encoder), [Source(store), Source(other)], tmp_path / "run")
+        train(config(encoder), [WeightedStore(store), WeightedStore(other)], tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -279,7 +279,7 @@ def test_the_command_searches_several_models_and_says_what_came_of_it(
     command = ["tune", *data, "--models", "lf_dnn,mult,misa", "--trials", "2", "--out", str(out)]
     assert main([*command, "--search", "training.average=0..0.99"]) == 0
     told = capsys.readouterr()
-    assert "mult was not searched: mult needs vision" in told.err
+    assert "mult was not tuned: mult needs vision" in told.err
     assert "best of 2 trials" in told.out
     assert [row.name for row in tuned_variants(out)] == ["lf_dnn", "misa"]
     best = RunConfig.decode(read_yaml(out / "misa" / "best.yaml"))

@@ -25,8 +25,8 @@ NAMES = ("emotion", "label", "polarity")
 OVERSHOOT = 0.07
 """Share of the scale by which a score may lie outside of it; CMU-MOSEI's old labels reach 3.33 on −3…3."""
 
-MOST_CLASSES = 50
-LARGEST = 1e6
+MAX_CLASSES = 50
+MAX_INTENSITY = 1e6
 """Intensity of an emotion; larger ones are damage, and overflow what is computed from them."""
 
 
@@ -85,12 +85,12 @@ def other_targets(rows: Sequence[Row], first: str, task: Task) -> dict[str, Task
         with suppress(DataError):  # numbers that fit no scale are no scores
             scale = found["sentiment"] = _scale_of(scores, any(row.unimodal for row in rows))
     polarities = {name for row in rows if isinstance(name := row.labels.get("polarity"), str)}
-    if not scores and 1 < len(polarities) <= MOST_CLASSES:
+    if not scores and 1 < len(polarities) <= MAX_CLASSES:
         found["sentiment"] = Classes(tuple(sorted(polarities)))
     if felt:
         found["emotions"] = Labels(EMOTIONS)
     names = {name for row in rows if isinstance(name := row.labels.get("emotion"), str)}
-    if 1 < len(names) <= MOST_CLASSES:
+    if 1 < len(names) <= MAX_CLASSES:
         found["emotion"] = Classes(tuple(sorted(names)))
     if scale is not None:
         found |= dict.fromkeys(sorted({modality for row in rows for modality in row.unimodal}), scale)
@@ -123,12 +123,12 @@ def _check_words(rows: Sequence[Row]) -> None:
 def _ask_for_classes(scores: Sequence[float]) -> None:
     """Whole numbers from 0 on are the scores of some data sets and the classes of others; only the user knows."""
     values = sorted(set(scores))
-    if len(values) < 2 or values[0] < 0 or any(value != int(value) for value in values) or values[-1] > LARGEST:
+    if len(values) < 2 or values[0] < 0 or any(value != int(value) for value in values) or values[-1] > MAX_INTENSITY:
         return
     low, high = int(values[0]), int(values[-1])
     listed = ",".join(str(int(value)) for value in values)
     scale = f"--task regression:{low}..{high} (or the scale's true ends) if they are scores"
-    if len(values) > MOST_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise DataError(
             f"the labels are whole numbers from {low} to {high}, which is no known scale", fix=f"add {scale}"
         )
@@ -148,7 +148,7 @@ def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
         task = Regression(-3.0, 3.0)
     outside = [name for name, score in scores.items() if not _near(score, task)]
     if outside:
-        ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= LARGEST else "LOW..HIGH"
+        ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= MAX_INTENSITY else "LOW..HIGH"
         raise DataError(
             f"the labels go from {low:g} to {high:g}, which is none of the known scales (−3…3, −1…1, 1…5, 1…7)",
             where=f"{len(outside)} labels, such as {outside[0]}: {scores[outside[0]]:g}",
@@ -215,7 +215,7 @@ def _class_of(row: Row, task: Task, findings: Findings) -> str | None:
 def _intensities(row: Row, task: Task, findings: Findings) -> Label | None:
     values = {name: row.labels.get(name, math.nan) for name in task.names}
     found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
-    if any(abs(value) > LARGEST for value in found.values()):
+    if any(abs(value) > MAX_INTENSITY for value in found.values()):
         raise DataError(f"{max(found.values(), key=abs):g} is no intensity of an emotion", where=row.id)
     if len(found) == len(task.names):
         return found
@@ -230,7 +230,7 @@ def unimodal_of(row: Row, task: Task, findings: Findings) -> dict[str, float]:
     """
     known = {modality: score for modality, score in row.unimodal.items() if math.isfinite(score)}
     if not task.is_score:
-        return {modality: score for modality, score in known.items() if abs(score) <= LARGEST}
+        return {modality: score for modality, score in known.items() if abs(score) <= MAX_INTENSITY}
     return {m: _on_scale(score, task, f"{row.id}, {m}", findings) for m, score in known.items()}
 
 

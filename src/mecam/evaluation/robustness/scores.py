@@ -326,7 +326,7 @@ def seen_by(name: str, predictions: Predictions) -> Predictions:
     """
     if name not in ("coverage", "width"):
         return predictions
-    wider = predictions.half_widths(1.0)
+    wider = predictions.interval_half_widths(1.0)
     if name == "width":
         return replace(predictions, truth=wider)
     assert predictions.truth is not None
@@ -391,11 +391,13 @@ def conflict_scores(
 
     Returns: doubt, whether replaced, and the recording of each; None if the model does not ask.
     """
-    if modality not in clean.doubts or modality not in corrupted.doubts:
+    if modality not in clean.conflict_probabilities or modality not in corrupted.conflict_probabilities:
         return None
     own = np.array([any(s.modality == modality and s.kind == OWN for s in row) for row in clean_spans], bool)
     made = np.array([any(s.modality == modality and s.kind != OWN for s in row) for row in spans], bool) & ~own
-    doubt = np.concatenate([clean.doubts[modality][made], corrupted.doubts[modality][made]]).astype(np.float64)
+    doubt = np.concatenate(
+        [clean.conflict_probabilities[modality][made], corrupted.conflict_probabilities[modality][made]]
+    ).astype(np.float64)
     positive = np.repeat([False, True], int(made.sum()))
     video = np.tile(videos[made], 2)
     known = ~np.isnan(doubt)

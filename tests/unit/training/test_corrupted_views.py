@@ -10,9 +10,9 @@ import torch
 
 import tiny
 from mecam.config import apply_overrides
-from mecam.data.collate import DAMAGED, Collator, ViewOptions, batches
+from mecam.data.collate import PAIRED_VIEWS, Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError
 from mecam.runs.config import RunConfig
@@ -59,7 +59,7 @@ def test_most_views_take_the_damaged_sound_and_its_place() -> None:
             if hit:
                 assert stream.injected[i].tolist() == [False, False, True, True, True, False, False, False]
             hits, total = hits + hit, total + known
-    assert hits / total == pytest.approx(DAMAGED, abs=0.15)
+    assert hits / total == pytest.approx(PAIRED_VIEWS, abs=0.15)
 
 
 def stores(folder: Path) -> tuple[Store, Path]:
@@ -75,7 +75,7 @@ def test_a_run_learns_from_them_and_says_when_they_belong_to_others(tmp_path: Pa
 
     def run(name: str, *overrides: str) -> np.ndarray:
         config = RunConfig.decode(apply_overrides(known, overrides))
-        train(config, [Source(store)], tmp_path / name)
+        train(config, [WeightedStore(store)], tmp_path / name)
         return np.loadtxt(tmp_path / name / "predictions.csv", delimiter=",", dtype=str)
 
     assert not np.array_equal(run("with", f"data.corrupted_stores=[{place}]"), run("without"))
