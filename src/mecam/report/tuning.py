@@ -8,7 +8,7 @@ import altair as alt
 
 from mecam.config import Between, Choice
 from mecam.experiments.search import Trial, Tuned
-from mecam.report.charts import chart_of, spec
+from mecam.report.charts import chart_of, layered, spec
 from mecam.report.format import UNDEFINED, named, percent, plural, value
 from mecam.report.page import Chart, page, section
 from mecam.report.scores import metric_head
@@ -138,10 +138,10 @@ def _slice(tuned: Tuned, key: str) -> Chart:
         for t in tuned.trials
         if (v := t.options.get(key)) is not None
     }
-    chart: alt.LayerChart = alt.layer(_dots(tuned, x, _score_axis(tuned, "score"), shown, only=key))
+    chart = _dots(tuned, x, _score_axis(tuned, "score"), shown, only=key)
     if tuned.best is not None:
         rule = chart_of([{"score": tuned.best.score}]).mark_rule(color="var(--muted)", strokeDash=[2, 3])
-        chart = alt.layer(rule.encode(y=_score_axis(tuned, "score")), chart)
+        chart = layered(rule.encode(y=_score_axis(tuned, "score")), chart)
     return Chart(spec(chart, height=220), f"{tuned.metric.name} over {key}")
 
 
@@ -163,7 +163,7 @@ def _dots(tuned: Tuned, x: alt.X, y: alt.Y, options: dict[int, object], only: st
         colour = "var(--accent)" if filled else "var(--muted)"
         dots = chart_of(rows).mark_point(filled=filled, size=60, opacity=0.75, color=colour)
         layers.append(dots.encode(x=x, y=y, tooltip=told))
-    return alt.layer(*layers)
+    return layered(*layers)
 
 
 def _trials(tuned: Tuned) -> Table:
