@@ -196,7 +196,7 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     ),
     "no such metric": (
         *(1, ["train", "--data", "{store}", "--out", "{new}", "--model", "constant", "--set", "training.select=acc9"]),
-        "no metric is called",
+        "there is no metric",
     ),
     "no seeds": (2, ["train", "--data", "{store}", "--out", "{new}", "--seeds", "0"], "seeds"),
     "no such accelerator": (
@@ -247,10 +247,10 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
         *(1, ["train", "--data", "{store}", "--tuned", "{empty}", "--out", "{new}"]),
         "no finished search",
     ),
-    "no range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is no range"),
-    "nothing to tune": (
+    "not a range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is not a range"),
+    "no options to tune": (
         *(1, ["tune", "--data", "{store}", "--out", "{new}", "--models", "constant"]),
-        "nothing to tune",
+        "no options to tune",
     ),
     "no model to check": (1, ["models", "--check"], "no model is given"),
     "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "reads finished runs"),

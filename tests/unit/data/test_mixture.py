@@ -93,7 +93,7 @@ def test_sources_of_one_task(tmp_path: Path) -> None:
     assert set(specs) == set(tiny.WIDTHS)
     with pytest.raises(ConfigError, match="above 0"):
         WeightedStore(first, 0.0)
-    with pytest.raises(DataError, match="draw nothing"):
+    with pytest.raises(DataError, match="uses none of its"):
         check_sources([WeightedStore(first), WeightedStore(second, 1e-3)])
     classes = tiny.write_store(tmp_path / "c", tiny.TASKS["classes"], tiny.utterances(tiny.TASKS["classes"]))
     with pytest.raises(DataError, match="tasks differ"):

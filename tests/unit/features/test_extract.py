@@ -156,7 +156,7 @@ def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: 
     results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 1))
     by_name = {clip.id: result for clip, result in results.items()}
     assert set(by_name) == set(names)
-    assert by_name.pop("killer") == "the file brings down the process that reads it"
+    assert by_name.pop("killer") == "the process crashed while reading the file"
     assert by_name.pop("bad") == "bad"
     assert all(isinstance(part, ExtractedRecording) and part.utterances[0].id == name for name, part in by_name.items())
     assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] == "1"
@@ -336,7 +336,7 @@ def test_a_script_without_a_guard_works_and_runs_once(tmp_path: Path, piped: boo
 def test_a_worker_that_imports_the_script_again_is_told_of_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     process = module.multiprocessing.current_process()
     monkeypatch.setattr(process, "_inheriting", True, raising=False)
-    with pytest.raises(DataError, match="imported again") as caught:
+    with pytest.raises(DataError, match="imports the script") as caught:
         extract(["anything"], "nowhere")
     assert "__main__" in str(caught.value)
 

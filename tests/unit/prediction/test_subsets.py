@@ -122,7 +122,7 @@ def test_recordings_with_what_they_have(
 
 def test_a_silent_recording_without_words_is_refused(predictor: Predictor, tmp_path: Path) -> None:
     wav = voices.write_wav(tmp_path / "a.wav", np.zeros(voices.RATE_HZ, np.float32))
-    with pytest.raises(ModelError, match=r"nothing that this model reads \(.*the sound is silent.*\)"):
+    with pytest.raises(ModelError, match=r"no input for this model \(.*the sound is silent.*\)"):
         predictor.predict_file(wav)
 
 

@@ -26,7 +26,7 @@ def test_what_they_do_not_play_is_copied(tmp_path: Path, monkeypatch: pytest.Mon
     path = clips.written_video(tmp_path / "a b.avi", "mpeg4")
     made = player(tmp_path / "page.html", path)
     assert made.source.startswith("data:video/")
-    assert "Browsers do not play the recording itself (the format .avi)" in made.note
+    assert "Browsers cannot play the original recording (the format .avi)" in made.note
     assert 'href="a%20b.avi"' in render("player.j2", player=made)
     monkeypatch.setattr("mecam.report.player.MAX_PREVIEW_BYTES", 100)
     assert player(tmp_path / "page.html", path).source == "page.preview.mp4"

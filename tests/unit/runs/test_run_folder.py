@@ -123,13 +123,13 @@ def test_other_data_in_its_place_is_refused_unless_it_is_given(copied: Path, mon
     shutil.rmtree(place)
     task = tiny.TASKS["regression"]
     tiny.write_store(place, task, tiny.utterances(task, 40, seed=1))
-    with pytest.raises(DataError, match="hold other data") as caught:
+    with pytest.raises(DataError, match="contain other data") as caught:
         run.store()
     assert str(place) in str(caught.value)
     assert "--data" in str(caught.value)
     assert len(run.store(place)) == 40
     shutil.rmtree(place)
-    with pytest.raises(DataError, match="no store lies"):
+    with pytest.raises(DataError, match="there is no store"):
         run.store()
 
 

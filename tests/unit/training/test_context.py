@@ -150,6 +150,6 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, 
     assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
     task, split, run_results = read_run_results([run, plain_run])
     notes = compare(run_results, task, split, permutations=50).notes
-    assert any(run.name in note and "rest of each recording" in note for note in notes)
+    assert any(run.name in note and "context of the recording" in note for note in notes)
     assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
     assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

@@ -138,7 +138,7 @@ def test_other_weights_data_seeds_and_severities_are_other_cells(store, material
 
 def test_a_damaged_cell_is_named(material, tmp_path):
     (tmp_path / "cell.npz").write_bytes(b"PK nothing")
-    with pytest.raises(DataError, match="cell cannot be read"):
+    with pytest.raises(DataError, match="result cannot be read"):
         read_cell(tmp_path / "cell.npz", material)
     with pytest.raises(DataError, match="no checkpoint"):
         checkpoint_identity(tmp_path / "nowhere")
