@@ -126,7 +126,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is put into the utterances that any model learns from, drawn anew each epoch; the labels stay.
+    """Corruption of the training utterances of any model, drawn anew each epoch; the labels stay.
 
     Off by default. A model that learns from a corrupted view too (`training.view_rate`) gets the view beside these.
     """
@@ -174,7 +174,7 @@ class TrainingConfig:
     view_missing: Rate = 0.0
     """Share of the views that instead lose rows and words at random, at a rate of their own between 0 and 1."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """Spoilt utterances to learn from, for every model."""
+    """Corrupted utterances to learn from, for every model."""
     recording_context: bool = False
     """Let the other utterances of a recording make up for what one of them has lost (scores only)."""
     tensorboard: bool = False

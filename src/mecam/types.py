@@ -164,5 +164,5 @@ class Predictions:
         return len(self.ids)
 
     def interval_half_widths(self, width: float) -> NDArray[np.float64]:
-        """N half widths of the interval around a score, where that of an undamaged utterance is `width`."""
+        """N half widths of the interval around a score, where that of a complete utterance is `width`."""
         return np.full(len(self), width) if self.interval_scales is None else width * self.interval_scales

@@ -94,9 +94,9 @@ def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float,
         dataset = with_missing(
             trained, valid, lambda position: rates[position % len(rates)], seed, "interval", only=(modality,)
         )
-        said = in_recordings(trained, predict(trained.model, dataset, trained.collator))
-        lost = excess_missing_rates(said.missing_rates, {modality: usual[modality]})[0]
-        wanted = np.abs(said.prediction - whole.truth) / max(width, 1e-9) - 1
+        predicted = in_recordings(trained, predict(trained.model, dataset, trained.collator))
+        lost = excess_missing_rates(predicted.missing_rates, {modality: usual[modality]})[0]
+        wanted = np.abs(predicted.prediction - whole.truth) / max(width, 1e-9) - 1
         asked = lost > 0
         found = conformal_quantile(np.clip(wanted[asked] / lost[asked], 0, None), LEVEL)
         slope[modality] = 0.0 if found is None else found
@@ -130,14 +130,14 @@ def recording_context(trained: Trained, valid: Dataset, whole: Predictions, seed
     """
     inputs = trained.checkpoint.inputs
     assert whole.truth is not None
-    spoilt = []
+    corrupted = []
     for rate in RATES:
         dataset = with_missing(trained, valid, lambda _, rate=rate: rate, seed, "recording context")  # type: ignore[misc]
-        spoilt.append(RecordingPredictions.of(predict(trained.model, dataset, trained.collator)))
+        corrupted.append(RecordingPredictions.of(predict(trained.model, dataset, trained.collator)))
     (centre,) = inputs.prior
     return RecordingContext.learn(
         RecordingPredictions.of(whole),
-        spoilt,
+        corrupted,
         np.asarray(whole.truth),
         centre=centre,
         low=inputs.task.low,

@@ -215,7 +215,7 @@ class _GateRows:
 
     Attributes:
         removed: N, 1 − gate.
-        injected: N, True where anything was put in.
+        injected: N, True where corruption was inserted.
         group: N, number of the speaker or recording that the row comes from.
         of_kind: kind → N, True where a span of this kind lies; only kinds that touch a row.
     """
@@ -226,7 +226,7 @@ class _GateRows:
     of_kind: Mapping[str, NDArray[np.bool_]]
 
     def rankings(self) -> Iterator[tuple[str, Ranking]]:
-        """Kind, and the ranking of its rows and of those that nothing was put into; all kinds together come last."""
+        """Kind, and the ranking of its rows and of those that are not corrupted; all kinds together come last."""
         for kind, positive in self.of_kind.items():
             chosen = positive | ~self.injected
             yield kind, (self.removed[chosen], positive[chosen], self.group[chosen])

@@ -49,8 +49,8 @@ def evaluate_run(
                 if progress:
                     progress(start + done, whole)
 
-            said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
-            found[name] = calibrated(trained, said)
+            predicted = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
+            found[name] = calibrated(trained, predicted)
             before += len(dataset)
         name = place.parent.name
         results[int(name) if name.isdigit() else 0] = (found, trained.checkpoint.half_width)

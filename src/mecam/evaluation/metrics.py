@@ -57,7 +57,7 @@ class Metric:
         higher_is_better: False for errors.
         unit: `%` where the value lies in [0, 1] and is printed as a percentage, `points` of the scale of the scores, or
             empty for a plain number.
-        leading: its place among the metrics that a reader looks at first, from 1; None for all others.
+        leading: its place among the metrics that are shown first, from 1; None for all others.
     """
 
     name: str
@@ -117,7 +117,7 @@ def metrics_for(task: Task, *, family: str | None = None) -> dict[str, Metric]:
 
 
 def leading_metrics(task: Task, *, family: str | None = None) -> list[Metric]:
-    """Return the metrics of a task that a reader looks at first, the most important one in front.
+    """Return the metrics of a task that are shown first, the most important one in front.
 
     Args:
         task: what the data set asks for.

@@ -89,7 +89,7 @@ class Checkpoint:
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval around the score of an undamaged utterance; None without one."""
+        """Of the interval around the score of a complete utterance; None without one."""
         return next(iter(self.calibration.values()), None)
 
 

@@ -67,7 +67,7 @@ class FilterConfig:
     removed: Weight = 0.5
     """w: how much removed embeddings count as negatives of the contrast."""
     gate: Weight = 0.5
-    """Gate against the known place of what was put into the corrupted view."""
+    """Gate against the known place of the corruption in the view."""
     conflict: Weight = 0.5
     """Finding the modality that was taken from an utterance with an unlike label; what is found is removed."""
     conflict_rate: Annotated[float, Gt(0), Lt(1)] = 0.1
@@ -209,8 +209,8 @@ class Mecam(Model):
         masks = {m: streams[m].mask for m in self.reads}
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
         tokens = self._token_embeddings(streams[TEXT].values) if self.order else None
-        signs = {m: self._signs(m, streams[m], tokens) for m in self.gates}
-        whole = self._predict(hidden, masks, signs)
+        cues = {m: self._cues(m, streams[m], tokens) for m in self.gates}
+        whole = self._predict(hidden, masks, cues)
         if self.order is not None and tokens is not None and self.training:
             count = len(batch)  # in the corrupted view the order is wrong on purpose
             loss = self.order.loss(tokens[:count], masks[TEXT][:count])
@@ -227,8 +227,8 @@ class Mecam(Model):
         assert isinstance(encoder, TextEncoder)
         return nn.functional.embedding(ids, encoder.network.get_input_embeddings().weight.detach())
 
-    def _signs(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
-        """What marks a spoilt row of features, or a word out of place."""
+    def _cues(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
+        """What marks a corrupted time step of features, or a word out of place."""
         if not self._has_tokens(modality):
             return corruption_cues(stream.values, stream.mask)
         return None if self.order is None or tokens is None else self.order(tokens, stream.mask)
@@ -236,16 +236,16 @@ class Mecam(Model):
     def _has_tokens(self, modality: Modality) -> bool:
         return modality == TEXT and self.inputs.raw_text
 
-    def _predict(self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None]) -> Output:
+    def _predict(self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
-        filtered = self._filtered(hidden, masks, signs, present)
+        filtered = self._filtered(hidden, masks, cues, present)
         own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
         opinions = self.inputs.task.comparable(own.detach())
-        doubt = torch.zeros_like(present, dtype=own.dtype)  # B M
+        conflict_probability = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
-            doubt = self.conflict(opinions, present)
+            conflict_probability = self.conflict(opinions, present)
             for i, m in enumerate(self.reads):
-                believed = (1 - doubt[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
+                believed = (1 - conflict_probability[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
                 filtered[m] = Filtered(hidden[m], filtered[m].gate * believed, masks[m])
         pooled, shares = self.fusion(filtered, present)
         late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
@@ -257,7 +257,7 @@ class Mecam(Model):
         embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
         extra = {f"removed_{m}": filtered[m].removed_mean for m in self.reads}
         extra |= {f"own_{m}": task.as_prediction(own[:, i]) for i, m in enumerate(self.reads)}
-        extra |= {"opinions": opinions, "doubt": doubt}
+        extra |= {"opinions": opinions, "doubt": conflict_probability}
         return Output(
             prediction=task.as_prediction(prediction).float(),
             gates={m: filtered[m].share_kept for m in self.gates},
@@ -267,7 +267,7 @@ class Mecam(Model):
         )
 
     def _filtered(
-        self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
+        self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
     ) -> dict[Modality, Filtered]:
         """Each modality through its gate; nothing is removed where there is no filter."""
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
@@ -277,7 +277,7 @@ class Mecam(Model):
             if m in self.gates:
                 rest = [j for j in range(len(self.reads)) if j != i]
                 others = masked_mean(means[:, rest], present[:, rest])
-                gate = self.gates[m](hidden[m], masks[m], others, signs[m])
+                gate = self.gates[m](hidden[m], masks[m], others, cues[m])
             filtered[m] = Filtered(hidden[m], gate, masks[m])
         return filtered
 

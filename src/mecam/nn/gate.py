@@ -101,7 +101,7 @@ class Gate(nn.Module):
             hidden: encoded steps.
             mask: observed steps.
             others: summary of the other modalities, zeros where there are none.
-            signs: what marks a spoilt step before anything is learned; needed if the gate judges by signs.
+            signs: what marks a corrupted step before anything is learned; needed if the gate judges by signs.
         """
         own = masked_mean(hidden, mask)  # B D
         parts = [own]
@@ -119,7 +119,7 @@ class Gate(nn.Module):
 
 
 def corruption_cues(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
-    """What marks a spoilt row before anything is learned; 0 at masked rows.
+    """What marks a corrupted time step before anything is learned; 0 at masked rows.
 
     Four sizes on a logarithmic scale (of the row, of its change, of its distance from the utterance's mean, of
     its largest value), each as it is, relative to the utterance's mean, and as the distance from that mean.
@@ -163,7 +163,7 @@ class WordOrder(nn.Module):
     The score of a pair is bilinear in the two embeddings, s(a, b) = ⟨A a, B b⟩ / √width + c, one pair of matrices
     per distance, and learns to tell real pairs from pairs whose second token is another one of the same text.
     At the optimum it is how much more often b follows a than chance would have it, so that words in a wrong
-    order stand out without a parallel corpus of spoilt texts.
+    order stand out without a parallel corpus of corrupted texts.
 
     Source: noise-contrastive estimation, Gutmann and Hyvärinen, AISTATS 2010; that its optimum is the pointwise
     mutual information, Levy and Goldberg, NeurIPS 2014.

@@ -24,8 +24,8 @@ def predict_utterances(
     Args:
         backend: computes the model.
         utterances: of one recording or several.
-        together: they are all that was said there, so that a model that has learned to may look at the rest of a
-            recording; otherwise each stands for itself.
+        together: they are all utterances of their recordings, so that a model may use the context of a recording;
+            otherwise each is predicted alone.
     """
     texts = [utterance.text for utterance in utterances]
     return predict_dataset(backend, backend.dataset(utterances), texts, together=together)

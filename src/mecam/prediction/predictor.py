@@ -99,8 +99,8 @@ class Predictor:
                 where=f"it was trained on {', '.join(self.backend.reads)}",
                 fix="predict a store with these features",
             )
-        said = self.predict_utterances([Utterance(id=str(i), text=one) for i, one in enumerate(texts, 1)])
-        return said[0] if isinstance(text, str) else said
+        predictions = self.predict_utterances([Utterance(id=str(i), text=one) for i, one in enumerate(texts, 1)])
+        return predictions[0] if isinstance(text, str) else predictions
 
     @overload
     def predict_file(self, path: str | Path, **options: Any) -> RecordingPrediction: ...
@@ -130,8 +130,8 @@ class Predictor:
 
         Args:
             utterances: of one recording or several.
-            together: they are all that was said there, so that a model that has learned to may look at the rest of a
-                recording; otherwise each stands for itself.
+            together: they are all utterances of their recordings, so that a model may use the context of a recording;
+                otherwise each is predicted alone.
         """
         return predict_utterances(self.backend, utterances, together=together)
 

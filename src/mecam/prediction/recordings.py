@@ -47,7 +47,7 @@ def predict_recording(
     Args:
         backend: computes the model.
         path: a video or sound file.
-        transcript: a file of what is said; one that lies beside the recording under its name is found by itself.
+        transcript: its file; by default the one next to the recording with the same name.
         asr: a speech model that writes down what no transcript says; None leaves text absent.
         language: of the speech.
         lengths: of utterances.
@@ -62,8 +62,10 @@ def predict_recording(
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
-    said = predict_utterances(backend, recording.utterances, together=True)
-    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
+    predicted = predict_utterances(backend, recording.utterances, together=True)
+    parts = [
+        replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)
+    ]
     absent = _absent(backend, recording, recipe, parts)
     _require_something(backend, path, parts, absent)
     alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
@@ -133,7 +135,7 @@ def _telling(backend: Backend, parts: Sequence[Prediction], *, or_all: bool = Tr
 
 
 def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
-    """Said where some utterances hold nothing."""
+    """The remark where some utterances contain nothing."""
     empty = len(parts) - len(_telling(backend, parts))
     if not empty:
         return []
@@ -144,7 +146,7 @@ def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
 
 
 def notes_of(backend: Backend) -> tuple[str, ...]:
-    """What must be said beside every result of this model."""
+    """Notes that belong to every result of this model."""
     checkpoint = backend.checkpoint
     notes = []
     if checkpoint.synthetic and checkpoint.data_name == RENDERED:
@@ -213,8 +215,8 @@ def _alone(
         present = [m for m in backend.reads if m not in part.absent]
         asked += [(i, m, _only(utterance, m)) for m in present if len(present) > 1]
     answers: list[dict[Modality, float | str]] = [{} for _ in utterances]
-    for (i, modality, _), said in zip(asked, predict_utterances(backend, [u for *_, u in asked]), strict=True):
-        answers[i][modality] = said.label if said.score is None else said.score
+    for (i, modality, _), predicted in zip(asked, predict_utterances(backend, [u for *_, u in asked]), strict=True):
+        answers[i][modality] = predicted.label if predicted.score is None else predicted.score
     return answers
 
 

@@ -179,7 +179,7 @@ def filter_section(run: Run) -> Section:
 
 
 def filter_table(found: Mapping[str, Mapping[str, Any]], *, brief: bool = False) -> Table:
-    """How well the filter finds what was put in: AUROC per modality and kind; 0.5 is chance.
+    """How well the filter finds the inserted corruption: AUROC per modality and kind; 0.5 is chance.
 
     Args:
         found: modality → kind → entry, of `metrics.json`.

@@ -57,7 +57,7 @@ class Strip:
         boxes: on it.
         label: read to those who do not see it.
         css: `tall`, `lane` (with a muted name) or nothing.
-        kinds: of negative information that was put in.
+        kinds: of inserted corruption.
         levels: of a vertical axis: hundredths from the top, and the number there.
     """
 
@@ -100,7 +100,7 @@ class Legend:
     Attributes:
         shades: the gate that is drawn empty and the one drawn full.
         missing: something has no gate because it is missing.
-        injected: negative information was put in somewhere.
+        injected: corruption was inserted somewhere.
     """
 
     shades: Range
@@ -185,7 +185,7 @@ def gate_words(stream: Mapping[str, Any], shades: Range) -> list[ShadedWord]:
 
 
 def kinds_of(stream: Mapping[str, Any]) -> str:
-    """What was put into a stream, in words."""
+    """The inserted corruption of a stream, in words."""
     return ", ".join(dict.fromkeys(str(kind) for kind in stream.get("kinds") or []))
 
 

@@ -188,7 +188,7 @@ class Classes(Task):
     answers: ClassVar[str] = "classes"
     leading: ClassVar[str] = "uar"
     mistake: ClassVar[str] = "a wrong class"
-    error_name: ClassVar[str] = "share of utterances put into a wrong class"
+    error_name: ClassVar[str] = "fraction of misclassified utterances"
     surprise_name: ClassVar[str] = "Least probability for the true class"
 
     def _encode(self, labels: Sequence[Any]) -> Targets:

@@ -131,7 +131,9 @@ class SplitData:
         self._part = (fabric.global_rank, fabric.world_size)
         self._pins = fabric.device.type == "cuda"
         self._seed = seed
-        self._twins = tuple(_Twins(Path(place), train) for place in config.data.corrupted_stores) if views else ()
+        self._paired_recordings = (
+            tuple(_PairedRecordings(Path(place), train) for place in config.data.corrupted_stores) if views else ()
+        )
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
@@ -147,7 +149,7 @@ class SplitData:
             shuffle_seed=self._seed * 10_000 + epoch,
             views=self._views,
             augmentation=self._config.training.augmentation,
-            twins=self._twins,
+            paired_recordings=self._paired_recordings,
         )
         if not self._config.data.workers:
             made = make(part=self._part)
@@ -192,7 +194,7 @@ def _unless_error(made: Batch | MecamError) -> Batch:
     return made
 
 
-class _Twins(Mapping[str, Utterance]):
+class _PairedRecordings(Mapping[str, Utterance]):
     """Id → the utterance of the train split as its corrupted recording gives it, normalised likewise; read on demand.
 
     Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.

@@ -178,7 +178,7 @@ class Deletions:
         yield len(self.use)
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
-        """`all` utterances with rows to rank; `injected`: those with something put into some of them only."""
+        """`all` utterances with rows to rank; `injected`: those with corruption in some of them only."""
         touched = np.zeros(len(self.use), bool)
         for i, marks in enumerate(self.removals.whole.injected):
             rows = marks.get(self._modality)

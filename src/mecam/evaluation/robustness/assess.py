@@ -101,7 +101,7 @@ def assess(
     scored = []
     for done, run in enumerate(cells):
         if progress:
-            progress(done, len(cells), "valuing")
+            progress(done, len(cells), "computing metrics")
         scored.append(score_run(run, data, planned, resample))
     if progress:
         progress(len(cells), len(cells), "testing")

@@ -149,15 +149,15 @@ class Measured:
 
     def _predict(self, utterances: Sequence[Utterance]) -> list[Answer]:
         dataset = self._trained.dataset(utterances)
-        said = predict(self._trained.model, dataset, self._trained.collator, details=True)
+        predictions = predict(self._trained.model, dataset, self._trained.collator, details=True)
         return [
             Answer(
-                np.asarray(said.prediction[i]),
-                {m: float(d[i]) for m, d in said.conflict_probabilities.items()},
-                said.gates[i],
-                {m: float(rates[i]) for m, rates in said.missing_rates.items()},
+                np.asarray(predictions.prediction[i]),
+                {m: float(d[i]) for m, d in predictions.conflict_probabilities.items()},
+                predictions.gates[i],
+                {m: float(rates[i]) for m, rates in predictions.missing_rates.items()},
             )
-            for i in range(len(said))
+            for i in range(len(predictions))
         ]
 
 

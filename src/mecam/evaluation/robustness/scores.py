@@ -104,7 +104,7 @@ class RunScores:
         folder: the run folder; empty for the constant predictor.
         seeds: of the trainings.
         reads: modalities that it reads.
-        width: mean width of its interval around undamaged utterances; None where there is none.
+        width: mean width of its interval around complete utterances; None where there is none.
         values: measure → condition → value.
         summaries: summary → measure → value.
         sums: metric → condition → S × K × G × T sums per group, for the tests.
@@ -222,7 +222,7 @@ def _found(
     data: EvaluationSplit,
     resample: Resample,
 ) -> list[tuple[str, Value]]:
-    """How well the filter finds what was put in, and whether a contradiction is noticed; what can be asked."""
+    """How well the filter finds the inserted corruption, and whether a contradiction is noticed; what can be asked."""
     if condition is CLEAN:
         return []
     result = []
@@ -284,7 +284,7 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
 
     Args:
         task: what the data set asks for.
-        half_width: of the interval around the score of an undamaged utterance; None where there is none.
+        half_width: of the interval around the score of a complete utterance; None where there is none.
     """
     return metrics_for(task) | {metric.name: metric for metric in calibration_metrics(task, half_width)}
 
@@ -349,9 +349,9 @@ def gate_scores(
     modality: Modality,
     videos: NDArray[np.int64],
 ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]] | None:
-    """How much of each row was removed, against whether something was put into it.
+    """How much of each row was removed, against whether it was corrupted.
 
-    The positives are the rows that the condition touched; the negatives all rows that nothing was put into, in the
+    The positives are the rows that the condition touched; the negatives all rows that are not corrupted, in the
     corrupted utterances and in the clean ones. Rows that are corrupted in the data itself take no part, nor do
     missing rows.
 
