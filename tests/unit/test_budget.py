@@ -37,7 +37,11 @@ def test_what_describes_something_is_small(tmp_path: Path) -> None:
     assert small_json(path) == {"a": [1, 2]}
     with pytest.raises(DataError, match="has 13 bytes"):
         small_json(path, most=12)
-    for content, says in ((b"[" * 100_000, "is no JSON"), (b"\xff", "cannot be read"), (b'{"a": ', "is no JSON")):
+    for content, says in (
+        (b"[" * 100_000, "is not valid JSON"),
+        (b"\xff", "cannot be read"),
+        (b'{"a": ', "is not valid JSON"),
+    ):
         path.write_bytes(content)
         with pytest.raises(DataError, match=says):
             small_json(path)

@@ -189,7 +189,7 @@ WRITERS = {".csv": as_csv, ".jsonl": as_jsonl, ".json": as_json}
 
 
 def _check_places(output: Path | None, html: Path | None) -> None:
-    """Say now, not after an hour, that a result cannot go where it is wanted.
+    """Check the places of the results before the work, not after an hour.
 
     Raises: ConfigError.
     """

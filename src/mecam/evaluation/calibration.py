@@ -46,9 +46,9 @@ def calibrate(
     Args:
         trained: the model, with its best weights.
         valid: the validation split, labelled.
-        predictions: split → what the network says about it; `valid` is among them.
+        predictions: split → predictions of the network; `valid` is among them.
         seed: of what goes missing.
-        recordings: learn what the rest of a recording says about an utterance (`RecordingContext`).
+        recordings: learn the context of recordings (`RecordingContext`).
 
     Raises: DataError if there are too few recordings.
     """
@@ -75,7 +75,7 @@ def half_width(task: Task, valid: Predictions) -> float | None:
 
 
 def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float, seed: int) -> IntervalScale:
-    """Learn how much wider the interval has to be where a modality is missing.
+    """Learn how much the interval has to grow when a modality is missing.
 
     One modality after the other loses data, at rates that take turns over the utterances, up to all of it. Each
     utterance then asks for some slope, so that its interval just holds the truth; the conformal quantile of these is
@@ -84,7 +84,7 @@ def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float,
     Args:
         trained: the model, with what it makes of the rest of a recording.
         valid: the validation split, labelled.
-        whole: what the model says about it as it is.
+        whole: predictions for the complete split.
         width: half width of the interval there.
         seed: of what goes missing.
     """
@@ -104,7 +104,7 @@ def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float,
 
 
 def check_recording_context(valid: Dataset) -> None:
-    """Say before a training what would stop it after.
+    """Check before the training what would stop it afterwards.
 
     Raises: ConfigError if the task is not a score; DataError if there are too few recordings.
     """
@@ -123,7 +123,7 @@ def recording_context(trained: Trained, valid: Dataset, whole: Predictions, seed
     Args:
         trained: the model, with its best weights.
         valid: the validation split.
-        whole: what the model says about it as it is.
+        whole: predictions for the complete split.
         seed: of what goes missing.
 
     Raises: DataError if there are too few recordings.

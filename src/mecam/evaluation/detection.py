@@ -98,7 +98,7 @@ def filter_table(
 
 
 def contradicting(doubts: Mapping[Modality, float]) -> tuple[Modality, ...]:
-    """The modality of an utterance that is said to contradict the others: at most one, for doubts sum to at most 1."""
+    """The modality of an utterance that contradicts the others: at most one, as the probabilities sum to at most 1."""
     return tuple(modality for modality, doubt in doubts.items() if doubt > MIN_CONFLICT)
 
 
@@ -109,7 +109,7 @@ def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) ->
         predictions: with `conflict_probabilities`.
         spans: per utterance, in the order of `predictions.ids`: what was injected.
 
-    Returns: modality, and `any` → AUROC; only modalities that contradict somewhere, nothing without doubts. None where
+    Returns: modality, and `any` → AUROC; only modalities that contradict somewhere; empty without probabilities. None where
         there is nothing to compare with.
     Raises: DataError if there are not as many lists of spans as utterances.
     """

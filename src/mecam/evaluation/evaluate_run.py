@@ -62,7 +62,7 @@ def evaluate_run(
 
 
 def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
-    """What every seed of a run says about a labelled split; nothing is written.
+    """The predictions of every seed of a run for a labelled split; nothing is written.
 
     Raises: as `evaluate_run`.
     """

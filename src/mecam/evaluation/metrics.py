@@ -105,7 +105,7 @@ def metrics_for(task: Task, *, family: str | None = None) -> dict[str, Metric]:
     """Return the metrics that are reported for a task, in the order they are shown.
 
     Args:
-        task: what the data set asks for.
+        task: of the data set.
         family: one of `FAMILIES`, for scores only; None takes the one that the range belongs to.
 
     Raises: ConfigError if the family is unknown.
@@ -120,7 +120,7 @@ def leading_metrics(task: Task, *, family: str | None = None) -> list[Metric]:
     """Return the metrics of a task that are shown first, the most important one in front.
 
     Args:
-        task: what the data set asks for.
+        task: of the data set.
         family: as in `metrics_for`.
     """
     known = [metric for metric in metrics_for(task, family=family).values() if metric.leading is not None]
@@ -131,7 +131,7 @@ def score(task: Task, prediction: Numbers, truth: Numbers, *, family: str | None
     """Return every metric of the task; `metrics_for(task)[name].definition` says exactly what each one is.
 
     Args:
-        task: what the data set asks for.
+        task: of the data set.
         prediction: N scores, or N × C probabilities.
         truth: N scores, N class indices, or N × C values in {0, 1}.
         family: as in `metrics_for`.

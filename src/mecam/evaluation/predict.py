@@ -111,7 +111,7 @@ class _Trained(Protocol):
 
 
 def calibrated(trained: _Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
-    """The predictions with all that a checkpoint adds to what its network says.
+    """The predictions with all that a checkpoint adds: recording context and interval scales.
 
     Args:
         trained: has the checkpoint of the model.
@@ -130,7 +130,7 @@ def with_interval_scales(trained: _Trained, predictions: Predictions) -> Predict
 
 
 def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
-    """The predictions, each with what the rest of its recording says, where the model has learned to ask for it.
+    """The predictions with recording context, where the model has learned it.
 
     Args:
         trained: has the checkpoint of the model.
@@ -145,7 +145,7 @@ def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
 
 
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
-    """What the constant predictor says about the utterances of `like`.
+    """The predictions of the constant predictor for the utterances of `like`.
 
     Args:
         task: kind of label.

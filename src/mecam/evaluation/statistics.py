@@ -82,7 +82,7 @@ def metrics_table(
     `resample_seeds` it also answers "and other seeds": the seeds that are averaged are drawn with replacement too.
 
     Args:
-        task: what the data set asks for.
+        task: of the data set.
         predictions: one per seed, over the same utterances in the same order.
         family: as in `metrics_for`.
         resamples: bootstrap resamples.
@@ -149,7 +149,7 @@ def paired_permutation_test(
     speaks of other groups, not of other seeds; look at the seeds' spread for that.
 
     Args:
-        task: what the data set asks for.
+        task: of the data set.
         first: one per seed.
         second: one per seed, as many, over the same utterances in any order.
         metric: a key of `metrics_for(task)`.

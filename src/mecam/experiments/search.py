@@ -34,7 +34,7 @@ class Trial:
         number: in the order of the search, from 1.
         options: dotted name → value.
         state: `complete`, `pruned` (cut short, since it lagged behind) or `failed`.
-        score: the selection metric on validation, mean over the trial's seeds; None where there is none.
+        score: the selection metric on validation, mean over the trial's seeds; None if there is none.
         epochs: the metric after each epoch of the first seed.
         error: why it failed.
     """

@@ -35,7 +35,7 @@ def train_once(
         record: called with the history's row of every epoch; what it raises ends the training.
 
     Returns: what was trained, with the weights that are best on validation, and how it went.
-    Raises: MecamError for anything that a user can mend.
+    Raises: MecamError for anything that a user can fix.
     """
     trained, splits, _ = prepare(config, Material.of(config, [WeightedStore(store)]), seed, held_out=("valid",))
     valid = splits["valid"]

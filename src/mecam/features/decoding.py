@@ -142,13 +142,13 @@ def _open(path: Path, stack: ExitStack) -> Any:
 
 
 def best_video(container: Any, note: Note) -> Any:
-    """The stream to look at: no cover picture, the default one, then the largest; None where there is none."""
+    """The stream to look at: no cover picture, the default one, then the largest; None if there is none."""
     streams = [stream for stream in container.streams.video if not _is_still(stream)]
     return _chosen(streams, lambda stream: stream.codec_context.width * stream.codec_context.height, "video", note)
 
 
 def best_sound(container: Any, note: Note) -> Any:
-    """The stream to listen to: the default one, then the one with most channels; None where there is none."""
+    """The stream to listen to: the default one, then the one with most channels; None if there is none."""
     return _chosen(list(container.streams.audio), lambda stream: stream.codec_context.layout.nb_channels, "sound", note)
 
 

@@ -96,7 +96,7 @@ def seconds_of(container: Any, path: Path, streams: Sequence[int], note: Note) -
 def joined(items: Iterable[Any], streams: Sequence[Any], origin: float) -> Iterator[tuple[Any, float, float]]:
     """Packets with their begin and end in seconds, as what they hold is read.
 
-    Sound that follows without a hole is joined, whatever its time stamps say: they begin anew where files were put
+    Sound that follows without a hole is joined, whatever its time stamps say: they start again where files were put
     one after the other.
     """
     ends: dict[int, float] = {}

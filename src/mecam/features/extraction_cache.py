@@ -77,7 +77,7 @@ def write_part(path: Path, part: ExtractedRecording) -> None:
 
 
 def read_part(path: Path) -> ExtractedRecording | None:
-    """Read a part; None where there is none, or it is damaged and must be made again."""
+    """Read a part; None if there is none, or it is damaged and must be made again."""
     try:
         with safe_open(path, framework="numpy") as file:
             header = json.loads(file.metadata()["part"])

@@ -59,7 +59,7 @@ class IntervalScale:
 
     Attributes:
         usual: modality → the baseline missing rate.
-        slope: modality → how much wider the interval is when all of the modality is missing; not negative.
+        slope: modality → how much the interval grows when all of the modality is missing; not negative.
     """
 
     usual: Mapping[Modality, float]

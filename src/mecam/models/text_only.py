@@ -37,7 +37,7 @@ class TextOnlyConfig(TextOptions):
 
 
 class TextOnly(Model):
-    """Fine-tunes a text encoder and looks at nothing else."""
+    """Fine-tunes a text encoder and uses no other modality."""
 
     def __init__(self, config: TextOnlyConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
         super().__init__(inputs, reads=(TEXT,))

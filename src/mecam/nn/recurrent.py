@@ -12,7 +12,7 @@ __all__ = ["Lstm", "LstmStates"]
 
 
 class LstmStates(NamedTuple):
-    """What an LSTM says about a sequence.
+    """The summary of a sequence by an LSTM.
 
     Attributes:
         steps: hidden states of the observed rows, moved to the front, zeros behind them.

@@ -34,7 +34,7 @@ class TextEncoder(nn.Module):
     Attributes:
         width: D of the result.
 
-    Raises: ModelError if there is no such encoder; MissingExtraError if low-rank updates are asked for without `peft`.
+    Raises: ModelError if there is no such encoder; MissingExtraError if low-rank updates are requested without `peft`.
     """
 
     def __init__(

@@ -166,7 +166,7 @@ def notes_of(backend: Backend) -> tuple[str, ...]:
 def recipe_of(backend: Backend) -> Recipe:
     """How recordings must be treated so that this model can read them, as its checkpoint says.
 
-    Raises: ModelError if the features are not ours to make; it says which they are.
+    Raises: ModelError if the features are not ours to make; the error names them.
     """
     inputs = backend.checkpoint.inputs
     specs = {m: inputs.features[m] for m in backend.reads if m in inputs.features}
@@ -209,7 +209,7 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
 def _alone(
     backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> list[dict[Modality, float | str]]:
-    """What each modality would say without the others; nothing where there is only one."""
+    """The prediction from each modality alone; empty if there is only one."""
     asked: list[tuple[int, Modality, Utterance]] = []
     for i, (utterance, part) in enumerate(zip(utterances, parts, strict=True)):
         present = [m for m in backend.reads if m not in part.absent]
@@ -226,7 +226,7 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
 
 
 def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
-    """Modalities that, alone, would say the opposite sentiment (what is neutral has none), or another class."""
+    """Modalities that alone predict the opposite sentiment (what is neutral has none), or another class."""
     if not task.is_score or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)
     opposite = {"positive": "negative", "negative": "positive"}.get(task.words(whole.score))

@@ -12,7 +12,7 @@ __all__ = ["Prediction", "RecordingPrediction"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model says about one utterance.
+    """The prediction of a model for one utterance.
 
     Attributes:
         id: the utterance.
@@ -28,8 +28,8 @@ class Prediction:
         start: when it begins in its recording, in seconds; None where there is no recording.
         stop: when it ends.
         alone: modality → the score (or the label) that it would be given alone; of recordings.
-        disagrees: modalities that alone would say the opposite.
-        doubts: modality → how probable the model finds it that this modality contradicts the others; {} for models that
+        disagrees: modalities that alone predict the opposite.
+        doubts: modality → the estimated probability that this modality contradicts the others; {} for models that
             do not ask, or where there is one modality.
         contradicts: the modality that does so more probably than not, if any.
         absent: modalities that the model reads and of which this utterance has nothing: no text, a silent sound, no
@@ -60,7 +60,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class RecordingPrediction:
-    """What a model says about a recording.
+    """The predictions of a model for a recording.
 
     Attributes:
         path: the file.
@@ -69,12 +69,12 @@ class RecordingPrediction:
         parts: one prediction per utterance, in time; their `start` and `stop` say when.
         utterances: what each prediction was made from; features with times, words with times.
         contributions: per utterance, per word: how much the score (or the probability of the class that is given)
-            falls when the word is unknown; empty where not asked for or where there is no text.
+            falls when the word is unknown; empty if not requested or where there is no text.
         absent: modality that the model reads and the recording lacks, or of which all is missing → why.
         details: modality → per utterance, what the extractor reports (faces found …).
         findings: what was odd, in sentences.
         language: of the transcript, where known.
-        notes: what must be said beside every result of this model.
+        notes: notes that belong to every result of this model.
         name: what the recording is called in tables and on pages; tells it from others that it is shown with.
     """
 

@@ -222,7 +222,7 @@ def agreement(overlap: Overlap | None) -> str:
 
 
 def as_markdown(comparison: ComparisonTable) -> str:
-    """All tables, and what else must be said."""
+    """All tables, and further notes."""
     first, *others = tables(comparison)
     missing = [f"{name} is missing: {reason}" for name, reason in comparison.missing.items()]
     notes = [agreement(comparison.overlap), *missing, *comparison.notes]

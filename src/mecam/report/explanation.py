@@ -42,7 +42,7 @@ def write_explained(
         path: of the page.
         explained: the utterances.
         about: `run`, `model`, `data` and, where known, `learned_from`, by name.
-        notes: what must be said beside every result of this model.
+        notes: notes that belong to every result of this model.
 
     Raises: DataError if it cannot be written.
     """

@@ -148,7 +148,7 @@ def page(
         kicker: small print above the heading: what made the page, and when.
         sections: below each other; those without content are left out, also in the table of contents.
         heading: of the page; None takes the title.
-        badges: what must be said before anything is read.
+        badges: warnings at the top of the page.
         lede: the first sentence.
         notes: neutral facts, in small print.
         top: between the first sentence and the notes.

@@ -117,7 +117,7 @@ def failures_table(failures: Sequence[tuple[str, str]]) -> Table:
 
 
 def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> Table:
-    """What is said of utterances, one a row; columns of which nothing is known are left out."""
+    """The predictions for utterances, one per line; empty columns are left out."""
     modalities = sorted({m for part in parts for m in part.shares}, key=text_first)
     head = [first, "text", "prediction", "score", "90 % interval", "probabilities"]
     words = frozenset({0, 1, 2, 5, 6 + len(modalities)})
@@ -152,7 +152,7 @@ def _note(parts: Sequence["Prediction"]) -> str:
 
 
 def _weight(part: "Prediction", modality: Modality) -> Cell:
-    """The modality's part in the prediction, and what it would say alone."""
+    """The modality's part in the prediction, and the prediction from it alone."""
     if modality in part.absent:
         return Cell("absent", tone="muted")
     alone = part.alone.get(modality)

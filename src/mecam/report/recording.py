@@ -121,7 +121,7 @@ def _words(part: "Prediction", given: Sequence[float], largest: float, scored: b
 
 
 def _oddities(part: "Prediction") -> list[str]:
-    """Who contradicts the others in the model's eyes, and who alone would say the opposite."""
+    """Which modality contradicts the others by the model's estimate, and which modality alone predicts the opposite."""
     lines = [f"{capital(m)} contradicts the others: {percent(part.doubts[m], 0)} probable." for m in part.contradicts]
     for modality in part.disagrees:
         alone = part.alone[modality]
@@ -131,7 +131,7 @@ def _oddities(part: "Prediction") -> list[str]:
 
 
 def _modalities(recording: "RecordingPrediction") -> Section:
-    """What each modality weighs, what it would say alone, and what is absent."""
+    """What each modality weighs, the prediction from it alone, and what is absent."""
     present = sorted({m for p in recording.parts for m in (*p.shares, *p.absent)}, key=text_first)
     rows = [
         [span_of(part) if m == present[0] else "", m, *_weight_and_alone(recording, part, m)]

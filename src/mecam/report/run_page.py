@@ -36,7 +36,7 @@ def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, p
 
     Args:
         folder: the run's.
-        comparison: this run beside others, as `ComparisonTable.to_json` gives it; None takes `comparison.json`.
+        comparison: this run compared with others, as `ComparisonTable.to_json` gives it; None takes `comparison.json`.
         projection: how embeddings are drawn: `pca`, or `tsne` as papers do (seconds for each thousand utterances).
 
     Returns: the path of `report.html`.

@@ -1,4 +1,4 @@
-"""What a run reached: every metric beside the constant predictor, what its filter finds, and other runs beside it.
+"""Results of a run: metrics next to the constant predictor, how well its filter works, and other runs.
 
 The tables that `mecam train` prints are made here too.
 """
@@ -81,7 +81,7 @@ def _leading(run: Run) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
 
 
 def results_section(run: Run) -> Section:
-    """Every metric of every split beside the constant predictor."""
+    """Every metric of every split next to the constant predictor."""
     tables = {
         split: results_table(run.metrics, split, run.task, resampled=_resampled(run, split)) for split in run.splits
     }
@@ -114,7 +114,7 @@ def _resampled(run: Run, split: str) -> Resampled:
 def results_table(
     metrics: Mapping[str, Any], split: str, task: Task, *, title: str = "", resampled: Resampled | None = None
 ) -> Table:
-    """One split's metrics beside the constant predictor's.
+    """One split's metrics next to those of the constant predictor.
 
     Args:
         metrics: of `metrics.json`.
@@ -226,7 +226,7 @@ def _auroc(entry: Mapping[str, Any] | None) -> Cell:
 
 
 def comparison_section(run: Run, comparison: Mapping[str, Any]) -> Section:
-    """This run beside others on the leading metrics, as `comparison.json` says: a table, and one chart of intervals."""
+    """This run compared with others on the leading metrics, from `comparison.json`: a table, and one chart of intervals."""
     rows: Sequence[Mapping[str, Any]] = comparison.get("rows") or ()
     metrics = [m for m in leading_metrics(run.task) if all(m.name in row["scores"] for row in rows)][:MAX_METRICS]
     if len(rows) < 2 or not metrics:

@@ -34,7 +34,7 @@ class StripBox:
         width: in thousandths.
         css: what it is: `gate`, `up`, `down`, `injected`, `face`, `interval`, `level`, `line`.
         weight: strength of its colour, 0 to 1.
-        title: what is told when the pointer rests on it.
+        title: shown when the pointer rests on it.
         y: its upper end, in hundredths of the height.
         height: in hundredths.
     """

@@ -40,7 +40,7 @@ class Cell:
         under: in small print below it.
         tone: what the reader is to see at once: the best of its column, better or worse than what it is compared with.
         number: to sort by; None where undefined.
-        title: what is told on a page when the pointer rests on it.
+        title: shown on a page when the pointer rests on it.
         link: where it leads to on a page.
         pieces: the text in pieces, each with a tone of its own.
         shade: strength of the colour behind it on a page, 0 to 1; None has none.

@@ -14,7 +14,7 @@ __all__ = ["find_store", "place_of"]
 
 
 def place_of(store: Store, run: Path) -> dict[str, str]:
-    """Where a store lies, as `environment.json` records it: by itself, and as seen from the run folder."""
+    """Where a store is, as `environment.json` records it: by itself, and as seen from the run folder."""
     here = store.path.resolve()
     found = {"path": here.as_posix()}
     with suppress(ValueError):  # another drive

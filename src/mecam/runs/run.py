@@ -8,7 +8,7 @@
       tensorboard/1111/   the same history for TensorBoard, where `training.tensorboard` asks for it
       metrics.json  history.csv  predictions.csv  filter_maps.json  embeddings.npz
       evaluations/        metrics and predictions on other stores (`mecam evaluate`)
-      comparison.json     this run beside others (`mecam compare`)
+      comparison.json     this run compared with others (`mecam compare`)
       report.html         its page
 
 Files are read as data. A file that a run may lack (`filter_maps.json`, `embeddings.npz`, `comparison.json`) reads as
@@ -126,7 +126,7 @@ class Run:
 
     @cached_property
     def task(self) -> Task:
-        """What the data set asks for."""
+        """The task of the data set."""
         found = self.data.get("task", {}) if isinstance(self.data, Mapping) else None
         try:
             return Task.from_json(found)
@@ -255,7 +255,7 @@ class Run:
 
     @cached_property
     def comparison(self) -> Mapping[str, Any]:
-        """This run beside others, as `mecam compare` writes it; {} where it was not compared."""
+        """This run compared with others, as `mecam compare` writes it; {} where it was not compared."""
         path = self.folder / "comparison.json"
         return read_mapping(path) if path.exists() else {}
 
@@ -284,7 +284,7 @@ class Run:
 
     @property
     def prior(self) -> tuple[float, ...] | None:
-        """What the constant predictor says, as the checkpoint knows it; None where there is no checkpoint."""
+        """The prediction of the constant predictor, from the checkpoint; None where there is no checkpoint."""
         try:
             return tuple(float(value) for value in self._checkpoint["inputs"]["prior"])
         except (MecamError, ValueError, KeyError, TypeError):
@@ -305,7 +305,7 @@ class Run:
         Args:
             config: the whole configuration.
             read: what the run reads, as `record_of` gives it.
-            overwrite: begin anew if the folder holds a run.
+            overwrite: start again if the folder holds a run.
 
         Raises: TrainingError if it holds another run or something else, DataError if it cannot be written to.
         """

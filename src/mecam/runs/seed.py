@@ -31,7 +31,7 @@ class SeedResult:
         score: of the best epoch on validation, larger is better.
         history: rows of `history.csv`.
         predictions: split → predictions.
-        half_width: of the interval around the score of a complete utterance; None where there is none.
+        half_width: of the interval around the score of a complete utterance; None if there is none.
         facts: precision, seconds, and what `costs` measures.
     """
 

@@ -51,7 +51,7 @@ class Material:
 
     @classmethod
     def of(cls, config: "RunConfig", sources: Sequence[WeightedStore]) -> "Material":
-        """Look at the sources once, for all seeds."""
+        """Read the sources once, for all seeds."""
         clip, zeros = config.data.clip, config.data.zero_rows_missing
         fitted = [Normaliser.fit(s.store, s.store.split("train"), clip=clip, zero_rows_missing=zeros) for s in sources]
         inputs = _inputs(sources, config.data.without)

@@ -50,12 +50,12 @@ def train(
         store: with a train and a valid split; a test split is evaluated once, at the end. Of several sources, the
             train splits are mixed by weight, and valid and test are those of the first.
         out: the run folder; one with the same configuration and data is gone on with.
-        overwrite: begin anew whatever lies there.
+        overwrite: start again whatever lies there.
         progress: called with (steps done, all steps, what is being done).
         command: for the record.
 
     Returns: the run folder. Its page is not written: see `mecam.report`.
-    Raises: MecamError for anything that a user can mend.
+    Raises: MecamError for anything that a user can fix.
     """
     started = time.time()
     sources = with_target([WeightedStore(store)] if isinstance(store, Store) else list(store), config.data.target)

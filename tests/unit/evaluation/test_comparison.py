@@ -156,7 +156,7 @@ def test_the_baseline(comparison: ComparisonTable, runs: dict[str, Path]) -> Non
     task, split, run_results = read_run_results([runs["blunt"]])
     alone = compare(run_results, task, split, baseline="constant", permutations=500)
     assert row(alone, "blunt").scores["mae"].against_baseline.p_value < 0.05
-    with pytest.raises(DataError, match="no run is called 'shrap'") as caught:
+    with pytest.raises(DataError, match="there is no run 'shrap'") as caught:
         compare(run_results, task, split, baseline="shrap")
     assert "blunt, constant" in str(caught.value)
 

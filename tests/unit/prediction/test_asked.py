@@ -103,7 +103,7 @@ def test_one_gives_one_and_a_list_gives_a_list(files: Path, reader: Predictor) -
 def test_options_go_with_what_they_are_for(files: Path, reader: Predictor) -> None:
     with pytest.raises(DataError, match="one transcript is given for several"):
         reader.predict_file(["one.wav", "two clips.wav"], transcript="one.txt")
-    with pytest.raises(ModelError, match="a sentence has no option 'transcript'"):
+    with pytest.raises(ModelError, match="a sentence cannot have the option 'transcript'"):
         reader.predict("a good film", transcript="one.txt")
     with pytest.raises(ModelError, match="this is not a path"):
         as_paths([1])

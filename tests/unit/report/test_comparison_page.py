@@ -148,7 +148,7 @@ def test_a_page_says_what_its_metrics_are_and_what_was_set(comparison: Compariso
     page = comparison_page(comparison)
     for metric in comparison.metrics.values():
         assert metric.title in page
-    assert "not as by default: model.unimodal=0.9" in page
+    assert "different from the defaults: model.unimodal=0.9" in page
     assert "tfn" in page
     assert 'class="badge"' not in page  # nothing here is a warning
     synthetic = contender("a", 0.5, learned_from={"name": "s", "synthetic": True})

@@ -84,7 +84,7 @@ def test_the_page_of_an_agreement(tmp_path: Path) -> None:
     content = {"utterances": 9, "videos": 4, "top": 0.25, "modalities": {"text": {"kept_occlusion": entry}}}
     result = {**ABOUT, **content, "completeness": given}
     shown = printed(agreement_summary(result))
-    assert "filter – leaving out" in shown
+    assert "gate – occlusion" in shown
     assert "0.100 to 0.600" in shown
     page = write_agreement(tmp_path / "a.html", result).read_text("utf-8")
     assert "In 50 steps they miss it by 0.0100" in page

@@ -45,7 +45,7 @@ def test_the_choice_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     path = clips.written_video(tmp_path / "a.avi", "mpeg4")
     never = player(tmp_path / "page.html", path, "never")
     assert never.source == "a.avi"
-    assert never.warning.startswith("Browsers do not play the format .avi")
+    assert never.warning.startswith("Browsers cannot play the format .avi")
     assert "hidden" not in render("player.j2", player=never)
     fine = clips.written_video(tmp_path / "a.mp4", "libx264")
     assert "A preview was requested" in player(tmp_path / "page.html", fine, "always").note

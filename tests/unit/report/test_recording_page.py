@@ -90,7 +90,7 @@ def printed(*tables: Any) -> str:
 def test_model_data_date_and_version_are_named(recording: RecordingPrediction, tmp_path: Path) -> None:
     page = page_of(recording, tmp_path / "a.html")
     (kicker,) = re.findall(r'<p class="kicker">(.*?)</p>', page)
-    assert "model mecam of run r&lt;1&gt;, learned from d&amp;d" in kicker
+    assert "model mecam of run r&lt;1&gt;, trained on d&amp;d" in kicker
     assert re.search(r"\d{4}-\d\d-\d\d · mecam \d", kicker)
 
 
@@ -106,7 +106,7 @@ def test_strips_axes_and_words(recording: RecordingPrediction, tmp_path: Path) -
     assert re.findall(r"film<small>([^<]+)</small>", page) == ["−0.30", "−0.10"]
     assert "kept" not in page
     assert "84 px" in page
-    assert "how sure the" in page
+    assert "confidence of the" in page
 
 
 def test_what_comes_from_outside_is_text_and_nothing_is_fetched(recording: RecordingPrediction, tmp_path: Path) -> None:

@@ -352,7 +352,7 @@ def test_a_run_that_is_not_whole_is_refused_by_name(tmp_path, name):
 def test_damaged_json_is_refused(tmp_path):
     folder = make_run(tmp_path / "run")
     (folder / "metrics.json").write_text("{")
-    with pytest.raises(TrainingError, match="no JSON"):
+    with pytest.raises(TrainingError, match="not valid JSON"):
         write_report(folder)
 
 
@@ -465,7 +465,7 @@ def test_the_table_of_intervals_is_conformal_prediction(run, page):
         halves.append(errors[int(np.ceil(61 * 0.8)) - 1])
         rates.append((np.abs(test.prediction - test.truth) <= halves[-1]).mean())
     assert f"80 % ± {np.mean(halves):.2f} {100 * np.mean(rates):.1f} %" in page.text
-    assert "99 % too few to say" in page.text  # 60 utterances cannot promise 99 %
+    assert "99 % too few utterances" in page.text  # 60 utterances cannot promise 99 %
 
 
 def test_the_calibration_error_of_a_liar_is_what_it_lies():

@@ -83,7 +83,7 @@ class ComparisonTable:
     """A comparison, whole.
 
     Attributes:
-        task: what the data asks for.
+        task: of the data set.
         split: that was compared on.
         data: name of the data set.
         utterances: of the split.
@@ -140,7 +140,7 @@ def compare(
 
     Args:
         run_results: from `read_run_results`.
-        task: what the data asks for.
+        task: of the data set.
         split: that their predictions are of.
         data: name of the store that they answered, where it is not the one that the first learned from.
         baseline: the name of a run.

@@ -71,7 +71,7 @@ def rank(run_results: Sequence[RunResult], task: Task, *, alpha: float) -> Ranks
 
     Args:
         run_results: that answered the same utterances, in whatever order.
-        task: what the data asks for.
+        task: of the data set.
         alpha: level of significance after Holm's adjustment.
     """
     models = [run_result for run_result in run_results if run_result.model != CONSTANT]

@@ -136,7 +136,7 @@ def _modalities(baseline: _Baseline) -> list[Modality]:
 
 
 class Deletions:
-    """Asks one seed's model for answers without rows of one modality.
+    """Predicts with one seed's model, without rows of one modality.
 
     Attributes:
         use: N, utterances that have rows to rank.
@@ -165,7 +165,7 @@ class Deletions:
         )
 
     def run(self) -> Iterator[int]:
-        """Ask for everything; yields how many utterances are done."""
+        """Compute everything; yields how many utterances are done."""
         chosen = np.flatnonzero(self.use).tolist()
         for start in range(0, len(chosen), CHUNK):
             asked = [ask for i in chosen[start : start + CHUNK] for ask in self._asks(i)]

@@ -44,7 +44,7 @@ class PartEffect:
         part: which.
         kept: mean gate of its observed rows; None without a filter, or where nothing was observed.
         without: the answer when this part alone is left out.
-        gradient: integrated gradients of its rows, summed; None where not asked for.
+        gradient: integrated gradients of its rows, summed; None if not requested.
     """
 
     part: InputPart
@@ -147,15 +147,15 @@ class Explanation:
         truth: its label, if any.
         target: what is explained.
         score: that target for the utterance as it is.
-        low: lower end of the interval around a score; None where there is none.
+        low: lower end of the interval around a score; None if there is none.
         high: upper end.
         label: the prediction in words.
         shares: modality → its part in the prediction; {} for models without shares.
-        doubts: modality → how probable it is that it contradicts the others; {} for models that do not ask.
+        doubts: modality → the probability that it contradicts the others; {} for models that do not estimate it.
         modalities: modality → its rows.
         without_modality: modality → the answer without it; nothing where it is the only one.
         without_removed: modality, and `all` → the answer without what the filter marks; {} without a filter.
-        gradients: of integrated gradients, the sum and its error; None where not asked for.
+        gradients: of integrated gradients, the sum and its error; None if not requested.
     """
 
     id: str
@@ -224,7 +224,7 @@ def explanation_document(
         explained: the utterances.
         about: `run`, `model` and `data`, by name.
         times: of each utterance in its recording, in seconds.
-        notes: what must be said beside the results of this model.
+        notes: notes that belong to every result of this model.
     """
     spans: Sequence[tuple[float | None, float | None]] = times or [(None, None)] * len(explained)
     utterances = [

@@ -63,7 +63,7 @@ def explain(
         steps: of the path that gradients are integrated over.
         progress: called with (utterances done, all).
 
-    Raises: MissingExtraError if gradients are asked for without captum.
+    Raises: MissingExtraError if gradients are requested without captum.
     """
     if gradients:
         require_captum()

@@ -58,7 +58,7 @@ class RobustnessFindings:
 
     Attributes:
         plan: the protocol's conditions and summaries.
-        task: what the data asks for.
+        task: of the data set.
         data: name of the data set.
         identity: `EvaluationSplit.identity`.
         split: that was corrupted.

@@ -69,7 +69,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about one utterance.
+    """The prediction of a model for one utterance.
 
     Attributes:
         prediction: a score, or C probabilities.

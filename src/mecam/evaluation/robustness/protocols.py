@@ -66,7 +66,7 @@ class Plan:
 
 
 def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
-    """Say what a protocol measures on this split.
+    """Describe what a protocol measures on this split.
 
     Args:
         protocol: a key of `PROTOCOLS`.

@@ -56,7 +56,7 @@ class RunCells:
         folder: the run folder.
         seeds: S, of the trainings.
         jobs: S, the cells of each.
-        half_widths: S, of the calibrated interval; None where there is none.
+        half_widths: S, of the calibrated interval; None if there is none.
         reads: modalities that it reads.
     """
 
@@ -104,7 +104,7 @@ class RunScores:
         folder: the run folder; empty for the constant predictor.
         seeds: of the trainings.
         reads: modalities that it reads.
-        width: mean width of its interval around complete utterances; None where there is none.
+        width: mean width of its interval around complete utterances; None if there is none.
         values: measure → condition → value.
         summaries: summary → measure → value.
         sums: metric → condition → S × K × G × T sums per group, for the tests.
@@ -283,8 +283,8 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
     """The task's metrics, and those of calibration.
 
     Args:
-        task: what the data set asks for.
-        half_width: of the interval around the score of a complete utterance; None where there is none.
+        task: of the data set.
+        half_width: of the interval around the score of a complete utterance; None if there is none.
     """
     return metrics_for(task) | {metric.name: metric for metric in calibration_metrics(task, half_width)}
 
@@ -389,7 +389,7 @@ def conflict_scores(
     The positives are the utterances whose modality was replaced; the negatives the same utterances as they were. An
     utterance whose modality is corrupted in the data itself takes no part.
 
-    Returns: doubt, whether replaced, and the recording of each; None if the model does not ask.
+    Returns: probability, whether replaced, and the recording of each; None if the model does not estimate conflict.
     """
     if modality not in clean.conflict_probabilities or modality not in corrupted.conflict_probabilities:
         return None

@@ -248,7 +248,7 @@ def _frames(way: Way, start: float, note: Note) -> Iterator[tuple[float, Any]]:
 
 
 def _is_right(packet: Any, start: float, origin: float, course: Course | None) -> bool:
-    """True if a file was entered before `start`, and where its time stamps say: in some they begin anew half-way."""
+    """True if a file was entered before `start`, and where its time stamps say: in some they start again half-way."""
     if packet.pts is None:
         return False
     time = packet.pts * float(packet.time_base) - origin

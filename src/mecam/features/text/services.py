@@ -61,12 +61,12 @@ def first_of(entry: Entry, *names: str) -> Any:
 
 
 def get(content: Any, key: str) -> Any:
-    """The value under a key; None where there is none, or no object."""
+    """The value under a key; None if there is none, or no object."""
     return content.get(key) if isinstance(content, Mapping) else None
 
 
 def list_at(content: Any, key: str) -> list[Entry] | None:
-    """The list of objects under a key; None where there is none."""
+    """The list of objects under a key; None if there is none."""
     value = get(content, key)
     return value if is_list(value) else None
 

@@ -95,7 +95,7 @@ def folders() -> list[Path]:
 
 
 def find(asset: Asset) -> Path | None:
-    """The file of an asset, checked; None where there is none.
+    """The file of an asset, checked; None if there is none.
 
     Raises: DataError if a file of this name has another content.
     """

@@ -20,7 +20,7 @@ def test_the_same_ranking_and_the_opposite_one() -> None:
     assert found["kept_gradients"].spearman == pytest.approx(-1)
     assert [found[pair].overlap for pair in ("kept_occlusion", "kept_gradients")] == [1, 0]
     assert (found["kept_occlusion"].chance, found["kept_occlusion"].parts) == (0.25, 8)
-    assert between("kept_occlusion") == "filter – leaving out"
+    assert between("kept_occlusion") == "gate – occlusion"
 
 
 def test_a_measure_that_is_the_same_everywhere_ranks_nothing() -> None:
