@@ -96,13 +96,13 @@ def settings_of(options: argparse.Namespace) -> Any:
 
 def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
     """One sentence, through a model that has learned nothing: that takes the same time."""
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.evaluation.predict import predict
     from mecam.training.preparation import Material, prepare
     from mecam.types import Utterance
 
     config = settings_of(options)
-    trained, _, _ = prepare(config, Material.of(config, [Source(corpus(folder))]), 1)
+    trained, _, _ = prepare(config, Material.of(config, [WeightedStore(corpus(folder))]), 1)
     seconds = []
     for _ in range(options.repetitions * 5 + 3):
         began = time.perf_counter()
@@ -113,15 +113,13 @@ def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
 
 def training(folder: Path, options: argparse.Namespace) -> list[float]:
     """Trainings of a few dozen steps, by the clock."""
-    import csv
-
+    from mecam.runs.run import Run
     from mecam.training.run import train
 
     config, store, seconds = settings_of(options), corpus(folder), []
     for number in range(options.repetitions):
         run = train(config, store, folder / f"run{number}")
-        with (run / "history.csv").open(encoding="utf-8", newline="") as file:
-            seconds += [float(row["seconds"]) for row in csv.DictReader(file)]
+        seconds += [row["seconds"] or 0.0 for row in Run(run).history]
     return seconds
 
 

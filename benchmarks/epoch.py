@@ -54,7 +54,7 @@ class Stopwatch:
 def measure(store: Store, model: str, overrides: list[str]) -> dict[str, Any]:
     values = apply_overrides({"model": {"name": model}, "training": {"epochs": 2}}, overrides)
     config = run.RunConfig.decode(values)
-    material = preparation.Material.of(config, [run.Source(store)])
+    material = preparation.Material.of(config, [run.WeightedStore(store)])
     trained, parts, _ = preparation.prepare(config, material, config.training.seed)
     network = trained.model
     fabric = preparation.make_fabric(config, network)

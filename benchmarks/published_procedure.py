@@ -55,7 +55,7 @@ CONTENDERS: dict[str, list[str]] = {"mecam_published": [], "mecam": [], "mecam w
 def prepared(store: Store, contender: str, encoder: str) -> tuple[run.RunConfig, Any, preparation.SplitData, Any]:
     overrides = [f"model.encoder={encoder}", "data.max_tokens=50", *CONTENDERS[contender]]
     config = run.RunConfig.decode(apply_overrides({"model": {"name": contender.split()[0]}}, overrides))
-    trained, parts, _ = preparation.prepare(config, preparation.Material.of(config, [run.Source(store)]), 1111)
+    trained, parts, _ = preparation.prepare(config, preparation.Material.of(config, [run.WeightedStore(store)]), 1111)
     fabric = preparation.make_fabric(config, trained.model)
     data = preparation.SplitData(
         parts["train"], parts["valid"], trained.collator, config, views=trained.model.views, fabric=fabric, seed=1111

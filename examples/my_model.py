@@ -7,10 +7,10 @@ from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Count, Dropout
+from mecam.hub import EMBEDDED
 from mecam.models.base import Inputs, Model, build_encoder, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
-from mecam.nn.text import EMBEDDED
 from mecam.types import TEXT
 
 

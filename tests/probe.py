@@ -33,7 +33,7 @@ class Probe(Model):
         self.second = nn.Linear(4, 1)
         self.dropout = nn.Dropout(dropout)
         self.plan = tuple(phases)
-        self.spoil: Callable[[Batch, Tensor], Tensor] = lambda batch, loss: loss
+        self.corrupt: Callable[[Batch, Tensor], Tensor] = lambda batch, loss: loss
         self.steps: list[dict[str, Tensor]] = []
         self.seen: list[tuple[str, ...]] = []
 
@@ -46,7 +46,7 @@ class Probe(Model):
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         assert batch.targets is not None
         gap = output.prediction - batch.targets.value
-        return {"task": self.spoil(batch, gap.square().mean()), "size": output.prediction.abs().mean()}
+        return {"task": self.corrupt(batch, gap.square().mean()), "size": output.prediction.abs().mean()}
 
     def phases(self) -> Sequence[Phase]:
         return self.plan

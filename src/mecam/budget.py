@@ -28,7 +28,7 @@ MAX_BYTES = 1 << 30
 MIN_ELEMENTS = 2_000_000
 """Elements that any file may announce; a larger file may announce one per byte."""
 
-MOST_TEXT_BYTES = 16 << 20
+MAX_TEXT_FILE_BYTES = 16 << 20
 """Bytes of a file that describes something: a manifest, a configuration, the facts and the metrics of a run."""
 
 SECONDS = 600.0
@@ -78,7 +78,7 @@ class Budget:
         self.elements -= elements
         if self.bytes < 0 or self.elements < 0:
             asked = f"{bytes:,} bytes" if self.bytes < 0 else f"{elements:,} elements"
-            trusted = self.fix or "if you trust it, write it again without compression"
+            trusted = self.fix or "if you trust the file, save it again without compression"
             raise DataError(
                 f"refused: {what} would take {asked}, more than a file of this size can hold",
                 where=self.where,
@@ -111,13 +111,13 @@ def check_regular_file(path: Path) -> int:
     return facts.st_size
 
 
-def small_text(path: Path, *, most: int = MOST_TEXT_BYTES) -> str:
+def small_text(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> str:
     """The text of a file that mecam writes small, in UTF-8; its line ends stay as they are.
 
     Raises: DataError if it is missing, no regular file, cannot be read, is no UTF-8, or has more bytes than `most`.
     """
     if (size := check_regular_file(path)) > most:
-        raise DataError(f"{path.name} has {size:,} bytes: it is not what mecam writes", where=str(path))
+        raise DataError(f"{path.name} has {size:,} bytes: this was not written by mecam", where=str(path))
     try:
         with path.open("rb") as file:
             return file.read(most).decode("utf-8")
@@ -125,7 +125,7 @@ def small_text(path: Path, *, most: int = MOST_TEXT_BYTES) -> str:
         raise DataError(f"{path.name} cannot be read: {error}", where=str(path)) from error
 
 
-def small_json(path: Path, *, most: int = MOST_TEXT_BYTES) -> Any:
+def small_json(path: Path, *, most: int = MAX_TEXT_FILE_BYTES) -> Any:
     """The value in a JSON file that mecam writes small.
 
     Raises: DataError, as `small_text`, or if it is no JSON.
@@ -133,4 +133,4 @@ def small_json(path: Path, *, most: int = MOST_TEXT_BYTES) -> Any:
     try:
         return json.loads(small_text(path, most=most))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path.name} is no JSON: {error}", where=str(path)) from error
+        raise DataError(f"{path.name} is not valid JSON: {error}", where=str(path)) from error

@@ -40,8 +40,8 @@ _log = logging.getLogger(__name__)
 RENAMED = {("DataConfig", "damaged"): "corrupted_stores"}
 """Group and old name of an option → its name; the old one is accepted until the next release."""
 
-MOST_BYTES = 1 << 20
-MOST_VALUES, MOST_LEVELS, MOST_CHARACTERS = 10_000, 40, 4_000
+MAX_CONFIG_BYTES = 1 << 20
+MAX_VALUES, MAX_LEVELS, MAX_CHARACTERS = 10_000, 40, 4_000
 """What a configuration may hold once every alias is unfolded, and how deep; ours hold a hundred on four levels."""
 
 C = TypeVar("C")
@@ -126,7 +126,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """What is put into the utterances that any model learns from, drawn anew each epoch; the labels stay.
+    """Corruption of the training utterances of any model, drawn anew each epoch; the labels stay.
 
     Off by default. A model that learns from a corrupted view too (`training.view_rate`) gets the view beside these.
     """
@@ -174,7 +174,7 @@ class TrainingConfig:
     view_missing: Rate = 0.0
     """Share of the views that instead lose rows and words at random, at a rate of their own between 0 and 1."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
-    """Spoilt utterances to learn from, for every model."""
+    """Corrupted utterances to learn from, for every model."""
     recording_context: bool = False
     """Let the other utterances of a recording make up for what one of them has lost (scores only)."""
     tensorboard: bool = False
@@ -193,13 +193,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(error.what, where=str(path), fix=error.fix) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"the configuration cannot be read: {error}", where=str(path)) from error
-    if size > MOST_BYTES:
-        raise ConfigError(f"a configuration of {size:,} bytes is none", where=str(path))
+    if size > MAX_CONFIG_BYTES:
+        raise ConfigError(f"a file of {size:,} bytes is too large for a configuration", where=str(path))
     content = parse_yaml(text, where=str(path))
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError("a configuration is a mapping of keys to values", where=str(path))
+        raise ConfigError("a configuration must be a mapping of keys to values", where=str(path))
     return content
 
 
@@ -218,7 +218,7 @@ def parse_yaml(text: str, *, where: str) -> Any:
     except yaml.YAMLError as error:
         raise ConfigError(f"the configuration cannot be read: {error}", where=where) from error
     except RecursionError as error:
-        raise ConfigError("the configuration is nested far too deep", where=where) from error
+        raise ConfigError("the configuration is nested too deeply", where=where) from error
     except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
         detail = "a number of thousands of digits" if "digits" in str(error) else str(error)[:120]
         what = f"a value of the configuration cannot be read: {detail}"
@@ -234,11 +234,11 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
     """
     if id(node) in known:
         if not known[id(node)]:
-            raise yaml.YAMLError("a value holds itself")
+            raise yaml.YAMLError("a value contains itself")
         return known[id(node)]
-    if depth > MOST_LEVELS:
-        raise yaml.YAMLError("it is nested far too deep")
-    if isinstance(node, yaml.ScalarNode) and len(node.value) > MOST_CHARACTERS:
+    if depth > MAX_LEVELS:
+        raise yaml.YAMLError("it is nested too deeply")
+    if isinstance(node, yaml.ScalarNode) and len(node.value) > MAX_CHARACTERS:
         raise yaml.YAMLError(f"a value of {len(node.value):,} characters")
     known[id(node)] = 0
     below: list[yaml.Node] = []
@@ -250,8 +250,8 @@ def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
         if len(set(keys)) < len(keys):
             raise yaml.YAMLError(f"the key {max(keys, key=keys.count)!r:.60} occurs twice")
     count = 1 + sum(_unfolded(part, known, depth + 1) for part in below)
-    if count > MOST_VALUES:
-        raise yaml.YAMLError(f"it unfolds to more than {MOST_VALUES:,} values")
+    if count > MAX_VALUES:
+        raise yaml.YAMLError(f"it unfolds to more than {MAX_VALUES:,} values")
     known[id(node)] = count
     return count
 
@@ -266,14 +266,14 @@ def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(
-                f"{override!r} is no override", where="--set", fix="write key=value, as in model.width=64"
+                f"{override!r} does not set an option", where="--set", fix="write key=value, as in model.width=64"
             )
         *parents, last = key.strip().split(".")
         place = result
         for parent in parents:
             place = place.setdefault(parent, {})
             if not isinstance(place, dict):
-                raise ConfigError(f"{parent!r} holds a value, not a group", where=f"--set {override}")
+                raise ConfigError(f"{parent!r} is a single option, not a group", where=f"--set {override}")
         place[last] = parse_yaml(text, where=f"--set {key}")
     return result
 
@@ -294,8 +294,7 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
         result = TypeAdapter(kind).validate_python(dict(values))
     except ValidationError as error:
         for item in error.errors():
-            place = _dotted(where, *item["loc"])
-            problems.append(f"{place}: {item['msg'].lower()}, got {_shown(item['input'])}")
+            problems.append(f"{_dotted(where, *item['loc'])}: {_expected(item)}, got {_shown(item['input'])}")
     if problems:
         raise ConfigError("\n".join(problems), fix="`mecam models NAME` lists every option and its default")
     return result
@@ -317,7 +316,7 @@ def _with_new_names(kind: Any, values: Any, where: str) -> Any:
     types = typing.get_type_hints(kind)
     result: dict[Any, Any] = {}
     for key, value in values.items():
-        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), key)
+        now = RENAMED.get((getattr(kind, "__name__", ""), str(key)), str(key))
         if now != key and value not in ([], (), None):
             names = _dotted(where, key), _dotted(where, now)
             _log.warning("%s is now called %s: the old name will not work in the next release", *names)
@@ -335,8 +334,46 @@ def _unknown_keys(kind: Any, values: Any, where: str) -> Iterator[str]:
             yield from _unknown_keys(types[key], value, _dotted(where, key))
         else:
             close = difflib.get_close_matches(str(key), known, n=1)
+            close = close or [place for place in _places(kind) if place.rpartition(".")[2] == key]
             hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
             yield f"{_dotted(where, key)}: no such option; {hint}"
+
+
+def _places(kind: Any) -> Iterator[str]:
+    """Dotted names of the options in the groups below a dataclass."""
+    types = typing.get_type_hints(kind)
+    for group in (item.name for item in dataclasses.fields(kind) if dataclasses.is_dataclass(types[item.name])):
+        yield from (f"{group}.{item.name}" for item in dataclasses.fields(types[group]))
+        yield from (f"{group}.{below}" for below in _places(types[group]))
+
+
+EXPECTED = {
+    "int_": "a whole number is needed",
+    "float_": "a number is needed",
+    "bool_": "true or false is needed",
+    "string_": "a text is needed",
+    "list_": "a list is needed",
+    "tuple_": "a list is needed",
+    "dataclass_": "a group of options is needed",
+    "dict_": "a group of options is needed",
+    "finite_number": "a finite number is needed",
+    "greater_than_equal": "a value of at least {ge} is needed",
+    "greater_than": "a value above {gt} is needed",
+    "less_than_equal": "a value of at most {le} is needed",
+    "less_than": "a value below {lt} is needed",
+    "literal_error": "one of {expected} is needed",
+    "too_short": "at least {min_length} entries are needed",
+    "too_long": "at most {max_length} entries are allowed",
+}
+"""Start of a pydantic error's type → what the option takes; the longer start comes first."""
+
+
+def _expected(item: Mapping[str, Any]) -> str:
+    """What an option takes, from pydantic's description of a bad value."""
+    for start, text in EXPECTED.items():
+        if item["type"].startswith(start):
+            return text.format(**item.get("ctx", {}))
+    return str(item["msg"]).lower()
 
 
 def _shown(value: Any) -> str:
@@ -362,5 +399,5 @@ def _without_tuples(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_without_tuples(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"a configuration holds finite numbers only, got {value}")
+        raise ConfigError(f"a configuration must contain finite numbers only, got {value}")
     return value

@@ -22,7 +22,7 @@ from mecam.files import unchanged, write_whole
 
 __all__ = ["check_files", "check_record", "record_sha256", "sha256_of"]
 
-MOST_REMEMBERED = 256
+MAX_REMEMBERED_FOLDERS = 256
 """Folders whose comparison is remembered; the oldest are forgotten."""
 
 
@@ -95,7 +95,7 @@ def _remember(folder: Path, sha256: Mapping[str, str]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, _facts(folder, sha256))
         known = sorted(place.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
-        for old in known[:-MOST_REMEMBERED]:
+        for old in known[:-MAX_REMEMBERED_FOLDERS]:
             old.unlink()
 
 

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.05
 """Between two looks at a lock that is waited for."""
 
-MOST_SHOWN = 200
+MAX_COMMAND_CHARACTERS = 200
 """Characters of the holder's command that an error shows."""
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -129,7 +129,7 @@ def _lock(file: int) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NO_LOCKS:
-            log.warning("this file system knows no locks: do not run two commands on one output")
+            log.warning("this file system does not support locks: do not run two commands with the same output")
             return True
         if error.errno in (errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK):
             return False
@@ -157,7 +157,7 @@ def _holder(place: Path) -> str:
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     where = "" if host == socket.gethostname() else f" on {host}"
-    shown = command if len(command) <= MOST_SHOWN else command[: MOST_SHOWN - 1] + "…"
+    shown = command if len(command) <= MAX_COMMAND_CHARACTERS else command[: MAX_COMMAND_CHARACTERS - 1] + "…"
     return f" (pid {facts.get('pid')}{where}, `{shown}`)"
 
 

@@ -58,7 +58,7 @@ def load_plug_in(point: EntryPoint, *kinds: type[Any]) -> Any:
         raise ConfigError(what, where=place, fix=fix) from error
     if not isinstance(value, kinds):
         wanted = " or ".join(kind.__name__ for kind in kinds)
-        what = f"the plug-in {point.name!r} is a {type(value).__name__}, and has to be a {wanted}"
+        what = f"the plug-in {point.name!r} is a {type(value).__name__}, but must be a {wanted}"
         raise ConfigError(what, where=place, fix=fix)
     return value
 

@@ -139,11 +139,11 @@ class Predictions:
         injected: per utterance, modality → T bool; only modalities with known negative information.
         shares: modality → N in [0, 1].
         embeddings: name → N × D.
-        doubts: modality → N in [0, 1], how probable it is that this modality contradicts the others; NaN where it is
-            absent; empty for models that do not ask.
-        lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing, 1 where it is
-            absent; only modalities that the model reads.
-        wider: N factors, at least 1, on the half width of the interval around a score; None where all are 1.
+        conflict_probabilities: modality → N in [0, 1], the probability that this modality contradicts the others; NaN
+            where it is absent; empty for models that do not estimate it.
+        missing_rates: modality → N in [0, 1], the fraction of its time steps (of text: of its tokens) that are
+            missing, 1 where it is absent; only modalities that the model reads.
+        interval_scales: N factors, at least 1, on the half width of the interval around a score; None where all are 1.
         speakers: N names of who speaks, empty where it is not known; () where nobody is named.
     """
 
@@ -155,14 +155,14 @@ class Predictions:
     injected: Sequence[Mapping[Modality, NDArray[np.bool_]]] = ()
     shares: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
     embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
-    doubts: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
-    lost: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
-    wider: NDArray[np.float64] | None = None
+    conflict_probabilities: Mapping[Modality, NDArray[np.float32]] = field(default_factory=dict)
+    missing_rates: Mapping[Modality, NDArray[np.float64]] = field(default_factory=dict)
+    interval_scales: NDArray[np.float64] | None = None
     speakers: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def half_widths(self, width: float) -> NDArray[np.float64]:
-        """N half widths of the interval around a score, where that of an undamaged utterance is `width`."""
-        return np.full(len(self), width) if self.wider is None else width * self.wider
+    def interval_half_widths(self, width: float) -> NDArray[np.float64]:
+        """N half widths of the interval around a score, where that of a complete utterance is `width`."""
+        return np.full(len(self), width) if self.interval_scales is None else width * self.interval_scales

@@ -189,14 +189,14 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "a bad value": (1, ["train", "--data", "{store}", "--out", "{new}", "--set", "training.epochs=x"], "'x'"),
     "no value": (1, ["train", "--data", "{store}", "--out", "{new}", "--set", "epochs"], "key=value"),
     "a group as a value": (1, ["train", "--data", "{store}", "--out", "{new}", "--set", "training=3"], "training"),
-    "no such model": (1, ["train", "--data", "{store}", "--out", "{new}", "--model", "mecan"], "no model is called"),
+    "no such model": (1, ["train", "--data", "{store}", "--out", "{new}", "--model", "mecan"], "there is no model"),
     "no such encoder": (
         *(1, ["train", "--data", "{store}", "--out", "{new}", "--set", "model.encoder={empty}"]),
         "no text encoder",
     ),
     "no such metric": (
         *(1, ["train", "--data", "{store}", "--out", "{new}", "--model", "constant", "--set", "training.select=acc9"]),
-        "no metric is called",
+        "there is no metric",
     ),
     "no seeds": (2, ["train", "--data", "{store}", "--out", "{new}", "--seeds", "0"], "seeds"),
     "no such accelerator": (
@@ -223,12 +223,12 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "an output that cannot be": (1, ["predict", "good", "--model", "{run}", "-o", "{nowhere}/x.csv"], "cannot write"),
     "a store that is none": (1, ["train", "--data", "{store}", "{nowhere}", "--out", "{new}"], "no such store"),
     "a store given twice": (1, ["train", "--data", "{store}", "{store}=2", "--out", "{new}"], "given twice"),
-    "a weight that is none": (1, ["train", "--data", "{store}=much", "--out", "{new}"], "'much' is no weight"),
+    "a weight that is none": (1, ["train", "--data", "{store}=much", "--out", "{new}"], "'much' is not a number"),
     "a weight of nothing": (1, ["train", "--data", "{store}=0", "--out", "{new}"], "a number above 0"),
     "another target": (
         1,
         ["train", "--data", "{store}", "--validate-on", "{empty}", "--out", "{new}"],
-        "none of the stores",
+        "is not one of the stores",
     ),
     "no run to start from": (
         *(1, ["train", "--data", "{store}", "--out", "{new}", "--model", "constant", "--init", "{nowhere}"]),
@@ -242,33 +242,33 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "nothing there to compare on": (1, ["compare", "{run}", "--on", "{empty}"], "no store"),
     "no such split there": (1, ["compare", "{run}", "--on", "{store}", "--split", "tset"], "no utterance in tset"),
     "models to compare that are not trained": (1, ["compare", "--models", "mecam"], "reads finished runs"),
-    "one name for two runs": (1, ["compare", "a={run}", "a={store}"], "two runs are called 'a'"),
+    "one name for two runs": (1, ["compare", "a={run}", "a={store}"], "two runs have the name 'a'"),
     "no search to compare": (
         *(1, ["train", "--data", "{store}", "--tuned", "{empty}", "--out", "{new}"]),
         "no finished search",
     ),
-    "no range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is no range"),
-    "nothing to tune": (
+    "not a range": (1, ["tune", "--data", "{store}", "--out", "{new}", "--search", "model.width=3"], "is not a range"),
+    "no options to tune": (
         *(1, ["tune", "--data", "{store}", "--out", "{new}", "--models", "constant"]),
-        "nothing to tune",
+        "no options to tune",
     ),
-    "no model to check": (1, ["models", "--check"], "which model?"),
+    "no model to check": (1, ["models", "--check"], "no model is given"),
     "seeds of finished runs": (1, ["compare", "{run}", "--seeds", "3"], "reads finished runs"),
     "one model and several": (
         *(1, ["train", "--data", "{store}", "--models", "mecam", "--model", "misa", "--out", "{new}"]),
-        "belongs to a single run",
+        "cannot be combined with --models",
     ),
     "a place for what the old form trains": (1, ["compare", "--data", "{store}", "--models", "mecam"], "--out"),
     "no such model in a grid": (
         *(1, ["train", "--data", "{store}", "--models", "mecan", "--out", "{new}"]),
-        "no model is called 'mecan'",
+        "there is no model 'mecan'",
     ),
-    "no such row": (1, ["ablate", "--data", "{store}", "--out", "{new}", "--only", "no-filtr"], "no row is called"),
+    "no such row": (1, ["ablate", "--data", "{store}", "--out", "{new}", "--only", "no-filtr"], "there is no variant"),
     "an option of no row": (
         *(1, ["ablate", "--data", "{store}", "--out", "{new}", "--set", "training.epoch=1"]),
         "did you mean 'epochs'",
     ),
-    "no such model to show": (1, ["models", "mecan"], "no model is called"),
+    "no such model to show": (1, ["models", "mecan"], "there is no model"),
     "an interval of shares": (2, ["data", "split", "{store}", "-o", "{new}", "--shares", "a,b"], "three numbers"),
 }
 
@@ -356,7 +356,7 @@ def test_a_grid_is_trained_compared_and_gone_on_with(call: Call, corpus: Store, 
     code, out, err = call("compare", place, "--out", tmp_path / "c")
     assert code == 0, err
     assert last_line(out) == f"comparison: {tmp_path / 'c' / 'comparison.html'}"
-    assert "mult is not in the table: it needs vision" in err
+    assert "mult is missing from the table: it needs vision" in err
     place.rename(place / "../old")
     code, out, err = call("compare", "--models", "text_only", *grid)  # the form before `train --models`
     assert code == 0, err
@@ -406,7 +406,7 @@ def test_models_lists_every_model_and_every_option(call: Call) -> None:
     assert "[audio]" in out, "brackets are no markup here"
 
 
-HEAVY = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "plotly", "h5py", "jaxtyping")
+HEAVY = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "altair", "h5py", "jaxtyping")
 
 
 @pytest.mark.parametrize(

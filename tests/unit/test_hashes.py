@@ -125,7 +125,7 @@ def test_a_worker_does_not_look_again(tmp_path: Path, reads: list[str]) -> None:
 def test_the_outcomes_that_are_remembered_do_not_pile_up(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hashes, "MOST_REMEMBERED", 2)
+    monkeypatch.setattr(hashes, "MAX_REMEMBERED_FOLDERS", 2)
     for name in "abc":
         write(tmp_path / name, sample(6))
         os.utime(tmp_path / name / "words.jsonl")

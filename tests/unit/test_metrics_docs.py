@@ -60,7 +60,7 @@ def test_every_key_of_a_run_is_documented(tmp_path: Path, encoder: str) -> None:
     for entry in (metrics["test"]["mae"], metrics["constant"]["valid"]["corr"], metrics["filter"]["audio"]["all"]):
         assert set(entry) == set(summarise([1.0])) <= keys("metrics.json")
     spent = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
-    assert keys("environment.json") - {"gpu_memory_mb"} <= set(spent)
+    assert keys("environment.json") - {"gpu_memory_mb"} <= {*spent, *spent["data"]}
     columns = (tmp_path / "run" / "history.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
     named = {column for column in columns if not column.startswith(("loss_", "valid_"))}
     assert named == keys("history.csv")

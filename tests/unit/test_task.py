@@ -46,7 +46,7 @@ class Ordinal(Classes):
     def signed(self, target: Tensor) -> Tensor:
         return 2.0 * (target[:, None] > torch.arange(self.outputs)) - 1
 
-    def loss(self, prediction: Tensor, target: Tensor) -> Tensor:
+    def _loss(self, prediction: Tensor, target: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(prediction, (self.signed(target) + 1) / 2)
 
     def signed_loss(self, prediction: Tensor, label: Tensor, weight: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def test_a_new_kind_of_task_is_trained_evaluated_predicted_and_shown(model: str,
 @pytest.mark.parametrize(
     ("task", "values"),
     [
-        (Regression(1, 5), {"kind": "regression", "low": 1, "high": 5, "names": ()}),
+        (Regression(1.0, 5.0), {"kind": "regression", "low": 1, "high": 5, "names": ()}),
         (Classes(("a", "b")), {"kind": "classes", "low": -3.0, "high": 3.0, "names": ("a", "b")}),
         (Labels(("a", "b")), {"kind": "multilabel", "low": -3.0, "high": 3.0, "names": ("a", "b")}),
     ],
@@ -106,7 +106,7 @@ def test_damaged_tasks_are_refused(values: Any) -> None:
     ("text", "task"),
     [
         ("regression", Regression()),
-        ("regression:0..1", Regression(0, 1)),
+        ("regression:0..1", Regression(0.0, 1.0)),
         ("classes:b, a", Classes(("b", "a"))),
         ("multilabel:joy,fear", Labels(("joy", "fear"))),
         ("multilabel", Labels(("happy", "sad", "anger", "surprise", "disgust", "fear"))),

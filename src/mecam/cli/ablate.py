@@ -17,30 +17,32 @@ __all__ = ["ablate"]
 
 
 def ablate(
-    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")],
-    out_: Annotated[Path, typer.Option("--out", metavar="DIR", help="For the runs and the table; goes on with both.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every row.")] = 3,
+    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="Folder of the store.")],
+    out_: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Folder for the runs and the table; continued if it exists.")
+    ],
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds of each variant.")] = 3,
     only: Annotated[
-        str | None, typer.Option(metavar="NAMES", help="Only these rows, as in no-filter,no-views; full is always one.")
+        str | None, typer.Option(metavar="NAMES", help="Only these variants and full, as in no-filter,no-views.")
     ] = None,
     split: Split = None,
     jobs: Jobs = 1,
     memory: Memory = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of options for every run.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options for every run.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override one option of every run that has it; repeatable."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one option of every run that has it; repeatable."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is finished.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Show the rows and what each changes; train nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train finished runs again.")] = False,
+    list_: Annotated[
+        bool, typer.Option("--list", help="List the variants and what each changes; do not train.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Train MECAM whole and without each of its pieces, and test every row against the whole.
+    """Ablation study: train full MECAM and variants without each component, and test each against full MECAM.
 
-    A row that cannot be made here is listed with the reason. Training goes on where it stopped when the same command
-    is given again.
-
-    Example: mecam ablate --data stores/mosi --out ablations/mosi --seeds 5
+    A variant that is not possible on this data is listed with the reason. Give the same command again to continue an
+    interrupted study.
 
     Example: mecam ablate --data stores/mosi --out ablations/mosi --only no-filter,text-only --set training.epochs=8
     """
@@ -71,11 +73,11 @@ def ablate(
 
 
 def _chosen(variants: "list[Variant]", only: str | None) -> "list[Variant]":
-    """The first row and those that are asked for."""
+    """The full model and the requested variants."""
     if only is None:
         return variants
     wanted = [name.strip() for name in only.split(",") if name.strip()]
     known = [variant.name for variant in variants]
     if unknown := [name for name in wanted if name not in known]:
-        raise ConfigError(f"no row is called {unknown[0]!r}", where="--only", fix=f"choose from {', '.join(known)}")
+        raise ConfigError(f"there is no variant {unknown[0]!r}", where="--only", fix=f"choose from {', '.join(known)}")
     return [variant for variant in variants if variant.name in wanted or variant is variants[0]]

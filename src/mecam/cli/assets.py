@@ -11,19 +11,17 @@ __all__ = ["assets"]
 
 
 def assets(
-    action: Annotated[Literal["show", "fetch"], typer.Argument(help="What to do.")] = "show",
+    action: Annotated[Literal["show", "fetch"], typer.Argument(help="Show the files, or fetch one.")] = "show",
     source: Annotated[
-        Path | None, typer.Option(help="With fetch: face_landmarker.task, or a folder that holds it.")
+        Path | None, typer.Option(help="With fetch: face_landmarker.task, or the folder that contains it.")
     ] = None,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where to put it; MECAM_ASSETS has to name this folder later.")
-    ] = None,
+    folder: Annotated[Path | None, typer.Option(help="Target folder; set MECAM_ASSETS to it afterwards.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the model files that looking at faces needs, or put the one in place that you bring.
+    """Show the model files for face analysis, or install face_landmarker.task.
 
-    Three face models come with mecam. MediaPipe's face_landmarker.task, which only the extractor
-    mecam-blendshapes needs, does not.
+    Three face models are part of mecam. Only the extractor mecam-blendshapes needs another one: MediaPipe's
+    face_landmarker.task, which you download yourself.
 
     Example: mecam assets
 
@@ -34,7 +32,7 @@ def assets(
 
     if action == "fetch":
         if source is None:
-            err.print("nothing to fetch: the face models come with mecam; see `mecam assets`")
+            err.print("nothing to fetch: the face models are part of mecam; see `mecam assets`")
             return
         print_place(LANDMARKER.purpose, put(source, folder))
         return
@@ -47,4 +45,4 @@ def assets(
     for asset, path in rows:
         if path is None:
             out.print(f"{asset.name} is needed by mecam-blendshapes only: {asset.remedy}", soft_wrap=True)
-    print_place("looked for in", ", ".join(str(folder) for folder in folders()))
+    print_place("searched folders", ", ".join(str(folder) for folder in folders()))

@@ -16,19 +16,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Split", "compare", "show_comparison"]
 
-Split = Annotated[str | None, typer.Option(help="To compare on. [default: test, or valid where there is no test]")]
+Split = Annotated[str | None, typer.Option(help="Split to compare on. [default: test, or valid if there is no test]")]
 Old = typer.Option(hidden=True)
-"""Options of the time when this command trained; taken for one release."""
+"""Deprecated options: the command used to train; accepted for one release."""
 
 
 def compare(
     runs: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=]RUN...", help="Run folders, or folders of run folders.")
     ] = None,
-    out_: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Write the comparison there.")] = None,
-    baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Test every run against this one too.")] = None,
+    out_: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder for the comparison page and tables.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="NAME", help="Also test every run against this one.")] = None,
     on: Annotated[
-        Path | None, typer.Option(metavar="STORE", help="Compare on this labelled store, not on the runs' own.")
+        Path | None,
+        typer.Option(metavar="STORE", help="Compare on this labelled store. [default: the store of the runs]"),
     ] = None,
     split: Split = None,
     allow_encoder: AllowEncoder = False,
@@ -43,23 +46,21 @@ def compare(
     set_: Annotated[list[str] | None, typer.Option("--set", hidden=True)] = None,
     overwrite: Annotated[bool, Old] = False,
 ) -> None:
-    """Put finished runs side by side: every metric with its interval, tested in pairs with Holm's correction.
+    """Compare finished runs: metrics with confidence intervals, and paired tests with Holm's correction.
 
-    A run is given by its folder, and may be named; a folder that holds run folders stands for all of them.
+    Give run folders, optionally as NAME=FOLDER, or a folder that contains run folders.
 
     Example: mecam compare MECAM=runs/mosi text=runs/mosi-text --out comparisons/mosi
 
-    Example: mecam compare runs/mosi-models --baseline text_only --out comparisons/mosi
-
-    Example: mecam compare runs/mecam runs/mult --on stores/mosei --split valid
+    Example: mecam compare runs/mosi-models --baseline text_only --on stores/mosei --split valid
     """
     given = list(runs or [])
     if data is not None:
         if out_ is None:
-            raise ConfigError("trained runs need a place", where="--out", fix="add --out DIR")
+            raise ConfigError("there is no folder for the trained runs", where="--out", fix="add --out DIR")
         wanted = " ".join([*([f"--models {models}"] if models else []), *([f"--tuned {tuned}"] if tuned else [])])
         err.print(
-            "`mecam compare` trains for one release more. Use two commands:\n"
+            "Training with `mecam compare` is deprecated and ends with the next release. Use two commands:\n"
             f"  mecam train --data {data} {wanted} --out {out_ / 'runs'}\n"
             f"  mecam compare {out_ / 'runs'} --out {out_}",
             style="yellow",
@@ -72,7 +73,9 @@ def compare(
     elif any(option is not None for option in (models, tuned, seeds, memory, config, set_)) or overwrite:
         raise ConfigError("`mecam compare` reads finished runs", fix="train them first: mecam train --models a,b")
     if not given:
-        raise ConfigError("there is nothing to compare", fix="name two or more run folders, or a folder of them")
+        raise ConfigError(
+            "there is nothing to compare", fix="give two or more run folders, or a folder that contains them"
+        )
     named, missing = _found(given)
     show_comparison(
         list(named), _names(named), missing, {}, on=on, split=split, baseline=baseline, place=out_, as_json=as_json
@@ -80,7 +83,7 @@ def compare(
 
 
 def _found(given: Sequence[str]) -> tuple[dict[Path, str], dict[str, str]]:
-    """Run folder → name that it is given, or ""; and name → why a run is missing."""
+    """Run folder → its given name, or ""; and name → why a run is missing."""
     from mecam.runs.run import runs_in
 
     named: dict[Path, str] = {}
@@ -89,7 +92,7 @@ def _found(given: Sequence[str]) -> tuple[dict[Path, str], dict[str, str]]:
         place, name = _named(text)
         for folder in runs_in(place):
             if folder in named:
-                raise ConfigError("a run is given twice", where=str(folder), fix="name each run once")
+                raise ConfigError("a run is given twice", where=str(folder), fix="give each run once")
             named[folder] = name if folder == place else folder.name
         missing |= failures(place)
     return named, {name: reason for name, reason in missing.items() if name not in named.values()}
@@ -110,7 +113,8 @@ def show_comparison(
     """Compare finished runs, print the tables, write the files."""
     from mecam.evaluation.comparison import compare as compare_runs
     from mecam.evaluation.comparison import read_run_results
-    from mecam.report.comparison import agreement, terminal_tables, write_comparison
+    from mecam.report.comparison import agreement, terminal_tables
+    from mecam.report.comparison_page import write_comparison
 
     predicts, data = _predicts(on)
     with progress("reading the runs" if on is None else "evaluating") as callback:
@@ -133,15 +137,15 @@ def show_comparison(
     for note in comparison.notes:
         err.print(note, style="yellow")
     for name, reason in tidy.items():
-        err.print(f"{name} is not in the table: {reason}", style="yellow")
+        err.print(f"{name} is missing from the table: {reason}", style="yellow")
     if places:
         print_place("comparison", places[-1])
     else:
-        err.print("All metrics, intervals as a figure, LaTeX and CSV: add --out DIR.")
+        err.print("Add --out DIR to write all metrics as a page with figures, LaTeX and CSV.")
 
 
 def _predicts(on: Path | None) -> "tuple[Predicts | None, str | None]":
-    """Who predicts another store, and the store's name; nobody where what the runs kept is compared."""
+    """How to predict another store, and its name; None to compare the stored predictions of the runs."""
     if on is None:
         return None, None
     from mecam.data.store import Store
@@ -158,7 +162,7 @@ def _named(text: str) -> tuple[Path, str]:
 
 
 def _names(named: Mapping[Path, str]) -> list[str] | None:
-    """What to call the runs; None, where nobody said, for what tells their paths apart."""
+    """Names of the runs; None if none was given: the paths then provide them."""
     from mecam.evaluation.comparison.run_results import row_names
 
     if not any(named.values()):
@@ -166,5 +170,7 @@ def _names(named: Mapping[Path, str]) -> list[str] | None:
     told = dict(zip(named, row_names(list(named)), strict=True))
     names = [name or told[place] for place, name in named.items()]
     if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"two runs are called {twice[0]!r}", where="mecam compare", fix="name them: NAME=RUN")
+        raise ConfigError(
+            f"two runs have the name {twice[0]!r}", where="mecam compare", fix="give names, as in NAME=RUN"
+        )
     return names

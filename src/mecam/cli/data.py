@@ -1,4 +1,4 @@
-"""`mecam data`: make stores, look into them, change and leave them."""
+"""`mecam data`: create, inspect, change and export stores."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -14,30 +14,32 @@ if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
 
 __all__ = ["TASK_HELP", "app", "parse_task"]
 
-app = typer.Typer(no_args_is_help=True, help="Import, inspect, split, align, join and export data.")
+app = typer.Typer(no_args_is_help=True, help="Import, check, split, align, join and export data sets.")
 
-TASK_HELP = "regression:LOW..HIGH, classes:NAME,NAME… or multilabel[:NAME,NAME…]; default: told from the labels."
+TASK_HELP = "regression:LOW..HIGH, classes:NAME,NAME… or multilabel[:NAME,NAME…]. [default: inferred from the labels]"
 
-StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="The store's folder.")]
-Output = Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")]
+StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="Folder of the store.")]
+Output = Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Store to create.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the store if it exists.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
 @app.command("import")
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders; joined by id.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders; they are joined by id.")],
     output: Output,
-    name: Annotated[str | None, typer.Option(help="The data set's name; default: its folder's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the data set. [default: the folder's]")
+    ] = None,
     task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at anything that would be repaired.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop with an error instead of repairing data.")] = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read data of any known layout into a store.
+    """Import a data set into a store.
 
-    The layout is recognised by content: MMSA, MulT, MMIM, MISA, MAG-BERT and LMF pickles, CMU-MultimodalSDK
-    .csd files, label.csv with or without CSV/NPZ features.
+    Recognises these layouts by their content: pickles of MMSA, MulT, MMIM, MISA, MAG-BERT and LMF, .csd files of the
+    CMU-MultimodalSDK, and label.csv with or without CSV or NPZ features.
 
     Example: mecam data import label.csv audio.npz -o stores/mosi
     """
@@ -61,20 +63,22 @@ def import_(
 @app.command()
 def synth(
     output: Output,
-    utterances: Annotated[int, typer.Option(help="How many.")] = 1600,
-    speakers: Annotated[int, typer.Option(help="How many; splits are disjoint in them.")] = 40,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 0,
-    negative_rate: Annotated[float, typer.Option(help="Share with injected negative information.")] = 0.3,
-    contradiction_rate: Annotated[float, typer.Option(help="Share with a modality that contradicts.")] = 0.1,
+    utterances: Annotated[int, typer.Option(help="Number of utterances.")] = 1600,
+    speakers: Annotated[int, typer.Option(help="Number of speakers; no speaker is in two splits.")] = 40,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives identical files.")] = 0,
+    negative_rate: Annotated[float, typer.Option(help="Fraction of utterances with inserted corruption.")] = 0.3,
+    contradiction_rate: Annotated[
+        float, typer.Option(help="Fraction of utterances with a contradicting modality.")
+    ] = 0.1,
     overwrite: Overwrite = False,
 ) -> None:
-    """Make the built-in synthetic corpus, in which the place of negative information is known.
+    """Create the synthetic corpus, in which the positions of negative information are known.
 
     Example: mecam data synth -o stores/synthetic
     """
     from mecam.synthetic import synthesise
 
-    with progress("making utterances") as callback:
+    with progress("generating utterances") as callback:
         synthesise(
             output,
             utterances=utterances,
@@ -90,7 +94,7 @@ def synth(
 
 @app.command()
 def info(store: StorePath, as_json: AsJson = False) -> None:
-    """Show splits, labels, streams and lengths of a store.
+    """Show the splits, labels, features and lengths of a store.
 
     Example: mecam data info stores/mosi
     """
@@ -107,11 +111,11 @@ def info(store: StorePath, as_json: AsJson = False) -> None:
 def check(
     store: StorePath,
     as_json: AsJson = False,
-    verify: Annotated[bool, typer.Option(help="Compare the files with their SHA-256 first.")] = True,
+    verify: Annotated[bool, typer.Option(help="First verify the files by their SHA-256.")] = True,
 ) -> None:
-    """Look for what makes results wrong: leakage, labels, dead and missing features.
+    """Check a store for problems: leakage between splits, wrong labels, constant or missing features.
 
-    Exit code 0 when there is no error, 1 when there is one; warnings and notes do not count.
+    Exit code 1 if there is an error; warnings and notes do not count.
 
     Example: mecam data check stores/mosi
     """
@@ -137,17 +141,22 @@ def check(
 def split(
     store: StorePath,
     output: Output,
-    by: Annotated[Literal["official", "video", "speaker"], typer.Option(help="What decides.")] = "video",
-    table: Annotated[Path | None, typer.Option(help="CSV with id (or video_id) and split; decides instead.")] = None,
-    shares: Annotated[str, typer.Option(help="Of train, valid, test.")] = "70,10,20",
-    folds: Annotated[int | None, typer.Option(help="Cross-validation with this many folds.")] = None,
-    fold: Annotated[int, typer.Option(help="Which fold is test, from 0; the next is valid.")] = 0,
-    seed: Annotated[int, typer.Option(help="Of the draw.")] = 1111,
+    by: Annotated[
+        Literal["official", "video", "speaker"], typer.Option(help="Unit that is never divided between splits.")
+    ] = "video",
+    table: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV with the columns id (or video_id) and split, instead of --by."),
+    ] = None,
+    shares: Annotated[str, typer.Option(help="Percentages of train, valid and test.")] = "70,10,20",
+    folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,
+    fold: Annotated[int, typer.Option(help="Fold for test, counted from 0; the next one is valid.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 1111,
     overwrite: Overwrite = False,
 ) -> None:
-    """Give a store other splits, in which no recording (or speaker) is torn apart.
+    """Create a store with new splits; no recording (or speaker) is divided between them.
 
-    `official` is CMU-MOSI's and CMU-MOSEI's own folds, known by recording.
+    `official` uses the standard folds of CMU-MOSI and CMU-MOSEI.
 
     Example: mecam data split stores/ravdess -o stores/ravdess-fold0 --by speaker --folds 5 --fold 0
     """
@@ -173,10 +182,13 @@ def split(
 def align(
     store: StorePath,
     output: Output,
-    only: Annotated[list[str] | None, typer.Option(help="Streams to align; default: all that have times.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODALITY", help="Modality to align; repeatable. [default: all with times]"),
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Give each word one row per stream: the mean of the rows during the word.
+    """Average the features of each modality over each word.
 
     Example: mecam data align stores/mosei-csd -o stores/mosei-aligned
     """
@@ -186,11 +198,11 @@ def align(
         report = align_store(_open(store), output, modalities=only, overwrite=overwrite, progress=callback)
     for modality in report.aligned:
         out.print(
-            f"{modality}: {report.words} words, {report.empty[modality]} without a row,"
-            f" {report.dropped[modality]} utterances without times lost it"
+            f"{modality}: {report.words} words, {report.empty[modality]} of them without features;"
+            f" removed from {report.dropped[modality]} utterances without times"
         )
     for modality in report.kept:
-        out.print(f"{modality}: kept as it was")
+        out.print(f"{modality}: unchanged")
     _show(output)
 
 
@@ -198,14 +210,15 @@ def align(
 def normalise(
     store: StorePath,
     output: Output,
-    by: Annotated[Literal["speaker"], typer.Option(help="Whose mean and deviation are taken out.")] = "speaker",
-    modality: Annotated[list[str] | None, typer.Option(help="Only this stream; repeatable. [default: all]")] = None,
+    by: Annotated[Literal["speaker"], typer.Option(help="Group that is normalised.")] = "speaker",
+    modality: Annotated[list[str] | None, typer.Option(help="Only this modality; repeatable. [default: all]")] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Take each speaker's own mean and deviation out of the features, so that what is left is how they feel.
+    """Normalise the features of each speaker to zero mean and unit deviation.
 
-    Uses no label, but all utterances of a speaker, those of the test split too: say so beside your results. A model
-    trained on such features cannot read a stranger's single clip. (Training always normalises over all speakers.)
+    Uses no labels, but all utterances of a speaker, including the test split: report this with your results. A model
+    trained on such features cannot predict a single clip of a new speaker. Training always normalises over all
+    speakers.
 
     Example: mecam data normalise stores/mine -o stores/mine-relative --by speaker
     """
@@ -218,11 +231,11 @@ def normalise(
 
 @app.command()
 def join(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE OTHER...", help="The base, then the others.")],
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE OTHER...", help="First store, then the others.")],
     output: Output,
     overwrite: Overwrite = False,
 ) -> None:
-    """Add the streams of other stores to the utterances of the first, found by id.
+    """Add modalities from other stores to the utterances of the first store, matched by id.
 
     Example: mecam data join stores/mosi stores/mosi-vision -o stores/mosi-all
     """
@@ -233,8 +246,8 @@ def join(
         report = join_stores(base, others, output, overwrite=overwrite, progress=callback)
     for other, added in report.added.items():
         out.print(
-            f"{other}: {', '.join(added) or 'no stream'} for {report.matched[other]} utterances;"
-            f" {report.without[other]} are not in it, {report.ignored[other]} are only in it",
+            f"{other}: {', '.join(added) or 'nothing'} added to {report.matched[other]} utterances; it lacks"
+            f" {report.without[other]} utterances of the first store and has {report.ignored[other]} more, not used",
             markup=False,
         )
     _show(output)
@@ -244,11 +257,11 @@ def join(
 def merge(
     stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels.")],
     output: Output,
-    name: Annotated[str | None, typer.Option(help="The new data set's name.")] = None,
-    prefix: Annotated[bool, typer.Option("--prefix", help="Put each store's name before its ids.")] = False,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new data set.")] = None,
+    prefix: Annotated[bool, typer.Option("--prefix", help="Add the name of each store to its ids.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Put the utterances of several stores into one.
+    """Merge the utterances of several stores into one store.
 
     Example: mecam data merge stores/mosi stores/mosei -o stores/both
     """
@@ -262,14 +275,18 @@ def merge(
 @app.command()
 def export(
     store: StorePath,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file or folder to make.")],
-    to: Annotated[Literal["mmsa", "npz", "csv"], typer.Option(help="MMSA's pickle, or a folder of NPZ or CSV.")],
-    max_length: Annotated[int | None, typer.Option(min=1, help="Rows kept per utterance (mmsa, npz).")] = None,
-    tokenizer: Annotated[str | None, typer.Option(help="Name or folder; makes MMSA's text_bert.")] = None,
-    tokens: Annotated[int, typer.Option(min=2, help="Length of text_bert.")] = 50,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="File or folder to create.")],
+    to: Annotated[
+        Literal["mmsa", "npz", "csv"], typer.Option(help="Format: MMSA pickle, or a folder of NPZ or CSV files.")
+    ],
+    max_length: Annotated[int | None, typer.Option(min=1, help="Maximum time steps per utterance (mmsa, npz).")] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Tokenizer (name or folder) for the text_bert of MMSA.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=2, help="Number of tokens of text_bert.")] = 50,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier export.")] = False,
 ) -> None:
-    """Write a store in a format that other programs read.
+    """Export a store to the format of another toolkit.
 
     Example: mecam data export stores/mosi -o mosi.pkl --to mmsa
     """
@@ -286,9 +303,9 @@ def export(
             report = exporting.export_npz(opened, output, max_length=max_length, overwrite=overwrite, progress=callback)
         else:
             report = exporting.export_csv(opened, output, overwrite=overwrite, progress=callback)
-    lost = [f"{report.left_out} utterances without split or label left out"] if report.left_out else []
-    lost += [f"the target {name} has no place in this format" for name in report.targets]
-    lost += [f"{modality}: {count} utterances cut" for modality, count in report.truncated.items()]
+    lost = [f"{report.left_out} utterances without split or label were left out"] if report.left_out else []
+    lost += [f"the label {name} cannot be stored in this format" for name in report.targets]
+    lost += [f"{modality}: {count} utterances were shortened" for modality, count in report.truncated.items()]
     lost += [f"{modality}: {count} missing values became 0" for modality, count in report.filled.items() if count]
     for line in [f"{report.utterances} utterances", *lost]:
         out.print(line)
@@ -303,7 +320,7 @@ def _open(path: Path, *, verify: bool = False) -> "Store":
 
 def _several(paths: list[Path]) -> "list[Store]":
     if len(paths) < 2:
-        raise typer.BadParameter("at least two stores are needed")
+        raise typer.BadParameter("give at least two stores")
     return [_open(path) for path in paths]
 
 

@@ -20,7 +20,7 @@ AllowEncoder = Annotated[
     typer.Option(
         "--allow-encoder",
         callback=_allow,
-        help="Let checkpoints name encoders that are fetched, or read from elsewhere on this machine.",
+        help="Allow a checkpoint to download its text encoder, or to load it from another folder.",
     ),
 ]
 """What the option is annotated with; it holds for the whole command."""

@@ -1,4 +1,4 @@
-"""`mecam explain`: of utterances, of a recording; and tests of what explanations show."""
+"""`mecam explain`: explanations of utterances or of a recording, and tests of explanations."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -23,19 +23,20 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`.")]
 Data = Annotated[
-    Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the run learned from]")
+    Path | None,
+    typer.Option("--data", metavar="STORE", help="Store of the utterances. [default: the store of the run]"),
 ]
-Split = Annotated[str, typer.Option(help="Of the store.")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Only this many utterances, spread evenly over the split.")]
+Split = Annotated[str, typer.Option(help="Split of the store.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Use only this many utterances, evenly spaced over the split.")]
 Wanted = Annotated[
     bool | None,
-    typer.Option("--gradients/--no-gradients", help="Integrated gradients. [default: if captum is installed]"),
+    typer.Option("--gradients/--no-gradients", help="Compute integrated gradients. [default: if captum is installed]"),
 ]
-Steps = Annotated[int, typer.Option(min=2, help="Of the path that gradients are integrated over.")]
-Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write everything as JSON.")]
-Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write one page.")]
+Steps = Annotated[int, typer.Option(min=2, help="Number of steps of the integrated gradients.")]
+Json = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results as JSON.")]
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write an HTML page.")]
 
 
 class _OldForm(TyperGroup):
@@ -45,9 +46,7 @@ class _OldForm(TyperGroup):
         """Find out which subcommand is meant where none is named."""
         if args and args[0] not in self.commands and "--help" not in args:
             args = self._translated(args)
-            err.print(
-                f"The subcommand is missing: `mecam explain {shlex.join(args)}` is the form to use.", style="yellow"
-            )
+            err.print(f"The subcommand is missing: use `mecam explain {shlex.join(args)}`.", style="yellow")
         return super().parse_args(ctx, args)
 
     @staticmethod
@@ -68,14 +67,14 @@ class _OldForm(TyperGroup):
 
 
 app = typer.Typer(
-    cls=_OldForm, no_args_is_help=True, help="Explain predictions, or test over a split what explanations show."
+    cls=_OldForm, no_args_is_help=True, help="Explain predictions, or test on a split whether explanations are right."
 )
 
 
 @app.command("utterance")
 def utterance(
     run: Run,
-    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Utterances of the store.")],
+    ids: Annotated[list[str], typer.Argument(metavar="ID...", help="Ids of utterances in the store.")],
     data: Data = None,
     gradients: Wanted = None,
     steps: Steps = 50,
@@ -85,8 +84,8 @@ def utterance(
 ) -> None:
     """Explain the predictions for utterances of a store.
 
-    Shows what the filter kept, the weight of each modality, which one contradicts, and what the answer would be without
-    each modality, word and stretch.
+    Shows the gate of the filter, the weight of each modality, contradictions between modalities, and the prediction
+    without each modality, word and segment.
 
     Example: mecam explain utterance runs/demo s004v0_3 --html why.html
     """
@@ -98,7 +97,10 @@ def recording(
     run: Run,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A video or sound file.")],
     transcript: Annotated[
-        Path | None, typer.Option(help="txt, SRT, VTT, CSV or JSON. [default: one that lies beside the recording]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Transcript: txt, SRT, VTT, CSV or JSON. [default: the file of the same name]"
+        ),
     ] = None,
     asr: UseAsr = False,
     asr_model: AsrModel = "small",
@@ -112,7 +114,7 @@ def recording(
     preview: Preview = Copy.auto,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Explain the predictions for a recording, utterance by utterance, with a player on the page.
+    """Explain the prediction for each utterance of a recording; the page has a player.
 
     Example: mecam explain recording runs/mine clip.mp4 --transcript clip.srt --html why.html
     """
@@ -138,7 +140,7 @@ def agreement(
     html: Html = None,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Test over a split whether the filter, leaving out and gradients agree.
+    """Test on a split whether gate, occlusion and gradients agree.
 
     Example: mecam explain agreement runs/demo --limit 100
     """
@@ -151,13 +153,15 @@ def deletion(
     data: Data = None,
     split: Split = "test",
     limit: Limit = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="This many of the run's seeds. [default: all]")] = None,
-    draws: Annotated[int, typer.Option(min=1, help="Random removals that are averaged.")] = 5,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Use only this many seeds of the run. [default: all]")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=1, help="Number of random removals to average.")] = 5,
     json_: Json = None,
     html: Html = None,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Test over a split whether removing what the filter marks hurts less than removing as much at random.
+    """Test on a split whether removing filtered input harms less than removing random input.
 
     Example: mecam explain deletion runs/demo --html deletion.html
     """
@@ -165,7 +169,7 @@ def deletion(
 
 
 def _write(made: "_Made", json_: Path | None, html: Path | None) -> None:
-    """Write the files that were asked for."""
+    """Write the requested files."""
     if json_ is not None:
         from mecam.evaluation.explanation.explanation import write_document
 
@@ -176,7 +180,7 @@ def _write(made: "_Made", json_: Path | None, html: Path | None) -> None:
 
 @dataclass(frozen=True)
 class _Gradients:
-    """Whether integrated gradients are asked for, and along how many steps."""
+    """Whether to compute integrated gradients, and with how many steps."""
 
     wanted: bool
     steps: int
@@ -191,9 +195,9 @@ class _Made:
 
 
 def _with_gradients(wanted: bool | None) -> bool:
-    """Whether integrated gradients are asked for.
+    """Whether to compute integrated gradients.
 
-    Raises: MissingExtraError if they are, and captum is not there.
+    Raises: MissingExtraError if they are requested and captum is not installed.
     """
     from mecam.evaluation.explanation.gradients import has_captum, require_captum
 
@@ -219,7 +223,7 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
             steps=gradients.steps,
             progress=callback,
         )
-    notes = _told(predictor)
+    notes = _printed_notes(predictor)
     _show(explained)
     about = _about(run, predictor, store.name)
     document = explanation_document(explained, about=about, notes=notes)
@@ -238,26 +242,26 @@ def _explain_recording(
 
     with progress(f"loading {run}"):
         predictor = load(run)
-    with progress(f"watching {recording.name}"):
-        watched = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
+    with progress(f"predicting {recording.name}"):
+        predicted = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
     with progress("explaining") as callback:
         explained = explain_them(
             predictor.trained,
-            watched.utterances,
+            predicted.utterances,
             gradients=gradients.wanted,
             steps=gradients.steps,
             progress=callback,
         )
-    notes = _told(predictor)
+    notes = _printed_notes(predictor)
     _show(explained)
-    for line in absences(watched):
+    for line in absences(predicted):
         out.print(line)
-    about = {**_about(run, predictor, watched.name), "absent": dict(watched.absent)}
-    times = [(part.start or 0.0, part.stop or watched.duration) for part in watched.parts]
+    about = {**_about(run, predictor, predicted.name), "absent": dict(predicted.absent)}
+    times = [(part.start or 0.0, part.stop or predicted.duration) for part in predicted.parts]
     document = explanation_document(explained, about=about, notes=notes, times=times)
 
     def page(path: Path) -> Path:
-        return write_explained_recording(path, explained, watched, about, predictor.task, preview=preview.value)
+        return write_explained_recording(path, explained, predicted, about, predictor.task, preview=preview.value)
 
     return _Made(document, page)
 
@@ -277,7 +281,7 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
             steps=gradients.steps,
             progress=callback,
         )
-    about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
+    about = {**_about(run, predictor, store.name), "split": split, "notes": list(_printed_notes(predictor))}
     out.print(agreement_summary(found).terminal())
     document = {**result_document("agreement", about), **found}
     return _Made(document, lambda path: write_agreement(path, document))
@@ -295,7 +299,7 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     models = [load(place).trained for place in Run(run).checkpoints[:seeds]]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
-    about = {**_about(run, predictor, store.name), "split": split, "notes": list(_told(predictor))}
+    about = {**_about(run, predictor, store.name), "split": split, "notes": list(_printed_notes(predictor))}
     out.print(deletion_table(found, predictor.task).terminal())
     document = {**result_document("deletion", about), **found}
     return _Made(document, lambda path: write_deletion(path, document, predictor.task))
@@ -318,8 +322,8 @@ def _about(run: Path, predictor: "Predictor", data: str) -> dict[str, Any]:
     return {**about_model(run, predictor), "data": data}
 
 
-def _told(predictor: "Predictor") -> tuple[str, ...]:
-    """What must be said beside every result of this model, said."""
+def _printed_notes(predictor: "Predictor") -> tuple[str, ...]:
+    """Notes that belong to every result of this model; they are printed too."""
     from mecam.prediction.recordings import notes_of
 
     notes = notes_of(predictor.backend)

@@ -16,34 +16,32 @@ __all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr
 
 SOME_FAILED = 3
 """Exit code when some of the files gave nothing."""
-SHOWN = 20
+MAX_LISTED = 20
 
-UseAsr = Annotated[bool, typer.Option("--asr", help="Write down what is said; needs the extra asr.")]
-AsrModel = Annotated[str, typer.Option(help="Of faster-whisper: tiny, base, small, medium, large-v3, or a folder.")]
-Language = Annotated[str | None, typer.Option(help="Of the speech, such as en; default: detected.")]
-Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Shorter utterances go to their neighbour.")]
-Longest = Annotated[float, typer.Option("--max-seconds", min=0.5, help="Longer recordings are cut into utterances.")]
+UseAsr = Annotated[bool, typer.Option("--asr", help="Transcribe the speech; needs the extra `asr`.")]
+AsrModel = Annotated[str, typer.Option(help="faster-whisper model: tiny, base, small, medium, large-v3, or a folder.")]
+Language = Annotated[str | None, typer.Option(help="Language of the speech, such as en. [default: detected]")]
+Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Merge shorter utterances with a neighbour.")]
+Longest = Annotated[float, typer.Option("--max-seconds", min=0.5, help="Cut longer recordings into utterances.")]
 
 
 def extract(
     inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Folders, files, patterns, or .txt files that list paths.")
+        list[str], typer.Argument(metavar="INPUT...", help="Folders, files, patterns, or .txt lists of paths.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="The store to make.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="STORE", help="Store to create.")],
     labels: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Table of labels, or MELD's own; repeatable, one per split. [default: label.csv in a folder, where "
-            "there is one]"
+            metavar="FILE", help="Label table (mecam's or MELD's); repeatable. [default: label.csv in the folder]"
         ),
     ] = None,
     extractor: Annotated[
         list[str] | None,
         typer.Option(
-            help="mecam-audio, mecam-prosody (the same, summed up over half a second), mecam-vision, "
-            "mecam-blendshapes (MediaPipe's 52; bring its face_landmarker.task: `mecam assets`), egemaps "
-            "(openSMILE; its licence forbids commercial use), or speech:MODEL; repeatable, one per modality. "
-            "[default: mecam-audio and mecam-vision]"
+            metavar="NAME",
+            help="mecam-audio, mecam-prosody, mecam-vision, mecam-blendshapes, egemaps or speech:MODEL; repeatable, "
+            "one per modality; see docs/video.md. [default: mecam-audio and mecam-vision]",
         ),
     ] = None,
     asr: UseAsr = False,
@@ -51,36 +49,39 @@ def extract(
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
-    align: Annotated[bool, typer.Option("--align-words", help="One row per word, the mean of its rows.")] = False,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes. [default: all cores]")] = None,
-    name: Annotated[str | None, typer.Option(help="The data set's name; default: the folder's.")] = None,
+    align: Annotated[bool, typer.Option("--align-words", help="Average the features over each word.")] = False,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes. [default: one per core]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the data set. [default: the folder's]")
+    ] = None,
     task: Annotated[str | None, typer.Option(help=TASK_HELP)] = None,
     corrupt: Annotated[
         list[str] | None,
         typer.Option(
             metavar="KIND:SEVERITY",
-            help="Corrupt sound or picture before extracting: babble:3 (severity 1 to 5), babble=5 (dB). Repeatable; "
-            "KIND is one of white, pink, babble, music, burst, reverb, clipping, lowpass, packets, mute; blur, dark, "
-            "occlusion, pixels, compression, blank, frozen, drops; or any, for one drawn by recording. The store "
-            "records which rows are touched.",
+            help="Corrupt the recordings first, as in babble:3 (severity 1 to 5); repeatable. Audio: white, pink, "
+            "babble, music, burst, reverb, clipping, lowpass, packets, mute. Video: blur, dark, occlusion, pixels, "
+            "compression, blank, frozen, drops. any: drawn at random for each recording.",
         ),
     ] = None,
     extent: Annotated[
         float,
-        typer.Option("--corrupt-extent", help="Part of every ten seconds that is corrupted, 0 to 1."),
+        typer.Option("--corrupt-extent", help="Fraction of every 10 seconds to corrupt, 0 to 1."),
     ] = 1.0,
     corrupt_seed: Annotated[
         int,
-        typer.Option(min=0, help="Of the place and the noise of the corruption."),
+        typer.Option(min=0, help="Random seed of the corruption."),
     ] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Turn videos and sound files into a store: voice, face and transcript, with times.
+    """Extract voice, face and text features from video and sound files into a store.
 
-    Reads folders in the MMSA-FET layout (label.csv, Raw/video_id/clip_id.mp4), folders of clips, and lists. A
-    transcript that lies beside a clip (clip.srt, .vtt, .json, .csv, .txt) is its text. Stopped, by whatever, the same
-    command goes on. Exit code 3 when some files gave nothing; the rest is in the store.
+    Reads folders in the MMSA-FET layout (label.csv, Raw/video_id/clip_id.mp4), folders of clips, and lists. The text
+    of a clip is the transcript of the same name (clip.srt, .vtt, .json, .csv, .txt). After an interruption, give the
+    same command again: it continues. Exit code 3: some files failed, the others are in the store.
 
     Example: mecam extract videos/mosi -o stores/mosi --jobs 2
 
@@ -123,21 +124,21 @@ def extract(
 
 
 def left_out_note(names: Sequence[str]) -> str:
-    """Which files of folders are no recordings, in a sentence."""
-    shown = ", ".join(map(one_line, names[:SHOWN])) + (" …" if len(names) > SHOWN else "")
+    """A sentence about the files in the folders that are not recordings."""
+    shown = ", ".join(map(one_line, names[:MAX_LISTED])) + (" …" if len(names) > MAX_LISTED else "")
     files = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    return f"{files} left out, as no recording: {shown}"
+    return f"{files} ignored, because they are not recordings: {shown}"
 
 
 def _show(report: "ExtractReport") -> None:
     from mecam.report.data import failure_table, finding_table
 
-    reused = f" ({report.reused} of them were done before)" if report.reused else ""
+    reused = f" ({report.reused} of them extracted earlier)" if report.reused else ""
     rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
-    out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, rows: {rows or 'none'}")
+    out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, time steps: {rows or 'none'}")
     for modality, reasons in sorted(report.absent.items()):
         for reason, count in reasons.items():
-            out.print(f"{modality} is absent from {count} recordings: {reason}")
+            out.print(f"{count} recordings have no {modality}: {reason}")
     for note in report.notes:
         out.print(note)
     if report.left_out:
@@ -145,11 +146,11 @@ def _show(report: "ExtractReport") -> None:
     if report.findings:
         found = [("", f.kind, f.count, f.rule, f.examples) for f in report.findings]
         out.print(finding_table(found).terminal())
-    for name, sentence in report.oddities[:SHOWN]:
+    for name, sentence in report.oddities[:MAX_LISTED]:
         err.print(f"{name}: {sentence}")
-    if len(report.oddities) > SHOWN:
-        err.print(f"and {len(report.oddities) - SHOWN} more remarks: --json lists them all")
+    if len(report.oddities) > MAX_LISTED:
+        err.print(f"and {len(report.oddities) - MAX_LISTED} more remarks; --json lists all of them")
     if report.failures:
-        out.print(failure_table(report, SHOWN).terminal())
-        if len(report.failures) > SHOWN:
-            out.print(f"and {len(report.failures) - SHOWN} more: --json lists them all")
+        out.print(failure_table(report, MAX_LISTED).terminal())
+        if len(report.failures) > MAX_LISTED:
+            out.print(f"and {len(report.failures) - MAX_LISTED} more; --json lists all of them")

@@ -35,7 +35,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Sentiment and emotion from text, audio and video, with negative information filtered out first.",
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
+    help="Predict sentiment and emotion from text, audio and video; a filter removes negative information first.",
 )
 app.command("demo")(demo.demo)
 app.command("extract")(extract.extract)
@@ -70,7 +72,7 @@ def _version(show: bool) -> bool:
 
 @app.callback()
 def options(
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what the library does.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show log messages of the library.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
@@ -93,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     heard = open_streams()
     code = _run(argv)
     if not heard and code == 0:
-        return _failed("standard output is closed: what this command prints is lost")
+        return _failed("standard output is closed, so the output of this command is lost")
     return code
 
 
@@ -123,9 +125,9 @@ def _run(argv: Sequence[str] | None) -> int:
     except OSError as error:
         forget_output()
         place = f"\n  where: {one_line(error.filename)}" if error.filename else ""
-        return _failed(f"the system refuses: {error.strerror or error}{place}")
+        return _failed(f"the operating system reports an error: {error.strerror or error}{place}")
     except MemoryError:
-        return _failed("this takes more memory than there is")
+        return _failed("there is not enough memory")
 
 
 def _renamed(arguments: Sequence[str]) -> list[str]:
@@ -142,7 +144,7 @@ def _renamed(arguments: Sequence[str]) -> list[str]:
 
 
 def _failed(message: str) -> int:
-    """Say what is wrong; its further lines are set in, so that none of them looks like a message of its own."""
+    """Print an error; its further lines are indented, so that none of them looks like a message of its own."""
     first, *rest = message.split("\n")
     lines = [first, *(line if line.startswith("  ") else f"  {line}" for line in rest)]
     err.print(Text.assemble(("error:", "bold red"), " " + "\n".join(lines)), soft_wrap=True)  # a path stays whole

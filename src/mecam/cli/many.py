@@ -17,25 +17,27 @@ from mecam.errors import ConfigError
 if TYPE_CHECKING:
     from mecam.experiments.variants import Variant
 
-__all__ = ["Jobs", "Memory", "Trained", "failures", "shared_options", "train_many", "variants_of"]
+__all__ = ["Jobs", "Memory", "TrainedRuns", "failures", "shared_options", "train_many", "variants_of"]
 
-Jobs = Annotated[int, typer.Option(min=1, help="Runs at a time; they share the cores.")]
+Jobs = Annotated[int, typer.Option(min=1, help="Number of runs at the same time; they share the cores.")]
 Memory = Annotated[
     float | None,
-    typer.Option("--memory", metavar="GB", min=0.1, help="Stop a run that takes more, and go on without it."),
+    typer.Option(
+        "--memory", metavar="GB", min=0.1, help="Stop a run that needs more memory, and continue with the others."
+    ),
 ]
 
 FAILED = "failed.json"
-"""Beside the runs that one command made: name → why there is no such run."""
+"""File next to the runs of one command: name → why a run failed."""
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a command has trained.
+class TrainedRuns:
+    """The runs that a command trained.
 
     Attributes:
-        folders: name → run folder, of those that came to an end.
-        failed: name → why there is none.
+        folders: name → run folder, of those that succeeded.
+        failed: name → why it failed.
         notes: name → how it differs from the others.
     """
 
@@ -53,10 +55,10 @@ def train_many(
     jobs: int,
     memory: float | None,
     overwrite: bool,
-) -> Trained:
-    """Train what is not finished, each variant into a folder of its name; one that fails stops no other.
+) -> TrainedRuns:
+    """Train the variants that are not finished, each into a folder of its name; a failure does not stop the others.
 
-    Raises: ConfigError if no run can be made or comes to an end.
+    Raises: ConfigError if no run is possible, or all fail.
     """
     from mecam.data.store import Store
     from mecam.experiments.grid import train_grid
@@ -65,7 +67,7 @@ def train_many(
 
     members, failed = members_of(variants, shared)
     if not members:
-        raise ConfigError("no run can be made here: " + "; ".join(failed.values()))
+        raise ConfigError("no run is possible on this data: " + "; ".join(failed.values()))
     with progress(f"training {len(members)} runs") as callback:
         outcome = train_grid(
             members,
@@ -80,11 +82,11 @@ def train_many(
     write_missing_reports(outcome.folders.values())
     failed = {name: " ".join(reason.split()) for name, reason in (failed | outcome.failed).items()}
     if not outcome.folders:
-        raise ConfigError("no run came to an end", where=str(place), fix="\n".join(failed.values()))
+        raise ConfigError("all runs failed", where=str(place), fix="\n".join(failed.values()))
     write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
     for name, reason in failed.items():
         err.print(f"{name} was not trained: {reason}", style="yellow")
-    return Trained(outcome.folders, failed, {member.name: member.note for member in members if member.note})
+    return TrainedRuns(outcome.folders, failed, {member.name: member.note for member in members if member.note})
 
 
 def failures(place: Path) -> dict[str, str]:
@@ -99,7 +101,7 @@ def failures(place: Path) -> dict[str, str]:
 
 
 def variants_of(models: str | None, tuned: Path | None) -> "list[Variant]":
-    """The models that are named, with the options that a search found where there was one."""
+    """The named models, with the options that a search found, if there was one."""
     from mecam.experiments.variants import model_variants, tuned_variants
 
     wanted = None if models is None else models.split(",")

@@ -15,12 +15,12 @@ __all__ = ["models"]
 
 
 def models(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show the options of this model.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Model whose options to show.")] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Try the model on tiny data: does it keep what every model promises?")
+        bool, typer.Option("--check", help="Test the model on tiny data against the requirements for all models.")
     ] = False,
 ) -> None:
-    """List the models, or every option of one with its default, or check one that you wrote.
+    """List the models; with a NAME, list all options for training it; with --check, test your own model.
 
     Example: mecam models mecam
 
@@ -30,12 +30,14 @@ def models(
     from mecam.report.models import model_table, option_table
 
     if name is None and check:
-        raise ConfigError("which model?", where="--check", fix="name one, as in `mecam models my_model --check`")
+        raise ConfigError(
+            "no model is given", where="--check", fix="give its name, as in `mecam models my_model --check`"
+        )
     if name is None:
         out.print(model_table((key, _what_it_is(key)) for key in MODELS).terminal())
         return
     if name not in MODELS:
-        raise ConfigError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+        raise ConfigError(f"there is no model {name!r}", fix=f"choose one of {', '.join(MODELS)}")
     if check:
         _check(name)
         return
@@ -47,9 +49,9 @@ def models(
 
 
 def _check(name: str) -> None:
-    """Run the contract and show every promise, by task.
+    """Run the contract and show every requirement, by task.
 
-    Raises: ModelError if one is broken.
+    Raises: ModelError if one is not met.
     """
     import torch
     import transformers
@@ -70,9 +72,9 @@ def _check(name: str) -> None:
     for verdict in broken:
         err.print(f"✗ {verdict.check} ({tasks[verdict.task]}): {verdict.error}", style="red", soft_wrap=True)
     if broken:
-        what = f"{name} breaks {len(broken)} of {len(verdicts)} promises"
-        raise ModelError(what, fix="docs/your_own_model.md says what a model is given and what it owes")
-    out.print(f"{name} keeps all {len(verdicts)} promises")
+        what = f"{name} fails {len(broken)} of {len(verdicts)} requirements"
+        raise ModelError(what, fix="see docs/your_own_model.md for what a model receives and must return")
+    out.print(f"{name} meets all {len(verdicts)} requirements")
 
 
 def _what_it_is(name: str) -> str:

@@ -11,7 +11,7 @@ import typer
 from mecam.cli.console import echo, err, json_text, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
-from mecam.cli.predict_inputs import Found, Recording, sorted_out
+from mecam.cli.predict_inputs import Found, RecordingFile, sorted_out
 from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
 from mecam.report.predictions import failures_table, predictions_table, recording_view
@@ -19,12 +19,12 @@ from mecam.report.table import csv_text
 
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
-    from mecam.prediction.result import Prediction, Watched
+    from mecam.prediction.result import Prediction, RecordingPrediction
     from mecam.task import Task
 
 __all__ = ["Copy", "Preview", "about_model", "predict"]
 
-SHOWN = 50
+MAX_TABLE_ROWS = 50
 """Rows of a table; more go to a file or to --format csv or jsonl."""
 
 
@@ -46,7 +46,8 @@ class Copy(str, Enum):
 
 
 Preview = Annotated[
-    Copy, typer.Option(help="Give a page a small copy of its recording that browsers play; auto: where it needs one.")
+    Copy,
+    typer.Option(help="Add a small copy of the recording to the page. auto: if browsers cannot play the original."),
 ]
 
 
@@ -55,22 +56,28 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Videos or sound files, folders of them, sentences, text files (one sentence a line), - for sentences "
-            "from standard input, or stores.",
+            help="Recordings or folders of them, sentences, text files with one sentence per line, - for standard "
+            "input, or stores.",
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", metavar="RUN", help="A run folder. [default: the newest in runs/]")
+        Path | None, typer.Option("--model", "-m", metavar="RUN", help="Run folder. [default: the newest in runs/]")
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Of a store: only this split.")] = None,
-    format_: Annotated[Format, typer.Option("--format", help="What to print.")] = Format.table,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write there: .csv, .jsonl or .json.")] = None,
+    split: Annotated[str | None, typer.Option(help="Predict only this split of a store.")] = None,
+    format_: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.table,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to a .csv, .jsonl or .json file."),
+    ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="A page per recording: a file for one, a folder for several.")
+        Path | None, typer.Option(metavar="PATH", help="Write a page per recording; give a folder for several.")
     ] = None,
     preview: Preview = Copy.auto,
     transcript: Annotated[
-        Path | None, typer.Option(help="What is said: txt, SRT, VTT, CSV or JSON. [default: one beside the recording]")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Transcript: txt, SRT, VTT, CSV or JSON. [default: the file of the same name]"
+        ),
     ] = None,
     asr: UseAsr = False,
     asr_model: AsrModel = "small",
@@ -81,9 +88,9 @@ def predict(
 ) -> None:
     """Predict videos, sound files, sentences or a store with a trained model.
 
-    Of a recording: what each utterance says and the whole, which modality disagrees or is absent; --html shows it over
-    time. Exit code 3 when some of several recordings could not be predicted. Sentences of a file have the
-    numbers of their lines as ids.
+    A recording gets a prediction for each utterance and for the whole, with modalities that disagree or are missing;
+    --html shows them over time. The id of a sentence in a file is its line number. Exit code 3: some recordings could
+    not be predicted.
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
 
@@ -93,9 +100,9 @@ def predict(
     found = sorted_out(inputs)
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
-        raise DataError("--transcript goes with one recording", where=f"{len(found.recordings)} were given")
+        raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
     if html is not None and not found.recordings:
-        raise DataError("--html goes with recordings, and none was given")
+        raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
     from mecam.prediction.predictor import load
     from mecam.prediction.recordings import notes_of
@@ -112,16 +119,16 @@ def predict(
         "language": language,
         "lengths": (shortest, longest),
     }
-    watched, failures = _watch_all(predictor, found.recordings, options, words=html is not None)
+    recordings, failures = _predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = _predict_all(predictor, found, split)
     if output is None:
-        _print(watched, others, format_)
+        _print(recordings, others, format_)
     else:
-        write_whole(output, WRITERS[output.suffix.lower()](watched, others))
-        print_place(f"{sum(len(each.parts) for each in watched) + len(others)} predictions", output)
+        write_whole(output, WRITERS[output.suffix.lower()](recordings, others))
+        print_place(f"{sum(len(each.parts) for each in recordings) + len(others)} predictions", output)
     if paged is not None:
         with progress("writing pages"):
-            pages = paged.write(watched, predictor.task, about_model(chosen, predictor), preview)
+            pages = paged.write(recordings, predictor.task, about_model(chosen, predictor), preview)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
         err.print(failures_table(failures).terminal())
@@ -129,7 +136,7 @@ def predict(
 
 
 def _tell(found: Found) -> None:
-    """Say what was found out about the inputs."""
+    """Print remarks about the inputs."""
     for note in found.notes:
         err.print(one_line(note), style="yellow")
     if found.left_out:
@@ -142,20 +149,22 @@ def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
     return {"run": run.resolve().name, "model": checkpoint.name, "learned_from": checkpoint.data_name}
 
 
-def as_jsonl(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_jsonl(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One line a recording, with its utterances inside; one a prediction of anything else."""
-    return "".join(json_text(one.to_json()) + "\n" for one in (*watched, *others))
+    return "".join(
+        json_text(one) + "\n" for one in [*(w.to_json() for w in recordings), *(p.to_json() for p in others)]
+    )
 
 
-def as_json(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_json(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """The lines of `as_jsonl` as one list."""
-    return "[\n" + as_jsonl(watched, others).rstrip("\n").replace("\n", ",\n") + "\n]\n"
+    return "[\n" + as_jsonl(recordings, others).rstrip("\n").replace("\n", ",\n") + "\n]\n"
 
 
-def as_csv(watched: Sequence["Watched"], others: Sequence["Prediction"]) -> str:
+def as_csv(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One row a prediction; those of recordings begin with the file and end with who disagrees."""
     rows: list[dict[str, Any]] = []
-    for each in watched:
+    for each in recordings:
         for part in each.parts:
             place = {"file": each.name, "start": part.start, "stop": part.stop}
             note = {"note": " ".join(each.notes)} if each.notes else {}
@@ -215,43 +224,45 @@ class _Pages:
             )
         self._folder = several or place.is_dir()
 
-    def write(self, watched: Sequence["Watched"], task: "Task", about: dict[str, Any], preview: Copy) -> list[Path]:
+    def write(
+        self, recordings: Sequence["RecordingPrediction"], task: "Task", about: dict[str, Any], preview: Copy
+    ) -> list[Path]:
         """Write a page per recording, and of several an index; return the pages."""
         from mecam.report.predictions import page_names, write_index
         from mecam.report.recording import write_recording
 
         if not self._folder:
-            return [write_recording(self.place, watched[0], task, about, preview=preview.value)]
+            return [write_recording(self.place, recordings[0], task, about, preview=preview.value)]
         pages = []
-        names = page_names([each.name for each in watched])
-        for each, name in zip(watched, names, strict=True):
+        names = page_names([each.name for each in recordings])
+        for each, name in zip(recordings, names, strict=True):
             page = self.place / name
             with writing(page):
                 page.parent.mkdir(parents=True, exist_ok=True)
             pages.append(write_recording(page, each, task, about, preview=preview.value))
-        write_index(self.place / "index.html", watched, names, about)
+        write_index(self.place / "index.html", recordings, names, about)
         return pages
 
 
-def _watch_all(
-    predictor: "Predictor", recordings: Sequence[Recording], options: dict[str, Any], *, words: bool
-) -> tuple[list["Watched"], list[tuple[str, str]]]:
+def _predict_recordings(
+    predictor: "Predictor", recordings: Sequence[RecordingFile], options: dict[str, Any], *, words: bool
+) -> tuple[list["RecordingPrediction"], list[tuple[str, str]]]:
     """Predict recordings; of several, one that fails, in whatever way, does not stop the rest."""
     if not recordings:
         return [], []
     from mecam.features.segmentation import Lengths
-    from mecam.prediction.recordings import printable, recipe_of, watch
+    from mecam.prediction.recordings import predict_recording, printable, recipe_of
 
     recipe_of(predictor.backend)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
-    watched: list[Watched] = []
+    predicted: list[RecordingPrediction] = []
     failures: list[tuple[str, str]] = []
-    with progress("watching") as callback:
+    with progress("predicting") as callback:
         for done, one in enumerate(recordings):
             name = printable(one.name)
-            callback(done, len(recordings), f"watching {name}")
+            callback(done, len(recordings), f"predicting {name}")
             try:
-                watched.append(watch(predictor.backend, one.path, words=words, name=name, **options))
+                predicted.append(predict_recording(predictor.backend, one.path, words=words, name=name, **options))
             except MecamError as error:
                 if len(recordings) == 1:
                     raise
@@ -261,23 +272,23 @@ def _watch_all(
                 if len(recordings) == 1:
                     raise MediaError(f"this recording cannot be predicted: {what}", where=name) from error
                 failures.append((name, what))
-    if not watched:
+    if not predicted:
         name, what = failures[0]
         raise DataError(f"none of {len(recordings)} recordings could be predicted: {what}", where=name)
-    return watched, failures
+    return predicted, failures
 
 
-def _print(watched: Sequence["Watched"], others: Sequence["Prediction"], format_: Format) -> None:
+def _print(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"], format_: Format) -> None:
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
-        echo(WRITERS[f".{format_.value}"](watched, others))
+        echo(WRITERS[f".{format_.value}"](recordings, others))
         return
-    for each in watched:
+    for each in recordings:
         out.print(recording_view(each))
     if others:
-        out.print(predictions_table(others[:SHOWN]).terminal())
-    if len(others) > SHOWN:
-        err.print(f"and {len(others) - SHOWN} more: write them with --output predictions.csv")
+        out.print(predictions_table(others[:MAX_TABLE_ROWS]).terminal())
+    if len(others) > MAX_TABLE_ROWS:
+        err.print(f"and {len(others) - MAX_TABLE_ROWS} more; use --output predictions.csv to write all")
 
 
 def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> list["Prediction"]:

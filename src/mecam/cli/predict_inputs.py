@@ -8,15 +8,15 @@ from pathlib import Path
 
 from mecam.errors import DataError
 
-__all__ = ["Found", "Recording", "sorted_out"]
+__all__ = ["Found", "RecordingFile", "sorted_out"]
 
 STDIN = "-"
-LARGEST_TEXT = 256 << 20
+MAX_SENTENCES_BYTES = 256 << 20
 """Bytes of a file of sentences, or of standard input."""
 
 
 @dataclass(frozen=True)
-class Recording:
+class RecordingFile:
     """A file to predict.
 
     Attributes:
@@ -41,7 +41,7 @@ class Found:
         notes: what was found out about the texts, in sentences.
     """
 
-    recordings: list[Recording] = field(default_factory=list)
+    recordings: list[RecordingFile] = field(default_factory=list)
     stores: list[Path] = field(default_factory=list)
     sentences: list[tuple[str, str]] = field(default_factory=list)
     folders: bool = False
@@ -70,7 +70,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
     for given in inputs:
         path = Path(given)
         if given == STDIN:
-            lines.append((STDIN, _sentences(sys.stdin.buffer.read(LARGEST_TEXT + 1), "standard input", notes)))
+            lines.append((STDIN, _sentences(sys.stdin.buffer.read(MAX_SENTENCES_BYTES + 1), "standard input", notes)))
         elif given.strip() and is_folder(given):
             inside = [] if (path / "manifest.json").exists() else _recordings_in(path, left_out)
             files += [(file, path) for file in inside]
@@ -107,7 +107,7 @@ def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
     return [place.path for place in found.places]
 
 
-def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
+def _named(files: Sequence[tuple[Path, Path | None]]) -> list[RecordingFile]:
     """Each file once, under as much of its path as tells it from the others."""
     from mecam.prediction.recordings import printable
 
@@ -123,7 +123,7 @@ def _named(files: Sequence[tuple[Path, Path | None]]) -> list[Recording]:
             for name, p, length in zip(names, parts, lengths, strict=True)
         ]
         if longer == lengths:
-            return [Recording(path, name) for (path, _), name in zip(chosen, names, strict=True)]
+            return [RecordingFile(path, name) for (path, _), name in zip(chosen, names, strict=True)]
         lengths = longer
 
 
@@ -134,7 +134,7 @@ def _sentences(source: Path | bytes, where: str, notes: list[str]) -> list[tuple
     """
     from mecam.data.text_files import lines_of
 
-    lines, encoding = lines_of(source, most=LARGEST_TEXT, where=where, what="file of sentences")
+    lines, encoding = lines_of(source, most=MAX_SENTENCES_BYTES, where=where, what="file of sentences")
     if encoding:
         notes.append(f"{where}: not in UTF-8: read as {encoding}")
     found = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

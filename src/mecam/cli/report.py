@@ -13,19 +13,19 @@ __all__ = ["report", "write_missing_reports"]
 
 
 def report(
-    run_: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")],
+    run_: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`.")],
     against: Annotated[
         list[Path] | None,
-        typer.Option("--against", metavar="RUN", help="Show another run on the same utterances beside it; repeatable."),
+        typer.Option("--against", metavar="RUN", help="Compare with another run on the same utterances; repeatable."),
     ] = None,
-    tsne: Annotated[bool, typer.Option("--tsne", help="Draw embeddings by t-SNE instead of principal axes.")] = False,
+    tsne: Annotated[bool, typer.Option("--tsne", help="Draw the embeddings with t-SNE instead of PCA.")] = False,
     figures: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Also write every figure into files of its own.")
+        Path | None, typer.Option(metavar="DIR", help="Also write each figure to a file in this folder.")
     ] = None,
-    format_: Annotated[str, typer.Option("--format", help="Of the figures: svg, pdf or png.")] = "svg",
-    width: Annotated[float, typer.Option(min=1, max=20, help="Of the figures, in inches.")] = 3.4,
+    format_: Annotated[str, typer.Option("--format", help="File format of the figures: svg, pdf or png.")] = "svg",
+    width: Annotated[float, typer.Option(min=1, max=20, help="Width of the figures in inches.")] = 3.4,
 ) -> None:
-    """Write the report of a run again, from its files; with --figures also its figures, for a paper.
+    """Write the report of a run again, with --figures also its figures for a paper.
 
     Example: mecam report runs/mosi --against runs/text
 
@@ -36,7 +36,7 @@ def report(
     from mecam.report.run_page import run_sections, write_sections
 
     if format_ not in FORMATS:
-        raise ConfigError(f"{format_!r} is no format", where="--format", fix=f"one of {', '.join(FORMATS)}")
+        raise ConfigError(f"unknown format {format_!r}", where="--format", fix=f"choose one of {', '.join(FORMATS)}")
     comparison = _comparison([run_, *against]) if against else None
     with progress("writing the report"), claimed(run_):
         sections = run_sections(run_, comparison=comparison, projection="tsne" if tsne else "pca")

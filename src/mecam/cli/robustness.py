@@ -16,37 +16,38 @@ __all__ = ["robustness"]
 
 
 def robustness(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders made by `mecam train`.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of `mecam train`.")],
     protocol: Annotated[
-        str, typer.Option(help="random-missing, missing-modality, corruptions or raw.")
+        str, typer.Option(metavar="NAME", help="random-missing, missing-modality, corruptions or raw.")
     ] = "random-missing",
-    split: Annotated[str, typer.Option(help="Of the store.")] = "test",
-    seeds: Annotated[int, typer.Option(min=1, help="Masks drawn of every condition that is random.")] = 3,
+    split: Annotated[str, typer.Option(help="Split of the store.")] = "test",
+    seeds: Annotated[int, typer.Option(min=1, help="Number of random draws per condition.")] = 3,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the runs learned from]")
+        Path | None,
+        typer.Option("--data", metavar="STORE", help="Store to measure on. [default: the store of the runs]"),
     ] = None,
     out_: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="For the results. [default: RUN/robustness, for one run]"),
+        typer.Option("--out", metavar="DIR", help="Folder for the results. [default for one run: RUN/robustness]"),
     ] = None,
     only: Annotated[
         str | None, typer.Option(metavar="PATTERNS", help="Only these conditions, as in text.*,*.noise.*")
     ] = None,
     recordings: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR", help="For the protocol raw: what the store was extracted from; repeatable."),
+        typer.Option(metavar="DIR", help="Protocol raw: the recordings of the store; repeatable."),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="The label table that it was extracted with.")] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes that extract.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Protocol raw: the label table of the store.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Protocol raw: number of processes.")] = None,
     allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Measure runs under negative information: every seed, the same masks for all, with intervals and tests.
+    """Measure how much missing, corrupted or noisy input harms trained runs, with intervals and tests.
 
-    What was measured already is not measured again: an interrupted call goes on where it stopped, and a further run or
-    seed costs only its own. Results go to DIR/PROTOCOL, one page among them.
-
-    Example: mecam robustness runs/mosi --protocol random-missing
+    All seeds of all runs see the same corruption. Earlier measurements are reused, so an interrupted command continues,
+    and a new run or seed is added at its own cost only. Results and a page go to DIR/PROTOCOL.
 
     Example: mecam robustness runs/mosi runs/text --protocol corruptions --seeds 3 --out robustness/mosi
 
@@ -56,7 +57,7 @@ def robustness(
 
     from mecam.data.store import Store
     from mecam.evaluation.robustness import assess
-    from mecam.report.robustness import write_findings
+    from mecam.report.robustness_page import write_findings
 
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")

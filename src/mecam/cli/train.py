@@ -16,73 +16,74 @@ from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.task import Task
 
 __all__ = ["evaluate", "train"]
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder made by `mecam train`.")]
-Data = Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`.")]
+Data = Annotated[Path, typer.Option("--data", metavar="STORE", help="Folder of the store.")]
 
 
 def train(
     data: Annotated[
         list[str],
-        typer.Option("--data", metavar="STORE[=WEIGHT]", help="The store's folder; several are learned from together."),
+        typer.Option("--data", metavar="STORE[=WEIGHT]", help="Store to train on; several are combined."),
     ],
-    out_: Annotated[Path, typer.Option("--out", metavar="RUN", help="The run folder to make, or to go on with.")],
+    out_: Annotated[Path, typer.Option("--out", metavar="RUN", help="Run folder to create or to continue.")],
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="Further stores, after that of --data.")
+        list[str] | None, typer.Argument(metavar="[STORE[=WEIGHT]]...", help="More stores, after --data.")
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+        typer.Option(metavar="NAME", help="Label to learn; `mecam data info` lists them. [default: the first]"),
     ] = None,
     validate_on: Annotated[
         Path | None,
-        typer.Option(metavar="STORE", help="Of several stores, the one to validate and test on. [default: the first]"),
+        typer.Option(metavar="STORE", help="With several stores: validate and test on this one. [default: the first]"),
     ] = None,
     init: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Start from the weights of this run, as far as they fit.")
+        Path | None,
+        typer.Option(metavar="RUN", help="Start from the weights of this run; those that do not fit are left out."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="A name that `mecam models` lists. [default: mecam]")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Model; `mecam models` lists them. [default: mecam]")
+    ] = None,
     models: Annotated[
-        str | None, typer.Option(metavar="A,B,...", help="Several models, or all: each into OUT/NAME.")
+        str | None, typer.Option(metavar="A,B,...", help="Several models, or all; each run goes to OUT/NAME.")
     ] = None,
     tuned: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With the best options that `mecam tune --out DIR` found.")
+        Path | None, typer.Option(metavar="DIR", help="Use the best options that `mecam tune --out DIR` found.")
     ] = None,
     jobs: Jobs = 1,
     memory: Memory = None,
-    seeds: Annotated[int | None, typer.Option(min=1, help="How many seeds to train. [default: 1]")] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of options.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds to train. [default: 1]")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override one option; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one option, as in training.epochs=8; repeatable."),
     ] = None,
-    accelerator: Annotated[str | None, typer.Option(help="auto, cpu or cuda. [default: auto]")] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="How many devices. [default: 1]")] = None,
-    strategy: Annotated[str | None, typer.Option(help="For several devices: auto, ddp. [default: auto]")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew if the folder holds a run.")] = False,
+    accelerator: Annotated[str | None, typer.Option(help="Hardware: auto, cpu or cuda. [default: auto]")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Number of devices. [default: 1]")] = None,
+    strategy: Annotated[str | None, typer.Option(help="With several devices: auto or ddp. [default: auto]")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again if the run folder exists.")] = False,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Train a model on a store, choose the epoch on validation, evaluate on test once, write a report.
+    """Train a model, select the best epoch on validation, evaluate it on test, write a report.
 
-    An interrupted run goes on when the same command is given again; with more --seeds it grows. Of several stores,
-    an epoch draws each train utterance as often as its store's WEIGHT says (1 by default; 0.3 is a random 30 %).
+    Give the same command again to continue an interrupted run, or with more --seeds to add seeds. With several stores,
+    WEIGHT is how often an epoch uses each train utterance of a store (default 1; 0.3: a random 30 %). The options of
+    --set: `mecam models NAME`.
 
     Example: mecam train --data stores/mosi --out runs/mosi --seeds 3 --set training.epochs=8
 
-    Example: mecam train --data stores/mosi --out runs/transferred --init runs/mosei
-
-    Example: mecam train --data stores/mosi stores/mosei=0.3 --out runs/mixed
-
-    Example: mecam train --data stores/mosi --models mecam,text_only,mult --seeds 3 --out runs/mosi-models
+    Example: mecam train --data stores/mosi --models mecam,text_only --seeds 3 --out runs/mosi-models
     """
     from mecam.config import apply_overrides, read_yaml
 
     if target is not None and (Path(target) / "manifest.json").is_file():
         err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
-        target, validate_on = None, Path(target)
+        validate_on, target = Path(target), None
     overrides = [*(set_ or []), *([f"data.target={target}"] if target is not None else [])]
     if models is not None or tuned is not None:
         single = {
@@ -93,7 +94,9 @@ def train(
         }
         if stray := [name for name, value in single.items() if value is not None]:
             raise ConfigError(
-                f"{stray[0]} belongs to a single run", where="mecam train", fix="leave out --models and --tuned"
+                f"{stray[0]} cannot be combined with --models or --tuned",
+                where="mecam train",
+                fix="train one model with --model, or leave the option out",
             )
         options = shared_options(config, overrides, seeds)
         made = train_many(
@@ -101,7 +104,7 @@ def train(
         )
         for folder in made.folders.values():
             print_place("run", folder)
-        err.print(f"To see them side by side: mecam compare {shlex.quote(str(out_))}")
+        err.print(f"To compare the runs: mecam compare {shlex.quote(str(out_))}")
         return
     values = apply_overrides(read_yaml(config) if config else {}, overrides)
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
@@ -113,8 +116,8 @@ def train(
     run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
-def run(values: dict[str, Any], sources: "list[Source]", folder: Path, *, overwrite: bool) -> None:
-    """Train with a progress bar and show what came of it."""
+def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *, overwrite: bool) -> None:
+    """Train with a progress bar and show the results."""
     from lightning_fabric.utilities import rank_zero_only
 
     from mecam.runs.config import RunConfig
@@ -150,13 +153,13 @@ def finish_run(folder: Path) -> None:
     if started := list(facts.get("init", {}).values())[:1]:
         from mecam.report.run_diagnostics import started_from
 
-        err.print(f"Started with {started_from(started[0])}")
+        err.print(f"Started from {started_from(started[0])}")
     _show_metrics(metrics, run.task, f"{facts['model']} on {facts['data']['name']}")
     print_place("report", run.report)
 
 
 def _show_metrics(metrics: Mapping[str, Any], task: "Task", title: str) -> None:
-    """A table for each split, and whether what was put into the data is found."""
+    """A table for each split, and how well the filter finds the inserted corruption."""
     from mecam.report.run_results import conflict_table, filter_table, results_table
     from mecam.types import SPLITS
 
@@ -171,13 +174,14 @@ def _show_metrics(metrics: Mapping[str, Any], task: "Task", title: str) -> None:
 def evaluate(
     run_: Run,
     data: Annotated[
-        Path | None, typer.Option("--data", metavar="STORE", help="[default: the store that the run learned from]")
+        Path | None,
+        typer.Option("--data", metavar="STORE", help="Store to evaluate on. [default: the store of the run]"),
     ] = None,
-    split: Annotated[str | None, typer.Option(help="Only this split. [default: valid and test]")] = None,
+    split: Annotated[str | None, typer.Option(help="Evaluate only this split. [default: valid and test]")] = None,
     allow_encoder: AllowEncoder = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Score a trained model, all its seeds, on a store.
+    """Evaluate all seeds of a trained model on a store.
 
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
@@ -194,23 +198,25 @@ def evaluate(
     print_place("metrics", place)
 
 
-def _sources(given: list[str], validate_on: Path | None) -> "list[Source]":
+def _sources(given: list[str], validate_on: Path | None) -> "list[WeightedStore]":
     """Stores with their weights, the one to validate on first.
 
     Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
-    from mecam.data.mixture import Source
+    from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
 
     places = dict(_weighted(text) for text in given)
     if len(places) < len(given):
-        raise ConfigError("a store is given twice", where="--data", fix="name each store once, and give it a weight")
-    sources = [Source(Store(place), weight) for place, weight in places.items()]
+        raise ConfigError(
+            "a store is given twice", where="--data", fix="name each store once; give it a weight instead"
+        )
+    sources = [WeightedStore(Store(place), weight) for place, weight in places.items()]
     if validate_on is None:
         return sources
     chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
     if not chosen:
-        raise ConfigError(f"{validate_on} is none of the stores", where="--validate-on", fix="name it under --data too")
+        raise ConfigError(f"{validate_on} is not one of the stores", where="--validate-on", fix="add it to --data")
     return chosen + [source for source in sources if source is not chosen[0]]
 
 
@@ -222,7 +228,9 @@ def _weighted(text: str) -> tuple[Path, float]:
     try:
         return Path(place), float(weight)
     except ValueError as error:
-        raise ConfigError(f"{weight!r} is no weight", where=f"--data {text}", fix="write STORE=0.3") from error
+        raise ConfigError(
+            f"{weight!r} is not a number", where=f"--data {text}", fix="write a weight as in STORE=0.3"
+        ) from error
 
 
 def _as_group(model: Any) -> dict[str, Any]:

@@ -16,41 +16,42 @@ __all__ = ["tune"]
 
 
 def tune(
-    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="The store's folder.")],
+    data: Annotated[Path, typer.Option("--data", metavar="STORE", help="Folder of the store.")],
     out_: Annotated[
-        Path, typer.Option("--out", metavar="DIR", help="For a folder per model; goes on with what is there.")
+        Path,
+        typer.Option(
+            "--out", metavar="DIR", help="Folder for the results, one subfolder per model; continued if it exists."
+        ),
     ],
-    models: Annotated[str, typer.Option(help="Models to search, as in a,b,c; or all.")] = "mecam",
-    trials: Annotated[int, typer.Option(min=1, help="Of each model in all, the defaults among them.")] = 20,
+    models: Annotated[str, typer.Option(metavar="A,B,...", help="Models to tune, or all.")] = "mecam",
+    trials: Annotated[
+        int, typer.Option(min=1, help="Total number of trials of each model; the first uses the defaults.")
+    ] = 20,
     seeds: Annotated[
-        int | None, typer.Option(min=1, help="Seeds of each trial; its score is their mean. [default: 1]")
+        int | None, typer.Option(min=1, help="Number of seeds of each trial; its score is their mean. [default: 1]")
     ] = None,
     search: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="KEY=RANGE", help="Search this option too, or in this range: 16|32, 0..1, 1e-4..1e-2:log."
+            metavar="KEY=RANGE", help="Also search this option, or change its range: 16|32, 0..1, 1e-4..1e-2:log."
         ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="What to learn, as `mecam data info` lists it. [default: the first]"),
+        typer.Option(metavar="NAME", help="Label to learn; `mecam data info` lists them. [default: the first]"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="A YAML file of options that are not searched.")] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options that stay fixed.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one of them; repeatable.")
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set one fixed option; repeatable.")
     ] = None,
 ) -> None:
-    """Search the options of models on validation; the test split is not opened.
+    """Tune hyperparameters on the validation split; the test split is never read.
 
-    Each model has seven options to search, five that all share and two of its own, and the same number of trials: an
-    equal budget. Trials that lag behind are cut short. An interrupted search goes on when the same command is given
-    again, or with more trials. Models may be searched side by side by several commands with the same --out.
-
-    Needs the extra `tune` (Optuna).
+    Each model gets the same budget: the same number of trials over seven options, five common ones and two of its own.
+    Bad trials stop early. Give the same command again to continue, or with more trials to extend the search. Several
+    commands may use the same --out for different models. Needs the extra `tune` (Optuna).
 
     Example: mecam tune --data stores/mosi --models mult,misa --trials 30 --out searches/mosi
-
-    Example: mecam train --data stores/mosi --config searches/mosi/mult/best.yaml --seeds 5 --out runs/mult
 
     Example: mecam train --data stores/mosi --tuned searches/mosi --seeds 5 --out runs/tuned
     """
@@ -89,9 +90,9 @@ def tune(
                 if len(members) == 1:
                     raise
     for name, reason in missing.items():
-        err.print(f"{name} was not searched: {' '.join(reason.split())}", style="yellow")
+        err.print(f"{name} was not tuned: {' '.join(reason.split())}", style="yellow")
     if not found:
-        raise ConfigError("no search came to an end", where=str(out_))
+        raise ConfigError("all searches failed", where=str(out_))
     out.print(search_table(found).terminal())
     if len(found) > 1:
         print_place("searches", out_)

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Collator", "ViewOptions", "array_batches", "as_read", "batches"]
 
-DAMAGED = 0.8
-"""Part of the views that come from damaged recordings, where there are any."""
+PAIRED_VIEWS = 0.8
+"""Fraction of the views that take the features of a corrupted recording, where there are any."""
 BUCKET_BATCHES = 8
 """Batches that are sorted by length together; more pads less but mixes less."""
 
@@ -101,7 +101,7 @@ def batches(
     shuffle_seed: int | None = None,
     views: ViewOptions | None = None,
     augmentation: AugmentationConfig | None = None,
-    twins: Sequence[Mapping[str, Utterance]] = (),
+    paired_recordings: Sequence[Mapping[str, Utterance]] = (),
     part: tuple[int, int] = (0, 1),
 ) -> Iterator["Batch"]:
     """Go through a data set once, in batches of utterances of similar length.
@@ -112,8 +112,9 @@ def batches(
         size: utterances per batch.
         shuffle_seed: order and corruption follow from this number alone; None keeps batches sorted by length.
         views: give each batch a corrupted view.
-        augmentation: spoil the utterances themselves.
-        twins: id → the utterance as its damaged recording gives it, normalised; most views then take its streams.
+        augmentation: corrupt the utterances themselves.
+        paired_recordings: id → the utterance as extracted from its corrupted recording, normalised; most views then
+            take its streams.
         part: (i, n) takes every n-th batch from the i-th on: one process's share. All processes get the
             same number of batches; the last ones repeat where it does not come out even.
     """
@@ -125,7 +126,7 @@ def batches(
     unk = None if collator.tokenizer is None else collator.tokenizer.unk
     partners = dataset.partners() if views is not None or augmentation is not None else []
 
-    def spoil(
+    def corrupt(
         index: Sequence[int], given: Sequence[Utterance], rng: np.random.Generator, how: Callable[..., Utterance]
     ) -> list[Utterance]:
         result = [
@@ -141,13 +142,13 @@ def batches(
         utterances = given = [dataset[i] for i in index]
         if augmentation is not None:  # from a generator of its own: switching it on leaves the views as they are
             rng = np.random.default_rng((*seed, 1))
-            utterances = spoil(index, given, rng, partial(augmented, options=augmentation))
+            utterances = corrupt(index, given, rng, partial(augmented, options=augmentation))
         if views is None:
             yield collator(utterances, index=index)
             continue
         draw = partial(corrupted_view, rate=views.rate, missing=views.missing)
         rng = np.random.default_rng(seed)
-        seen = [_damaged(view, twins, rng) for view in spoil(index, given, rng, draw)]
+        seen = [_paired_view(view, paired_recordings, rng) for view in corrupt(index, given, rng, draw)]
         yield collator.with_view(utterances, seen, index=index)
 
 
@@ -157,15 +158,17 @@ def array_batches(dataset: Dataset, collator: Collator, size: int) -> Iterator[B
         yield collator.arrays([dataset[i] for i in index], index=index)
 
 
-def _damaged(view: Utterance, twins: Sequence[Mapping[str, Utterance]], rng: np.random.Generator) -> Utterance:
-    """The view, mostly with the streams that its damaged recording gives in place of its own."""
-    if not twins or rng.random() >= DAMAGED:
+def _paired_view(
+    view: Utterance, paired_recordings: Sequence[Mapping[str, Utterance]], rng: np.random.Generator
+) -> Utterance:
+    """The view, mostly with the streams that its corrupted recording gives in place of its own."""
+    if not paired_recordings or rng.random() >= PAIRED_VIEWS:
         return view
-    twin = twins[int(rng.integers(len(twins)))].get(view.id)
-    if twin is None:
+    paired = paired_recordings[int(rng.integers(len(paired_recordings)))].get(view.id)
+    if paired is None:
         return view
-    own = tuple(span for span in view.injected if span.modality not in twin.streams)
-    return replace(view, streams={**view.streams, **twin.streams}, injected=(*own, *twin.injected))
+    own = tuple(span for span in view.injected if span.modality not in paired.streams)
+    return replace(view, streams={**view.streams, **paired.streams}, injected=(*own, *paired.injected))
 
 
 def _limited(utterance: Utterance, clip: float) -> Utterance:

@@ -15,11 +15,11 @@ from mecam.errors import ConfigError, DataError
 from mecam.task import Task
 from mecam.types import FeatureSpec, Modality, Utterance
 
-__all__ = ["Mixture", "Source", "check_sources", "merged", "with_target"]
+__all__ = ["Mixture", "WeightedStore", "check_sources", "merged", "with_target"]
 
 
 @dataclass(frozen=True)
-class Source:
+class WeightedStore:
     """A store to learn from.
 
     Attributes:
@@ -39,7 +39,7 @@ class Source:
             )
 
 
-def with_target(sources: Sequence[Source], target: str) -> list[Source]:
+def with_target(sources: Sequence[WeightedStore], target: str) -> list[WeightedStore]:
     """The sources with one of the first store's targets chosen, and in the others the target of the same task.
 
     Args:
@@ -61,7 +61,7 @@ class Mixture:
 
     Args:
         parts: data sets of the same task, read by the same tokenizer.
-        weights: one per part, see `Source`.
+        weights: one per part, see `WeightedStore`.
     """
 
     def __init__(self, parts: Sequence[Dataset], weights: Sequence[float]) -> None:
@@ -114,7 +114,7 @@ class Mixture:
         return self.parts[which], int(position - self._starts[which])
 
 
-def check_sources(sources: Sequence[Source]) -> tuple[Task, dict[Modality, FeatureSpec]]:
+def check_sources(sources: Sequence[WeightedStore]) -> tuple[Task, dict[Modality, FeatureSpec]]:
     """The task and the streams of stores that may be learned from together; the first one is the target.
 
     Raises: DataError if tasks or streams of the same name differ, a store would contribute nothing, or a store's
@@ -131,9 +131,9 @@ def check_sources(sources: Sequence[Source]) -> tuple[Task, dict[Modality, Featu
             )
         if not _count(len(source.store.split("train")), source.weight):
             raise DataError(
-                f"an epoch would draw nothing from its {len(source.store.split('train'))} train utterances",
+                f"with this weight, an epoch uses none of its {len(source.store.split('train'))} train utterances",
                 where=str(source.store.path),
-                fix="give it a larger weight, or leave it out",
+                fix="give the store a larger weight, or leave it out",
             )
     target = stores[0]
     kept_apart = {*_said(target, "valid"), *_said(target, "test")}
@@ -143,7 +143,7 @@ def check_sources(sources: Sequence[Source]) -> tuple[Task, dict[Modality, Featu
             raise DataError(
                 f"{len(leaked)} train utterances are in valid or test of {target.path}, the first is {leaked[0][0]!r}",
                 where=str(store.path),
-                fix="take them out of its train split: what is evaluated must not be learned from",
+                fix="remove them from its train split: do not train on utterances that are evaluated",
             )
     return task, specs
 

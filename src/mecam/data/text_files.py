@@ -51,13 +51,13 @@ PRIOR = {WESTERN: 1.4, **dict.fromkeys(RIVALS, 0.7)}
 """Times chardet's confidence: short texts tell little, and some encodings are more usual than others."""
 UNUSUAL = 0.5
 """The same for Western European with letters that few of its languages have: they are another's, misread."""
-LEAST, AHEAD = 0.04, 1.15
+MIN_EVIDENCE, MIN_LEAD = 0.04, 1.15
 """A candidate is certain if it has so much of it, and so many times that of the next other text. Western European needs
 not the first: a letter with an accent or two in a short text tell nothing, and hardly another encoding gives them."""
 JAPANESE = ("cp932", "euc_jis_2004")
-LEAST_KANA = 0.25
+MIN_KANA = 0.25
 """A text of which more is kana is Japanese, and sure by so much: other encodings hardly give any."""
-MOST_LOOKED_AT = 20_000
+MAX_SAMPLED_BYTES = 20_000
 """Bytes of text that are not ASCII, for the statistics."""
 SAVE_AS_UTF8 = "open it in a text editor and save it as UTF-8"
 
@@ -220,7 +220,7 @@ def _wide(data: bytes) -> tuple[str, str] | None:
 
 def _by_statistics(data: bytes) -> tuple[str, str] | None:
     lines = [line for line in data.splitlines() if not line.isascii()]
-    sample = b"\n".join(lines)[:MOST_LOOKED_AT]
+    sample = b"\n".join(lines)[:MAX_SAMPLED_BYTES]
     ranked = chardet.detect_all(sample, ignore_threshold=True, include_encodings=(*NAMES, *RIVALS), compat_names=False)
     scores = {str(one["encoding"]).lower(): float(one["confidence"]) for one in ranked}
     texts: dict[str, tuple[float, str]] = {}
@@ -231,11 +231,11 @@ def _by_statistics(data: bytes) -> tuple[str, str] | None:
         score = scores.get(encoding, 0.0) * PRIOR.get(encoding, 1.0)
         if encoding == WESTERN and (_NBSP_IN_WORD.search(text) or not _COMMON_WESTERN.fullmatch(text)):
             score = scores.get(encoding, 0.0) * UNUSUAL
-        elif encoding in JAPANESE and (kana := len(_KANA.findall(text)) / max(1, len(text))) > LEAST_KANA:
+        elif encoding in JAPANESE and (kana := len(_KANA.findall(text)) / max(1, len(text))) > MIN_KANA:
             score = max(score, kana)
         texts[text] = max(texts.get(text, (0.0, "")), (score, encoding))
     (first, chosen), (second, _) = [*sorted(texts.values(), reverse=True), (0.0, ""), (0.0, "")][:2]
-    if first < AHEAD * second or first < (0.0 if chosen == WESTERN else LEAST):
+    if first < MIN_LEAD * second or first < (0.0 if chosen == WESTERN else MIN_EVIDENCE):
         return None
     if chosen not in NAMES:
         return None
@@ -245,7 +245,7 @@ def _by_statistics(data: bytes) -> tuple[str, str] | None:
 
 def _lenient(sample: bytes, encoding: str) -> str | None:
     """The sample, whose last letter may be cut."""
-    for end in (len(sample), -1, -2, -3) if len(sample) == MOST_LOOKED_AT else (len(sample),):
+    for end in (len(sample), -1, -2, -3) if len(sample) == MAX_SAMPLED_BYTES else (len(sample),):
         if (found := _as(sample[:end], encoding)) is not None:
             return found[0]
     return None

@@ -14,15 +14,15 @@ from mecam.data.corruption import random_missing
 from mecam.data.corruption.utterances import generator_for
 from mecam.data.datasets import Dataset
 from mecam.errors import ConfigError
-from mecam.evaluation.predict import in_recordings, predict, with_widths
+from mecam.evaluation.predict import in_recordings, predict, with_interval_scales
 from mecam.evaluation.statistics import conformal_quantile
 from mecam.models.calibration import (
+    IntervalScale,
     RecordingContext,
-    Said,
-    Widening,
-    beyond_usual,
+    RecordingPredictions,
+    baseline_missing_rates,
+    excess_missing_rates,
     require_recordings,
-    usually_missing,
 )
 from mecam.models.checkpoint import Trained
 from mecam.task import Task
@@ -63,7 +63,7 @@ def calibrate(
         found = widening(trained, valid, result["valid"], width, seed) if reads else None
         known = replace(trained.checkpoint, calibration={str(LEVEL): width}, widening=found)
         trained = replace(trained, checkpoint=known)
-        result = {name: with_widths(trained, one) for name, one in result.items()}
+        result = {name: with_interval_scales(trained, one) for name, one in result.items()}
     return trained, result
 
 
@@ -74,7 +74,7 @@ def half_width(task: Task, valid: Predictions) -> float | None:
     return conformal_quantile(np.abs(valid.prediction - valid.truth), LEVEL)
 
 
-def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float, seed: int) -> Widening:
+def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float, seed: int) -> IntervalScale:
     """Learn how much wider the interval has to be where a modality is missing.
 
     One modality after the other loses data, at rates that take turns over the utterances, up to all of it. Each
@@ -89,18 +89,18 @@ def widening(trained: Trained, valid: Dataset, whole: Predictions, width: float,
         seed: of what goes missing.
     """
     assert whole.truth is not None
-    usual, rates, slope = usually_missing(whole.lost), (*RATES, 1.0), {}
+    usual, rates, slope = baseline_missing_rates(whole.missing_rates), (*RATES, 1.0), {}
     for modality in usual:
         dataset = with_missing(
             trained, valid, lambda position: rates[position % len(rates)], seed, "interval", only=(modality,)
         )
-        said = in_recordings(trained, predict(trained.model, dataset, trained.collator))
-        lost = beyond_usual(said.lost, {modality: usual[modality]})[0]
-        wanted = np.abs(said.prediction - whole.truth) / max(width, 1e-9) - 1
+        predicted = in_recordings(trained, predict(trained.model, dataset, trained.collator))
+        lost = excess_missing_rates(predicted.missing_rates, {modality: usual[modality]})[0]
+        wanted = np.abs(predicted.prediction - whole.truth) / max(width, 1e-9) - 1
         asked = lost > 0
         found = conformal_quantile(np.clip(wanted[asked] / lost[asked], 0, None), LEVEL)
         slope[modality] = 0.0 if found is None else found
-    return Widening(usual, slope)
+    return IntervalScale(usual, slope)
 
 
 def check_recording_context(valid: Dataset) -> None:
@@ -110,9 +110,9 @@ def check_recording_context(valid: Dataset) -> None:
     """
     if not valid.task.is_score:
         raise ConfigError(
-            f"the rest of a recording can speak for scores only, and this task is {valid.task.answers}",
+            f"recording context works with scores only, and this task is {valid.task.answers}",
             where="training.recording_context",
-            fix="leave it off",
+            fix="switch it off",
         )
     require_recordings(valid.videos)
 
@@ -130,13 +130,18 @@ def recording_context(trained: Trained, valid: Dataset, whole: Predictions, seed
     """
     inputs = trained.checkpoint.inputs
     assert whole.truth is not None
-    spoilt = []
+    corrupted = []
     for rate in RATES:
         dataset = with_missing(trained, valid, lambda _, rate=rate: rate, seed, "recording context")  # type: ignore[misc]
-        spoilt.append(Said.of(predict(trained.model, dataset, trained.collator)))
+        corrupted.append(RecordingPredictions.of(predict(trained.model, dataset, trained.collator)))
     (centre,) = inputs.prior
     return RecordingContext.learn(
-        Said.of(whole), spoilt, np.asarray(whole.truth), centre=centre, low=inputs.task.low, high=inputs.task.high
+        RecordingPredictions.of(whole),
+        corrupted,
+        np.asarray(whole.truth),
+        centre=centre,
+        low=inputs.task.low,
+        high=inputs.task.high,
     )
 
 

@@ -106,7 +106,7 @@ def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) ->
     """Return how well contradictions are found.
 
     Args:
-        predictions: with `doubts`.
+        predictions: with `conflict_probabilities`.
         spans: per utterance, in the order of `predictions.ids`: what was injected.
 
     Returns: modality, and `any` → AUROC; only modalities that contradict somewhere, nothing without doubts. None where
@@ -215,7 +215,7 @@ class _GateRows:
 
     Attributes:
         removed: N, 1 − gate.
-        injected: N, True where anything was put in.
+        injected: N, True where corruption was inserted.
         group: N, number of the speaker or recording that the row comes from.
         of_kind: kind → N, True where a span of this kind lies; only kinds that touch a row.
     """
@@ -226,7 +226,7 @@ class _GateRows:
     of_kind: Mapping[str, NDArray[np.bool_]]
 
     def rankings(self) -> Iterator[tuple[str, Ranking]]:
-        """Kind, and the ranking of its rows and of those that nothing was put into; all kinds together come last."""
+        """Kind, and the ranking of its rows and of those that are not corrupted; all kinds together come last."""
         for kind, positive in self.of_kind.items():
             chosen = positive | ~self.injected
             yield kind, (self.removed[chosen], positive[chosen], self.group[chosen])
@@ -284,7 +284,7 @@ def _conflict_rankings(predictions: Predictions, spans: Sequence[Sequence[Span]]
         )
     numbers = Groups.of(predictions).numbers
     some = np.zeros(len(predictions), bool)
-    for modality, values in predictions.doubts.items():
+    for modality, values in predictions.conflict_probabilities.items():
         doubt = values.astype(np.float64)
         present = ~np.isnan(doubt)
         known = [any(s.kind == CONTRADICTION and s.modality == modality for s in row) for row in spans]
@@ -293,7 +293,7 @@ def _conflict_rankings(predictions: Predictions, spans: Sequence[Sequence[Span]]
         if positive.any():
             yield modality, (doubt[present], positive[present], numbers[present])
     if some.any():
-        total = np.nansum(np.stack([d.astype(np.float64) for d in predictions.doubts.values()]), axis=0)
+        total = np.nansum(np.stack([d.astype(np.float64) for d in predictions.conflict_probabilities.values()]), axis=0)
         yield ANY, (total, some, numbers)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
-from mecam.evaluation.predict import finished, predict
+from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.summary import evaluation_tables
 from mecam.models.checkpoint import Trained, check_features, load_checkpoint
 from mecam.runs.predictions import prediction_rows
@@ -49,8 +49,8 @@ def evaluate_run(
                 if progress:
                     progress(start + done, whole)
 
-            said = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
-            found[name] = finished(trained, said)
+            predicted = predict(trained.model, dataset, trained.collator, details=True, progress=tick)
+            found[name] = calibrated(trained, predicted)
             before += len(dataset)
         name = place.parent.name
         results[int(name) if name.isdigit() else 0] = (found, trained.checkpoint.half_width)
@@ -72,7 +72,7 @@ def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
     given = []
     for _, trained in _trained(Run(run).checkpoints, store):
         dataset = trained.dataset(store, chosen)
-        given.append(finished(trained, predict(trained.model, dataset, trained.collator)))
+        given.append(calibrated(trained, predict(trained.model, dataset, trained.collator)))
     if given[0].truth is None:
         raise _unlabelled(store)
     return tuple(given)
@@ -85,7 +85,7 @@ def _trained(places: Sequence[Path], store: Store) -> Iterator[tuple[Path, Train
         check_features(trained, store)
         if trained.checkpoint.inputs.task != store.task:
             raise ModelError(
-                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store is labelled otherwise",
+                f"the model predicts {trained.checkpoint.inputs.task.answers}, the store has other labels",
                 where=str(store.path),
                 fix="train on this store",
             )

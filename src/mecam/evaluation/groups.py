@@ -45,7 +45,7 @@ class Resampled:
     @property
     def too_few(self) -> str:
         """Why there are no intervals; empty where there are."""
-        return f"{self} are too few for intervals ({MIN_GROUPS} at least)" if self.count < MIN_GROUPS else ""
+        return f"{self} are too few for confidence intervals ({MIN_GROUPS} at least)" if self.count < MIN_GROUPS else ""
 
 
 @dataclass(frozen=True)

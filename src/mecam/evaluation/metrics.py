@@ -57,7 +57,7 @@ class Metric:
         higher_is_better: False for errors.
         unit: `%` where the value lies in [0, 1] and is printed as a percentage, `points` of the scale of the scores, or
             empty for a plain number.
-        leading: its place among the metrics that a reader looks at first, from 1; None for all others.
+        leading: its place among the metrics that are shown first, from 1; None for all others.
     """
 
     name: str
@@ -117,7 +117,7 @@ def metrics_for(task: Task, *, family: str | None = None) -> dict[str, Metric]:
 
 
 def leading_metrics(task: Task, *, family: str | None = None) -> list[Metric]:
-    """Return the metrics of a task that a reader looks at first, the most important one in front.
+    """Return the metrics of a task that are shown first, the most important one in front.
 
     Args:
         task: what the data set asks for.
@@ -282,7 +282,7 @@ def _class_metrics(task: Task) -> list[Metric]:
         _require_columns(p, classes)
         return sums.pairs(p.argmax(axis=1), t, classes)
 
-    right = "share of utterances whose most probable class is the true one"
+    right = "fraction of utterances whose most probable class is the true one"
     recall = "mean recall of the classes that occur in the truth"
     macro = "mean F1 of the classes that occur in truth or prediction"
     weighted = "mean F1 of the classes, weighted by their number in the truth"

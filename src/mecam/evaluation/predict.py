@@ -11,7 +11,7 @@ from mecam.arrays import BatchArrays, Network, OutputArrays
 from mecam.data.collate import Collator, array_batches
 from mecam.data.datasets import Dataset
 from mecam.errors import ModelError
-from mecam.models.calibration import Said
+from mecam.models.calibration import RecordingPredictions
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Predictions
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ask",
+    "calibrated",
     "constant_predictions",
-    "finished",
     "in_recordings",
     "known_only",
     "predict",
-    "with_widths",
+    "with_interval_scales",
 ]
 
 
@@ -71,15 +71,15 @@ def ask(
     for batch in array_batches(dataset, collator, size):
         output = network.run(batch, total=len(dataset), details=details)
         _require_finite(network, output.prediction, batch)
-        doubts = _doubts(network, output, batch)
-        lost = _lost(network, collator, batch)
+        conflict = _conflict_probabilities(network, output, batch)
+        missing = _missing_rates(network, collator, batch)
         maps = _maps(output, batch) if details else [({}, {})] * len(batch)
         for i, position in enumerate(batch.index.tolist()):
             rows[position] = {
                 "prediction": output.prediction[i],
                 "shares": {m: share[i] for m, share in output.shares.items()},
-                "doubts": {m: doubt[i] for m, doubt in doubts.items()},
-                "lost": {m: share[i] for m, share in lost.items()},
+                "conflict_probabilities": {m: probability[i] for m, probability in conflict.items()},
+                "missing_rates": {m: share[i] for m, share in missing.items()},
                 "embeddings": {k: e[i] for k, e in output.embeddings.items()},
                 "maps": maps[i],
             }
@@ -96,9 +96,9 @@ def _require_finite(network: Network, values: NDArray[np.float64], batch: BatchA
     weights = network.weights_fault()
     what = f"its weights hold {weights}" if weights else "a feature or a weight is too large"
     raise ModelError(
-        f"the model's answer is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
+        f"the prediction is not a finite number for {int(wrong.sum())} of {len(values)} utterances: {what}",
         where=f"utterance {batch.ids[int(wrong.argmax())]}",
-        fix="use another checkpoint, or train again; `mecam data check` looks at the features",
+        fix="use another checkpoint, or train again; `mecam data check` checks the features",
     )
 
 
@@ -110,7 +110,7 @@ class _Trained(Protocol):
     def checkpoint(self) -> "Checkpoint": ...
 
 
-def finished(trained: _Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
+def calibrated(trained: _Trained, predictions: Predictions, *, together: bool = True) -> Predictions:
     """The predictions with all that a checkpoint adds to what its network says.
 
     Args:
@@ -118,13 +118,15 @@ def finished(trained: _Trained, predictions: Predictions, *, together: bool = Tr
         predictions: its own.
         together: the utterances are those of whole recordings, as far as these are known (`in_recordings`).
     """
-    return with_widths(trained, in_recordings(trained, predictions) if together else predictions)
+    return with_interval_scales(trained, in_recordings(trained, predictions) if together else predictions)
 
 
-def with_widths(trained: _Trained, predictions: Predictions) -> Predictions:
-    """The predictions, with how much wider the interval around each is for what its utterance lacks."""
+def with_interval_scales(trained: _Trained, predictions: Predictions) -> Predictions:
+    """The predictions, with the scale of the interval around each, from what its utterance lacks."""
     widening = trained.checkpoint.widening
-    return predictions if widening is None else replace(predictions, wider=widening(predictions.lost))
+    return (
+        predictions if widening is None else replace(predictions, interval_scales=widening(predictions.missing_rates))
+    )
 
 
 def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
@@ -135,7 +137,11 @@ def in_recordings(trained: _Trained, predictions: Predictions) -> Predictions:
         predictions: its own, of whole recordings as far as they are known.
     """
     context = trained.checkpoint.recording
-    return predictions if context is None else replace(predictions, prediction=context(Said.of(predictions)))
+    return (
+        predictions
+        if context is None
+        else replace(predictions, prediction=context(RecordingPredictions.of(predictions)))
+    )
 
 
 def constant_predictions(task: Task, like: Predictions, prior: Sequence[float]) -> Predictions:
@@ -158,8 +164,9 @@ def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, 
         first = rows[0][name] if rows else {}
         return {key: np.stack([row[name][key] for row in rows]) for key in first}  # type: ignore[attr-defined, index]
 
-    doubts = columns("doubts")
-    asked = any((doubt > 0).any() for doubt in doubts.values())  # who asks is never quite sure
+    conflict = columns("conflict_probabilities")
+    # A model that estimates them never gives exactly 0.
+    estimated = any((probability > 0).any() for probability in conflict.values())
     labels = dataset.labels
     known = bool(rows) and all(label is not None for label in labels)
     return Predictions(
@@ -171,8 +178,8 @@ def _in_order(dataset: Dataset, reads: Sequence[Modality], rows: list[dict[str, 
         injected=[row["maps"][1] for row in rows],  # type: ignore[index]
         shares=columns("shares"),
         embeddings=columns("embeddings"),
-        doubts=doubts if asked else {},
-        lost=columns("lost") if rows else {modality: np.zeros(0) for modality in reads},
+        conflict_probabilities=conflict if estimated else {},
+        missing_rates=columns("missing_rates") if rows else {modality: np.zeros(0) for modality in reads},
         speakers=dataset.speakers,
     )
 
@@ -182,15 +189,17 @@ def known_only(kept: NDArray[Any]) -> list[float | None]:
     return [None if np.isnan(value) else round(value, 4) for value in kept.astype(float).tolist()]
 
 
-def _doubts(network: Network, output: OutputArrays, batch: BatchArrays) -> dict[Modality, NDArray[np.float32]]:
-    """Modality → B, NaN where it is absent; nothing for a network that does not look for contradictions."""
+def _conflict_probabilities(
+    network: Network, output: OutputArrays, batch: BatchArrays
+) -> dict[Modality, NDArray[np.float32]]:
+    """Modality → B, NaN where it is absent; empty for a network that does not estimate conflict."""
     if output.conflict is None:
         return {}
     present = {m: batch.streams[m].mask.any(axis=1) for m in network.reads}
     return {m: np.where(present[m], output.conflict[:, i], np.float32("nan")) for i, m in enumerate(network.reads)}
 
 
-def _lost(network: Network, collator: Collator, batch: BatchArrays) -> dict[Modality, NDArray[np.float64]]:
+def _missing_rates(network: Network, collator: Collator, batch: BatchArrays) -> dict[Modality, NDArray[np.float64]]:
     """Modality → B, the share of rows that are masked; of tokens, those that are unknown words."""
     shares = {}
     for modality in network.reads:

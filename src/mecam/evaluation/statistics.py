@@ -276,14 +276,14 @@ def _require_same(predictions: Sequence[Predictions]) -> None:
         if other.truth is None:
             raise DataError("the utterances have no labels", fix="score a labelled split")
         if other.ids != predictions[0].ids:
-            raise DataError("the seeds or models answer different utterances")
+            raise DataError("the seeds or models predict different utterances")
 
 
 def _reordered(predictions: Predictions, ids: tuple[str, ...]) -> Predictions:
     """Return predictions, truth and groups in the order of `ids`; what else was predicted is left behind."""
     place = {name: index for index, name in enumerate(predictions.ids)}
     if set(place) != set(ids) or len(place) != len(ids):
-        raise DataError("the two models answer different utterances")
+        raise DataError("the two models predict different utterances")
     order = [place[name] for name in ids]
     truth = None if predictions.truth is None else predictions.truth[order]
     videos = tuple(predictions.videos[i] for i in order)

@@ -31,7 +31,7 @@ MAX_MAPS = 12
 def evaluation_tables(
     splits: Mapping[str, Dataset], predictions: Sequence[Mapping[str, Predictions]], prior: tuple[float, ...]
 ) -> dict[str, Any]:
-    """Metrics of every labelled split, the constant predictor beside, and how well the filter finds what was put in.
+    """Metrics of each labelled split, of the constant predictor too, and how well the filter finds inserted corruption.
 
     Args:
         splits: split → data set.
@@ -95,7 +95,7 @@ def filter_maps(splits: Mapping[str, Dataset], result: SeedResult) -> list[dict[
 
 
 def _injection_tables(dataset: Dataset, seeds: Sequence[Predictions]) -> dict[str, Any]:
-    """`filter` and `conflict`: is it found where something was put in? Nothing where nothing was, or no one looks."""
+    """`filter` and `conflict`: how well inserted corruption is found; empty without corruption or without a filter."""
     spans = [utterance.injected for utterance in dataset]
     if not any(spans):
         return {}
@@ -112,7 +112,7 @@ def _coverage(split: str, results: Sequence[SeedResult]) -> float | None:
         p, width = result.predictions[split], result.half_width
         if p.truth is None or width is None:
             return None
-        widths = p.half_widths(width)
+        widths = p.interval_half_widths(width)
         values.append(coverage(p.truth, p.prediction - widths, p.prediction + widths))
     return None if any(v is None for v in values) else float(np.mean(np.array(values, np.float64)))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError
 from mecam.files import claimed
@@ -94,8 +94,10 @@ def train_grid(
     Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
     """
     if any(member.config.devices > 1 for member in members):
-        raise ConfigError("a grid trains each run on one device", where="devices", fix="use --jobs for several at once")
-    read = record_of([Source(store)])
+        raise ConfigError(
+            "each of several runs uses one device", where="devices", fix="use --jobs to train several at the same time"
+        )
+    read = record_of([WeightedStore(store)])
     done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
     waiting = [_Task(member, out / member.name) for member in members if member.name not in done]
     running: list[_Task] = []

@@ -6,7 +6,7 @@ stand in its configuration, as `search`. Every default lies inside its range; th
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mecam.config import Between, Choice, Range, parse_yaml
@@ -66,7 +66,7 @@ class Tuned:
     model: str
     data: str
     seeds: int
-    metric: Metric
+    metric: Metric = field(compare=False)  # made of functions, which are never equal
     trials: tuple[Trial, ...]
     best: Trial | None
     defaults: Trial | None
@@ -94,7 +94,7 @@ def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Ra
     """
     entry = MODELS[name]
     if getattr(entry.model, "reads_nothing", False):
-        raise ConfigError("the constant predictor has nothing to tune", where="--models", fix="choose another model")
+        raise ConfigError("the constant predictor has no options to tune", where="--models", fix="choose another model")
     fields = {item.name for item in dataclasses.fields(entry.config)}
     own: Mapping[str, Range] = getattr(entry.config, "search", {})
     return {**SHARED, **(DROPOUT if "dropout" in fields else {}), **own, **(more or {})}
@@ -103,7 +103,7 @@ def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Ra
 def parsed_ranges(texts: Sequence[str]) -> dict[str, Range]:
     """`--search KEY=RANGE` of the command line, RANGE being `low..high`, `low..high:log` or `one|two|three`.
 
-    Raises: ConfigError for what is no range.
+    Raises: ConfigError for what is not a range.
     """
     ranges: dict[str, Range] = {}
     for text in texts:
@@ -122,7 +122,7 @@ def _between(given: str, text: str) -> Between:
     low, high = ends
     if not low < high or (scale and low <= 0):
         raise ConfigError(
-            f"{given!r} is empty" if not low < high else f"{given!r} has no logarithm at {low}",
+            f"{given!r} is empty" if not low < high else f"{given!r} has no logarithm for {low}",
             where=f"--search {text}",
             fix="write the smaller number first" if not low < high else "start above 0",
         )
@@ -146,4 +146,4 @@ def _plain(text: str) -> Any:
 
 def _no_range(text: str) -> ConfigError:
     fix = "write KEY=low..high, KEY=low..high:log or KEY=one|two|three, as in training.learning_rate=1e-4..1e-2:log"
-    return ConfigError(f"{text!r} is no range", where="--search", fix=fix)
+    return ConfigError(f"{text!r} is not a range", where="--search", fix=fix)

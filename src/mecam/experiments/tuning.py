@@ -96,8 +96,8 @@ def _searched(hunt: "_Search", trials: int, progress: Progress | None) -> Tuned:
     tuned = hunt.write()
     if tuned.best is None:
         reasons = [trial.error.splitlines()[0] for trial in tuned.trials if trial.error]
-        what = f"none of {len(tuned.trials)} trials came to an end" + (f": {reasons[-1]}" if reasons else "")
-        raise TrainingError(what, where=str(hunt.out), fix="train the model once by `mecam train`, and see")
+        what = f"none of {len(tuned.trials)} trials succeeded" + (f": {reasons[-1]}" if reasons else "")
+        raise TrainingError(what, where=str(hunt.out), fix="train the model once with `mecam train` to see the error")
     return tuned
 
 
@@ -117,7 +117,7 @@ def _check_database(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(16)
     if head and head != b"SQLite format 3\0":
-        raise ValueError("this file is no SQLite database")
+        raise ValueError("this file is not an SQLite database")
 
 
 class _Search:
@@ -226,7 +226,7 @@ class _Search:
         except Exception as error:  # SQLAlchemy's and SQLite's own errors, by way of Optuna
             reason = str(error).splitlines()[0]
             raise TrainingError(
-                f"the search cannot be kept here: {reason}", where=str(self.out / STUDY), fix="choose another --out"
+                f"the search cannot be stored here: {reason}", where=str(self.out / STUDY), fix="choose another --out"
             ) from error
         if known != setup and any(trial.state.is_finished() for trial in study.trials):
             raise TrainingError(

@@ -4,7 +4,7 @@ What a search of options and a comparison on folds are made of.
 """
 
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.models.checkpoint import Trained
 from mecam.runs.config import RunConfig
@@ -37,7 +37,7 @@ def train_once(
     Returns: what was trained, with the weights that are best on validation, and how it went.
     Raises: MecamError for anything that a user can mend.
     """
-    trained, splits, _ = prepare(config, Material.of(config, [Source(store)]), seed, held_out=("valid",))
+    trained, splits, _ = prepare(config, Material.of(config, [WeightedStore(store)]), seed, held_out=("valid",))
     valid = splits["valid"]
     assert isinstance(valid, Dataset)
     fabric = make_fabric(config, trained.model)

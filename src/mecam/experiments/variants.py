@@ -51,8 +51,8 @@ def ablation(modalities: Sequence[Modality]) -> list[Variant]:
     Each row leaves out one piece of the method, or one modality; the last ones are what the method is measured by.
     """
     rows = [
-        Variant(FULL, "everything as configured"),
-        Variant("no-filter", "everything is kept", overrides={"model.filter.enabled": False}),
+        Variant(FULL, "the full model"),
+        Variant("no-filter", "no filter", overrides={"model.filter.enabled": False}),
         Variant("no-contrast", "no intra-modal contrast", overrides={"model.filter.contrast": 0.0}),
     ]
     several = len(modalities) > 1
@@ -65,8 +65,8 @@ def ablation(modalities: Sequence[Modality]) -> list[Variant]:
     if several:
         plain = Variant("no-talking-heads", "plain multi-head attention", overrides={"model.fusion.talking": False})
         rows += [plain, _information()]
-        rows += [Variant(f"no-{m}", f"{m} is left out", overrides={"data.without": [m]}) for m in modalities]
-    rows += [Variant("published", "the published model, honestly trained", model="mecam_published")]
+        rows += [Variant(f"no-{m}", f"{m} removed", overrides={"data.without": [m]}) for m in modalities]
+    rows += [Variant("published", "the published model with proper training", model="mecam_published")]
     if TEXT in modalities:
         rows += [Variant("text-only", "the text encoder alone", model="text_only")]
     if several:
@@ -82,9 +82,9 @@ def model_variants(names: Iterable[str]) -> list[Variant]:
     unknown = [name for name in wanted if name not in MODELS]
     if unknown or not wanted:
         raise ConfigError(
-            f"no model is called {unknown[0]!r}" if unknown else "no model is named",
+            f"there is no model {unknown[0]!r}" if unknown else "no model is given",
             where="--models",
-            fix=f"choose from {', '.join(MODELS)}, or say all",
+            fix=f"choose one of {', '.join(MODELS)}, or all",
         )
     return [Variant(name, "", model=name) for name in dict.fromkeys(wanted)]
 

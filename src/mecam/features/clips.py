@@ -99,7 +99,7 @@ def with_splits(found: Clips) -> Clips:
     if not any(row.labels for row in rows) or not without:
         return found
     if without < len(rows):
-        note = f"{without} of {len(rows)} rows have no split: they are in the store, and no training or test reads them"
+        note = f"{without} of {len(rows)} rows have no split: they are in the store, but not used for training or test"
         return replace(found, notes=(*found.notes, note))
     own_file = len({clip.path for clip in found.clips}) == len(rows)
     if not found.told and own_file and len({row.video for row in rows}) < len(SPLITS):

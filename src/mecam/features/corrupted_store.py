@@ -59,7 +59,7 @@ def corrupted_store(
     known = {clip.id for clip in find_clips(recordings, labels).clips}
     if not known & clips:
         raise DataError(
-            f"none of the recordings belongs to the store: it holds {next(iter(names), 'nothing')!r}, they are "
+            f"none of the recordings belongs to the store, which contains {next(iter(names), 'nothing')!r}, they are "
             f"{next(iter(sorted(known)))!r} and the like",
             where=str(recordings[0]),
             fix="give the recordings that the store was extracted from, and its label table with --labels",

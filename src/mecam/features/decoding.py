@@ -13,7 +13,7 @@ from mecam.budget import check_regular_file
 from mecam.errors import DataError, MecamError, MediaError
 
 __all__ = [
-    "MOST_PIXELS",
+    "MAX_PIXELS",
     "Frame",
     "Note",
     "SoundFacts",
@@ -34,7 +34,7 @@ __all__ = [
 
 Note = Callable[[str], None]
 
-MOST_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000
 """Of one picture, a little more than 8K (8192 × 4320): a decoder holds up to twenty of them."""
 _FREE_PIXELS, _PIXELS_PER_BYTE = 15_000_000_000, 20_000
 """Pixels that any file may decode to (four minutes of 1080p), and how many more a byte of it may become."""
@@ -105,7 +105,7 @@ def opened(path: Path) -> Iterator[Any]:
         except (av.FFmpegError, OSError, ValueError, OverflowError, MemoryError) as error:
             raise MediaError(_what_it_is(path, error), where=str(path), fix=_FIX) from error
         if container.format.name in _NO_MEDIA or container.format.name.endswith("_pipe"):
-            raise MediaError("this is no video or sound file", where=str(path), fix=_FIX)
+            raise MediaError("this is not a video or sound file", where=str(path), fix=_FIX)
         try:
             yield container
         except MecamError:
@@ -114,7 +114,7 @@ def opened(path: Path) -> Iterator[Any]:
             raise MediaError(
                 f"the file cannot be decoded: {type(error).__name__}: {error}",
                 where=str(path),
-                fix="fetch or export the file again",
+                fix="download or export the file again",
             ) from error
 
 
@@ -129,7 +129,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
     limits, version = {"protocol_whitelist": "file"}, int(av.__version__.split(".")[0])
     options: dict[str, Any] = {"container_options": limits}
     if version >= 17:  # older ones crash where options for streams meet a container that tells its streams late (mpg)
-        options = {"options": {**limits, "max_pixels": str(MOST_PIXELS)}}
+        options = {"options": {**limits, "max_pixels": str(MAX_PIXELS)}}
     if version < 19:
         # Titles and comments that are no UTF-8 would refuse the file; from 19 on PyAV reads them by itself.
         options["metadata_errors"] = "replace"
@@ -206,7 +206,7 @@ def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, 
     if stream.codec_context is None:
         return
     stream.codec_context.thread_count = 1  # files are worked on side by side, so threads would only get in the way
-    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS), **(options or {})}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS), **(options or {})}
     damaged = 0
     for packet in items:
         try:
@@ -262,7 +262,7 @@ def packets(container: Any, streams: list[Any], note: Note = lambda _: None) -> 
     try:
         yield from container.demux(streams)
     except av.FFmpegError as error:
-        note(f"the file breaks off ({error.strerror}); what comes before is kept")
+        note(f"the file is incomplete ({error.strerror}); what comes before is kept")
 
 
 def timed(items: Iterator[Any], stream: Any, origin: float, note: Note) -> Iterator[tuple[float, Any]]:
@@ -334,7 +334,7 @@ def _check_file(path: Path) -> None:
     except OSError as error:
         raise MediaError(f"cannot read: {error.strerror}", where=str(path)) from error
     if not size:
-        raise MediaError("the file is empty", where=str(path), fix="fetch or export it again")
+        raise MediaError("the file is empty", where=str(path), fix="download or export it again")
 
 
 def _what_it_is(path: Path, error: BaseException) -> str:
@@ -348,5 +348,5 @@ def _what_it_is(path: Path, error: BaseException) -> str:
     try:
         head.decode("utf-8")
     except UnicodeDecodeError:
-        return f"this is no video or sound file that can be read ({getattr(error, 'strerror', None) or error})"
+        return f"this is not a readable video or sound file ({getattr(error, 'strerror', None) or error})"
     return "this is a text file, not a video or sound file"

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from mecam.errors import MediaError
 from mecam.features.decoding import Note, opened, origin, packets, sought
 
-__all__ = ["GAP", "MOST_HOLE", "Course", "joined", "most_seconds", "seconds_of"]
+__all__ = ["GAP", "MAX_GAP_SECONDS", "Course", "joined", "most_seconds", "seconds_of"]
 
 GAP = 0.05
 """Seconds of missing sound that become silence; less is jitter of the time stamps."""
-MOST_HOLE = 3600.0
+MAX_GAP_SECONDS = 3600.0
 """Seconds of missing sound beyond which time stamps are damaged."""
 _LATE = 0.5
 """Seconds by which the announced length may be wrong without a remark."""

@@ -36,7 +36,7 @@ THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 VOICES = 5
 """People in a babble."""
 _HIDING = threading.Lock()
-MOST_FINDINGS = 50
+MAX_FINDINGS = 50
 """Findings that the manifest lists; the number of all is beside them."""
 
 
@@ -186,13 +186,13 @@ def _check_process() -> None:
     process = multiprocessing.current_process()
     if getattr(process, "_inheriting", False):
         raise DataError(
-            "the script that calls extract() is imported again by a worker of its own, and calls it there too",
-            fix='put what the script does under `if __name__ == "__main__":`',
+            "a worker process imports the script and calls extract() again",
+            fix='put the code of the script under `if __name__ == "__main__":`',
         )
     if process.daemon:
         raise DataError(
             "extract() starts processes, which a worker of multiprocessing may not",
-            fix="call it from the main process; `jobs` says how many recordings are worked on at once",
+            fix="call it from the main process; `jobs` is the number of recordings at the same time",
         )
 
 
@@ -213,7 +213,7 @@ def _with_voices(found: Clips, recipe: Recipe) -> Clips:
 def _check_any(found: Clips, failures: dict[str, Failure]) -> None:
     if failures and len(failures) == len(found.clips):
         first = next(iter(failures.values()))
-        raise DataError(f"none of {len(failures)} recordings gives anything: {first.reason}", where=first.file)
+        raise DataError(f"none of {len(failures)} recordings could be extracted: {first.reason}", where=first.file)
 
 
 def _write(
@@ -240,9 +240,9 @@ def _write(
             part = read_part(places[clip.id])
             if part is None:
                 raise DataError(
-                    f"what was extracted from {clip.path.name} is gone, or damaged",
+                    f"what was extracted from {clip.path.name} is missing or damaged",
                     where=str(places[clip.id]),
-                    fix="give the same command again, and let nothing else change this folder meanwhile",
+                    fix="give the same command again, and do not change this folder during the extraction",
                 )
             oddities += [(clip.id, finding) for finding in part.findings]
             for modality, reason in part.absent.items():
@@ -287,7 +287,7 @@ def _with_own_ids(
             name, number = f"{utterance.id}-{number}", number + 1
         taken.add(name)
         if name != utterance.id:
-            oddities.append((name, f"another utterance is called {utterance.id}"))
+            oddities.append((name, f"another utterance has the id {utterance.id}"))
         yield replace(utterance, id=name)
 
 
@@ -321,7 +321,7 @@ def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str
         "notes": list(found.notes),
         "absent": report.absent,
         "findings": [asdict(finding) for finding in report.findings],
-        "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MOST_FINDINGS]]},
+        "oddities": {"count": len(report.oddities), "first": [list(o) for o in report.oddities[:MAX_FINDINGS]]},
     }
 
 
@@ -361,7 +361,7 @@ def _alone(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
                 future = pool.submit(_one, clip, recipe)
             return future.result()
     except BrokenProcessPool:
-        return "the file brings down the process that reads it"
+        return "the process crashed while reading the file"
 
 
 def _one(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:

@@ -131,7 +131,7 @@ def extractor(name: str) -> Extractor:
     kind, _, rest = name.partition(":")
     entry = _entry(kind)
     if entry is None or bool(entry.argument) != bool(rest):
-        raise ConfigError(f"no extractor is called {name!r}", fix=f"known: {', '.join(extractor_names())}")
+        raise ConfigError(f"there is no extractor {name!r}", fix=f"known: {', '.join(extractor_names())}")
     return entry.make(rest)
 
 
@@ -145,7 +145,7 @@ def chosen(names: Sequence[str]) -> dict[Modality, Extractor]:
         made = extractor(name)
         if made.modality in found:
             both = f"{found[made.modality].name} and {made.name}"
-            raise ConfigError(f"{both} both make {made.modality}", fix="name one per modality")
+            raise ConfigError(f"{both} both make {made.modality}", fix="give one per modality")
         found[made.modality] = made
     return found
 
@@ -162,7 +162,7 @@ def extractor_of(modality: Modality, spec: FeatureSpec, *, allow_encoder: bool =
     """
     if spec.extractor.endswith(RELATIVE):
         raise ModelError(
-            f"this model reads {modality} features that were taken relative to each speaker's own mean",
+            f"this model reads {modality} features that are normalised for each speaker",
             fix="extract recordings of the same people, `mecam data normalise` the store and predict that; or train a "
             "model on the store as it was extracted",
         )
@@ -170,15 +170,15 @@ def extractor_of(modality: Modality, spec: FeatureSpec, *, allow_encoder: bool =
     entry = _entry(kind)
     if entry is None:
         raise ModelError(
-            f"this model reads {modality} features that we cannot extract: {spec.extractor} of width {spec.width}",
+            f"this model reads {modality} features that mecam cannot extract: {spec.extractor} of width {spec.width}",
             fix="extract them with their own tool, import them with `mecam data import` and predict the store; or "
             f"train a model on features that `mecam extract` makes ({', '.join(extractor_names())})",
         )
     if entry.argument and not allow_encoder:
         raise ModelError(
             f"this model reads {modality} through the encoder {named!r}, which its "
-            "checkpoint does not hold: that would be fetched, or read from elsewhere on this machine",
-            fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
+            "checkpoint does not hold: it would be downloaded, or loaded from another folder",
+            fix="if you trust its source, add --allow-encoder (in Python: allow_encoder=True)",
         )
     made = extractor(spec.extractor)
     if (made.version, made.spec.width) != (spec.version, spec.width):

@@ -42,7 +42,7 @@ _COMPANIONS = _suffixes(_BESIDE)
 _DOUBTFUL = _suffixes("ts mts mod tod ps sf aa c2 264 265 dv ram")
 """Endings that other files have as well (programs, modules): the content decides."""
 
-LARGEST_LIST = 64 << 20
+MAX_LIST_BYTES = 64 << 20
 """Bytes of a list of paths."""
 
 _BEGINNINGS = (
@@ -176,7 +176,7 @@ def _existing(path: Path) -> Path:
 
 
 def _lines(path: Path, notes: list[str]) -> Iterator[str]:
-    lines, encoding = lines_of(path, most=LARGEST_LIST, where=str(path), what="list of files")
+    lines, encoding = lines_of(path, most=MAX_LIST_BYTES, where=str(path), what="list of files")
     if encoding:
         notes.append(f"{shown(path.name)}: not in UTF-8: read as {encoding}")
     return (line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))

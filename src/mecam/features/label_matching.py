@@ -21,7 +21,7 @@ __all__ = ["Match", "Matches", "id_of_place", "match_rows"]
 
 _OF_MELD = re.compile(r"dia\d+_utt\d+")
 """MELD numbers its clips anew in each split."""
-_MOST = 5
+_MAX_EXAMPLES = 5
 """Examples that an error names."""
 
 
@@ -109,14 +109,14 @@ def match_rows(tables: Sequence[Path], places: Sequence[Place]) -> Matches:
             # The same name in another split's folder is another clip.
             candidates = [place for place in candidates if not split or _split_of(place) in ("", split)]
         if len(candidates) > 1:
-            doubtful.append(f"{one.called} ({' or '.join(shown(p.name) for p in candidates[:_MOST])})")
+            doubtful.append(f"{one.called} ({' or '.join(shown(p.name) for p in candidates[:_MAX_EXAMPLES])})")
         elif candidates:
             found.append((Match(one.row, candidates[0], span), one.named))
         else:
             missing.append(one.row.id)
     if doubtful:
         raise DataError(
-            f"{len(doubtful)} rows may mean more than one file: {', '.join(doubtful[:_MOST])}",
+            f"{len(doubtful)} rows may mean more than one file: {', '.join(doubtful[:_MAX_EXAMPLES])}",
             where=", ".join(table.name for table in tables),
             fix="name each row's file in a column `file`, by its path below the folder of the recordings",
         )

@@ -55,7 +55,7 @@ class Media:
             self.sound = None if sound_stream is None else self._sound_facts(sound_stream)
             chosen = [facts.index for facts in (self.video, self.sound) if facts is not None]
             if not chosen:
-                raise MediaError(self._nothing(), where=str(self.path), fix="fetch or export the file again")
+                raise MediaError(self._nothing(), where=str(self.path), fix="download or export the file again")
             self.duration: float
             self.duration, self._course = seconds_of(container, self.path, chosen, self._note)
 
@@ -135,8 +135,8 @@ class Media:
 
     def _video_facts(self, stream: Any) -> VideoFacts | None:
         size = stream.codec_context.width, stream.codec_context.height
-        if size[0] * size[1] > decoding.MOST_PIXELS:
-            self._note(f"pictures of {size[0]} × {size[1]} are refused: at most {decoding.MOST_PIXELS:,} pixels")
+        if size[0] * size[1] > decoding.MAX_PIXELS:
+            self._note(f"pictures of {size[0]} × {size[1]} are refused: at most {decoding.MAX_PIXELS:,} pixels")
             return None
         first = decoding.first_frame(self.path, stream.index)
         if first is None:
@@ -159,7 +159,7 @@ class Media:
 
     def _nothing(self) -> str:
         if not (self._has_video_stream or self._has_sound_stream):
-            return "the file holds neither picture nor sound"
+            return "the file contains neither video nor audio"
         telling = [said for said in self.findings if "refused" in said or "no voice" in said]
         if telling:
             return "; ".join(telling)
@@ -167,4 +167,4 @@ class Media:
         return f"no {' and no '.join(kinds)} of this file can be decoded"
 
     def _lacks(self, what: str, has_stream: bool) -> str:
-        return f"the {what} stream gives nothing that can be decoded" if has_stream else f"the file has no {what}"
+        return f"the {what} stream cannot be decoded" if has_stream else f"the file has no {what}"

@@ -27,7 +27,7 @@ from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
 __all__ = ["NOTHING", "Recipe", "Recording", "read_recording"]
 
-NOTHING = {"audio": "the sound is silent", "vision": "no face was seen", TEXT: "there is no word in it"}
+NOTHING = {"audio": "the sound is silent", "vision": "no face is visible", TEXT: "it contains no words"}
 """Why a modality that a recording has may give nothing."""
 _ALIKE, _COMPARED = 0.5, 2000
 """Likeness of two wordings of the same speech; below, one of them is of something else. How many letters are enough."""
@@ -125,7 +125,7 @@ def read_recording(
         # Where it is cut does not follow the corruption, so that the same utterances can be compared.
         segments = cut(clean, said, recipe.lengths)
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
-        findings += ("the transcript says other words than the table: the transcript is taken",)
+        findings += ("the words of the transcript differ from the label table; the transcript is used",)
     made = recipe.made()
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
@@ -144,7 +144,7 @@ def read_recording(
             intervals={m: f.intervals for m, f in known.items()},
         )
         utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
-    absent.update((m, NOTHING.get(m, "all of its rows are missing")) for m in made if _all_missing(utterances, m))
+    absent.update((m, NOTHING.get(m, "all time steps are missing")) for m in made if _all_missing(utterances, m))
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
@@ -183,15 +183,15 @@ def _said(
         return said, (*findings, *said.findings)
     if text is not None and text.strip():
         if said is not None:
-            findings += (f"{transcript and transcript.name} has no word: the text of the table is taken",)
+            findings += (f"{transcript and transcript.name} has no words; the text of the label table is used",)
         return Transcript((Segment(math.nan, math.nan, text),)), findings
     if said is not None:
-        absent[TEXT] = "the transcript is empty: nothing is said"
+        absent[TEXT] = "the transcript is empty"
         return None, (*findings, *said.findings)
     if recipe.asr is not None:
         heard = _heard(media, recipe.asr, recipe.language, absent)
         return heard, (*findings, *(heard.findings if heard else ()))
-    absent[TEXT] = "no transcript was given" if not findings else "nothing beside the recording is a transcript"
+    absent[TEXT] = "no transcript was given" if not findings else "there is no transcript next to the recording"
     return None, findings
 
 
@@ -211,7 +211,7 @@ def _heard(media: Media, model: str, language: str | None, absent: dict[Modality
 
     heard = transcribe(media, model=model, language=language)
     if heard is None:
-        absent[TEXT] = "no speech was heard"
+        absent[TEXT] = "no speech was found"
         return None
     return heard.within(media.duration)
 

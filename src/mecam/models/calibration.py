@@ -1,7 +1,7 @@
-"""What is added to the answer of a network: learned on validation, kept in the checkpoint, applied by `finished`.
+"""What a checkpoint adds to its network's predictions: learned on validation, applied by `calibrated`.
 
 A score is moved towards the other utterances of its recording (`RecordingContext`), and the interval around it grows
-with what is missing of the utterance (`Widening`). Learning them from a data set is `mecam.evaluation.calibration`.
+with the missing rates of the utterance (`IntervalScale`). `mecam.evaluation.calibration` learns both from a data set.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,61 +14,70 @@ from numpy.typing import NDArray
 from mecam.errors import DataError
 from mecam.types import Modality, Predictions
 
-__all__ = ["MIN_RECORDINGS", "RecordingContext", "Said", "Widening", "beyond_usual", "require_recordings"]
-__all__ += ["usually_missing"]
+__all__ = [
+    "MIN_RECORDINGS",
+    "IntervalScale",
+    "RecordingContext",
+    "RecordingPredictions",
+    "baseline_missing_rates",
+    "excess_missing_rates",
+    "require_recordings",
+]
 
 Array = NDArray[np.float64]
 
 MIN_RECORDINGS = 5
-"""Recordings of several utterances that weights are learned from; fewer say nothing about others."""
-SILENT_WEIGHT = 1.0
-"""Weight of one more utterance that says nothing: few others, or others of whom little is left, count for less."""
+"""Recordings of several utterances that are needed to learn the weights."""
+PRIOR_WEIGHT = 1.0
+"""Weight of an additional utterance with score 0: few or incomplete others count for less."""
 
 
-def usually_missing(lost: Mapping[Modality, Array]) -> dict[Modality, float]:
-    """Modality → the median share of its rows that undamaged utterances lack (silence, no face).
+def baseline_missing_rates(missing_rates: Mapping[Modality, Array]) -> dict[Modality, float]:
+    """Modality → the median missing rate of complete utterances (silence, no face).
 
     Args:
-        lost: modality → N shares in [0, 1].
+        missing_rates: modality → N in [0, 1].
     """
-    return {modality: float(np.median(shares)) for modality, shares in lost.items()}
+    return {modality: float(np.median(shares)) for modality, shares in missing_rates.items()}
 
 
-def beyond_usual(lost: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
+def excess_missing_rates(missing_rates: Mapping[Modality, Array], usual: Mapping[Modality, float]) -> Array:
     """M × N in [0, 1], in the order of `usual`: 0 where no more is missing than usual, 1 where all is."""
-    rows = [(lost[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
+    rows = [(missing_rates[m] - share) / max(1 - share, 1e-9) for m, share in usual.items()]
     result: Array = np.clip(np.array(rows), 0, 1)
     return result
 
 
 @dataclass(frozen=True)
-class Widening:
-    """What is missing → a factor on the half width of the interval.
+class IntervalScale:
+    """Missing rates → a factor on the half width of the interval.
 
-    With u_m in [0, 1] what modality m lacks beyond what is usual, the factor is 1 + Σ_m slope_m u_m.
+    With u_m in [0, 1] the excess missing rate of modality m, the factor is 1 + Σ_m slope_m u_m.
 
     Differs: no paper's. Scaling the width of a split-conformal interval by an estimate of the difficulty is Lei et al.
-    (2018), Distribution-free predictive inference for regression, section 5.2; here the difficulty is what is lost.
+    (2018), Distribution-free predictive inference for regression, section 5.2; here the difficulty is the missing rate.
 
     Attributes:
-        usual: modality → the share of its rows that an undamaged utterance lacks.
+        usual: modality → the baseline missing rate.
         slope: modality → how much wider the interval is when all of the modality is missing; not negative.
     """
 
     usual: Mapping[Modality, float]
     slope: Mapping[Modality, float]
 
-    def __call__(self, lost: Mapping[Modality, Array]) -> Array:
+    def __call__(self, missing_rates: Mapping[Modality, Array]) -> Array:
         """N factors, at least 1.
 
         Args:
-            lost: modality → N, the share of its rows (of text: of its tokens) that are missing.
+            missing_rates: modality → N, the fraction of its time steps (of text: of its tokens) that are missing.
 
         Raises: DataError if it is not known how much of a modality is missing.
         """
-        if unknown := sorted(set(self.slope) - set(lost)):
-            raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
-        result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ beyond_usual(lost, self.usual)
+        if unknown := sorted(set(self.slope) - set(missing_rates)):
+            raise DataError(f"the missing rate of {', '.join(unknown)} is unknown")
+        result: Array = 1 + np.array([self.slope[m] for m in self.usual]) @ excess_missing_rates(
+            missing_rates, self.usual
+        )
         return result
 
     def to_json(self) -> dict[str, Any]:
@@ -76,44 +85,44 @@ class Widening:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Widening":
+    def from_json(cls, values: Mapping[str, Any]) -> "IntervalScale":
         """Inverse of `to_json`."""
         return cls(**values)
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a model said about the utterances of some recordings.
+class RecordingPredictions:
+    """The predictions of a model for the utterances of some recordings.
 
     Attributes:
         scores: N.
         recordings: N, the name of the recording of each.
-        lost: modality → N in [0, 1], the share of its rows (of text: of its tokens) that are missing.
+        missing_rates: modality → N in [0, 1], as in `Predictions`.
     """
 
     scores: Array
     recordings: Sequence[str]
-    lost: Mapping[Modality, Array]
+    missing_rates: Mapping[Modality, Array]
 
     @classmethod
-    def of(cls, predictions: Predictions) -> "Said":
-        """The part of predictions that the rest of a recording is asked for."""
-        return cls(predictions.prediction, predictions.videos, predictions.lost)
+    def of(cls, predictions: Predictions) -> "RecordingPredictions":
+        """The part of predictions that context needs."""
+        return cls(predictions.prediction, predictions.videos, predictions.missing_rates)
 
 
 @dataclass(frozen=True)
 class RecordingContext:
     """A score and the scores of the other utterances of its recording → a better score.
 
-    With p the model's score measured from `centre`, m in [0, 1] what the utterance has lost, and r what the other
-    utterances j of its recording say, by what is left of each:
+    With p the model's score measured from `centre`, m in [0, 1] the weighted excess missing rate of the utterance, and
+    r the scores of the other utterances j of its recording, weighted by how complete each is:
 
         r = Σ (1 − m_j) p_j / (1 + Σ (1 − m_j))
         ŷ = p + pull · (r − p) + m · (own · p + rest · r)
 
-    So an utterance that is whole is moved by `pull` alone, towards its recording, and one that has lost everything
-    leans on what else was said. It reads scores, never labels, and works behind any model of scores. An utterance that
-    is alone in its recording keeps its score.
+    So a complete utterance moves towards its recording by `pull` alone, and one with everything missing gets its score
+    from the others. Reads scores, never labels, and works with any model of scores. An utterance that is alone in its
+    recording keeps its score.
 
     Differs: no paper's. `pull` is the shrinkage of a random-effects model (Robinson, Statistical Science 6(1), 1991)
     learned instead of derived; that context helps sentiment within recordings is Poria et al., ACL 2017.
@@ -123,10 +132,10 @@ class RecordingContext:
         low: of the task's range, to which the result is limited.
         high: of the same.
         pull: in [0, 1].
-        own: of the loss, on p.
-        rest: of the loss, on r.
-        usual: modality → the share of its rows that an undamaged utterance lacks (silence, no face).
-        weight: modality → how much of m its loss makes up; they sum to 1.
+        own: coefficient of m · p.
+        rest: coefficient of m · r.
+        usual: modality → the baseline missing rate (silence, no face).
+        weight: modality → its weight in m; they sum to 1.
     """
 
     centre: float
@@ -138,31 +147,40 @@ class RecordingContext:
     usual: Mapping[Modality, float]
     weight: Mapping[Modality, float]
 
-    def __call__(self, said: Said) -> Array:
+    def __call__(self, predictions: RecordingPredictions) -> Array:
         """N scores.
 
         Raises: DataError if it is not known how much of a modality is missing.
         """
-        if unknown := sorted(set(self.weight) - set(said.lost)):
-            raise DataError(f"nothing says how much of {', '.join(unknown)} is missing")
-        own = said.scores - self.centre
-        loss = np.array([self.weight[m] for m in self.usual]) @ beyond_usual(said.lost, self.usual)
-        rest, alone = _rest(own, said.recordings, 1 - loss)
+        if unknown := sorted(set(self.weight) - set(predictions.missing_rates)):
+            raise DataError(f"the missing rate of {', '.join(unknown)} is unknown")
+        own = predictions.scores - self.centre
+        loss = np.array([self.weight[m] for m in self.usual]) @ excess_missing_rates(
+            predictions.missing_rates, self.usual
+        )
+        rest, alone = _rest(own, predictions.recordings, 1 - loss)
         moved = own + self.pull * (rest - own) + loss * (self.own * own + self.rest * rest)
-        return np.where(alone, said.scores, np.clip(moved + self.centre, self.low, self.high))
+        return np.where(alone, predictions.scores, np.clip(moved + self.centre, self.low, self.high))
 
     @classmethod
     def learn(
-        cls, whole: Said, spoilt: Sequence[Said], truth: Array, *, centre: float, low: float, high: float
+        cls,
+        whole: RecordingPredictions,
+        corrupted: Sequence[RecordingPredictions],
+        truth: Array,
+        *,
+        centre: float,
+        low: float,
+        high: float,
     ) -> "RecordingContext":
         """Find the weights that lower the mean absolute error on validation.
 
-        `pull` is learned from the utterances as they are; what a loss changes, from the same utterances with data
-        missing at random. Two separate steps, so that whole utterances pay nothing for the damaged ones.
+        `pull` is learned from the complete utterances; the other weights from the same utterances with data missing at
+        random. Two separate steps, so that complete utterances do not suffer from the others.
 
         Args:
-            whole: what the model says about the utterances as they are.
-            spoilt: the same with data missing, at several rates.
+            whole: predictions for the complete utterances.
+            corrupted: the same with data missing, at several rates.
             truth: N labels.
             centre: of the scores.
             low: of the range.
@@ -171,7 +189,7 @@ class RecordingContext:
         Raises: DataError if there are fewer than `MIN_RECORDINGS` recordings of several utterances.
         """
         require_recordings(whole.recordings)
-        usual = usually_missing(whole.lost)
+        usual = baseline_missing_rates(whole.missing_rates)
         target = truth - centre
         own = whole.scores - centre
         rest, alone = _rest(own, whole.recordings, np.ones(len(own)))
@@ -180,9 +198,9 @@ class RecordingContext:
         def slopes(weight: Array, mix: Array) -> Array:
             """K × 2, on own and rest, of K losses; `mix` is K × M, `weight` says what is left of an utterance."""
             columns, left = [], []
-            for said in spoilt:
-                own, lost = said.scores - centre, beyond_usual(said.lost, usual)
-                rest, alone = _rest(own, said.recordings, 1 - weight @ lost)
+            for predictions in corrupted:
+                own, lost = predictions.scores - centre, excess_missing_rates(predictions.missing_rates, usual)
+                rest, alone = _rest(own, predictions.recordings, 1 - weight @ lost)
                 terms = np.stack([part * loss for loss in mix @ lost for part in (own, rest)], axis=1)  # N 2K
                 columns.append(terms[~alone])
                 left.append((target - own - pull * (rest - own))[~alone])
@@ -206,7 +224,7 @@ class RecordingContext:
 
 
 def require_recordings(names: Sequence[str]) -> None:
-    """Refuse a validation split that says nothing about what the utterances of a recording have in common.
+    """Refuse a validation split with too few recordings of several utterances.
 
     Args:
         names: the recording of each utterance.
@@ -216,16 +234,16 @@ def require_recordings(names: Sequence[str]) -> None:
     _, counts = np.unique(np.asarray(names), return_counts=True)
     if (several := int((counts > 1).sum())) < MIN_RECORDINGS:
         raise DataError(
-            f"the validation split has {several} recordings of more than one utterance, and it takes {MIN_RECORDINGS} "
-            "to learn what recordings have in common",
-            fix="leave `training.recording_context` off, or name the recording of each utterance in the store",
+            f"the validation split has {several} recordings of more than one utterance, and {MIN_RECORDINGS} "
+            "are needed to learn recording context",
+            fix="switch `training.recording_context` off, or give the recording of each utterance in the store",
         )
 
 
 def _rest(values: Array, recordings: Sequence[str], weights: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """What the other utterances of each one's recording say, and where there is no other."""
+    """The weighted mean score of the other utterances of each recording, and where there is no other."""
     _, number = np.unique(np.asarray(recordings), return_inverse=True)
-    total = np.bincount(number, weights)[number] - weights + SILENT_WEIGHT
+    total = np.bincount(number, weights)[number] - weights + PRIOR_WEIGHT
     summed = np.bincount(number, weights * values)[number] - weights * values
     alone = np.bincount(number)[number] == 1
     return np.where(alone, 0.0, summed / total), alone

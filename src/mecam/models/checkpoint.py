@@ -36,7 +36,7 @@ from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.models.base import Inputs, Model
-from mecam.models.calibration import RecordingContext, Widening
+from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
 from mecam.types import TEXT, Utterance
@@ -52,7 +52,7 @@ CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encode
 OWN = "config_sha256"
 """Key of the configuration's own SHA-256: of all its other keys."""
 
-MOST_CONFIG_BYTES = 64 << 20
+MAX_CHECKPOINT_CONFIG_BYTES = 64 << 20
 """Of `config.json`; ours have some 100 kB."""
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
@@ -82,14 +82,14 @@ class Checkpoint:
     data: DataConfig
     normaliser: Normaliser
     calibration: dict[str, float]
-    widening: Widening | None = None
+    widening: IntervalScale | None = None
     recording: RecordingContext | None = None
     data_name: str = ""
     synthetic: bool = False
 
     @property
     def half_width(self) -> float | None:
-        """Of the interval around the score of an undamaged utterance; None without one."""
+        """Of the interval around the score of a complete utterance; None without one."""
         return next(iter(self.calibration.values()), None)
 
 
@@ -188,9 +188,7 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
     if not (folder / CONFIG).is_file():
-        raise ModelError(
-            "there is no checkpoint here", where=str(folder), fix="name a run folder made by `mecam train`"
-        )
+        raise ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
     try:
         return _read(folder, allow_encoder)
     except MissingExtraError:
@@ -198,7 +196,7 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     except MecamError as error:
         what, fix = error.what, error.fix
     except MemoryError:
-        what, fix = "it needs more memory than there is", None
+        what, fix = "there is not enough memory", None
     except SafetensorError as error:
         what, fix = str(error), None
     except Exception as error:  # whatever a changed number or name makes of PyTorch and `transformers`
@@ -211,7 +209,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
     content = _configuration(folder)
     name: str = content["model"]["name"]
     if name not in MODELS:
-        raise ModelError(f"no model is called {name!r}", fix=f"known: {', '.join(MODELS)}")
+        raise ModelError(f"there is no model {name!r}", fix=f"known: {', '.join(MODELS)}")
     options: Any = decode(MODELS[name].config, content["model"]["options"], where="model")
     if hasattr(options, "encoder"):
         options = replace(options, encoder=_encoder_of(folder, content, options.encoder, allow_encoder))
@@ -222,7 +220,7 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
         data=decode(DataConfig, content["data"], where="data"),
         normaliser=Normaliser.from_json(content["normaliser"]),
         calibration={level: float(width) for level, width in content["calibration"].items()},
-        widening=Widening.from_json(content["widening"]) if content.get("widening") else None,
+        widening=IntervalScale.from_json(content["widening"]) if content.get("widening") else None,
         recording=RecordingContext.from_json(content["recording"]) if content.get("recording") else None,
         data_name=content["trained_on"]["name"],
         synthetic=content["trained_on"]["synthetic"],
@@ -244,9 +242,9 @@ def _read(folder: Path, allow_encoder: bool) -> Trained:
 def _configuration(folder: Path) -> dict[str, Any]:
     """What `config.json` says, once it is clear that it is ours and that no file was changed since."""
     path = folder / CONFIG
-    content: dict[str, Any] = small_json(path, most=MOST_CONFIG_BYTES)
+    content: dict[str, Any] = small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)
     if content["format"] != FORMAT:
-        raise ModelError("this is no checkpoint of mecam")
+        raise ModelError("this is not a checkpoint of mecam")
     if content["version"] > VERSION:
         raise ModelError(
             f"version {content['version']} is newer than this mecam reads ({VERSION})", fix="upgrade mecam"
@@ -256,11 +254,9 @@ def _configuration(folder: Path) -> dict[str, Any]:
         known: Mapping[str, str] = content["sha256"]
         here = _files_of(folder)
         if strange := sorted(set(here) ^ set(known)):
-            where = "was not there when it was written" if strange[0] in here else "is missing"
-            raise ModelError(f"{strange[0]} {where}", fix="train again, or take the checkpoint anew from where it was")
-        check_files(
-            folder, known, beside=CONFIG, full=False, fix="train again, or take the checkpoint anew from where it was"
-        )
+            where = "was added later" if strange[0] in here else "is missing"
+            raise ModelError(f"{strange[0]} {where}", fix="train again, or copy the checkpoint again")
+        check_files(folder, known, beside=CONFIG, full=False, fix="train again, or copy the checkpoint again")
     return content
 
 
@@ -270,19 +266,19 @@ def _encoder_of(folder: Path, content: Mapping[str, Any], named: str, allowed: b
     Raises: ModelError if it would be fetched, or read from elsewhere on this machine.
     """
     own = folder.resolve() / TEXT_ENCODER
-    asks = f"names the text encoder {named!r}, which it does not hold"
+    asks = f"needs the text encoder {named!r}, which it does not contain"
     if own.is_dir():
         found = [key for name in (CONFIG, "tokenizer_config.json") for key in _elsewhere(own / name)]
         if not found:
             return str(own)
-        asks = f"has a text encoder that asks for {found[0]}"
+        asks = f"has a text encoder that needs {found[0]}"
     elif content["vocabulary"] is None:  # it reads no transcripts
         return str(own)
     if allowed:
         return str(own) if own.is_dir() else named
     raise ModelError(
-        f"this checkpoint {asks}: that would be fetched, or read from elsewhere on this machine",
-        fix="if you trust whoever made it, add --allow-encoder (in Python: allow_encoder=True)",
+        f"this checkpoint {asks}: it would be downloaded, or loaded from another folder",
+        fix="if you trust its source, add --allow-encoder (in Python: allow_encoder=True)",
     )
 
 
@@ -291,7 +287,7 @@ def _elsewhere(path: Path) -> list[str]:
     if not path.is_file():
         return []
     found: list[str] = []
-    waiting: list[Any] = [small_json(path, most=MOST_CONFIG_BYTES)]
+    waiting: list[Any] = [small_json(path, most=MAX_CHECKPOINT_CONFIG_BYTES)]
     while waiting:
         one = waiting.pop()
         if isinstance(one, dict):
@@ -327,7 +323,7 @@ def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: objec
         first = re.search(r'(?:: "|mismatch for )([\w.]+)', str(error))  # of the lines that PyTorch lists
         raise ModelError(
             f"its weights are not those of {name} in mecam {__version__}" + (f": {first[1]} differs" if first else ""),
-            fix=f"train again, or use the mecam that made it (it says {made_by})",
+            fix=f"train again, or use the version of mecam that wrote it ({made_by})",
         ) from error
     if found := not_finite(model.state_dict()):
         raise ModelError(f"the model's weights hold {found}")
@@ -354,8 +350,8 @@ def check_features(trained: Trained, store: Store) -> None:
         here, there = store.specs[modality], known[modality]
         if (here.width, here.extractor) != (there.width, there.extractor):
             raise ModelError(
-                f"the {modality} features differ: the model knows {there.extractor} of width {there.width}, "
-                f"the store holds {here.extractor} of width {here.width}",
+                f"the {modality} features differ: the model was trained on {there.extractor} of width {there.width}, "
+                f"the store has {here.extractor} of width {here.width}",
                 where=str(store.path),
                 fix="extract the same features, or train on this store",
             )

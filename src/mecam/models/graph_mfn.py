@@ -26,7 +26,7 @@ from mecam.types import TEXT
 
 __all__ = ["ENTRY", "GraphMfn", "GraphMfnConfig"]
 
-MOST = 6
+MAX_MODALITIES = 6
 """Modalities at most: 63 vertices and 665 edges."""
 
 
@@ -60,10 +60,10 @@ class GraphMfn(RowModel[GraphMfnConfig]):
 
     def __init__(self, config: GraphMfnConfig, inputs: Inputs, *, pretrained: bool = True) -> None:
         super().__init__(config, inputs, pretrained=pretrained)
-        if len(self.reads) > MOST:
+        if len(self.reads) > MAX_MODALITIES:
             raise ModelError(
                 f"a graph over {len(self.reads)} modalities has {2 ** len(self.reads) - 1} vertices",
-                fix=f"use at most {MOST} modalities, or choose `mfn`",
+                fix=f"use at most {MAX_MODALITIES} modalities, or choose `mfn`",
             )
         self.aligned = {m for m, spec in inputs.features.items() if spec.aligned}
         sizes = {m: config.text_width if m == TEXT else config.width for m in self.reads}

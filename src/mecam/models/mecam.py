@@ -29,7 +29,7 @@ from mecam.losses.information import GaussianHead, gaussian_log_likelihood, grou
 from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
 from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
-from mecam.nn.gate import ROW_SIGNS, Conflict, Filtered, Gate, WordOrder, reverse_gradient, row_signs
+from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient
 from mecam.nn.masked import masked_mean
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
@@ -37,7 +37,7 @@ from mecam.types import TEXT, Modality
 SHRINKAGE = 0.1
 """Of the covariances in the entropy of the information term."""
 
-UNLIKE = 0.1
+MAX_PARTNER_AFFINITY = 0.1
 """Label affinity below which two utterances count as feeling otherwise."""
 
 Steps: TypeAlias = Mapping[Modality, Float[Tensor, "B T D"]]
@@ -67,7 +67,7 @@ class FilterConfig:
     removed: Weight = 0.5
     """w: how much removed embeddings count as negatives of the contrast."""
     gate: Weight = 0.5
-    """Gate against the known place of what was put into the corrupted view."""
+    """Gate against the known place of the corruption in the view."""
     conflict: Weight = 0.5
     """Finding the modality that was taken from an utterance with an unlike label; what is found is removed."""
     conflict_rate: Annotated[float, Gt(0), Lt(1)] = 0.1
@@ -173,13 +173,13 @@ class Mecam(Model):
             if config.filter.order > 0 and inputs.raw_text:
                 self.order = WordOrder(encoders[TEXT].network.get_input_embeddings().embedding_dim)  # type: ignore[union-attr, operator]
             if config.filter.conflict > 0 and several:
-                self.conflict = Conflict(len(self.reads), inputs.task.outputs, rate=config.filter.conflict_rate)
+                self.conflict = ConflictNetwork(len(self.reads), inputs.task.outputs, rate=config.filter.conflict_rate)
             for modality in self.reads:
                 self.gates[modality] = Gate(
                     width,
                     groups=config.filter.groups,
                     context=config.filter.context and several,
-                    signs=ROW_SIGNS if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
+                    signs=CORRUPTION_CUES if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
                     dropout=dropout,
                 )
         self.fusion = Fusion(self.reads, width, **vars(config.fusion), dropout=dropout)
@@ -209,8 +209,8 @@ class Mecam(Model):
         masks = {m: streams[m].mask for m in self.reads}
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
         tokens = self._token_embeddings(streams[TEXT].values) if self.order else None
-        signs = {m: self._signs(m, streams[m], tokens) for m in self.gates}
-        whole = self._predict(hidden, masks, signs)
+        cues = {m: self._cues(m, streams[m], tokens) for m in self.gates}
+        whole = self._predict(hidden, masks, cues)
         if self.order is not None and tokens is not None and self.training:
             count = len(batch)  # in the corrupted view the order is wrong on purpose
             loss = self.order.loss(tokens[:count], masks[TEXT][:count])
@@ -227,25 +227,25 @@ class Mecam(Model):
         assert isinstance(encoder, TextEncoder)
         return nn.functional.embedding(ids, encoder.network.get_input_embeddings().weight.detach())
 
-    def _signs(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
-        """What marks a spoilt row of features, or a word out of place."""
+    def _cues(self, modality: Modality, stream: Stream, tokens: Tensor | None) -> Tensor | None:
+        """What marks a corrupted time step of features, or a word out of place."""
         if not self._has_tokens(modality):
-            return row_signs(stream.values, stream.mask)
+            return corruption_cues(stream.values, stream.mask)
         return None if self.order is None or tokens is None else self.order(tokens, stream.mask)
 
     def _has_tokens(self, modality: Modality) -> bool:
         return modality == TEXT and self.inputs.raw_text
 
-    def _predict(self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None]) -> Output:
+    def _predict(self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None]) -> Output:
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
-        filtered = self._filtered(hidden, masks, signs, present)
+        filtered = self._filtered(hidden, masks, cues, present)
         own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
         opinions = self.inputs.task.comparable(own.detach())
-        doubt = torch.zeros_like(present, dtype=own.dtype)  # B M
+        conflict_probability = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
-            doubt = self.conflict(opinions, present)
+            conflict_probability = self.conflict(opinions, present)
             for i, m in enumerate(self.reads):
-                believed = (1 - doubt[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
+                believed = (1 - conflict_probability[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
                 filtered[m] = Filtered(hidden[m], filtered[m].gate * believed, masks[m])
         pooled, shares = self.fusion(filtered, present)
         late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
@@ -257,7 +257,7 @@ class Mecam(Model):
         embeddings |= {f"after_{m}": filtered[m].kept_mean for m in self.reads}
         extra = {f"removed_{m}": filtered[m].removed_mean for m in self.reads}
         extra |= {f"own_{m}": task.as_prediction(own[:, i]) for i, m in enumerate(self.reads)}
-        extra |= {"opinions": opinions, "doubt": doubt}
+        extra |= {"opinions": opinions, "doubt": conflict_probability}
         return Output(
             prediction=task.as_prediction(prediction).float(),
             gates={m: filtered[m].share_kept for m in self.gates},
@@ -267,7 +267,7 @@ class Mecam(Model):
         )
 
     def _filtered(
-        self, hidden: Steps, masks: Masks, signs: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
+        self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
     ) -> dict[Modality, Filtered]:
         """Each modality through its gate; nothing is removed where there is no filter."""
         means = torch.stack([masked_mean(hidden[m], masks[m]) for m in self.reads], dim=1)  # B M D
@@ -277,7 +277,7 @@ class Mecam(Model):
             if m in self.gates:
                 rest = [j for j in range(len(self.reads)) if j != i]
                 others = masked_mean(means[:, rest], present[:, rest])
-                gate = self.gates[m](hidden[m], masks[m], others, signs[m])
+                gate = self.gates[m](hidden[m], masks[m], others, cues[m])
             filtered[m] = Filtered(hidden[m], gate, masks[m])
         return filtered
 
@@ -382,7 +382,7 @@ class Mecam(Model):
 
 def _partner(affinity: Float[Tensor, "B B"]) -> Tensor:
     """For each utterance a random one that feels otherwise, or itself where there is none."""
-    unlike = (affinity < UNLIKE).fill_diagonal_(False)
+    unlike = (affinity < MAX_PARTNER_AFFINITY).fill_diagonal_(False)
     drawn = torch.multinomial(unlike.float() + 1e-9, 1).squeeze(1)  # B
     return torch.where(unlike.any(dim=1), drawn, torch.arange(len(drawn), device=drawn.device))
 

@@ -26,7 +26,7 @@ from mecam.types import Modality
 
 __all__ = ["ENTRY", "MultiTask", "MultiTaskConfig"]
 
-LARGEST = 2_000_000
+MAX_TENSOR_VALUES = 2_000_000
 """Values of MTFN's tensor at most."""
 
 
@@ -70,7 +70,7 @@ class MultiTask(RowModel[MultiTaskConfig]):
         self.labelled = tuple(m for m in self.reads if m in inputs.unimodal)
         if not self.labelled:
             raise ModelError(
-                "multi-task learning takes labels of single modalities, and no modality that is here has any",
+                "multi-task learning needs labels of single modalities, and this data has none",
                 where=f"the data has {', '.join(self.reads)}; labelled: {', '.join(inputs.unimodal) or 'none'}",
                 fix="use data that labels its modalities, as CH-SIMS does, or choose `tfn`, `lf_dnn` or `lmf`",
             )
@@ -105,9 +105,9 @@ class MultiTask(RowModel[MultiTaskConfig]):
         if self.config.base == "mlf_dnn":
             return sum(widths.values())
         size = math.prod(width + 1 for width in widths.values())
-        if size > LARGEST:
+        if size > MAX_TENSOR_VALUES:
             raise ModelError(
-                f"the tensor of {', '.join(widths)} would hold {size:,} values, more than {LARGEST:,}",
+                f"the tensor of {', '.join(widths)} would have {size:,} values, more than {MAX_TENSOR_VALUES:,}",
                 where="model.width, model.text_width",
                 fix="lower them, or set model.base=mlmf, which never builds the tensor",
             )

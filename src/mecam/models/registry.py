@@ -102,7 +102,7 @@ def _loaded(point: EntryPoint) -> Entry:
     from mecam.models.base import Model
 
     package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
-    fix = f"mend or uninstall the package {package}"
+    fix = f"repair or uninstall the package {package}"
     try:
         entry = point.load()
     except Exception as error:

@@ -62,7 +62,7 @@ def _bounded(tensors: int, elements: int) -> Iterator[None]:
         most[what] -= amount
         if most[what] < 0:
             raise ModelError(
-                f"its configuration describes a model that is larger than its weights, which hold {elements:,} numbers "
+                f"its configuration describes a model that is larger than its weights, which have {elements:,} numbers "
                 f"in {tensors:,} tensors",
                 fix="do not use it: the configuration was changed, or belongs to another checkpoint",
             )

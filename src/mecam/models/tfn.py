@@ -25,7 +25,7 @@ from mecam.types import TEXT
 
 __all__ = ["ENTRY", "Tfn", "TfnConfig"]
 
-LARGEST = 2_000_000
+MAX_TENSOR_VALUES = 2_000_000
 """Values of the tensor at most: 256 million weights behind it at the default width."""
 
 
@@ -52,9 +52,9 @@ class Tfn(RowModel[TfnConfig]):
         super().__init__(config, inputs, pretrained=pretrained)
         widths = {m: config.text_width if m == TEXT else config.width for m in self.reads}
         size = math.prod(width + 1 for width in widths.values())
-        if size > LARGEST:
+        if size > MAX_TENSOR_VALUES:
             raise ModelError(
-                f"the tensor of {', '.join(self.reads)} would hold {size:,} values, more than {LARGEST:,}",
+                f"the tensor of {', '.join(self.reads)} would have {size:,} values, more than {MAX_TENSOR_VALUES:,}",
                 where="model.width, model.text_width",
                 fix="lower them, use fewer modalities, or choose `lmf`, which never builds the tensor",
             )

@@ -5,7 +5,7 @@
 
 Source: Yuan, Li, Xu and Yu, "Transformer-based Feature Reconstruction Network for Robust Multimodal Sentiment
 Analysis", ACM Multimedia 2021.
-Differs: what is missing is what the loop's corrupted view spoilt, in many ways, and whose place is known; each
+Differs: what is missing is the corrupted part of the view, of many kinds and with known places; each
 utterance is learned from whole as well; transcripts are rebuilt word by word, since a lost word changes the tokens;
 the gated convolution stands without a recurrent layer before it; any further modality is treated like audio and vision.
 """
@@ -176,11 +176,11 @@ def reconstruction_loss(
 def _by_window(
     rebuilt: Tensor, target: Tensor, whole: Stream, view: Stream, window: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Rebuilt windows of rows, the windows as they were, and which had a row spoilt."""
+    """Rebuilt windows of rows, the windows as they were, and which had a row corrupted."""
     assert view.injected is not None
     places, there = masked_windows(target, whole.mask, window)  # B W F
-    spoilt, _ = masked_windows(view.injected.unsqueeze(-1).to(target.dtype), view.mask, window)  # B W 1
-    return rebuilt, places, there & (spoilt.squeeze(-1) > 0)
+    corrupted, _ = masked_windows(view.injected.unsqueeze(-1).to(target.dtype), view.mask, window)  # B W 1
+    return rebuilt, places, there & (corrupted.squeeze(-1) > 0)
 
 
 def _by_word(rebuilt: Tensor, target: Tensor, whole: Stream, view: Stream) -> tuple[Tensor, Tensor, Tensor]:
@@ -189,8 +189,8 @@ def _by_word(rebuilt: Tensor, target: Tensor, whole: Stream, view: Stream) -> tu
     words = word_counts({TEXT: whole}, ())  # B
     here, seen = resampled(rebuilt, view, words=words, steps=words)  # B N F
     places, there = resampled(target, whole, words=words, steps=words)
-    spoilt, _ = resampled(view.injected.unsqueeze(-1).to(target.dtype), view, words=words, steps=words)  # B N 1
-    return here, places, seen & there & (spoilt.squeeze(-1) > 0)
+    corrupted, _ = resampled(view.injected.unsqueeze(-1).to(target.dtype), view, words=words, steps=words)  # B N 1
+    return here, places, seen & there & (corrupted.squeeze(-1) > 0)
 
 
 ENTRY = Entry(TfrNet, TfrNetConfig)

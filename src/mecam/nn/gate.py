@@ -10,17 +10,26 @@ from torch import Tensor, nn
 from mecam.nn.encoders import row_sizes
 from mecam.nn.masked import masked_mean, weighted_mean
 
-__all__ = ["QUICK", "ROW_SIGNS", "Conflict", "Filtered", "Gate", "WordOrder", "reverse_gradient", "row_signs"]
+__all__ = [
+    "CORRUPTION_CUES",
+    "LAYER_GAIN",
+    "ConflictNetwork",
+    "Filtered",
+    "Gate",
+    "WordOrder",
+    "corruption_cues",
+    "reverse_gradient",
+]
 
-OPEN = 3.0
+OPEN_LOGIT = 3.0
 """Logit at the start: 0.95 of everything is kept."""
 
-QUICK = 5.0
+LAYER_GAIN = 5.0
 """Steps of an adaptive optimiser are of one size for all weights. A gate starts from nothing and has to learn within
 the few hundred steps that a pretrained text encoder is fine-tuned for, so its layers count this many times."""
 
-ROW_SIGNS = 12
-"""Figures per row that `row_signs` returns."""
+CORRUPTION_CUES = 12
+"""Figures per row that `corruption_cues` returns."""
 
 
 class Filtered:
@@ -71,8 +80,8 @@ class Gate(nn.Module):
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
             for layer in (self.local, self.whole):
-                layer.weight.div_(QUICK)
-                layer.bias.div_(QUICK)
+                layer.weight.div_(LAYER_GAIN)
+                layer.bias.div_(LAYER_GAIN)
         nn.init.normal_(last.weight, std=0.02)
         nn.init.zeros_(last.bias)
         self.signs = nn.Linear(signs, groups, bias=False) if signs else None
@@ -92,7 +101,7 @@ class Gate(nn.Module):
             hidden: encoded steps.
             mask: observed steps.
             others: summary of the other modalities, zeros where there are none.
-            signs: what marks a spoilt step before anything is learned; needed if the gate judges by signs.
+            signs: what marks a corrupted step before anything is learned; needed if the gate judges by signs.
         """
         own = masked_mean(hidden, mask)  # B D
         parts = [own]
@@ -102,15 +111,15 @@ class Gate(nn.Module):
         # The distance from the utterance's mean is what makes a step stand out, in either direction.
         away = (hidden - own.unsqueeze(1)).abs()  # B T D
         local = self.local(torch.cat([hidden, away], dim=-1))  # B T D
-        logits = OPEN + QUICK * self.leave(QUICK * (local + whole.unsqueeze(1)))  # B T G
+        logits = OPEN_LOGIT + LAYER_GAIN * self.leave(LAYER_GAIN * (local + whole.unsqueeze(1)))  # B T G
         if self.signs is not None:
             assert signs is not None
-            logits = logits + QUICK**2 * self.signs(signs)
+            logits = logits + LAYER_GAIN**2 * self.signs(signs)
         return torch.sigmoid(logits)
 
 
-def row_signs(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
-    """What marks a spoilt row before anything is learned; 0 at masked rows.
+def corruption_cues(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
+    """What marks a corrupted time step before anything is learned; 0 at masked rows.
 
     Four sizes on a logarithmic scale (of the row, of its change, of its distance from the utterance's mean, of
     its largest value), each as it is, relative to the utterance's mean, and as the distance from that mean.
@@ -154,7 +163,7 @@ class WordOrder(nn.Module):
     The score of a pair is bilinear in the two embeddings, s(a, b) = ⟨A a, B b⟩ / √width + c, one pair of matrices
     per distance, and learns to tell real pairs from pairs whose second token is another one of the same text.
     At the optimum it is how much more often b follows a than chance would have it, so that words in a wrong
-    order stand out without a parallel corpus of spoilt texts.
+    order stand out without a parallel corpus of corrupted texts.
 
     Source: noise-contrastive estimation, Gutmann and Hyvärinen, AISTATS 2010; that its optimum is the pointwise
     mutual information, Levy and Goldberg, NeurIPS 2014.
@@ -209,7 +218,7 @@ def _pairs(tokens: Tensor, mask: Tensor, distance: int) -> tuple[Tensor, Tensor,
     return tokens[:, :-distance], tokens[:, distance:], mask[:, :-distance] & mask[:, distance:]
 
 
-class Conflict(nn.Module):
+class ConflictNetwork(nn.Module):
     """Compares what each modality alone would predict, and names the one that contradicts the rest, if any.
 
     It learns from made contradictions, half of its examples, and is read with the share of them that is to be
@@ -234,7 +243,7 @@ class Conflict(nn.Module):
                 layer.weight.zero_()
                 layer.bias.zero_()
             self.linear.bias[1:] = (
-                -math.log(modalities) / QUICK**2
+                -math.log(modalities) / LAYER_GAIN**2
             )  # in training one of them contradicts in half of the cases
         shift = torch.full((modalities + 1,), math.log(rate / 0.5))
         shift[0] = math.log((1 - rate) / 0.5)
@@ -277,7 +286,7 @@ class Conflict(nn.Module):
             alike = (opinions[:, i] * opinions[:, j]).mean(dim=1, keepdim=True)
             parts += [apart.masked_fill(~known, 0.0), alike.masked_fill(~known, 0.0)]
         read = torch.cat(parts, dim=1)
-        logits = QUICK**2 * self.linear(read) + QUICK * self.curved(QUICK * read)  # B M+1
+        logits = LAYER_GAIN**2 * self.linear(read) + LAYER_GAIN * self.curved(LAYER_GAIN * read)  # B M+1
         # One voice alone contradicts nobody.
         barred = ~present | (present.sum(dim=1, keepdim=True) < 2)  # B M
         lowest = torch.finfo(logits.dtype).min / 2

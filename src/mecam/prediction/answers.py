@@ -7,7 +7,7 @@ import numpy as np
 
 from mecam.data.datasets import Dataset
 from mecam.evaluation.detection import contradicting
-from mecam.evaluation.predict import ask, finished, known_only
+from mecam.evaluation.predict import ask, calibrated, known_only
 from mecam.prediction.backend import Backend
 from mecam.prediction.result import Prediction
 from mecam.runs.predictions import interval_around
@@ -24,8 +24,8 @@ def predict_utterances(
     Args:
         backend: computes the model.
         utterances: of one recording or several.
-        together: they are all that was said there, so that a model that has learned to may look at the rest of a
-            recording; otherwise each stands for itself.
+        together: they are all utterances of their recordings, so that a model may use the context of a recording;
+            otherwise each is predicted alone.
     """
     texts = [utterance.text for utterance in utterances]
     return predict_dataset(backend, backend.dataset(utterances), texts, together=together)
@@ -41,7 +41,7 @@ def predict_dataset(
 ) -> list[Prediction]:
     """Predict a data set that the backend has made; `texts` are its transcripts, the rest is as in `ask`."""
     predictions = ask(backend, dataset, backend.collator, details=True, progress=progress)
-    predictions = finished(backend, predictions, together=together)
+    predictions = calibrated(backend, predictions, together=together)
     half = backend.checkpoint.half_width
     return [_one(backend, predictions, i, texts[i], half) for i in range(len(predictions))]
 
@@ -51,8 +51,8 @@ def _one(backend: Backend, p: Predictions, i: int, text: str | None, half: float
     score = float(p.prediction[i]) if task.is_score else None
     ends: tuple[float | None, float | None] = (None, None)
     if half is not None and score is not None:
-        ends = interval_around(task, score, float(p.half_widths(half)[i]))
-    doubts = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
+        ends = interval_around(task, score, float(p.interval_half_widths(half)[i]))
+    doubts = {m: float(doubt[i]) for m, doubt in p.conflict_probabilities.items() if np.isfinite(doubt[i])}
     gates: Mapping[Modality, Any] = p.gates[i] if p.gates else {}
     doubts = doubts if len(doubts) > 1 else {}  # one voice alone contradicts nobody
     return Prediction(
@@ -67,7 +67,7 @@ def _one(backend: Backend, p: Predictions, i: int, text: str | None, half: float
         kept={m: known_only(kept) for m, kept in gates.items()},
         doubts=doubts,
         contradicts=contradicting(doubts),
-        absent=tuple(m for m in backend.reads if _lacks(backend, m, text, float(p.lost[m][i]))),
+        absent=tuple(m for m in backend.reads if _lacks(backend, m, text, float(p.missing_rates[m][i]))),
     )
 
 

@@ -16,7 +16,7 @@ Kind = Literal["file", "text"]
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 """What the name of a file ends with; `U.S.A` and `3.5` do not."""
 
-_MISSING_FIX = "check the path; if it is a sentence, say so: predict_text(…)"
+_MISSING_FIX = "check the path; for a sentence use predict_text(…)"
 _FIX = "predict_text(…) takes sentences, predict_file(…) takes recordings, predict_store(…) a store"
 
 
@@ -38,11 +38,11 @@ def kind_of(given: object, *, missing_fix: str = _MISSING_FIX) -> Kind:
     if not isinstance(given, str):
         raise ModelError(f"this is neither a text nor a path: {type(given).__name__}", fix=_FIX)
     if not given.strip():
-        raise DataError("a sentence is empty", fix="give some words, or the path of a recording")
+        raise DataError("the sentence is empty", fix="give a text, or the path of a recording")
     if _exists(given):
         return "file"
     if is_folder(given):
-        raise DataError(f"{given!r} is a folder", fix=f"name a file in it; {_FIX}")
+        raise DataError(f"{given!r} is a folder", fix=f"give a file in it; {_FIX}")
     if _looks_like_a_file(given):
         raise DataError(f"there is no file {given!r}", fix=missing_fix)
     return "text"
@@ -59,9 +59,9 @@ def kind_of_all(given: object) -> Kind | None:
     if len(set(kinds)) > 1:
         place = next(i for i, kind in enumerate(kinds) if kind != kinds[0])
         raise DataError(
-            "some of the list are files and some are sentences",
+            "the list contains both files and sentences",
             where=f"{given[0]!r} is a {kinds[0]}, {given[place]!r} is a {kinds[place]}",
-            fix="ask for them apart: predict_file(…) and predict_text(…)",
+            fix="call predict_file(…) and predict_text(…) separately",
         )
     return kinds[0] if kinds else None
 
@@ -74,9 +74,9 @@ def as_sentences(given: object) -> list[str]:
     texts: list[Any] = [given] if isinstance(given, str) else _listed(given)
     for place, text in enumerate(texts, 1):
         if not isinstance(text, str):
-            raise ModelError(f"this is no text: {type(text).__name__}", where=f"sentence {place}", fix=_FIX)
+            raise ModelError(f"this is not a text: {type(text).__name__}", where=f"sentence {place}", fix=_FIX)
         if not text.strip():
-            raise DataError("a sentence is empty", where=f"sentence {place}", fix="leave it out")
+            raise DataError("the sentence is empty", where=f"sentence {place}", fix="leave it out")
     return texts
 
 
@@ -88,7 +88,7 @@ def as_paths(given: object) -> list[Path]:
     paths: list[Any] = [given] if isinstance(given, str | os.PathLike) else _listed(given)
     for place, path in enumerate(paths, 1):
         if not isinstance(path, str | os.PathLike):
-            raise ModelError(f"this is no path: {type(path).__name__}", where=f"recording {place}", fix=_FIX)
+            raise ModelError(f"this is not a path: {type(path).__name__}", where=f"recording {place}", fix=_FIX)
         if not str(path).strip():
             raise DataError("the path is empty", where=f"recording {place}")
     return [Path(path) for path in paths]
@@ -119,5 +119,5 @@ def _looks_like_a_file(given: str) -> bool:
 
 def _listed(given: object) -> list[Any]:
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Sequence):
-        raise ModelError(f"this is neither one nor a list: {type(given).__name__}", fix=_FIX)
+        raise ModelError(f"this is neither a single input nor a list: {type(given).__name__}", fix=_FIX)
     return list(given)

@@ -12,8 +12,8 @@ from mecam.errors import DataError, ModelError
 from mecam.prediction.answers import predict_dataset, predict_utterances
 from mecam.prediction.backend import Backend, open_backend
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
-from mecam.prediction.recordings import watch
-from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.recordings import predict_recording
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import Utterance
 
@@ -42,7 +42,7 @@ class Predictor:
         from mecam.prediction.torch_backend import TorchBackend
 
         if not isinstance(self.backend, TorchBackend):
-            raise ModelError("this needs the model of PyTorch", fix="load the run folder that it was exported from")
+            raise ModelError("this needs the PyTorch model", fix="load the run folder that it was exported from")
         return self.backend.trained
 
     @property
@@ -51,9 +51,9 @@ class Predictor:
         return self.backend.checkpoint.inputs.task
 
     @overload
-    def predict(self, what: Path, **options: Any) -> Watched: ...
+    def predict(self, what: Path, **options: Any) -> RecordingPrediction: ...
     @overload
-    def predict(self, what: str, **options: Any) -> Watched | Prediction: ...
+    def predict(self, what: str, **options: Any) -> RecordingPrediction | Prediction: ...
     @overload
     def predict(self, what: Sequence[str | Path], **options: Any) -> list[Any]: ...
     def predict(self, what: Any, **options: Any) -> Any:
@@ -64,7 +64,7 @@ class Predictor:
 
         Args:
             what: a recording, a sentence, or a list of either.
-            options: of recordings; see `mecam.prediction.recordings.watch`.
+            options: of recordings; see `mecam.prediction.recordings.predict_recording`.
 
         Raises: DataError if it is not clear what is meant, or a file is not there; ModelError if it is neither text
             nor path, the model does not read text, or it reads features that we cannot make; MediaError if a file
@@ -77,7 +77,7 @@ class Predictor:
         if kind == "file":
             return self.predict_file(what, **options)
         if options:
-            raise ModelError(f"a sentence has no option {min(options)!r}: it goes with a recording")
+            raise ModelError(f"a sentence cannot have the option {min(options)!r}, which is for recordings")
         return self.predict_text(what)
 
     @overload
@@ -95,23 +95,23 @@ class Predictor:
         texts = as_sentences(text)
         if self.backend.tokenizer is None and self.backend.reads:
             raise ModelError(
-                "this model reads no transcripts",
+                "this model cannot read text",
                 where=f"it was trained on {', '.join(self.backend.reads)}",
-                fix="give it a store with these features",
+                fix="predict a store with these features",
             )
-        said = self.predict_utterances([Utterance(id=str(i), text=one) for i, one in enumerate(texts, 1)])
-        return said[0] if isinstance(text, str) else said
+        predictions = self.predict_utterances([Utterance(id=str(i), text=one) for i, one in enumerate(texts, 1)])
+        return predictions[0] if isinstance(text, str) else predictions
 
     @overload
-    def predict_file(self, path: str | Path, **options: Any) -> Watched: ...
+    def predict_file(self, path: str | Path, **options: Any) -> RecordingPrediction: ...
     @overload
-    def predict_file(self, path: Sequence[str | Path], **options: Any) -> list[Watched]: ...
+    def predict_file(self, path: Sequence[str | Path], **options: Any) -> list[RecordingPrediction]: ...
     def predict_file(self, path: Any, **options: Any) -> Any:
         """Predict recordings.
 
         Args:
             path: a video or sound file, which gives one result, or a list of them, which gives a list.
-            options: see `mecam.prediction.recordings.watch`.
+            options: see `mecam.prediction.recordings.predict_recording`.
 
         Raises: ModelError if the model reads features that we cannot make, or it is no path; MediaError if a file
             cannot be used; DataError if one transcript is given for several recordings.
@@ -119,18 +119,19 @@ class Predictor:
         paths = as_paths(path)
         if len(paths) > 1 and options.get("transcript") is not None:
             raise DataError(
-                "one transcript is given for several recordings", fix="predict them one by one, each with its own"
+                "one transcript is given for several recordings",
+                fix="predict each recording separately with its transcript",
             )
-        watched = [watch(self.backend, one, **options) for one in paths]
-        return watched[0] if isinstance(path, str | os.PathLike) else watched
+        recordings = [predict_recording(self.backend, one, **options) for one in paths]
+        return recordings[0] if isinstance(path, str | os.PathLike) else recordings
 
     def predict_utterances(self, utterances: Sequence[Utterance], *, together: bool = False) -> list[Prediction]:
         """Predict utterances in memory.
 
         Args:
             utterances: of one recording or several.
-            together: they are all that was said there, so that a model that has learned to may look at the rest of a
-                recording; otherwise each stands for itself.
+            together: they are all utterances of their recordings, so that a model may use the context of a recording;
+                otherwise each is predicted alone.
         """
         return predict_utterances(self.backend, utterances, together=together)
 

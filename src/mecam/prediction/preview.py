@@ -26,15 +26,15 @@ PreviewChoice: TypeAlias = Literal["auto", "never", "always"]
 SIDE = 480
 """Pixels of the longer side at most."""
 RATE_FPS = 15
-MOST_BYTES = 24_000_000
+MAX_COPY_BYTES = 24_000_000
 """Size that a copy is made for: a long recording gets fewer bits a second."""
-MOST_BITS, FEWEST_BITS, SOUND_BITS = 400_000, 40_000, 48_000
+MAX_BITS, MIN_BITS, SOUND_BITS = 400_000, 40_000, 48_000
 SOUND_HZ = 48_000
 PLAIN, PLAIN_HZ = "pcm_s16le", 16_000
 """Sound as it is, for installations without any other encoder."""
 STILLS = 6
 """Pictures beside a copy that has sound only."""
-MOST_SECONDS = 3 * 3600.0
+MAX_SECONDS = 3 * 3600.0
 """Of longer recordings the beginning is copied."""
 
 VIDEO = {
@@ -91,7 +91,7 @@ def unplayable(path: Path) -> str:
         if codec.name not in VIDEO[ending]:
             return f"{_codec_name(codec.name)} in .{ending}"
         if codec.name == "h264" and codec.pix_fmt not in PICTURES:
-            return f"H.264 with pictures of the kind {codec.pix_fmt}"
+            return f"H.264 with the pixel format {codec.pix_fmt}"
     for codec in sound[:1]:
         if codec.name not in AUDIO[ending]:
             return f"the sound {_codec_name(codec.name)} in .{ending}"
@@ -157,12 +157,12 @@ def _written(media: Media, choice: _Encoders) -> tuple[bytes, str]:
     """The copy, and what it is."""
     import av
 
-    longest = MOST_BYTES / (2 * PLAIN_HZ) if choice.sound == PLAIN else MOST_SECONDS
+    longest = MAX_COPY_BYTES / (2 * PLAIN_HZ) if choice.sound == PLAIN else MAX_SECONDS
     seconds = min(max(media.duration, 1.0), longest)
-    bits = int(np.clip(8 * MOST_BYTES / seconds - SOUND_BITS, FEWEST_BITS, MOST_BITS))
+    bits = int(np.clip(8 * MAX_COPY_BYTES / seconds - SOUND_BITS, MIN_BITS, MAX_BITS))
     pictures = media.video is not None and bool(choice.video)
     if not pictures and media.sound is None:
-        raise ValueError("there is nothing to play in it")
+        raise ValueError("it contains nothing to play")
     size, words = (0, 0), []
     file = io.BytesIO()
     with av.open(file, "w", format=choice.format) as container:

@@ -21,19 +21,17 @@ from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.prediction.answers import predict_utterances
 from mecam.prediction.backend import Backend
-from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["notes_of", "printable", "recipe_of", "watch"]
-
-__all__ = ["notes_of", "printable", "recipe_of", "watch"]
+__all__ = ["notes_of", "predict_recording", "printable", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
 
 
-def watch(
+def predict_recording(
     backend: Backend,
     path: str | Path,
     *,
@@ -43,13 +41,13 @@ def watch(
     lengths: Lengths | None = None,
     words: bool = False,
     name: str | None = None,
-) -> Watched:
+) -> RecordingPrediction:
     """Predict a recording.
 
     Args:
         backend: computes the model.
         path: a video or sound file.
-        transcript: a file of what is said; one that lies beside the recording under its name is found by itself.
+        transcript: its file; by default the one next to the recording with the same name.
         asr: a speech model that writes down what no transcript says; None leaves text absent.
         language: of the speech.
         lengths: of utterances.
@@ -64,14 +62,16 @@ def watch(
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
-    said = predict_utterances(backend, recording.utterances, together=True)
-    parts = [replace(one, start=start, stop=stop) for one, (start, stop) in zip(said, recording.spans, strict=True)]
+    predicted = predict_utterances(backend, recording.utterances, together=True)
+    parts = [
+        replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)
+    ]
     absent = _absent(backend, recording, recipe, parts)
     _require_something(backend, path, parts, absent)
     alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
     parts = [replace(p, alone=a, disagrees=_disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
     asked = words and TEXT in backend.reads and TEXT not in absent
-    return Watched(
+    return RecordingPrediction(
         path,
         recording.duration,
         overall_of(task, printable(path.stem), _telling(backend, parts)),
@@ -108,8 +108,8 @@ def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Seque
         if not all(modality in part.absent for part in parts):
             continue
         follows_words = modality in recipe.aligned and not any(modality in u.streams for u in recording.utterances)
-        known = "its rows follow words, and no word has a time" if follows_words else NOTHING.get(modality)
-        reasons[modality] = recording.absent.get(modality) or known or "all of its rows are missing"
+        known = "its features are aligned to words, and no word has a time" if follows_words else NOTHING.get(modality)
+        reasons[modality] = recording.absent.get(modality) or known or "all time steps are missing"
     return reasons
 
 
@@ -121,7 +121,7 @@ def _require_something(
     if reads and not _telling(backend, parts, or_all=False):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items()) or "it is too short"
         raise ModelError(
-            f"the recording has nothing that this model reads ({reasons})",
+            f"the recording has no input for this model ({reasons})",
             where=str(path),
             fix="give a transcript with --transcript, or --asr" if reads == (TEXT,) else "choose another model",
         )
@@ -135,30 +135,30 @@ def _telling(backend: Backend, parts: Sequence[Prediction], *, or_all: bool = Tr
 
 
 def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
-    """Said where some utterances hold nothing."""
+    """The remark where some utterances contain nothing."""
     empty = len(parts) - len(_telling(backend, parts))
     if not empty:
         return []
     return [
-        f"{empty} of {len(parts)} utterances hold nothing that the model reads: what is said of them means nothing, "
-        "and the whole leaves them out"
+        f"{empty} of {len(parts)} utterances contain no input for the model: their predictions have no meaning and "
+        "are not part of the overall result"
     ]
 
 
 def notes_of(backend: Backend) -> tuple[str, ...]:
-    """What must be said beside every result of this model."""
+    """Notes that belong to every result of this model."""
     checkpoint = backend.checkpoint
     notes = []
     if checkpoint.synthetic and checkpoint.data_name == RENDERED:
         notes.append(
-            "This model learned from rendered clips: it is for trying the tool, and knows no real faces or voices."
+            "This model was trained on rendered clips: it is a demonstration and does not know real faces or voices."
         )
     elif checkpoint.synthetic:
-        notes.append("This model learned from the built-in synthetic corpus: it is for trying the tool.")
+        notes.append("This model was trained on the built-in synthetic corpus: it is a demonstration.")
     if checkpoint.recording is not None:
         notes.append(
-            "Scores of a recording's utterances lean on its other utterances where words or rows are missing; "
-            "explanations leave that out."
+            "Where words or time steps are missing, scores also depend on the other utterances of the recording; "
+            "explanations do not include this."
         )
     return tuple(notes)
 
@@ -215,8 +215,8 @@ def _alone(
         present = [m for m in backend.reads if m not in part.absent]
         asked += [(i, m, _only(utterance, m)) for m in present if len(present) > 1]
     answers: list[dict[Modality, float | str]] = [{} for _ in utterances]
-    for (i, modality, _), said in zip(asked, predict_utterances(backend, [u for *_, u in asked]), strict=True):
-        answers[i][modality] = said.label if said.score is None else said.score
+    for (i, modality, _), predicted in zip(asked, predict_utterances(backend, [u for *_, u in asked]), strict=True):
+        answers[i][modality] = predicted.label if predicted.score is None else predicted.score
     return answers
 
 

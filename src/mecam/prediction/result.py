@@ -7,7 +7,7 @@ from typing import Any
 
 from mecam.types import Modality, Utterance
 
-__all__ = ["Prediction", "Watched"]
+__all__ = ["Prediction", "RecordingPrediction"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Watched:
+class RecordingPrediction:
     """What a model says about a recording.
 
     Attributes:

@@ -27,6 +27,7 @@ __all__ = [
     "forest",
     "heat_map",
     "interval_curves",
+    "layered",
     "percent_x",
     "reliability",
     "rows_of",
@@ -78,12 +79,19 @@ MAX_LEVEL_LABELS = 40
 
 def rows_of(rows: Iterable[Mapping[str, Any]]) -> alt.Data:
     """Rows of plain values as the data of a chart."""
-    return alt.Data(values=list(rows))
+    return alt.Data(values=list(rows))  # type: ignore[no-untyped-call]
 
 
 def chart_of(rows: Iterable[Mapping[str, Any]]) -> alt.Chart:
     """A chart of rows of plain values; encodings must name their types (`x:Q`)."""
     return alt.Chart(rows_of(rows))
+
+
+def layered(*layers: alt.Chart | alt.LayerChart) -> alt.LayerChart:
+    """Charts upon each other."""
+    drawn = alt.layer(*layers)
+    assert isinstance(drawn, alt.LayerChart)
+    return drawn
 
 
 def spec(chart: Chart, *, height: int | None = None, width: int | Literal["container"] = "container") -> dict[str, Any]:
@@ -146,7 +154,8 @@ RESOURCES = re.compile(rb"^(?: +/\w+ \d+ 0 R\n){2,}", re.MULTILINE)
 @cache
 def script() -> str:
     """What draws the charts of a page, packed: 0.4 MB of text."""
-    bundle = vl_convert.javascript_bundle(vl_version=vl_version_for_vl_convert())
+    version = vl_version_for_vl_convert()
+    bundle = vl_convert.javascript_bundle(vl_version=version)  # type: ignore[call-arg]  # its stub says too much
     return base64.b64encode(gzip.compress(bundle.encode(), mtime=0)).decode("ascii")
 
 
@@ -182,7 +191,7 @@ def heat_map(
     squares = base.mark_rect(stroke="var(--paper)", strokeWidth=2).encode(
         color=alt.Color("shade:Q", legend=None, scale=scale)
     )
-    return alt.layer(squares, base.mark_text(fontSize=11, color="var(--ink)").encode(text="text:N"))
+    return layered(squares, base.mark_text(fontSize=11, color="var(--ink)").encode(text="text:N"))
 
 
 def forest(
@@ -224,7 +233,7 @@ def forest(
         .encode(x=x, y=y, tooltip=alt.Tooltip("value:Q", title="one seed", format=form)),
         base.mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x=x),
     ]
-    return alt.layer(*(layers if line is not None else layers[1:]))
+    return layered(*(layers if line is not None else layers[1:]))
 
 
 def interval_curves(
@@ -264,7 +273,7 @@ def interval_curves(
     layers = [band, line, dots] if known else [line, dots]
     if other:
         layers.append(chart_of(other).mark_line(strokeWidth=1.5, strokeDash=[2, 3]).encode(x=x, y=y, color=colour))
-    return alt.layer(*layers)
+    return layered(*layers)
 
 
 def colour_by(field: str, names: Sequence[str], others: Mapping[str, str] | None = None) -> alt.Color:
@@ -292,17 +301,11 @@ def bars(low: Sequence[float], high: Sequence[float], counts: Sequence[int], x: 
     """
     rows = [{"low": a, "high": b, "count": n} for a, b, n in zip(low, high, counts, strict=True)]
     told = [alt.Tooltip(f"{key}:Q", title=what, format=".2~f") for key, what in (("low", "from"), ("high", "to"))]
-    return (
-        chart_of(rows)
-        .mark_bar(color="var(--accent)", opacity=0.75, binSpacing=1)
-        .encode(
-            x=x,
-            x2="high:Q",
-            y=alt.Y("count:Q", title=title),
-            y2=alt.Y2Datum(0),
-            tooltip=[*told, alt.Tooltip("count:Q", title=title)],
-        )
-    )
+    told.append(alt.Tooltip("count:Q", title=title))
+    y, y2 = alt.Y("count:Q", title=title), alt.Y2Datum(0)
+    drawn = chart_of(rows).mark_bar(color="var(--accent)", opacity=0.75, binSpacing=1)
+    encoded: alt.Chart = drawn.encode(x=x, x2="high:Q", y=y, y2=y2, tooltip=told)
+    return encoded
 
 
 def reliability(promised: Sequence[float], came: Sequence[float | None], titles: tuple[str, str]) -> alt.LayerChart:
@@ -313,7 +316,7 @@ def reliability(promised: Sequence[float], came: Sequence[float | None], titles:
     told = [alt.Tooltip(f"{key}:Q", title=what, format=".1%") for key, what in zip("xy", titles, strict=True)]
     diagonal = chart_of([{"x": 0, "y": 0}, {"x": 1, "y": 1}]).mark_line(color="var(--muted)", strokeWidth=1)
     line = chart_of(rows).mark_line(color="var(--accent)", point={"color": "var(--accent)", "size": 45})
-    return alt.layer(diagonal.encode(x=x, y=y), line.encode(x=x, y=y, tooltip=told))
+    return layered(diagonal.encode(x=x, y=y), line.encode(x=x, y=y, tooltip=told))
 
 
 def thinned(count: int) -> NDArray[np.int64]:

@@ -1,14 +1,13 @@
 """A comparison as tables, each made once for the terminal, the page and the files; and the files themselves."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from mecam.evaluation.comparison.comparison_table import ALPHA, ComparisonRow, ComparisonTable, Difference, Score
+from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
 from mecam.evaluation.metrics import Metric, leading_metrics
+from mecam.evaluation.statistics import ALPHA, Difference
 from mecam.report.format import (
     UNDEFINED,
     capital,
@@ -23,7 +22,7 @@ from mecam.report.format import (
     plain,
 )
 from mecam.report.scores import difference_cell, metric_head, score_cell
-from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
+from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page
 
 __all__ = [
     "agreement",
@@ -36,7 +35,6 @@ __all__ = [
     "terminal_tables",
     "test_tables",
     "title_of",
-    "write_comparison",
 ]
 
 TERMINAL_METRICS = 4
@@ -48,13 +46,13 @@ EXPLANATION = (
     f"over the column, cannot tell from it (p ≥ {ALPHA:g})."
 )
 COSTS = (
-    "As measured while each run was made, on whatever else the machine did meanwhile: training with its validation; "
-    "utterances predicted per second at the end, 64 at a time; the most memory that the run's process ever took, "
-    "libraries and data included. Budget: how the options were found."
+    "Measured during each run; other work on the machine may have slowed it down. Training includes validation; "
+    "utterances predicted per second at the end, 64 at a time; peak memory of the process, including libraries and "
+    "data. Budget: how the options were found."
 )
 TESTS = (
-    "Paired permutation test: if two models were alike, it would not matter which of them predicted the utterances of "
-    "a recording (of a speaker, where speakers are resampled). The difference is the model minus the best, with a "
+    "Paired permutation test: the predictions of the two models are exchanged at random, recording by recording (or "
+    "speaker by speaker). The difference is the model minus the best, with a "
     "bootstrap interval; * is p < {alpha:g}. The best was chosen by the same numbers, which favours it a little."
 )
 
@@ -147,7 +145,7 @@ def baseline_table(comparison: ComparisonTable, metrics: Sequence[Metric] | None
 
 def test_tables(comparison: ComparisonTable) -> list[Table]:
     """For each of the leading metrics: every run against the best of it."""
-    found = []
+    found: list[Table] = []
     for metric in leading_metrics(comparison.task):
         best = next((row.name for row in comparison.rows if row.scores[metric.name].best), None)
         tested = [(row.name, row.scores[metric.name].against_best) for row in comparison.rows]
@@ -192,8 +190,8 @@ def mistake_table(overlap: Overlap | None) -> Table | None:
         ]
         rows.append([name, Cell(percent(rate), number=rate), *cells])
     note = (
-        f"A mistake is {overlap.mistake}; {overlap.decisions} decisions. Cohen's κ of the mistakes of two models: 0 is "
-        "what chance gives, 1 the same mistakes; the diagonal compares a model's own seeds."
+        f"An error is {overlap.mistake}; {overlap.decisions} decisions. Cohen's κ of the errors of two models: 0 is "
+        "chance, 1 means identical errors; the diagonal compares the seeds of one model."
         + (" r: correlation of prediction − truth." if residuals else "")
     )
     return Table(("model", "errs on", *overlap.names), rows, "Mistakes", note)
@@ -218,28 +216,9 @@ def agreement(overlap: Overlap | None) -> str:
     names = overlap.names
     (low, a, b), (high, c, d) = pairs[0], pairs[-1]
     return (
-        f"The mistakes of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
-        f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 the same mistakes."
+        f"The errors of {names[c]} and {names[d]} agree most (κ {plain(high, 2)}), those of {names[a]} and "
+        f"{names[b]} least (κ {plain(low, 2)}); 0 is chance, 1 means identical errors."
     )
-
-
-def write_comparison(comparison: ComparisonTable, folder: Path) -> list[Path]:
-    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
-
-    Returns: their paths, the page last.
-    Raises: DataError if the folder cannot be written to.
-    """
-    from mecam.report.comparison_page import comparison_page  # Altair, which the terminal need not wait for
-
-    made = {
-        ".md": as_markdown(comparison),
-        ".tex": as_latex(comparison),
-        ".csv": as_csv(comparison),
-        "_pairs.csv": pairs_as_csv(comparison),
-        ".json": json.dumps(comparison.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-        ".html": comparison_page(comparison),
-    }
-    return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
 
 
 def as_markdown(comparison: ComparisonTable) -> str:

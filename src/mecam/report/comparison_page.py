@@ -1,7 +1,9 @@
 """A comparison as one HTML page: tables that sort by any column, intervals, ranks, mistakes, and how it was made."""
 
+import json
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import altair as alt
 
@@ -13,18 +15,23 @@ from mecam.evaluation.metrics import Metric, leading_metrics
 from mecam.report.charts import chart_of, forest, heat_map, spec
 from mecam.report.comparison import (
     agreement,
+    as_csv,
+    as_latex,
+    as_markdown,
     baseline_table,
     cost_table,
     explained_ranks,
     mistake_table,
+    pairs_as_csv,
     rank_table,
     score_table,
     test_tables,
 )
 from mecam.report.format import capital, named, percent, plain, plural
-from mecam.report.page import Chart, page, section
+from mecam.report.page import Chart, Section, page, section
+from mecam.report.table import write_files
 
-__all__ = ["comparison_page"]
+__all__ = ["comparison_page", "comparison_sections", "write_comparison"]
 
 SYNTHETIC = "Synthetic data"
 """How the note begins that is a badge on the page."""
@@ -41,19 +48,48 @@ RANKS = (
     "since those are what is independent in it, and pairs are tested as Benavoli et al. (JMLR 2016) ask."
 )
 CONSISTENCY = (
-    "Cohen's κ of the mistakes (error consistency, Geirhos et al., NeurIPS 2020): 0 is what chance gives two models "
-    "that err this often."
+    "Cohen's κ of the errors (error consistency, Geirhos et al., NeurIPS 2020): 0 is expected by chance from the "
+    "error rates."
 )
+
+
+def write_comparison(comparison: ComparisonTable, folder: Path) -> list[Path]:
+    """Write `comparison.md`, `.tex`, `.csv`, `.json`, `.html` and `comparison_pairs.csv`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    made = {
+        ".md": as_markdown(comparison),
+        ".tex": as_latex(comparison),
+        ".csv": as_csv(comparison),
+        "_pairs.csv": pairs_as_csv(comparison),
+        ".json": json.dumps(comparison.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n",
+        ".html": comparison_page(comparison),
+    }
+    return write_files(folder, {f"comparison{suffix}": text for suffix, text in made.items()})
 
 
 def comparison_page(comparison: ComparisonTable) -> str:
     """The whole page."""
     runs = [row for row in comparison.rows if row.name != CONSTANT]
-    metrics, leading = list(comparison.metrics.values()), leading_metrics(comparison.task)
-    tests = test_tables(comparison)
     badges = [note for note in comparison.notes if note.startswith(SYNTHETIC)]
     counted = comparison.resampled.of(comparison.utterances, comparison.videos)
-    sections = [
+    return page(
+        f"{plural(len(runs), 'model')} on {comparison.data}",
+        kicker=f"mecam comparison · {date.today().isoformat()}",
+        sections=comparison_sections(comparison),
+        heading=f"{plural(len(runs), 'run')} on {comparison.data}",
+        badges=badges,
+        lede=_summary(comparison),
+        notes=[f"{capital(comparison.split)} split: {counted}", *(n for n in comparison.notes if n not in badges)],
+    )
+
+
+def comparison_sections(comparison: ComparisonTable) -> list[Section]:
+    """What the page shows; its charts can also be written for a paper (`mecam.report.export`)."""
+    metrics, leading = list(comparison.metrics.values()), leading_metrics(comparison.task)
+    return [
         section(
             "table",
             "Scores",
@@ -69,7 +105,7 @@ def comparison_page(comparison: ComparisonTable) -> str:
             tables=[baseline_table(comparison, leading)],
             folded=[("All metrics", baseline_table(comparison))] if len(metrics) > len(leading) else (),
         ),
-        section("tests", "Tests against the best", tables=tests),
+        section("tests", "Tests against the best", tables=test_tables(comparison)),
         section(
             "ranks",
             "Ranks",
@@ -82,21 +118,12 @@ def comparison_page(comparison: ComparisonTable) -> str:
             "Mistakes",
             texts=list(filter(None, [agreement(comparison.overlap)])),
             charts=[] if comparison.overlap is None else _matrices(comparison.overlap),
-            folded=[("How often each errs, and with whom", mistake_table(comparison.overlap))],
+            folded=[("Error rates, and agreement between models", mistake_table(comparison.overlap))],
         ),
         section("costs", "Costs", tables=[cost_table(comparison)]),
-        section("missing", "Not in the table", pairs=list(comparison.missing.items())),
-        section("made", "How it was made", pairs=_made(comparison)),
+        section("missing", "Missing runs", pairs=list(comparison.missing.items())),
+        section("made", "Method", pairs=_made(comparison)),
     ]
-    return page(
-        f"{plural(len(runs), 'model')} on {comparison.data}",
-        kicker=f"mecam comparison · {date.today().isoformat()}",
-        sections=sections,
-        heading=f"{plural(len(runs), 'run')} on {comparison.data}",
-        badges=badges,
-        lede=_summary(comparison),
-        notes=[f"{capital(comparison.split)} split: {counted}", *(n for n in comparison.notes if n not in badges)],
-    )
 
 
 def _summary(comparison: ComparisonTable) -> str:
@@ -159,10 +186,10 @@ def _ladder(ranks: Ranks) -> Chart:
 
 def _matrices(overlap: Overlap) -> list[Chart]:
     """Who errs together, and whose scores are off in the same direction."""
-    first, width = "Do they make the same mistakes?", NAMES + COLUMN * len(overlap.names)
-    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of mistakes", first, CONSISTENCY, width)]
+    first, width = "Do the models make the same errors?", NAMES + COLUMN * len(overlap.names)
+    drawn = [Chart(_matrix(overlap, overlap.consistency, "κ"), "Consistency of errors", first, CONSISTENCY, width)]
     if overlap.residuals:
-        title = "Are they off in the same direction?"
+        title = "Do the errors have the same direction?"
         caption = "Correlation of prediction − truth over all utterances."
         drawn.append(Chart(_matrix(overlap, overlap.residuals, "r"), "Correlation of residuals", title, caption, width))
     return drawn
@@ -175,7 +202,9 @@ def _matrix(overlap: Overlap, values: Matrix, symbol: str) -> dict[str, object]:
         for j, other in enumerate(names):
             told = f"{one} and {other}: {symbol} {plain(values[i][j], 2)}"
             if symbol == "κ":
-                told += f"; both err on {percent(overlap.both[i][j])}, by chance {percent(overlap.expected[i][j])}"
+                told += (
+                    f"; both are wrong on {percent(overlap.both[i][j])}, by chance {percent(overlap.expected[i][j])}"
+                )
             cells.append({"x": other, "y": one, "shade": values[i][j], "text": plain(values[i][j], 2), "told": told})
     return spec(heat_map(cells, x=names, y=names), height=min(560, 110 + 30 * len(names)))
 
@@ -185,7 +214,7 @@ def _made(comparison: ComparisonTable) -> list[tuple[str, ...]]:
     pairs = []
     for row in comparison.rows:
         if row.run:
-            options = f"not as by default: {', '.join(row.settings)}" if row.settings else ""
+            options = f"different from the defaults: {', '.join(row.settings)}" if row.settings else ""
             about = ", ".join(filter(None, [row.model, plural(row.seeds, "seed"), row.budget]))
             pairs.append((row.name, about, *filter(None, [row.run, row.command, options])))
     return pairs

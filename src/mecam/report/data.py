@@ -46,7 +46,7 @@ def file_lines(files: Sequence[Mapping[str, Any]], ignored: Sequence[str]) -> st
     """What every file of an import was taken for, and which were left alone."""
     lines = [f"{file['name']}: {file['layout']}" + (f" ({file['form']})" if file.get("form") else "") for file in files]
     if ignored:
-        lines.append(f"not read, as they have no known layout: {', '.join(ignored)}")
+        lines.append(f"not read, because the layout is unknown: {', '.join(ignored)}")
     return "\n".join(lines)
 
 
@@ -65,9 +65,9 @@ def finding_table(findings: Iterable[tuple[str, str, int, str, Sequence[str]]]) 
 
 
 def failure_table(report: "ExtractReport", limit: int) -> Table:
-    """The first recordings of an extraction that gave nothing, and why."""
+    """The first recordings of an extraction that could not be extracted, and why."""
     rows = [[failure.id, failure.file, failure.reason] for failure in report.failures[:limit]]
-    title = f"{len(report.failures)} gave nothing"
+    title = f"{len(report.failures)} could not be extracted"
     return Table(("clip", "file", "reason"), rows, title, words=frozenset({0, 1, 2}))
 
 

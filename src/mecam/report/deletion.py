@@ -18,19 +18,19 @@ from mecam.task import Task
 __all__ = ["agreement_summary", "deletion_table", "write_agreement", "write_deletion"]
 
 NAMES = {"marked": "lowest gates", "random": "at random", "kept": "highest gates"}
-GROUPS = {"all": "all utterances", "injected": "utterances with something put in"}
-SHORT_GROUPS = {"all": "all", "injected": "something put in"}
+GROUPS = {"all": "all utterances", "injected": "utterances with inserted corruption"}
+SHORT_GROUPS = {"all": "all", "injected": "inserted corruption"}
 READING = (
-    "In every utterance the frames (for text: the words) of one modality are ranked by their gates. A share of them is "
-    "left out: frames are masked, words are replaced by the unknown token. If the filter knows what is of no use to "
-    "the model, leaving out what has the lowest gates costs less than leaving out as much at random, and what has the "
-    "highest gates costs more.",
-    "Where negative information was put in, the lowest gates should be those of the corrupted frames, and leaving "
-    "these out may even help. Where nothing was put in, nothing is corrupted: the test then asks whether the filter "
-    "ranks frames by how much the model needs them, which it was not taught.",
-    "The gate is already at work when nothing is left out: frames that it closed hardly reach the answer, so leaving "
-    "them out changes little. The test says that the ranking is right, not that the filter helps: mecam ablate asks "
-    "that.",
+    "In every utterance the frames (for text: the words) of one modality are ranked by their gates. A fraction of "
+    "them is removed: frames are masked, words are replaced by the unknown token. If the filter recognises useless "
+    "input, removing the frames with the lowest gates costs less than removing as many at random, and removing those "
+    "with the highest gates costs more.",
+    "With inserted corruption, the lowest gates should be those of the corrupted frames, and removing these may even "
+    "help. Without it, the test shows whether the filter ranks frames by their use for the model, which it was not "
+    "trained to do.",
+    "The gate also works when nothing is removed: frames with a closed gate hardly influence the prediction, so "
+    "removing them changes little. The test shows whether the ranking is right, not whether the filter helps; for "
+    "that, use mecam ablate.",
 )
 
 
@@ -50,8 +50,8 @@ def write_deletion(path: Path, found: Mapping[str, Any], task: Task) -> Path:
         section(
             "result",
             "Result",
-            heading="Does it come out in the right order?",
-            texts=["From the least cost to the most:", *_verdicts(found)],
+            heading="Are the costs in the expected order?",
+            texts=["From the lowest to the highest cost:", *_verdicts(found)],
             tables=[table],
         ),
         *(
@@ -62,7 +62,7 @@ def write_deletion(path: Path, found: Mapping[str, Any], task: Task) -> Path:
             "reading",
             "How to read this",
             texts=READING,
-            folded=[("Shares that were really removed", _removed(found))],
+            folded=[("Fractions actually removed", _removed(found))],
         ),
     ]
     return _write(path, "Deletion test", found, sections)
@@ -78,10 +78,10 @@ def write_agreement(path: Path, found: Mapping[str, Any]) -> Path:
     Raises: DataError if it cannot be written.
     """
     charts = [_forest(found, "spearman"), _forest(found, "overlap")]
-    heading = "Do filter, leaving out and gradients agree?"
+    heading = "Do gate, occlusion and gradients agree?"
     given = found["completeness"]
     complete = () if given is None else (
-        "Attributions must sum to the answer less that of the empty utterance. In "
+        "The attributions should sum to the prediction minus the prediction for an empty utterance. In "
         f"{plural(given['steps'], 'step')} they miss it by {plain(given['median_error'], 4)} (median; largest "
         f"{plain(given['largest_error'], 4)}), where they sum to {plain(given['median_total'], 2)} (median size).",
     )  # fmt: skip
@@ -119,7 +119,7 @@ def _verdicts(found: Mapping[str, Any]) -> list[str]:
                 adjusted = {arm: rows["tests"][arm]["p_holm"] for arm in ("marked", "kept")}
                 sure = [NAMES[arm] for arm, p in adjusted.items() if p is not None and p < ALPHA]
                 differ = "differ" if len(sure) > 1 else "differs"
-                told += f"; {' and '.join(sure)} {differ} from random beyond chance" if sure else ""
+                told += f"; {' and '.join(sure)} {differ} significantly from random" if sure else ""
             lines.append(f"{capital(modality)}, {GROUPS[group]}: {told}.")
     return lines
 
@@ -138,12 +138,12 @@ def deletion_table(found: Mapping[str, Any], task: Task) -> Table:
     low, high = (percent(end, 0) for end in (min(found["shares"]), max(found["shares"])))
     unit = ", in points" if metric.fraction else ""
     note = (
-        f"Cost: how much worse the {named(metric)} gets{unit}; mean over removed shares of {low} to {high}, "
+        f"Cost: how much worse the {named(metric)} gets{unit}; mean over removed fractions of {low} to {high}, "
         f"{plural(found['seeds'], 'seed')} and {plural(found['draws'], 'random draw')}. Differences with their 95 % "
         "interval over other recordings; p by paired permutation of recordings, below it adjusted for all tests of "
         "the table (Holm)."
     )
-    return Table(head, rows, title="What removing costs", note=note, words=frozenset({0, 1}))
+    return Table(head, rows, title="Cost of removal", note=note, words=frozenset({0, 1}))
 
 
 def _test(test: Mapping[str, Any], metric: Metric) -> tuple[Cell, Cell]:
@@ -176,16 +176,16 @@ def _curves(found: Mapping[str, Any], metric: Metric, group: str, rows: Mapping[
     chart = interval_curves(
         points,
         [NAMES[arm] for arm in ARMS],
-        x=alt.X("x:Q", title="share removed", scale=alt.Scale(zero=True), axis=alt.Axis(format=".0%", tickCount=5)),
+        x=alt.X("x:Q", title="fraction removed", scale=alt.Scale(zero=True), axis=alt.Axis(format=".0%", tickCount=5)),
         y=alt.Y("mean:Q", title=f"cost in {metric.name}{unit}"),
         form="+.1f" if metric.fraction else "+.3f",
         reference=NAMES["random"],
     )
     caption = (
-        f"{plural(rows['utterances'], 'utterance')} of {plural(rows['videos'], 'recording')}; {named(metric)} as "
-        f"things are {value(rows['score'], metric)}."
+        f"{plural(rows['utterances'], 'utterance')} of {plural(rows['videos'], 'recording')}; {named(metric)} "
+        f"without removal {value(rows['score'], metric)}."
     )
-    label = f"cost over removed share, {GROUPS[group]}"
+    label = f"cost by removed fraction, {GROUPS[group]}"
     return Chart(spec(chart, height=260), label, capital(GROUPS[group]), caption)
 
 
@@ -207,7 +207,7 @@ def _forest(found: Mapping[str, Any], name: str) -> Chart:
         for modality, pairs in found["modalities"].items()
         for pair, entry in pairs.items()
     ]
-    title = "rank correlation" if name == "spearman" else "share of the top quarter in common"
+    title = "rank correlation" if name == "spearman" else "overlap of the top quarter"
     drawn = forest(rows, title, line=0.0 if name == "spearman" else None, percent=name == "overlap")
     return Chart(spec(drawn, height=70 + 26 * len(rows)), title, capital(title))
 
@@ -225,6 +225,6 @@ def agreement_summary(found: Mapping[str, Any]) -> Table:
     head = ("modality", "between", "rank correlation", f"top {percent(found['top'], 0)} in common", "by chance", "n")
     note = (
         f"Means over {plural(found['utterances'], 'utterance')} of {plural(found['videos'], 'recording')}; below them "
-        "the 95 % interval over other recordings. By chance: what two unrelated rankings have in common."
+        "the 95 % interval over other recordings. By chance: the overlap of two unrelated rankings."
     )
     return Table(head, rows, title="Agreement", note=note, words=frozenset({0, 1}))

@@ -13,7 +13,7 @@ from mecam.evaluation.predict import known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
-from mecam.prediction.result import Watched
+from mecam.prediction.result import RecordingPrediction
 from mecam.report import strips as drawn
 from mecam.report.explanation_tables import agreement_table, completeness, minus, modality_table, strongest_table
 from mecam.report.format import capital, percent, plural, signed
@@ -67,7 +67,7 @@ def write_explained(
 def write_explained_recording(
     path: Path,
     explained: Sequence[Explanation],
-    watched: Watched,
+    recording: RecordingPrediction,
     about: Mapping[str, Any],
     task: Task,
     *,
@@ -78,7 +78,7 @@ def write_explained_recording(
     Args:
         path: of the page.
         explained: its utterances.
-        watched: the recording.
+        recording: the recording.
         about: `run`, `model` and, where known, `learned_from`, by name.
         task: of the model.
         preview: as in `write_recording`.
@@ -86,22 +86,22 @@ def write_explained_recording(
     Raises: DataError if it cannot be written.
     """
     sections = [
-        Section("player", "", "player.j2", {"player": player(path, watched.path, preview)}),
-        Section("timeline", "Timeline", "timeline.j2", timeline(watched, task)),
+        Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+        Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
     ]
-    for i, (part, one) in enumerate(zip(watched.parts, explained, strict=True), 1):
-        place = {"start": part.start or 0.0, "stop": part.stop or watched.duration, "time": span_of(part)}
+    for i, (part, one) in enumerate(zip(recording.parts, explained, strict=True), 1):
+        place = {"start": part.start or 0.0, "stop": part.stop or recording.duration, "time": span_of(part)}
         sections.append(
             Section(f"utterance{i}", span_of(part), "explained.j2", {**_utterance(one, ""), "place": place})
         )
     made = page(
-        watched.name,
+        recording.name,
         kicker=kicker("mecam explain", about),
         sections=sections,
-        badges=watched.notes,
-        notes=absences(watched),
+        badges=recording.notes,
+        notes=absences(recording),
         top=Section("", "", "reading.j2"),
-        attributes={"duration": f"{max(watched.duration, 1e-3):.3f}"},
+        attributes={"duration": f"{max(recording.duration, 1e-3):.3f}"},
         **STYLES,
     )
     return write_whole(path, made)
@@ -115,7 +115,7 @@ def _utterance(one: Explanation, name: str) -> dict[str, Any]:
     scored = one.target.column is None
     number = f"{signed(one.score)}{ends_of(one.low, one.high)}" if scored else f"({percent(one.score, 0)})"
     small = [] if one.truth is None else [f"true {in_short(one.truth)}"]
-    small += [] if scored else [f"what is explained is the {one.target.name}"]
+    small += [] if scored else [f"explained: {one.target.name}"]
     return {
         "name": name,
         "place": None,
@@ -221,7 +221,7 @@ def _lane(
     """Signed values of the parts, −1 to 1, from left to right."""
     at = ((edges - span[0]) / ((span[1] - span[0]) or 1.0) * drawn.WIDTH).tolist()
     boxes = [
-        drawn.Box(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
+        drawn.StripBox(at[p.start], at[p.stop] - at[p.start], "up" if v > 0 else "down", round(abs(v), 2), p.name)
         for p, v in zip([each.part for each in of_modality.parts], values.tolist(), strict=True)
     ]
     return drawn.Strip(name, boxes, f"{modality}: {name}", "lane")
@@ -243,7 +243,7 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     moves: list[tuple[str, Effect]] = [(f"without {m}", effect) for m, effect in one.without_modality.items()]
     for m, effect in one.without_removed.items():
         if effect.count and not (m == ALL and sum(bool(e.count) for e in one.without_removed.values()) < 3):
-            what = "all that is marked" if m == ALL else f"marked {m} ({effect.count})"
+            what = "all marked parts" if m == ALL else f"marked {m} ({effect.count})"
             moves.append((f"without {what}", effect))
     everything = [one.score, *(effect.score for _, effect in moves)]
     low, high = min(everything), max(everything)
@@ -256,7 +256,7 @@ def _alternatives(one: Explanation) -> dict[str, Any]:
     rows = [
         {
             "name": name,
-            "box": drawn.Box(
+            "box": drawn.StripBox(
                 min(x(one.score), x(effect.score)), abs(x(one.score) - x(effect.score)), _direction(effect)
             ),
             "label": f"from {minus(told.told(one.score))} to {minus(told.told(effect.score))}",

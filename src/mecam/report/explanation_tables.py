@@ -59,7 +59,7 @@ def modality_table(one: Explanation, *, effects: bool) -> Table | None:
     """
     adds = f"adds{one.target.unit}"
     head = ["modality", "modality weight", "conflict probability", "mean gate", "without it", adds]
-    head += ["removed by the filter", "without that", adds]
+    head += ["removed by the filter", "without those", adds]
     doubtful = contradicting(one.doubts)
     rows: list[list[Cell | str]] = []
     for m, of_modality in one.modalities.items():
@@ -79,8 +79,10 @@ def modality_table(one: Explanation, *, effects: bool) -> Table | None:
         hidden = {4, 5, 7, 8}
         head = [title for i, title in enumerate(head) if i not in hidden]
         rows = [[cell for i, cell in enumerate(row) if i not in hidden] for row in rows]
-    note = f"What something adds: the answer with it less the answer without it{_points(one)}." if effects else ""
-    title = "Modalities, and the answer without them" if effects else "Modalities"
+    note = (
+        f"Contribution: the prediction with the input minus the prediction without it{_points(one)}." if effects else ""
+    )
+    title = "Modalities, and the prediction without them" if effects else "Modalities"
     table = Table(head, rows, title=title, note=note).compact()
     return table if len(table.head) > 1 else None
 
@@ -124,7 +126,7 @@ def strongest_table(one: Explanation, count: int) -> Table | None:
         )
         rows.append([p.part.name, m, when, gate, *map(minus, told)])
     head = ("part", "modality", "time", "gate", "without it", f"adds{unit}", f"gradients{unit}")
-    return Table(head, rows, title="What counts most", words=frozenset({0, 1})).compact() if rows else None
+    return Table(head, rows, title="Largest contributions", words=frozenset({0, 1})).compact() if rows else None
 
 
 def agreement_table(one: Explanation) -> Table | None:
@@ -134,8 +136,8 @@ def agreement_table(one: Explanation) -> Table | None:
         for m, of_modality in one.modalities.items()
         for pair, a in of_modality.agreement.items()
     ]
-    head = ("modality", "between", "rank correlation", "top quarter in common", "by chance", "parts")
-    title = "Do filter, leaving out and gradients agree?"
+    head = ("modality", "between", "rank correlation", "overlap of the top quarter", "by chance", "parts")
+    title = "Do gate, occlusion and gradients agree?"
     return Table(head, rows, title=title, words=frozenset({0, 1})) if rows else None
 
 
@@ -144,7 +146,11 @@ def completeness(one: Explanation) -> str:
     found, said = one.gradients, one.target
     if found is None:
         return ""
-    held = f" {', '.join(found.held)} stood still: this model reads it in a way of its own." if found.held else ""
+    held = (
+        f" {', '.join(found.held)} was held constant: gradients cannot be computed for it in this model."
+        if found.held
+        else ""
+    )
     unit = " points" if said.unit else ""
     return minus(
         f"Integrated gradients from {said.told(found.baseline, 3)} to {said.told(found.score, 3)} in "

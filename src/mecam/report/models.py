@@ -12,8 +12,8 @@ __all__ = ["model_table", "option_table", "promise_table"]
 
 
 def model_table(models: Iterable[tuple[str, str]]) -> Table:
-    """Every model: its name and what it is."""
-    return Table(("name", "what it is"), [list(row) for row in models], words=frozenset({0, 1}))
+    """Every model: its name and description."""
+    return Table(("name", "description"), [list(row) for row in models], words=frozenset({0, 1}))
 
 
 def option_table(options: Iterable[tuple[str, str, str]]) -> Table:

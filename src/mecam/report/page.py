@@ -38,7 +38,7 @@ PALETTES: Mapping[str, Mapping[str, str]] = {
         "class4": "#e0b040", "class5": "#8fd0f5", "class6": "#a795dd", "class7": "#a5a8ad",
     },
 }  # fmt: skip
-"""Theme → colour → value: `var(--colour)` in style sheets and charts; `ink` is readable on all from `paper` to `full`."""
+"""Theme → colour → value: `var(--colour)` in styles and charts; `ink` is readable on all from `paper` to `full`."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from mecam.prediction.preview import Preview, PreviewChoice, made_for_browsers, 
 
 __all__ = ["Player", "player"]
 
-LARGEST_EMBEDDED = 25_000_000
+MAX_EMBEDDED_BYTES = 25_000_000
 """Bytes of a recording that the page holds; a larger one is linked to."""
-LARGEST_PREVIEW = 8_000_000
+MAX_PREVIEW_BYTES = 8_000_000
 """Bytes of a copy that the page holds; a larger one is written beside it."""
 TYPES = {".mp4": "video/mp4", ".m4v": "video/mp4", ".webm": "video/webm", ".mov": "video/mp4"}
 TYPES |= {".wav": "audio/wav", ".flac": "audio/flac", ".mp3": "audio/mpeg", ".ogg": "audio/ogg", ".m4a": "audio/mp4"}
@@ -58,29 +58,29 @@ def player(page: Path, recording: Path, preview: PreviewChoice = "auto") -> Play
         if copy.data:
             return _copied(page, recording, copy, problem)
         problem = f"{problem or 'this recording'} (a preview could not be made: {copy.what})"
-    embed = kind and recording.stat().st_size <= LARGEST_EMBEDDED
+    embed = kind and recording.stat().st_size <= MAX_EMBEDDED_BYTES
     source = _inline(kind, recording.read_bytes()) if embed else _link(page, recording)
-    warning = "This browser cannot play the recording; everything below needs no player."
+    warning = "This browser cannot play the recording. The rest of the page works without it."
     if problem:
-        again = " Give --preview auto for a copy that they play." if preview == "never" else ""
-        warning = f"Browsers do not play {problem}; everything below needs no player.{again}"
+        again = " Use --preview auto to add a playable copy." if preview == "never" else ""
+        warning = f"Browsers cannot play {problem}; the rest of the page works without it.{again}"
     return Player(_tag(kind), source, warning, certain=bool(problem))
 
 
 def _copied(page: Path, recording: Path, copy: Preview, problem: str) -> Player:
-    if len(copy.data) <= LARGEST_PREVIEW:
+    if len(copy.data) <= MAX_PREVIEW_BYTES:
         source = _inline(copy.kind, copy.data)
     else:
         beside = page.with_name(f"{page.stem}.preview.{copy.kind.partition('/')[2]}")
         with whole_file(beside) as partial:
             partial.write_bytes(copy.data)
         source = _link(page, beside)
-    why = f"Browsers do not play the recording itself ({problem})" if problem else "A preview was asked for"
+    why = f"Browsers cannot play the original recording ({problem})" if problem else "A preview was requested"
     return Player(
         _tag(copy.kind),
         source,
-        "This browser cannot play the copy; everything below needs no player.",
-        note=f"{why}: this is a small copy of it ({copy.what}).",
+        "This browser cannot play the copy; the rest of the page works without it.",
+        note=f"{why}: this is a small copy ({copy.what}).",
         original=_link(page, recording),
         stills=[(time, _inline("image/jpeg", data)) for time, data in copy.stills],
     )

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from rich.console import Group
 from rich.text import Text
 
-from mecam.features.recording import NOTHING
 from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.report.format import capital, clock, percent, plural, signed
@@ -21,7 +20,7 @@ from mecam.types import TEXT, VISION, Modality
 from mecam.version import __version__
 
 if TYPE_CHECKING:
-    from mecam.prediction.result import Prediction, Watched
+    from mecam.prediction.result import Prediction, RecordingPrediction
 
 MAX_NAME_BYTES = 200
 """Of a file name that a page keeps; file systems take 255."""
@@ -31,7 +30,7 @@ REMOVED = 0.5
 
 def kicker(command: str, about: Mapping[str, Any]) -> str:
     """What made a page, of which model, when: the small print above its heading."""
-    learned = f", learned from {about['learned_from']}" if about.get("learned_from") else ""
+    learned = f", trained on {about['learned_from']}" if about.get("learned_from") else ""
     model = f"model {about['model']} of run {about['run']}{learned}"
     return " · ".join([command, model, datetime.date.today().isoformat(), f"mecam {__version__}"])
 
@@ -55,28 +54,30 @@ def odds(given: "Prediction") -> str:
     return " · ".join(f"{name} {percent(share, 0)}" for name, share in order)
 
 
-def absence(watched: "Watched", modality: Modality) -> str:
+def absence(recording: "RecordingPrediction", modality: Modality) -> str:
     """Why an utterance has nothing of a modality."""
-    return watched.absent.get(modality) or NOTHING.get(modality, "nothing of it")
+    from mecam.features.recording import NOTHING  # brings the decoders, which `mecam --help` need not wait for
+
+    return recording.absent.get(modality) or NOTHING.get(modality, "no data")
 
 
-def absences(watched: "Watched") -> list[str]:
+def absences(recording: "RecordingPrediction") -> list[str]:
     """What the whole recording has nothing of, and why, in sentences."""
-    return [f"{capital(m)} is absent: {why}." for m, why in watched.absent.items()]
+    return [f"{capital(m)} is absent: {why}." for m, why in recording.absent.items()]
 
 
-def faces_seen(watched: "Watched") -> str:
+def faces_seen(recording: "RecordingPrediction") -> str:
     """How often a face was seen, in a sentence; empty where nobody looked."""
-    rows = [row for row in watched.details.get(VISION, ()) if row.get("frames")]
+    rows = [row for row in recording.details.get(VISION, ()) if row.get("frames")]
     frames, seen = sum(row["frames"] for row in rows), sum(row["with_face"] for row in rows)
     most = max((row["most_faces_at_once"] for row in rows), default=0)
-    return f"A face is seen in {seen} of {frames} pictures; at most {most} at once." if rows else ""
+    return f"A face is visible in {seen} of {frames} pictures; at most {most} at once." if rows else ""
 
 
-def remarks(watched: "Watched") -> list[str]:
+def remarks(recording: "RecordingPrediction") -> list[str]:
     """What is odd about a recording, in sentences."""
-    told = [f"Language: {watched.language}."] if watched.language else []
-    told += [capital(finding) for finding in watched.findings]
+    told = [f"Language: {recording.language}."] if recording.language else []
+    told += [capital(finding) for finding in recording.findings]
     return [line if line.endswith(tuple(SENTENCE_END)) else f"{line}." for line in told]
 
 
@@ -90,19 +91,19 @@ def span_of(part: "Prediction") -> str:
     return f"{clock(part.start or 0.0)}–{clock(part.stop or 0.0)}"
 
 
-def recording_view(watched: "Watched") -> Group:
+def recording_view(recording: "RecordingPrediction") -> Group:
     """A recording: the whole in a line, its utterances in a table, then what is absent or odd."""
-    overall = watched.overall
-    weights = " · ".join(f"{m} {percent(share, 0)}" for m, share in overall.shares.items() if m not in watched.absent)
+    overall = recording.overall
+    weights = " · ".join(f"{m} {percent(share, 0)}" for m, share in overall.shares.items() if m not in recording.absent)
     head = Text.assemble(
-        (watched.name, "bold"),
-        f" · {watched.duration:.1f} s · ",
+        (recording.name, "bold"),
+        f" · {recording.duration:.1f} s · ",
         (says(overall), STYLES.get(_tone(overall), "bold")),
         f" · {weights}" if weights else "",
     )
     whole = [Text(odds(overall))] if overall.probabilities else []
-    table = _table(watched.parts, "time", [span_of(part) for part in watched.parts])
-    return Group(head, *whole, table.terminal(), *map(Text, _told_below(watched)), Text())
+    table = _table(recording.parts, "time", [span_of(part) for part in recording.parts])
+    return Group(head, *whole, table.terminal(), *map(Text, _told_below(recording)), Text())
 
 
 def predictions_table(results: Sequence["Prediction"]) -> Table:
@@ -140,13 +141,13 @@ def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> T
 def _note(parts: Sequence["Prediction"]) -> str:
     """What the columns of the table in the terminal mean, as far as they are there."""
     gates = [gate for part in parts for gate in part.kept.get(TEXT, []) if part.text]
-    lines = ["Dim words: the filter removed them."] if any(g is not None and g < REMOVED for g in gates) else []
-    lines += ["Struck words: missing, the model does not see them."] if None in gates else []
+    lines = ["Dim words: removed by the filter."] if any(g is not None and g < REMOVED for g in gates) else []
+    lines += ["Struck words: missing, not an input of the model."] if None in gates else []
     if any(part.alone for part in parts):
         other = "something else" if any(part.probabilities for part in parts) else "the opposite"
-        lines.append(f"In brackets: what the model says of the modality alone; in colour, where that is {other}.")
+        lines.append(f"In brackets: the prediction from this modality alone; in colour where it is {other}.")
     if any(part.contradicts for part in parts):
-        lines.append("Contradicts: how probable the model finds it that the modality contradicts the others.")
+        lines.append("Contradicts: the estimated probability that the modality contradicts the others.")
     return "\n".join(lines)
 
 
@@ -176,10 +177,10 @@ def _tone(given: "Prediction") -> Tone:
     return tones.get(given.label, "") if given.score is not None else "strong"
 
 
-def _told_below(watched: "Watched") -> list[str]:
+def _told_below(recording: "RecordingPrediction") -> list[str]:
     """What stands below the table: what is absent, faces, what was odd."""
-    seen = faces_seen(watched)
-    return [*absences(watched), *([seen] if seen else []), *remarks(watched)]
+    seen = faces_seen(recording)
+    return [*absences(recording), *([seen] if seen else []), *remarks(recording)]
 
 
 def page_names(names: Sequence[str]) -> list[str]:
@@ -202,7 +203,9 @@ def page_names(names: Sequence[str]) -> list[str]:
     return found
 
 
-def write_index(path: Path, watched: Sequence["Watched"], pages: Sequence[str], about: Mapping[str, Any]) -> Path:
+def write_index(
+    path: Path, recordings: Sequence["RecordingPrediction"], pages: Sequence[str], about: Mapping[str, Any]
+) -> Path:
     """Write the overview of pages that lie below it.
 
     Raises: DataError if it cannot be written.
@@ -214,12 +217,12 @@ def write_index(path: Path, watched: Sequence["Watched"], pages: Sequence[str], 
             ", ".join(each.absent) or "nothing",
             f"{each.duration:.1f} s",
         ]
-        for each, name in zip(watched, pages, strict=True)
+        for each, name in zip(recordings, pages, strict=True)
     ]
     table = Table(("recording", "the whole", "absent", "length"), rows, words=frozenset({0, 1, 2}))
-    notes = tuple(dict.fromkeys(note for each in watched for note in each.notes))
+    notes = tuple(dict.fromkeys(note for each in recordings for note in each.notes))
     made = page(
-        plural(len(watched), "recording"),
+        plural(len(recordings), "recording"),
         kicker=kicker("mecam predict", about),
         sections=[section("recordings", "Recordings", tables=[table])],
         badges=notes,

@@ -20,7 +20,7 @@ from mecam.task import Task
 from mecam.types import VISION, Modality
 
 if TYPE_CHECKING:
-    from mecam.prediction.result import Prediction, Watched
+    from mecam.prediction.result import Prediction, RecordingPrediction
 
 __all__ = ["STYLES", "write_recording"]
 
@@ -29,13 +29,18 @@ STYLES: Mapping[str, Any] = {"styles": ("recording.css",), "scripts": ("player.j
 
 
 def write_recording(
-    path: Path, watched: "Watched", task: Task, about: Mapping[str, Any], *, preview: PreviewChoice = "auto"
+    path: Path,
+    recording: "RecordingPrediction",
+    task: Task,
+    about: Mapping[str, Any],
+    *,
+    preview: PreviewChoice = "auto",
 ) -> Path:
     """Write the page of a recording, whole or not at all.
 
     Args:
         path: of the page.
-        watched: with the contributions of words, where they are to be shown.
+        recording: with the contributions of words, where they are to be shown.
         task: of the model.
         about: `run`, `model` and, where known, `learned_from`, by name.
         preview: whether the page gets a copy of the recording that browsers play.
@@ -43,48 +48,48 @@ def write_recording(
     Raises: DataError if it cannot be written.
     """
     sections = [
-        Section("player", "", "player.j2", {"player": player(path, watched.path, preview)}),
-        Section("timeline", "Timeline", "timeline.j2", timeline(watched, task)),
-        section("probabilities", "Probabilities", tables=[_probabilities(watched)]),
-        Section("utterances", "Utterances", "utterances.j2", _utterances(watched)),
-        _modalities(watched),
-        _faces(watched),
-        section("remarks", "Remarks", texts=remarks(watched), text_only=True),
+        Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+        Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
+        section("probabilities", "Probabilities", tables=[_probabilities(recording)]),
+        Section("utterances", "Utterances", "utterances.j2", _utterances(recording)),
+        _modalities(recording),
+        _faces(recording),
+        section("remarks", "Remarks", texts=remarks(recording), text_only=True),
     ]
-    length = f"{watched.duration:.1f} s, {plural(len(watched.parts), 'utterance')}"
-    small = [odds(watched.overall), length] if watched.overall.probabilities else [length]
+    length = f"{recording.duration:.1f} s, {plural(len(recording.parts), 'utterance')}"
+    small = [odds(recording.overall), length] if recording.overall.probabilities else [length]
     made = page(
-        watched.name,
+        recording.name,
         kicker=kicker("mecam predict", about),
         sections=sections,
-        badges=watched.notes,
-        top=Section("", "", "score.j2", {"text": says(watched.overall), "small": " · ".join(small)}),
-        attributes={"duration": f"{max(watched.duration, 1e-3):.3f}"},
+        badges=recording.notes,
+        top=Section("", "", "score.j2", {"text": says(recording.overall), "small": " · ".join(small)}),
+        attributes={"duration": f"{max(recording.duration, 1e-3):.3f}"},
         **STYLES,
     )
     return write_whole(path, made)
 
 
-def _probabilities(watched: "Watched") -> Table | None:
+def _probabilities(recording: "RecordingPrediction") -> Table | None:
     """Of classes or labels: the probability of each, in every utterance."""
-    names = list(watched.overall.probabilities)
+    names = list(recording.overall.probabilities)
     if not names:
         return None
-    told = [(span_of(p), p) for p in watched.parts]
+    told = [(span_of(p), p) for p in recording.parts]
     rows = []
-    for time, part in [*told, ("whole", watched.overall)] if len(told) > 1 else told:
+    for time, part in [*told, ("whole", recording.overall)] if len(told) > 1 else told:
         best = max(part.probabilities.values())
         given = [part.probabilities[name] for name in names]
         rows.append([time, *(Cell(percent(p, 0), tone="best" if p == best else "") for p in given)])
     return Table(("utterance", *names), rows)
 
 
-def _utterances(watched: "Watched") -> dict[str, Any]:
-    largest = max((abs(c) for row in watched.contributions for c in row), default=0.0)
-    scored = watched.overall.score is not None
+def _utterances(recording: "RecordingPrediction") -> dict[str, Any]:
+    largest = max((abs(c) for row in recording.contributions for c in row), default=0.0)
+    scored = recording.overall.score is not None
     parts = []
-    for i, part in enumerate(watched.parts):
-        given = watched.contributions[i] if i < len(watched.contributions) else ()
+    for i, part in enumerate(recording.parts):
+        given = recording.contributions[i] if i < len(recording.contributions) else ()
         parts.append(
             {
                 "start": part.start or 0.0,
@@ -95,9 +100,9 @@ def _utterances(watched: "Watched") -> dict[str, Any]:
                 "warnings": _oddities(part),
             }
         )
-    signs = ("raises the score", "lowers it") if scored else ("speaks for it", "speaks against it")
+    signs = ("raises the score", "lowers it") if scored else ("raises it", "lowers it")
     unit = "" if scored else ", in points of its probability"
-    note = f"The number under a word is what it adds to the answer{unit}, measured by leaving the word out."
+    note = f"The number under a word is its contribution to the prediction{unit}, measured by removing the word."
     return {"parts": parts, "signs": signs if largest > 0 else None, "note": note}
 
 
@@ -125,42 +130,45 @@ def _oddities(part: "Prediction") -> list[str]:
     return lines
 
 
-def _modalities(watched: "Watched") -> Section:
+def _modalities(recording: "RecordingPrediction") -> Section:
     """What each modality weighs, what it would say alone, and what is absent."""
-    present = sorted({m for p in watched.parts for m in (*p.shares, *p.absent)}, key=text_first)
+    present = sorted({m for p in recording.parts for m in (*p.shares, *p.absent)}, key=text_first)
     rows = [
-        [span_of(part) if m == present[0] else "", m, *_weight_and_alone(watched, part, m)]
-        for part in watched.parts
+        [span_of(part) if m == present[0] else "", m, *_weight_and_alone(recording, part, m)]
+        for part in recording.parts
         for m in present
     ]
-    note = "Modality weight: the part of a modality in the prediction; the weights of an utterance add up to 100 %."
-    if any(part.alone for part in watched.parts):
-        other = "the opposite of" if watched.overall.score is not None else "something else than"
-        note += " Alone: what the model says when it is given this modality only; in colour where that is "
-        note += f"{other} what it says of all together."
+    note = (
+        "Modality weight: how much a modality contributes to the prediction; the weights of an utterance add up to "
+        "100 %."
+    )
+    if any(part.alone for part in recording.parts):
+        other = "the opposite of" if recording.overall.score is not None else "something else than"
+        note += " Alone: the prediction from this modality only; in colour where it is "
+        note += f"{other} the prediction from all modalities."
     table = Table(("utterance", "modality", "modality weight", "alone"), rows, note=note, words=frozenset({0, 1}))
     return section(
         "modalities",
         "Modalities",
-        texts=absences(watched),
-        tables=[table.compact() if any(p.shares or p.alone for p in watched.parts) else None],
-        folded=[("Does a modality contradict the others?", _conflicts(watched))],
+        texts=absences(recording),
+        tables=[table.compact() if any(p.shares or p.alone for p in recording.parts) else None],
+        folded=[("Does a modality contradict the others?", _conflicts(recording))],
         text_only=True,
     )
 
 
-def _weight_and_alone(watched: "Watched", part: "Prediction", modality: Modality) -> list[Cell]:
+def _weight_and_alone(recording: "RecordingPrediction", part: "Prediction", modality: Modality) -> list[Cell]:
     if modality in part.absent:
-        return [Cell("absent", tone="muted"), Cell(absence(watched, modality), tone="muted")]
+        return [Cell("absent", tone="muted"), Cell(absence(recording, modality), tone="muted")]
     alone = part.alone.get(modality)
     said = UNDEFINED if alone is None else signed(alone) if isinstance(alone, float) else alone
     weight = percent(part.shares[modality], 0) if modality in part.shares else UNDEFINED
     return [Cell(weight), Cell(said, tone="warning" if modality in part.disagrees else "")]
 
 
-def _conflicts(watched: "Watched") -> Table | None:
+def _conflicts(recording: "RecordingPrediction") -> Table | None:
     """Conflict probabilities, folded away: small ones mean nothing."""
-    names = sorted({m for p in watched.parts for m in p.doubts}, key=text_first)
+    names = sorted({m for p in recording.parts for m in p.doubts}, key=text_first)
     if not names:
         return None
     rows = [
@@ -168,17 +176,17 @@ def _conflicts(watched: "Watched") -> Table | None:
             span_of(part),
             *(Cell(percent(part.doubts.get(m), 0), tone="warning" if m in part.contradicts else "") for m in names),
         ]
-        for part in watched.parts
+        for part in recording.parts
     ]
     note = (
-        "How probable the model finds it, having seen all together, that a modality contradicts the others. It is said "
-        "beside the utterance where it is above 50 %; smaller numbers mean nothing. It need not agree with what a "
-        "modality says alone: that is asked of the modality, this is the model's own estimate."
+        "The probability, estimated from all modalities, that one of them contradicts the others. It is shown with "
+        "the utterance if it is above 50 %; smaller values have no meaning. It may differ from the prediction of a "
+        "modality alone, which is measured in another way."
     )
     return Table(("utterance", *names), rows, note=note)
 
 
-def _faces(watched: "Watched") -> Section:
+def _faces(recording: "RecordingPrediction") -> Section:
     rows = [
         [
             f"{clock(face['start'])}–{clock(face['stop'])}",
@@ -187,14 +195,14 @@ def _faces(watched: "Watched") -> Section:
             f"{face['side']:.0f} px",
             plain(face["presence"], 2),
         ]
-        for row in watched.details.get(VISION, ())
+        for row in recording.details.get(VISION, ())
         for face in row.get("faces", ())
     ]
     note = (
-        "Pictures: in how many of them the face was followed. As speaker: in how many of these it was taken for the "
-        "one who speaks; the model reads only these. Size: of the face, from edge to edge. Certainty: how sure the "
-        "face finder was that this is a face, from 0 to 1."
+        "Pictures: number of frames with this face. As speaker: number of these in which the face is taken for the "
+        "speaker; the model uses only these. Size: width of the face. Certainty: confidence of the face detector, "
+        "from 0 to 1."
     )
     table = Table(("seen", "pictures", "as speaker", "size", "certainty"), rows, note=note)
-    seen = faces_seen(watched)
+    seen = faces_seen(recording)
     return section("faces", "Faces", texts=[seen] if seen else [], tables=[table] if rows else [], text_only=True)

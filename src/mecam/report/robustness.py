@@ -1,9 +1,7 @@
 """What a robustness protocol found, as tables, each made once for the terminal, the page and the files."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +12,7 @@ from mecam.evaluation.robustness.protocols import Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
 from mecam.report.scores import difference_cell, metric_head, score_cell
-from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page, write_files
+from mecam.report.table import Cell, Table, csv_text
 
 __all__ = [
     "amount_of",
@@ -25,7 +23,6 @@ __all__ = [
     "terminal_tables",
     "tests_table",
     "title_of",
-    "write_findings",
 ]
 
 TERMINAL_COLUMNS = 12
@@ -118,28 +115,6 @@ def amount_of(condition: Condition) -> str:
         amount = f"{condition.amount:g} dB" if condition.kind == "noise" else f"{100 * condition.amount:g} %"
         return f"{condition.modality} {condition.kind} {condition.level:g} ({amount})".replace("-", "−")
     return condition.key.replace(".", " ")
-
-
-def write_findings(findings: RobustnessFindings, folder: Path) -> list[Path]:
-    """Write `robustness.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
-
-    Returns: their paths, the page last.
-    Raises: DataError if the folder cannot be written to.
-    """
-    from mecam.report.robustness_page import robustness_page  # Altair, which the terminal need not wait for
-
-    made = tables(findings)
-    text = json.dumps(findings.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return write_files(
-        folder,
-        {
-            "robustness.md": markdown_page(title_of(findings), made, findings.notes),
-            "robustness.tex": latex_tables(made),
-            "robustness.csv": as_csv(findings),
-            "robustness.json": text,
-            "robustness.html": robustness_page(findings),
-        },
-    )
 
 
 def as_csv(findings: RobustnessFindings) -> str:
@@ -300,6 +275,6 @@ def _width_note(run: RunScores) -> str:
     if run.width is None:
         return ""
     return (
-        f"Around whole utterances the calibrated interval is {plain(run.width, 2)} wide; width is its mean here, as it "
-        "grows with what is missing, and coverage says how often it holds."
+        f"For complete utterances the calibrated interval is {plain(run.width, 2)} wide; width is its mean here, as it "
+        "grows with what is missing, and coverage says how often it contains the truth."
     )

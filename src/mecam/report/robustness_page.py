@@ -1,7 +1,9 @@
 """What a robustness protocol found, as one HTML page: curves, heat maps, tables, and how it was made."""
 
+import json
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 
 import altair as alt
 import numpy as np
@@ -14,21 +16,22 @@ from mecam.evaluation.sums import Array
 from mecam.report.charts import heat_map, interval_curves, spec
 from mecam.report.format import arrow, capital, named, plural, value
 from mecam.report.page import Chart, Section, page, section
-from mecam.report.robustness import condition_tables, graded, summary_tables, tests_table
+from mecam.report.robustness import as_csv, condition_tables, graded, summary_tables, tables, tests_table, title_of
+from mecam.report.table import latex_tables, markdown_page, write_files
 
-__all__ = ["robustness_page"]
+__all__ = ["robustness_page", "write_findings"]
 
 NAMES, COLUMN = 140, 44
 """Pixels that a heat map needs for the names of its rows, and for each column."""
 
-SHADES = "The stronger the colour, the more is lost against clean data; the scale is the same for all runs."
+SHADES = "The stronger the colour, the larger the loss compared with clean data; the scale is the same for all runs."
 
 MEANINGS = {
-    "coverage": "share of true scores inside the calibrated interval: validation promised 90 %",
+    "coverage": "fraction of true scores inside the calibrated interval; the nominal value is 90 %",
     "width": "mean width of that interval: it grows with what is missing",
-    "ece": "expected calibration error: ten bins of probabilities, |probability − how often it comes true|",
+    "ece": "expected calibration error: ten bins of probabilities, |probability − observed frequency|",
     "filter": (
-        "filter AUROC: chance that a corrupted frame has a lower gate than one that was left alone, in the corrupted "
+        "filter AUROC: chance that a corrupted frame has a lower gate than an unchanged one, in the corrupted "
         "utterances and the clean ones; .5 is guessing"
     ),
     "conflict": (
@@ -36,6 +39,26 @@ MEANINGS = {
         "by one of the opposite sentiment than before; .5 is guessing"
     ),
 }
+
+
+def write_findings(findings: RobustnessFindings, folder: Path) -> list[Path]:
+    """Write `robustness.md`, `.tex`, `.csv`, `.json` and `.html` into `folder`, each whole or not at all.
+
+    Returns: their paths, the page last.
+    Raises: DataError if the folder cannot be written to.
+    """
+    made = tables(findings)
+    text = json.dumps(findings.to_json(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return write_files(
+        folder,
+        {
+            "robustness.md": markdown_page(title_of(findings), made, findings.notes),
+            "robustness.tex": latex_tables(made),
+            "robustness.csv": as_csv(findings),
+            "robustness.json": text,
+            "robustness.html": robustness_page(findings),
+        },
+    )
 
 
 def robustness_page(findings: RobustnessFindings) -> str:
@@ -51,10 +74,10 @@ def robustness_page(findings: RobustnessFindings) -> str:
             charts=[*_map_of_runs(findings), *_maps_of_severities(findings)],
             rest="The other runs",
         ),
-        section("runs", "Every condition", tables=condition_tables(findings)),
+        section("runs", "All conditions", tables=condition_tables(findings)),
         section("tests", "Tests", tables=[tested]),
         section("meaning", "What it means", heading="What it means (p prediction, t truth)", pairs=_meanings(findings)),
-        section("made", "How it was made", pairs=_made(findings)),
+        section("made", "Method", pairs=_made(findings)),
     ]
     counted = findings.resampled.of(findings.utterances, findings.videos)
     masks = f"masks of {plural(len(findings.seeds), 'seed')}, the same for every run"
@@ -76,7 +99,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
 def _headline(findings: RobustnessFindings) -> str:
     """One sentence: the first summary in the first metric."""
     if not findings.plan.summaries:
-        return "These conditions have no summary: see every condition below."
+        return "These conditions have no summary; see all conditions below."
     summary, metric = findings.plan.summaries[0], findings.leading[0]
     best = best_of(findings.runs, summary, metric)
     if best is None:
@@ -142,7 +165,7 @@ def _map_of_runs(findings: RobustnessFindings) -> list[Chart]:
         Chart(
             _heat_map(harm, shown, names, runs, metric, _worst([harm]), title="run"),
             f"{metric.name} per corruption and run",
-            "Every corruption",
+            "All corruptions",
             f"{named(metric)} {arrow(metric)}, mean over its severities.",
             NAMES + COLUMN * len(runs),
         )

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.sums import Array
-from mecam.report.charts import bars, chart_of, colour_by, heat_map, percent_x, thinned
+from mecam.report.charts import bars, chart_of, colour_by, heat_map, layered, percent_x, thinned
 from mecam.task import Task
 
 __all__ = [
@@ -56,7 +56,7 @@ def training_curves(
     )
     lines = base.mark_line(strokeWidth=1.5, opacity=0.8, point={"size": 14})
     rings = base.transform_filter("datum.best").mark_point(size=70, fill="var(--paper)", strokeWidth=2, opacity=1)
-    return alt.layer(lines, rings)
+    return layered(lines, rings)
 
 
 def predicted_against_true(
@@ -71,7 +71,7 @@ def predicted_against_true(
         dash = [2, 3] if shift else [1, 0]
         layers.append(line.mark_line(color="var(--muted)", strokeWidth=1, strokeDash=dash).encode(x=x, y=y))
     layers.append(_dots(truth, prediction, "predicted", 0.45).encode(x=x, y=y))
-    return alt.layer(*layers)
+    return layered(*layers)
 
 
 def residuals(truth: Array, error: Array, steps: Sequence[tuple[float, float]]) -> alt.LayerChart:
@@ -87,7 +87,7 @@ def residuals(truth: Array, error: Array, steps: Sequence[tuple[float, float]]) 
     means = [{"true": round(at, 4), "error": round(mean, 4)} for at, mean in steps]
     told = [alt.Tooltip("true:Q", title="around", format=".2f"), alt.Tooltip("error:Q", title="mean", format=".2f")]
     line = chart_of(means).mark_line(color="var(--mark)", point={"color": "var(--mark)", "size": 40})
-    return alt.layer(
+    return layered(
         chart_of([{"error": 0}]).mark_rule(color="var(--ink)").encode(y=y),
         _dots(truth, error, "error", 0.35).encode(x=x, y=y),
         line.encode(x=x, y=y, tooltip=told),
@@ -99,7 +99,9 @@ def _dots(truth: Array, values: Array, name: str, opacity: float) -> alt.Chart:
     pairs = zip(truth[shown].tolist(), values[shown].tolist(), strict=True)
     rows = [{"true": round(true, 4), name: round(value, 4)} for true, value in pairs]
     told = [alt.Tooltip(f"{key}:Q", title=key, format=".2f") for key in ("true", name)]
-    return chart_of(rows).mark_circle(size=30, opacity=opacity, color="var(--accent)").encode(tooltip=told)
+    drawn = chart_of(rows).mark_circle(size=30, opacity=opacity, color="var(--accent)")
+    encoded: alt.Chart = drawn.encode(tooltip=told)
+    return encoded
 
 
 def residual_histogram(errors: Array) -> alt.LayerChart:
@@ -107,7 +109,7 @@ def residual_histogram(errors: Array) -> alt.LayerChart:
     counts, edges = np.histogram(errors, bins=min(40, max(10, round(len(errors) ** 0.5))))
     x = alt.X("low:Q", title="predicted − true")
     drawn = bars(edges[:-1].tolist(), edges[1:].tolist(), counts.tolist(), x, "utterances")
-    return alt.layer(drawn, chart_of([{"low": 0}]).mark_rule(color="var(--ink)").encode(x=x))
+    return layered(drawn, chart_of([{"low": 0}]).mark_rule(color="var(--ink)").encode(x=x))
 
 
 def confusion(
@@ -149,7 +151,7 @@ def modality_weights(values: Mapping[str, Array]) -> alt.LayerChart:
         return percent_x(key, "weight in the prediction")
 
     box = base.mark_bar(color="var(--tint)", stroke="var(--accent)", strokeWidth=1.5, height=26)
-    return alt.layer(
+    return layered(
         base.mark_rule(color="var(--accent)", strokeWidth=1.5).encode(x=x("low"), x2="high:Q"),
         base.mark_bar(color="var(--paper)", height=26).encode(x=x("first"), x2="third:Q"),
         box.encode(x=x("first"), x2="third:Q"),
@@ -183,7 +185,7 @@ def projections(
     y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[0, len(panels)], reverse=True, nice=False, zero=False))
     frames = chart_of(boxes).encode(x=x, y=y)
     colour, told = _colour(task, {row["is"] for row in dots})
-    drawn = alt.layer(
+    drawn = layered(
         frames.mark_rect(fill=None, stroke="var(--line)").encode(x2="x2:Q", y2="y2:Q"),
         frames.mark_text(align="left", baseline="bottom", dy=-3, fontSize=12).encode(text="name:N"),
         chart_of(dots).mark_circle(size=22, opacity=0.75).encode(x=x, y=y, color=colour, tooltip=told),
@@ -220,7 +222,7 @@ def _colour(task: Task, present: set[Any]) -> tuple[alt.Color, alt.Tooltip]:
     if task.is_score:
         colours = ["var(--negative)", "var(--neutral)", "var(--positive)"]
         middle = (task.low + task.high) / 2
-        scale = alt.Scale(domain=[task.low, middle, task.high], range=colours)
+        scale = alt.Scale(domain=[task.low, middle, task.high], range=colours, interpolate="rgb")
         legend = alt.Legend(gradientLength=180, gradientThickness=8, tickCount=5)
         return alt.Color("is:Q", title="true score", scale=scale, legend=legend), alt.Tooltip("is:Q", title="true")
     extra = {name: colour for name, colour in OTHERS.items() if name in present}

@@ -47,17 +47,17 @@ LOSSES: Mapping[str, str] = {
     "task": "error of the prediction",
     "unimodal": "error of a prediction from this modality alone",
     "contrast": "utterances with similar labels are pulled together, others are pushed apart",
-    "prior": "keeps the mean gate near the share that is to be kept",
-    "adversary": "error of a predictor that sees only what the filter removed; a high value means that no sentiment was removed",
+    "prior": "keeps the mean gate near its target",
+    "adversary": "error of a predictor that sees only what the filter removed: high where no sentiment was removed",
     "order": "error in telling real word order from shuffled words",
     "conflict": "error in telling modalities that belong together from modalities of different utterances",
     "view": "error of the prediction from a corrupted copy of the utterance",
     "gate": "error of the gate in telling corrupted frames from clean ones",
     "instance": "pulls the corrupted copy of an utterance to its clean original",
-    "information": "information that modalities share, with its sign turned: lower is more",
+    "information": "negative shared information between modalities: lower means more shared information",
     "information_heads": "fit of the networks that measure shared information",
     "reconstruction": "error in rebuilding what was left out or split apart",
-    "completeness": "error in telling how complete the text is",
+    "completeness": "error in estimating how complete the text is",
     "similarity": "distance between the shared parts of the modalities",
     "difference": "overlap of shared and private parts of the modalities",
     "likelihood": "fit of the bound on shared information",
@@ -172,10 +172,10 @@ def _agreement(side: Array, truth: Array, run: Run) -> str:
 
 
 def _agreements(run: Run) -> str:
-    what = "the share of utterances whose ten nearest neighbours are mostly of their own class"
+    what = "the fraction of utterances whose ten nearest neighbours mostly belong to the same class"
     if run.task.is_score:
         what = "the correlation of each score with the mean score of the ten utterances nearest to it"
-    return f"Measured in the full space, not in the picture: {what}."
+    return f"Measured in the full space, not in the figure: {what}."
 
 
 # --- filter maps -------------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def made_section(run: Run) -> Section:
     pairs += [(f"start of seed {seed}", started_from(loaded)) for seed, loaded in facts.get("init", {}).items()]
     hashes = {**data.get("sha256", {}), **facts.get("files", {})}
     content = {"command": facts.get("command", ""), "pairs": pairs, "config": run.config_text, "hashes": hashes}
-    return Section("made", "How it was made", "run_made.j2", content)
+    return Section("made", "Method and settings", "run_made.j2", content)
 
 
 def started_from(loaded: Mapping[str, Any]) -> str:
@@ -292,7 +292,11 @@ def started_from(loaded: Mapping[str, Any]) -> str:
     there = f"{loaded['model']} on {loaded['data']}, {loaded['checkpoint']}, SHA-256 {loaded['sha256'][:12]}"
     taken = f"{loaded['parameters'] / 1e6:.2f} of {loaded['of'] / 1e6:.2f} M parameters"
     left_out = [f"{', '.join(parts)} ({why})" for why, parts in loaded["left_out"].items()]
-    return f"{taken} from {loaded['run']} ({there})" + (f"; fresh: {'; '.join(left_out)}" if left_out else "") + "."
+    return (
+        f"{taken} from {loaded['run']} ({there})"
+        + (f"; newly initialised: {'; '.join(left_out)}" if left_out else "")
+        + "."
+    )
 
 
 def _fact(key: str, fact: Any) -> str:

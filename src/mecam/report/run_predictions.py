@@ -55,8 +55,8 @@ def _scores(given: Predictions, run: Run) -> Content:
     dotted = "; between the dotted lines: the interval" if half is not None else ""
     spread = f"Mean {plain(float(errors.mean()), 2)}, standard deviation {plain(float(errors.std()), 2)}."
     falling = (
-        "What is left, and its mean along the truth in orange: a falling line means that strong sentiment is predicted "
-        f"too weakly.{drawn}"
+        "Residuals, with their mean along the truth in orange: a falling line means that strong sentiment is "
+        "predicted too weakly.{drawn}"
     )
     counts = confusion_matrix(predicted, true, len(names))
     charts = [
@@ -144,13 +144,13 @@ def calibration_section(run: Run) -> Section:
         charts = _probabilities(scores.max(axis=2).ravel(), right, ("confidence", "accuracy"), split)
         return section("calibration", "Calibration", charts=charts)
     truth = np.broadcast_to((known > 0).astype(np.float64), scores.shape)
-    axes = ("probability of a label", "share that has it")
+    axes = ("probability of a label", "observed frequency")
     charts = _probabilities(scores.ravel(), truth.ravel(), axes, split)
     rows = []
     for i, name in enumerate(run.task.names):
         odds, came = scores[..., i].ravel(), truth[..., i].ravel()
         rows.append([name, percent(odds.mean()), percent(came.mean()), percent(calibration_error(odds, came))])
-    head = ("label", "mean probability", "share that has it", "calibration error")
+    head = ("label", "mean probability", "observed frequency", "calibration error")
     return section("calibration", "Calibration", charts=charts, tables=[Table(head, rows)])
 
 
@@ -171,7 +171,7 @@ def _probabilities(odds: Array, came: Array, axes: tuple[str, str], split: str) 
             spec(counts, height=300),
             f"Histogram of {axes[0]}",
             f"How often each {axes[0]} is given",
-            "Answers of all seeds.",
+            "Predictions of all seeds.",
         ),
     ]
 
@@ -182,9 +182,9 @@ def _intervals(run: Run) -> Section:
         return section("calibration", "Calibration")
     level = float(found["level"])
     text = (
-        f"The interval is the score ± {plain(found['half_width'], 2)}. It promises to hold the truth for "
+        f"The interval is the score ± {plain(found['half_width'], 2)}. It is calibrated to contain the truth for "
         f"{100 * level:.0f} % of new utterances. Its width comes from the errors on validation (split conformal "
-        "prediction). Where more of an utterance is missing than usual it is wider; it never leaves the scale."
+        "prediction). It is wider where more of an utterance is missing than usual, and never leaves the scale."
     )
     valid, test = run.predictions.get("valid"), run.predictions.get("test")
     if valid is None or test is None or valid[0].truth is None or test[0].truth is None:
@@ -193,8 +193,8 @@ def _intervals(run: Run) -> Section:
         return section("calibration", "Calibration", texts=[text], pairs=pairs)
     trial = IntervalTrial(valid, test, level, run.intervals("test"))
     tried = [trial.at(one) for one in LEVELS]
-    curve = reliability(LEVELS, [one.reached for one in tried], ("promised coverage", "coverage on test"))
-    caption = "Made from validation errors and tried on test; mean over seeds."
+    curve = reliability(LEVELS, [one.reached for one in tried], ("nominal coverage", "coverage on test"))
+    caption = "Calibrated on validation errors, measured on test; mean over seeds."
     return section(
         "calibration",
         "Calibration",
@@ -202,7 +202,7 @@ def _intervals(run: Run) -> Section:
         charts=[
             Chart(
                 spec(curve, height=300),
-                "Promised and reached coverage",
+                "Nominal and measured coverage",
                 "Intervals of every level",
                 caption,
                 max_width=560,
@@ -229,7 +229,7 @@ def _levels(trial: IntervalTrial) -> Table:
             [
                 f"{100 * level:.0f} %",
                 f"± {plain(tried.half_width, 2)}" if known else "",
-                percent(tried.reached) if known else "too few to say",
+                percent(tried.reached) if known else "too few utterances",
                 f"{100 * tried.ci95[0]:.1f} to {100 * tried.ci95[1]:.1f} %" if tried.ci95 else few,
             ]
         )
@@ -237,8 +237,8 @@ def _levels(trial: IntervalTrial) -> Table:
     note = (
         f"Widths are means over seeds. The row of {100 * trial.level:.0f} % is the interval that every "
         "prediction gets, wider where more is missing than usual (its width is that of a whole utterance); the "
-        f"other levels are tried without that. The 95 % interval says what other {unit} would have given (bootstrap over "
-        f"whole {unit}). "
+        f"other levels are tried without that. The 95 % interval says what other {unit} would have given (bootstrap "
+        f"over whole {unit}). "
         f"{trial.groups.resampled.too_few}"
     )
     return Table(("promised", "width", "on test", "95 % interval"), rows, note=note.strip())
@@ -293,10 +293,10 @@ def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
     entropy = run.task.uncertainty(given.mean)
     if entropy is not None:
         return entropy, "By the entropy of the probabilities."
-    width = np.mean([p.half_widths(1.0) for p in given.seeds], axis=0)
+    width = np.mean([p.interval_half_widths(1.0) for p in given.seeds], axis=0)
     if given.ends is not None and np.ptp(width) > 1e-6 * np.max(width, initial=0):
         return width, "By the width of the interval."
-    return given.deviation, "By how far the seeds disagree: the standard deviation of their scores."
+    return given.deviation, "By the disagreement of the seeds: the standard deviation of their scores."
 
 
 def _first(given: Given, run: Run, rank_by: Array) -> list[dict[str, Any]]:

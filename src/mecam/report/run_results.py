@@ -45,13 +45,13 @@ def summary(run: Run) -> str:
     """One sentence: the leading metric, its uncertainty, and what no model at all would get."""
     found = _leading(run)
     if not found:
-        return "This run has no labelled split to be measured on."
+        return "This run has no labelled split for evaluation."
     (metric, entry, trivial), split = found[0], run.splits[0]
     text = f"On {split}, the {named(metric)} is {value(entry['mean'], metric)}"
     if entry.get("ci95"):
         text += f" (95 % interval {interval(entry['ci95'], metric)})"
     if trivial is not None:
-        text += f"; the constant predictor, which gives the same answer to everything, gets {value(trivial, metric)}"
+        text += f"; the constant predictor, which always predicts the same, gets {value(trivial, metric)}"
     return text + "."
 
 
@@ -92,8 +92,8 @@ def results_section(run: Run) -> Section:
     few = ", too few for an interval" if drawn.too_few else ""
     note = (
         f"Mean ± standard deviation over seeds. The 95 % interval says what other {drawn.unit} would have given "
-        f"(bootstrap over {drawn}{few}). The baseline is the constant predictor, which gives the same answer to "
-        "everything. ↓ lower, ↑ higher is better; ✓ marks the better of the two."
+        f"(bootstrap over {drawn}{few}). The baseline is the constant predictor, which always predicts the same. ↓ "
+        "lower, ↑ higher is better; ✓ marks the better of the two."
     )
     return section(
         "results",
@@ -101,7 +101,7 @@ def results_section(run: Run) -> Section:
         heading=f"Results on {split}",
         texts=[note],
         tables=[_joined(tables[split], run.model)],
-        folded=[(f"The same on {other}", _joined(tables[other], run.model)) for other in others],
+        folded=[(f"Results on {other}", _joined(tables[other], run.model)) for other in others],
         metrics=list(metrics_for(run.task).values()),
     )
 
@@ -129,14 +129,14 @@ def results_table(
         resampled = Resampled(found.get("unit", "recordings"), int(found.get("count", 0)))
         if found:
             note = f"95 % interval: over other {resampled.unit}, of which there are {resampled.count}"
-            note += f"; it takes {MIN_GROUPS}" if resampled.too_few else ""
+            note += f"; at least {MIN_GROUPS}" if resampled.too_few else ""
     few = "too few" if 0 < resampled.count < MIN_GROUPS else UNDEFINED
-    rows = []
+    rows: list[list[Cell | str]] = []
     for name, entry in metrics[split].items():
         metric = known.get(name)
         trivial = metrics.get("constant", {}).get(split, {}).get(name, {}).get("mean")
         ours, theirs = _marked(entry["mean"], trivial, metric)
-        label = f"{name if metric is None else named(metric)} {arrow(metric)}"
+        label = f"{name if metric is None else named(metric)}\u00a0{arrow(metric)}"
         ends = interval(entry["ci95"], metric) if entry.get("ci95") else few
         rows.append([label, ours, spread(entry["std"], metric) or "one seed", ends, theirs])
     return Table(("metric", "mean", "± std", "95 % interval", "constant"), rows, title=title, note=note)
@@ -168,16 +168,18 @@ def filter_section(run: Run) -> Section:
     """Filter AUROC per modality and kind of negative information."""
     found: Mapping[str, Mapping[str, Any]] = run.metrics.get("filter", {})
     note = (
-        "Negative information was put into this data at known places. The number is the probability that a place "
-        "with it got a lower gate than a place without (AUROC, the area under the ROC curve): 0.5 is chance, 1 is "
+        "This data contains negative information at known places. The number is the probability that such a place "
+        "got a lower gate than another place (AUROC, the area under the ROC curve): 0.5 is chance, 1 is "
         f"perfect. {BOOTSTRAP}"
     )
     tables = [filter_table(found)] if found else []
-    return section("filter", "Filter", heading="Does the filter find what was put in?", texts=[note], tables=tables)
+    return section(
+        "filter", "Filter", heading="Does the filter find the inserted corruption?", texts=[note], tables=tables
+    )
 
 
 def filter_table(found: Mapping[str, Mapping[str, Any]], *, brief: bool = False) -> Table:
-    """How well the filter finds what was put in: AUROC per modality and kind; 0.5 is chance.
+    """How well the filter finds the inserted corruption: AUROC per modality and kind; 0.5 is chance.
 
     Args:
         found: modality → kind → entry, of `metrics.json`.
@@ -249,7 +251,7 @@ def comparison_section(run: Run, comparison: Mapping[str, Any]) -> Section:
     return section(
         "comparison",
         "Other runs",
-        heading=f"Beside other runs on {comparison.get('split', 'test')}",
+        heading=f"Compared with other runs on {comparison.get('split', 'test')}",
         texts=[note],
         charts=[Chart(chart, f"{first.name} of all runs", capital(named(first)), caption)],
         tables=[Table(("model", *map(metric_head, metrics)), cells)],

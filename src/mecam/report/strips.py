@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 Range = tuple[float, float]
 
 FULL_RANGE: Range = (0.0, 1.0)
-WIDTH = 1000
+WIDTH = 1000.0
 """Units of a strip from left to right."""
 CELLS = 200
 """A strip has at most this many cells; longer streams are averaged."""
@@ -26,7 +26,7 @@ _MAX_TICKS = 5
 
 
 @dataclass(frozen=True)
-class Box:
+class StripBox:
     """A rectangle on a strip.
 
     Attributes:
@@ -57,12 +57,12 @@ class Strip:
         boxes: on it.
         label: read to those who do not see it.
         css: `tall`, `lane` (with a muted name) or nothing.
-        kinds: of negative information that was put in.
+        kinds: of inserted corruption.
         levels: of a vertical axis: hundredths from the top, and the number there.
     """
 
     name: str
-    boxes: Sequence[Box]
+    boxes: Sequence[StripBox]
     label: str
     css: str = ""
     kinds: str = ""
@@ -100,7 +100,7 @@ class Legend:
     Attributes:
         shades: the gate that is drawn empty and the one drawn full.
         missing: something has no gate because it is missing.
-        injected: negative information was put in somewhere.
+        injected: corruption was inserted somewhere.
     """
 
     shades: Range
@@ -139,7 +139,7 @@ def gate_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
     boxes = gate_boxes(kept, shades, _places(edges, span), labels)
     at = _places(edges, span)
     boxes += [
-        Box(at[start], at[stop] - at[start], "injected")
+        StripBox(at[start], at[stop] - at[start], "injected")
         for start, stop in stretches(np.asarray(stream.get("injected") or [], np.bool_))
     ]
     known = kept[~np.isnan(kept)]
@@ -147,7 +147,7 @@ def gate_strip(name: str, stream: Mapping[str, Any], shades: Range, edges: Array
     return Strip(name, boxes, label, kinds="" if labels else kinds_of(stream))
 
 
-def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence[str] | None = None) -> list[Box]:
+def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence[str] | None = None) -> list[StripBox]:
     """Boxes in the shades of gates; none where the gate is NaN. Frames are averaged, words are not.
 
     Args:
@@ -158,7 +158,7 @@ def gate_boxes(kept: Array, shades: Range, at: Sequence[float], labels: Sequence
     """
     cells = [(i, i + 1, float(kept[i])) for i in range(len(kept))] if labels else _cells(kept, shades)
     return [
-        Box(
+        StripBox(
             at[start],
             at[stop] - at[start],
             "gate",
@@ -185,7 +185,7 @@ def gate_words(stream: Mapping[str, Any], shades: Range) -> list[ShadedWord]:
 
 
 def kinds_of(stream: Mapping[str, Any]) -> str:
-    """What was put into a stream, in words."""
+    """The inserted corruption of a stream, in words."""
     return ", ".join(dict.fromkeys(str(kind) for kind in stream.get("kinds") or []))
 
 
@@ -196,12 +196,12 @@ def time_axis(start: float, stop: float) -> Axis:
     first, last = math.ceil(start / step - 1e-6), math.floor((stop - 0.12 * length) / step + 1e-6)
     seconds = [float(number * step) for number in range(first, last + 1)]
     ticks = [(WIDTH * (s - start) / length, _short_clock(s) if step >= 1 else clock(s)) for s in seconds]
-    return Axis([*ticks, (float(WIDTH), clock(stop))])
+    return Axis([*ticks, (WIDTH, clock(stop))])
 
 
 def frame_axis(frames: int) -> Axis:
     """Of a stream without times."""
-    return Axis([(0.0, "first frame"), (float(WIDTH), f"frame {frames}")])
+    return Axis([(0.0, "first frame"), (WIDTH, f"frame {frames}")])
 
 
 def time_span(streams: Mapping[str, Any]) -> Range | None:

@@ -67,15 +67,15 @@ class Table:
 
     Attributes:
         head: a title per column; what stands under it is shown on pages only.
-        rows: a cell per column; a plain string is a cell of that text.
+        rows: a `Cell` per column; anything else is a cell of its text.
         title: above it.
         note: what it shows, in words.
         words: columns of words, aligned left; all others are aligned right.
         sortable: on a page, a click on a heading sorts by the column.
     """
 
-    head: Sequence[Cell | str]
-    rows: Sequence[Sequence[Cell | str]]
+    head: Sequence[object]
+    rows: Sequence[Sequence[object]]
     title: str = ""
     note: str = ""
     words: frozenset[int] = frozenset({0})
@@ -194,8 +194,8 @@ def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
     return [write_whole(folder / name, text) for name, text in texts.items()]
 
 
-def _cells(row: Sequence[Cell | str]) -> list[Cell]:
-    return [Cell(entry) if isinstance(entry, str) else entry for entry in row]
+def _cells(row: Sequence[object]) -> list[Cell]:
+    return [entry if isinstance(entry, Cell) else Cell(str(entry)) for entry in row]
 
 
 def _terminal_cell(cell: Cell) -> Text:

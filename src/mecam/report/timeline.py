@@ -8,12 +8,12 @@ import numpy as np
 
 from mecam.report.format import signed
 from mecam.report.predictions import says, text_first
-from mecam.report.strips import FULL_RANGE, WIDTH, Box, Legend, Strip, gate_boxes, stretches, time_axis
+from mecam.report.strips import FULL_RANGE, WIDTH, Legend, Strip, StripBox, gate_boxes, stretches, time_axis
 from mecam.task import Task
 from mecam.types import TEXT, VISION, Modality
 
 if TYPE_CHECKING:
-    from mecam.prediction.result import Prediction, Watched
+    from mecam.prediction.result import Prediction, RecordingPrediction
 
 __all__ = ["timeline"]
 
@@ -21,7 +21,7 @@ BINS = 200
 """Pieces of a strip of gates."""
 
 UNCALIBRATED = (
-    "The score has no interval: this model was not calibrated. That happens where the validation split has fewer than "
+    "The score has no interval: the model was not calibrated, which happens if the validation split has fewer than "
     "9 labelled utterances."
 )
 ONE_UTTERANCE = (
@@ -30,44 +30,44 @@ ONE_UTTERANCE = (
 )
 
 
-def timeline(watched: "Watched", task: Task) -> dict[str, Any] | None:
+def timeline(recording: "RecordingPrediction", task: Task) -> dict[str, Any] | None:
     """Sentiment with its interval, the gates of each modality, and where a face is, over the same seconds."""
-    scored = watched.overall.score is not None
-    strips = [_sentiment(watched, task)] if scored else []
-    gated = sorted({m for part in watched.parts for m in part.kept}, key=text_first)
-    strips += [_gates(watched, modality) for modality in gated]
-    strips += [_seen(watched)] if any(VISION in u.streams for u in watched.utterances) else []
+    scored = recording.overall.score is not None
+    strips = [_sentiment(recording, task)] if scored else []
+    gated = sorted({m for part in recording.parts for m in part.kept}, key=text_first)
+    strips += [_gates(recording, modality) for modality in gated]
+    strips += [_seen(recording)] if any(VISION in u.streams for u in recording.utterances) else []
     if not strips:
         return None
     notes = []
     if scored:
-        band = any(part.low is not None for part in watched.parts)
+        band = any(part.low is not None for part in recording.parts)
         what = "; the line is the score, the band its 90 % interval" if band else ""
         notes.append(f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.")
         notes += [] if band else [UNCALIBRATED]
-    notes += [ONE_UTTERANCE] if len(watched.parts) == 1 else []
+    notes += [ONE_UTTERANCE] if len(recording.parts) == 1 else []
     if gated:
-        notes.append("Gate: how much of a moment the filter let through to the model, from 0 (nothing) to 1 (all).")
+        notes.append("Gate: how much of the input the filter lets through to the model, from 0 (nothing) to 1 (all).")
     legend = Legend(FULL_RANGE, missing=True) if gated else None
-    return {"strips": strips, "axis": time_axis(0.0, watched.duration), "notes": notes, "legend": legend}
+    return {"strips": strips, "axis": time_axis(0.0, recording.duration), "notes": notes, "legend": legend}
 
 
-def _sentiment(watched: "Watched", task: Task) -> Strip:
+def _sentiment(recording: "RecordingPrediction", task: Task) -> Strip:
     middle = (task.low + task.high) / 2
     size = (task.high - task.low) or 1.0
 
     def y(score: float) -> float:
         return 100 * (1 - (min(max(score, task.low), task.high) - task.low) / size)
 
-    boxes = [Box(0, WIDTH, "line", y=49.7, height=0.6)]
-    for part in watched.parts:
-        left, right = _x(watched, part.start or 0.0), _x(watched, part.stop or watched.duration)
+    boxes = [StripBox(0.0, WIDTH, "line", y=49.7, height=0.6)]
+    for part in recording.parts:
+        left, right = _x(recording, part.start or 0.0), _x(recording, part.stop or recording.duration)
         assert part.score is not None
         if part.low is not None and part.high is not None:
             top, bottom = y(part.high), y(part.low)
-            boxes.append(Box(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
-        at = min(max(y(part.score) - 1, 0), 98)
-        boxes.append(Box(left, right - left, "score-level", title=says(part), y=at, height=2))
+            boxes.append(StripBox(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
+        at = min(max(y(part.score) - 1, 0.0), 98.0)
+        boxes.append(StripBox(left, right - left, "score-level", title=says(part), y=at, height=2.0))
     levels = [(0.0, _level(task.high)), (50.0, _level(middle)), (100.0, _level(task.low))]
     return Strip("sentiment", boxes, "sentiment over time", "tall", levels=levels)
 
@@ -77,18 +77,18 @@ def _level(number: float) -> str:
     return "0" if number == 0 else signed(number, 0 if number == round(number) else 1)
 
 
-def _gates(watched: "Watched", modality: Modality) -> Strip:
+def _gates(recording: "RecordingPrediction", modality: Modality) -> Strip:
     """The mean gate in each piece of the strip."""
     total, count = np.zeros(BINS), np.zeros(BINS)
-    for part, utterance in zip(watched.parts, watched.utterances, strict=True):
+    for part, utterance in zip(recording.parts, recording.utterances, strict=True):
         kept = np.array(part.kept.get(modality, []), np.float64)
         if modality == TEXT:
             times = _word_times(part, [(w.start, w.stop) for w in utterance.words], len(kept))
         else:
             times = list(map(tuple, utterance.intervals.get(modality, np.empty((0, 2))).tolist()))
         for (start, stop), value in zip(times, kept, strict=False):
-            first = int(BINS * start / watched.duration)
-            last = max(first + 1, int(np.ceil(BINS * min(stop, watched.duration) / watched.duration)))
+            first = int(BINS * start / recording.duration)
+            last = max(first + 1, int(np.ceil(BINS * min(stop, recording.duration) / recording.duration)))
             if np.isnan(value):
                 continue
             total[first:last] += value
@@ -106,17 +106,17 @@ def _word_times(part: "Prediction", known: Sequence[tuple[float, float]], count:
     return list(pairwise(edges))
 
 
-def _seen(watched: "Watched") -> Strip:
+def _seen(recording: "RecordingPrediction") -> Strip:
     boxes = []
-    for utterance in watched.utterances:
+    for utterance in recording.utterances:
         frames, times = utterance.streams.get(VISION), utterance.intervals.get(VISION)
         if frames is None or times is None:
             continue
-        for first, last in stretches(~np.isnan(frames).all(axis=1)):
-            left, right = _x(watched, times[first, 0]), _x(watched, times[last - 1, 1])
-            boxes.append(Box(left, right - left, "face"))
+        for first, last in stretches(np.asarray(~np.isnan(frames).all(axis=1))):
+            left, right = _x(recording, times[first, 0]), _x(recording, times[last - 1, 1])
+            boxes.append(StripBox(left, right - left, "face"))
     return Strip("face seen", boxes, "where a face is seen, over time")
 
 
-def _x(watched: "Watched", seconds: float) -> float:
-    return round(WIDTH * min(max(seconds / max(watched.duration, 1e-3), 0.0), 1.0), 1)
+def _x(recording: "RecordingPrediction", seconds: float) -> float:
+    return round(WIDTH * min(max(float(seconds) / max(recording.duration, 1e-3), 0.0), 1.0), 1)

@@ -8,7 +8,7 @@ import altair as alt
 
 from mecam.config import Between, Choice
 from mecam.experiments.search import Trial, Tuned
-from mecam.report.charts import chart_of, spec
+from mecam.report.charts import chart_of, layered, spec
 from mecam.report.format import UNDEFINED, named, percent, plural, value
 from mecam.report.page import Chart, page, section
 from mecam.report.scores import metric_head
@@ -17,7 +17,7 @@ from mecam.report.table import Cell, Table
 __all__ = ["best_table", "search_table", "tuning_page"]
 
 STATES = ("complete", "pruned", "failed")
-LUCK = "The best of many is a little lucky: on test, expect less."
+LUCK = "The best of many trials is slightly optimistic: expect a worse value on test."
 
 RunScores = tuple[Trial, float]
 
@@ -27,11 +27,14 @@ def tuning_page(tuned: Tuned) -> str:
     ended = ", ".join(f"{count} {state}" for state in STATES if (count := tuned.count(state)))
     seeds = f", each the mean of {tuned.seeds} seeds" if tuned.seeds > 1 else ""
     options = [] if len(_scored(tuned)) < 2 else [_slice(tuned, key) for key in _scored(tuned)[0][0].options]
-    note = "Every complete trial (dot) and every one cut short (ring) over one option at a time; the line is the best."
+    note = (
+        "Every complete trial (dot) and every trial that stopped early (ring) by one option at a time; the line is "
+        "the best."
+    )
     sections = [
         section("best", "Best", heading="The best options", tables=[best_table(tuned)]),
         section("search", "Search", charts=_search(tuned)),
-        section("importance", "What mattered", charts=_importance(tuned)),
+        section("importance", "Importance of options", charts=_importance(tuned)),
         section("options", "Options", texts=[note], charts=options, shown=len(options)),
         section("trials", "Trials", tables=[_trials(tuned)]),
     ]
@@ -51,7 +54,7 @@ def search_table(found: Sequence[Tuned]) -> Table:
     """A row per model: what the search found, what the defaults gave, how the trials ended."""
     metric = found[0].metric
     seeds = f", each the mean of {found[0].seeds} seeds" if found[0].seeds > 1 else ""
-    head = ["model", metric_head(metric), "with the defaults", "best trial", *STATES, "what mattered most"]
+    head = ["model", metric_head(metric), "with the defaults", "best trial", *STATES, "most important option"]
     rows = []
     for tuned in found:
         assert tuned.best is not None
@@ -62,7 +65,7 @@ def search_table(found: Sequence[Tuned]) -> Table:
             [tuned.model, value(tuned.best.score, tuned.metric), first, str(tuned.best.number), *counts, mattered]
         )
     title = f"{found[0].data}: best of {len(found[0].trials)} trials"
-    note = f"On validation{seeds}; the test split was not opened. {LUCK}"
+    note = f"On validation{seeds}; the test split was not used. {LUCK}"
     return Table(head, rows, title, note, words=frozenset({0, len(head) - 1}))
 
 
@@ -92,7 +95,9 @@ def _search(tuned: Tuned) -> list[Chart]:
     line = chart_of(steps).mark_line(interpolate="step-after", strokeWidth=1.5, color="var(--accent)")
     x, y = alt.X("trial:Q", title="trial", axis=_whole(len(tuned.trials))), _score_axis(tuned, "score")
     chart = line.encode(x=x, y=y) + _dots(tuned, x, y, {})
-    caption = "A dot is a trial, a ring one that was cut short, at its best epoch; the line is the best so far."
+    caption = (
+        "A dot is a complete trial, a ring one that stopped early, at its best epoch; the line is the best so far."
+    )
     if tuned.defaults is not None:
         caption += f" Trial {tuned.defaults.number} is the defaults."
     return [Chart(spec(chart, height=280), f"{tuned.metric.name} of each trial and the best so far", "", caption)]
@@ -133,10 +138,10 @@ def _slice(tuned: Tuned, key: str) -> Chart:
         for t in tuned.trials
         if (v := t.options.get(key)) is not None
     }
-    chart: alt.LayerChart = alt.layer(_dots(tuned, x, _score_axis(tuned, "score"), shown, only=key))
+    chart = _dots(tuned, x, _score_axis(tuned, "score"), shown, only=key)
     if tuned.best is not None:
         rule = chart_of([{"score": tuned.best.score}]).mark_rule(color="var(--muted)", strokeDash=[2, 3])
-        chart = alt.layer(rule.encode(y=_score_axis(tuned, "score")), chart)
+        chart = layered(rule.encode(y=_score_axis(tuned, "score")), chart)
     return Chart(spec(chart, height=220), f"{tuned.metric.name} over {key}")
 
 
@@ -158,7 +163,7 @@ def _dots(tuned: Tuned, x: alt.X, y: alt.Y, options: dict[int, object], only: st
         colour = "var(--accent)" if filled else "var(--muted)"
         dots = chart_of(rows).mark_point(filled=filled, size=60, opacity=0.75, color=colour)
         layers.append(dots.encode(x=x, y=y, tooltip=told))
-    return alt.layer(*layers)
+    return layered(*layers)
 
 
 def _trials(tuned: Tuned) -> Table:

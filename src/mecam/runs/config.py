@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.errors import ConfigError
 from mecam.models.registry import MODELS
 
@@ -57,7 +57,7 @@ class RunConfig:
         given = {"name": given} if isinstance(given, str) else given
         name = given.get("name", "mecam") if isinstance(given, dict) else given
         if not isinstance(name, str) or name not in MODELS:
-            raise ConfigError(f"no model is called {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
+            raise ConfigError(f"there is no model {name!r}", where="model", fix=f"choose one of {', '.join(MODELS)}")
         problems, options = [], None
         try:
             chosen = {key: value for key, value in given.items() if key != "name"}
@@ -95,7 +95,7 @@ class RunConfig:
         )
 
 
-def record_of(sources: Sequence[Source], init_sha256: str | None = None) -> dict[str, Any]:
+def record_of(sources: Sequence[WeightedStore], init_sha256: str | None = None) -> dict[str, Any]:
     """What a run reads, as `config.yaml` records it: another run, if any of it is another.
 
     Args:

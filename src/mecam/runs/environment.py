@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.runs.config import RunConfig
 from mecam.runs.origin import place_of
 from mecam.runs.seed import SeedResult
@@ -21,7 +21,7 @@ __all__ = ["environment"]
 
 def environment(
     config: RunConfig,
-    sources: Sequence[Source],
+    sources: Sequence[WeightedStore],
     results: Sequence[SeedResult],
     run: Path,
     *,
@@ -81,7 +81,7 @@ def _costs(results: Sequence[SeedResult]) -> dict[str, Any]:
     return {key: together[key](values) for key, values in known.items() if values}
 
 
-def _mixed(source: Source) -> dict[str, Any]:
+def _mixed(source: WeightedStore) -> dict[str, Any]:
     """A further store that was learned from."""
     store = source.store
     return {

@@ -48,14 +48,14 @@ def find_store(run: Path, known: Mapping[str, Any], environment: Mapping[str, An
         if dict(store.manifest["sha256"]) == wanted:
             return store
     seen = (
-        f"the stores that lie where it was looked for hold other data: {', '.join(looked[:4])}"
+        f"the stores found contain other data: {', '.join(looked[:4])}"
         if looked
-        else "no store lies where it was looked for"
+        else "there is no store in the expected places"
     )
     raise DataError(
         f"the store that this run was trained on ({str(known['name'])!r}) is not found; {seen}",
         where=str(run),
-        fix="name it with --data STORE",
+        fix="give it with --data STORE",
     )
 
 

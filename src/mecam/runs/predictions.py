@@ -34,10 +34,10 @@ def write_predictions(path: Path, p: Predictions) -> None:
         arrays["truth"] = p.truth
     if p.speakers:
         arrays["speakers"] = np.array(p.speakers, np.str_)
-    if p.wider is not None:
-        arrays["wider"] = p.wider
+    if p.interval_scales is not None:
+        arrays["wider"] = p.interval_scales
     arrays |= {f"share {m}": share for m, share in p.shares.items()}
-    arrays |= {f"doubt {m}": doubt for m, doubt in p.doubts.items()}
+    arrays |= {f"doubt {m}": doubt for m, doubt in p.conflict_probabilities.items()}
     arrays |= {f"embedding {name}": e for name, e in p.embeddings.items()}
     for modality in sorted({m for row in p.gates for m in row}, key=lambda name: (name != TEXT, name)):
         rows = [row.get(modality, np.empty(0, np.float32)) for row in p.gates]
@@ -77,8 +77,8 @@ def read_predictions(path: Path, *, details: bool = True) -> Predictions:
         injected=[marked for _, marked in maps] if details else (),
         shares=named("share "),
         embeddings=named("embedding "),
-        doubts=named("doubt "),
-        wider=arrays.get("wider"),
+        conflict_probabilities=named("doubt "),
+        interval_scales=arrays.get("wider"),
         speakers=tuple(arrays["speakers"].tolist()) if "speakers" in arrays else (),
     )
 
@@ -102,7 +102,7 @@ def prediction_rows(
                 row |= prediction_columns(task, p, i, half_width)
                 row["text"] = texts[split][i] or ""
                 row |= {f"share_{m}": round(float(share[i]), 6) for m, share in p.shares.items()}
-                known = {m: float(doubt[i]) for m, doubt in p.doubts.items() if np.isfinite(doubt[i])}
+                known = {m: float(doubt[i]) for m, doubt in p.conflict_probabilities.items() if np.isfinite(doubt[i])}
                 yield row | {f"doubt_{m}": round(doubt, 6) for m, doubt in known.items()}
 
 
@@ -111,7 +111,7 @@ def prediction_columns(task: Task, p: Predictions, i: int, half_width: float | N
     columns = task.columns(p.prediction[i], None if p.truth is None else p.truth[i])
     if not task.is_score:
         return columns
-    half = None if half_width is None else float(p.half_widths(half_width)[i])
+    half = None if half_width is None else float(p.interval_half_widths(half_width)[i])
     low, high = (None, None) if half is None else interval_around(task, columns["prediction"], half)
     return columns | {"low": low, "high": high}
 
@@ -154,7 +154,8 @@ def predictions_of_rows(
         known = [half for half in halves.values() if half is not None]
         narrowest = min((float(half.min()) for half in known), default=None) if len(known) == len(halves) else None
         if narrowest:
-            predictions = {split: replace(p, wider=halves[split] / narrowest) for split, p in predictions.items()}
+            scales = {split: half / narrowest for split, half in halves.items() if half is not None}
+            predictions = {split: replace(p, interval_scales=scales[split]) for split, p in predictions.items()}
         found[seed] = (predictions, narrowest)
     return found
 
@@ -190,7 +191,7 @@ def mean_predictions(seeds: Sequence[Predictions]) -> Predictions:
     """What several seeds predict together: the mean of their scores or probabilities, and of their modality weights."""
     first = seeds[0]
     shares = {m: np.mean([p.shares[m] for p in seeds], axis=0, dtype=np.float64) for m in first.shares}
-    narrow = {m: share.astype(np.float32) for m, share in shares.items()}
+    narrow = {m: np.asarray(share, np.float32) for m, share in shares.items()}
     return Predictions(
         first.ids,
         first.videos,

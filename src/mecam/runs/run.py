@@ -95,7 +95,7 @@ class Run:
                 if name not in known or not path.exists():
                     continue
                 if check_regular_file(path) > MAX_BYTES or sha256_of(path) != known[name]:
-                    raise broken(path, f"{name} is not what the run wrote: it was changed, or cut off")
+                    raise broken(path, f"{name} was changed or is incomplete")
         return run
 
     # What it was made with and from.
@@ -157,9 +157,9 @@ class Run:
         known = self.options.get("store")
         if not isinstance(known, dict) or "name" not in known or not isinstance(known.get("sha256"), dict):
             raise ModelError(
-                "there is no run here, or it does not say what it was trained on",
+                "there is no run here, or its training data is unknown",
                 where=str(self.folder),
-                fix="name a run folder made by `mecam train`, and its store with --data",
+                fix="give a run folder of `mecam train`, and its store with --data",
             )
         try:
             environment = small_json(self.folder / "environment.json")
@@ -215,7 +215,7 @@ class Run:
             if half_width is None or not self.task.is_score:
                 return None
             p = predictions[split]
-            halves = p.half_widths(half_width)
+            halves = p.interval_half_widths(half_width)
             low.append(np.clip(p.prediction - halves, self.task.low, self.task.high))
             high.append(np.clip(p.prediction + halves, self.task.low, self.task.high))
         return np.array(low), np.array(high)
@@ -232,7 +232,7 @@ class Run:
             by_seed = predictions_of_rows(self.task, rows)
             found = [by_seed[seed] for seed in sorted(by_seed)]
         if not found:
-            raise broken(self.folder, "this run holds no predictions")
+            raise broken(self.folder, "this run contains no predictions")
         return found
 
     @cached_property
@@ -246,7 +246,7 @@ class Run:
     def filter_maps(self) -> Sequence[Mapping[str, Any]]:
         """What was kept of a few utterances."""
         path = self.folder / "filter_maps.json"
-        return read_json(path) if path.exists() else []  # type: ignore[no-any-return]
+        return read_json(path) if path.exists() else []
 
     @cached_property
     def embeddings(self) -> Mapping[str, NDArray[Any]]:
@@ -278,7 +278,7 @@ class Run:
         for place in found:
             if not (place / "config.json").is_file():
                 raise ModelError(
-                    "there is no checkpoint here", where=str(place), fix="name a run folder made by `mecam train`"
+                    "there is no checkpoint here", where=str(place), fix="give a run folder of `mecam train`"
                 )
         return tuple(found)
 
@@ -316,7 +316,9 @@ class Run:
         if path.exists():
             self._require_same(config, read)
         elif out.exists() and not (out.is_dir() and all(place.name == ".mecam.lock" for place in out.iterdir())):
-            raise TrainingError("this place is taken and holds no run", where=str(out), fix="choose another --out")
+            raise TrainingError(
+                "this folder exists and is not a run folder", where=str(out), fix="choose another --out"
+            )
         with writing(out):
             out.mkdir(parents=True, exist_ok=True)
         write_whole(path, config.to_yaml() + dump_yaml(read))
@@ -403,14 +405,14 @@ class Run:
         known = self._known()
         if known is None:
             raise TrainingError(
-                "config.yaml cannot be read: it is unknown which run lies here",
+                "config.yaml cannot be read, so the run in this folder is unknown",
                 where=str(self.folder / "config.yaml"),
                 fix="choose another --out, or add --overwrite",
             )
         there, was_read = known
         if replace(there, seeds=config.seeds) != config or there.seeds > config.seeds or was_read != read:
             raise TrainingError(
-                "this folder holds a run of another configuration or other data",
+                "this folder contains a run with another configuration or other data",
                 where=str(self.folder),
                 fix="choose another --out, or add --overwrite",
             )
@@ -433,7 +435,7 @@ def newest_run(folder: Path) -> Path:
     runs = [path.parent.parent for path in folder.glob("*/checkpoint/config.json")]
     if not runs:
         raise ModelError(
-            f"there is no trained model in {folder}/", fix="name one with --model RUN, or train: `mecam demo`"
+            f"there is no trained model in {folder}/", fix="give one with --model RUN, or train one: `mecam demo`"
         )
     return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)
 

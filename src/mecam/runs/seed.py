@@ -19,7 +19,7 @@ __all__ = ["SeedResult"]
 OWN = "seed_sha256"
 """Key of `seed.json`'s own SHA-256: of all its other keys."""
 
-AGAIN = "delete this folder and give the same command again: the seed is then trained once more"
+AGAIN = "delete this folder and give the same command again: the seed is then trained again"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class SeedResult:
         score: of the best epoch on validation, larger is better.
         history: rows of `history.csv`.
         predictions: split → predictions.
-        half_width: of the interval around the score of an undamaged utterance; None where there is none.
+        half_width: of the interval around the score of a complete utterance; None where there is none.
         facts: precision, seconds, and what `costs` measures.
     """
 

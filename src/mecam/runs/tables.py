@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
-        raise broken(path, f"{path.name} is no JSON: {error}") from error
+        raise broken(path, f"{path.name} is not valid JSON: {error}") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     found = read_json(path)
     if not isinstance(found, dict):
-        raise broken(path, f"{path.name} holds no mapping")
+        raise broken(path, f"{path.name} is not a JSON object")
     return found
 
 
@@ -89,10 +89,10 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     try:
         lines = list(csv.reader(io.StringIO(read_text(path), newline="")))
     except csv.Error as error:
-        raise broken(path, f"{path.name} is no CSV: {error}") from error
+        raise broken(path, f"{path.name} is not a CSV file: {error}") from error
     head = [original_cell(cell) for cell in lines[0]] if lines else []
     if not head or any(len(line) != len(head) for line in lines[1:] if line):
-        raise broken(path, f"{path.name} is empty or cut off: a row has other columns than the first")
+        raise broken(path, f"{path.name} is empty or incomplete: a line has other columns than the header")
     return [dict(zip(head, map(original_cell, line), strict=True)) for line in lines[1:] if line]
 
 
@@ -127,7 +127,7 @@ def understood(folder: Path) -> Iterator[None]:
     except MecamError:
         raise
     except Exception as error:  # a missing column, a text for a number: anything can stand in a file
-        what = f"the files of this run cannot be understood: {type(error).__name__}: {error}"
+        what = f"the files of this run cannot be read: {type(error).__name__}: {error}"
         raise broken(folder, what) from error
 
 

@@ -1,7 +1,7 @@
-"""The built-in corpus: who says what, in which split, and what negative information is put in.
+"""The built-in corpus: who says what, in which split, and what negative information is inserted.
 
 Every utterance is a pure function of the seed and its position, and what is injected is drawn apart from what
-is said. So the corpus with no injection is the clean twin of the corpus with it, and a partner for a
+is said. So the corpus with no injection is the clean counterpart of the corpus with it, and a partner for a
 contradiction is made when it is needed. `sentences.py` finds the words, `signals.py` the voice and the face.
 """
 

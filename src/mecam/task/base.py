@@ -171,7 +171,6 @@ class Task(ABC):
     def probabilities(self, prediction: "Tensor") -> "Tensor":
         """`Output.prediction` as predictions, in double precision: scores as they are, logits as probabilities."""
 
-    @abstractmethod
     def loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
         """Mean loss of a batch; 0 for an empty one.
 
@@ -179,6 +178,10 @@ class Task(ABC):
             prediction: `Output.prediction`.
             target: `Targets.value`.
         """
+        return self._loss(prediction, target) if len(target) else prediction.sum() * 0.0
+
+    @abstractmethod
+    def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor": ...
 
     @abstractmethod
     def signed(self, target: "Tensor") -> "Tensor":

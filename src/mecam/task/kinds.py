@@ -106,9 +106,8 @@ class Regression(Task):
         """Scores as they are."""
         return prediction.double()
 
-    def loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
-        """L1, the field's choice for MOSI-like scores."""
-        return (prediction - target).abs().mean() if len(target) else prediction.sum() * 0.0
+    def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
+        return (prediction - target).abs().mean()  # L1, the field's choice for MOSI-like scores
 
     def signed(self, target: "Tensor") -> "Tensor":
         """The distance from the middle of the range."""
@@ -189,7 +188,7 @@ class Classes(Task):
     answers: ClassVar[str] = "classes"
     leading: ClassVar[str] = "uar"
     mistake: ClassVar[str] = "a wrong class"
-    error_name: ClassVar[str] = "share of utterances put into a wrong class"
+    error_name: ClassVar[str] = "fraction of misclassified utterances"
     surprise_name: ClassVar[str] = "Least probability for the true class"
 
     def _encode(self, labels: Sequence[Any]) -> Targets:
@@ -208,11 +207,10 @@ class Classes(Task):
         """Softmax."""
         return prediction.double().softmax(dim=-1)
 
-    def loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
-        """Cross-entropy."""
+    def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(prediction, target) if len(target) else prediction.sum() * 0.0
+        return cross_entropy(prediction, target)
 
     def signed(self, target: "Tensor") -> "Tensor":
         """+1 for the class, −1 for the others: each class against the rest."""
@@ -292,11 +290,10 @@ class Labels(Task):
         """Sigmoid."""
         return prediction.double().sigmoid()
 
-    def loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
-        """Binary cross-entropy, averaged over labels."""
+    def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
         from torch.nn.functional import binary_cross_entropy_with_logits
 
-        return binary_cross_entropy_with_logits(prediction, target) if len(target) else prediction.sum() * 0.0
+        return binary_cross_entropy_with_logits(prediction, target)  # averaged over labels
 
     def signed(self, target: "Tensor") -> "Tensor":
         """+1 where present, −1 where not."""

@@ -323,7 +323,9 @@ def _require_finite(loss: Tensor, losses: dict[str, Tensor], batch: Batch, fabri
     if not good:
         error = _not_finite(losses, [batch])
     elif fabric.world_size > 1:
-        error = TrainingError("another process met what is not finite", fix="its own message says in which batch")
+        error = TrainingError(
+            "a value that is not finite occurred in another process", fix="its own message names the batch"
+        )
     if fabric.world_size > 1:
         share = fabric.all_reduce(good.float(), reduce_op="mean")
         assert isinstance(share, Tensor)
@@ -335,9 +337,9 @@ def _require_finite(loss: Tensor, losses: dict[str, Tensor], batch: Batch, fabri
 def _not_finite(values: dict[str, Tensor], group: list[Batch]) -> TrainingError:
     bad = ", ".join(f"{name} = {float(value.detach())}" for name, value in values.items() if not torch.isfinite(value))
     return TrainingError(
-        f"training met what is not finite: {bad or 'the sum of the losses'}",
+        f"training produced a value that is not finite: {bad or 'the sum of the losses'}",
         where=f"batch of {', '.join(name for batch in group for name in batch.ids)}",
-        fix="look at these utterances with `mecam data check`, or lower training.learning_rate",
+        fix="check these utterances with `mecam data check`, or lower training.learning_rate",
     )
 
 
@@ -438,9 +440,9 @@ def _restore(path: Path, parts: dict[str, Any], result: Fit, fabric: Fabric) -> 
         raise TrainingError(
             f"the state of the interrupted run cannot be read: {type(error).__name__}: {reason}",
             where=str(path),
-            fix="delete this file and give the same command again: this seed then begins anew",
+            fix="delete this file and give the same command again: the training of this seed starts again",
         ) from error
-    log.info("going on after epoch %d", epoch)
+    log.info("continuing after epoch %d", epoch)
     return epoch
 
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from mecam.batch import Batch
 from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source, check_sources, merged
+from mecam.data.mixture import Mixture, WeightedStore, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, MecamError
@@ -45,12 +45,12 @@ STRATEGIES = ("auto", "ddp")
 class Material:
     """What all seeds learn from: the stores, what they offer a model, and how their features are normalised."""
 
-    sources: Sequence[Source]
+    sources: Sequence[WeightedStore]
     inputs: Inputs
     normalisers: Sequence[Normaliser]
 
     @classmethod
-    def of(cls, config: "RunConfig", sources: Sequence[Source]) -> "Material":
+    def of(cls, config: "RunConfig", sources: Sequence[WeightedStore]) -> "Material":
         """Look at the sources once, for all seeds."""
         clip, zeros = config.data.clip, config.data.zero_rows_missing
         fitted = [Normaliser.fit(s.store, s.store.split("train"), clip=clip, zero_rows_missing=zeros) for s in sources]
@@ -59,7 +59,7 @@ class Material:
         has_text = any(source.store.has_text for source in sources) and TEXT not in config.data.without
         for modality in sorted({*inputs.features, *([TEXT] if has_text else [])}):
             if modality not in met:
-                log.warning("no utterance of the train split has %s: it is left out of every split", modality)
+                log.warning("no utterance of the train split has %s: it is not used", modality)
         return cls(sources, inputs, fitted)
 
 
@@ -131,7 +131,9 @@ class SplitData:
         self._part = (fabric.global_rank, fabric.world_size)
         self._pins = fabric.device.type == "cuda"
         self._seed = seed
-        self._twins = tuple(_Twins(Path(place), train) for place in config.data.corrupted_stores) if views else ()
+        self._paired_recordings = (
+            tuple(_PairedRecordings(Path(place), train) for place in config.data.corrupted_stores) if views else ()
+        )
         total = -(-train.epoch_size // config.data.batch_size)
         self.steps = -(-total // fabric.world_size)
         self._select = selection_metric(valid.task, config.training.select)
@@ -147,7 +149,7 @@ class SplitData:
             shuffle_seed=self._seed * 10_000 + epoch,
             views=self._views,
             augmentation=self._config.training.augmentation,
-            twins=self._twins,
+            paired_recordings=self._paired_recordings,
         )
         if not self._config.data.workers:
             made = make(part=self._part)
@@ -192,7 +194,7 @@ def _unless_error(made: Batch | MecamError) -> Batch:
     return made
 
 
-class _Twins(Mapping[str, Utterance]):
+class _PairedRecordings(Mapping[str, Utterance]):
     """Id → the utterance of the train split as its corrupted recording gives it, normalised likewise; read on demand.
 
     Raises: ConfigError if the training has several stores; DataError if the store has other utterances or features.
@@ -208,7 +210,9 @@ class _Twins(Mapping[str, Utterance]):
         if strange or not self._places:
             what = f"its {strange[0]} features are others" if strange else "it has none of the train split's utterances"
             raise DataError(
-                f"this is no corrupted version of the store: {what}", where=str(place), fix="see data.corrupted_stores"
+                f"this is not a corrupted version of the store: {what}",
+                where=str(place),
+                fix="see data.corrupted_stores",
             )
 
     def __getitem__(self, name: str) -> Utterance:
@@ -229,7 +233,7 @@ def selection_metric(task: Task, select: str) -> Metric:
     known = metrics_for(task)
     name = task.leading if select == "auto" else select
     if name not in known:
-        raise ConfigError(f"no metric is called {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
+        raise ConfigError(f"there is no metric {name!r}", where="training.select", fix=f"one of {', '.join(known)}")
     return known[name]
 
 
@@ -243,7 +247,7 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
     strategy = config.strategy
     if strategy not in STRATEGIES:
         raise ConfigError(
-            f"no strategy is called {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
+            f"there is no strategy {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
         )
     if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
         strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
@@ -253,7 +257,7 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
         raise ConfigError(
             str(error).splitlines()[0],
             where="accelerator, devices, strategy",
-            fix="leave them out to use what is there",
+            fix="leave them out to use the available hardware",
         ) from error
 
 
@@ -263,7 +267,7 @@ def _rests(model: Model) -> bool:
     return len(phases) > 1 or not all(phase.weights.values() for phase in phases)
 
 
-def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
+def _inputs(sources: Sequence[WeightedStore], without: Sequence[str]) -> Inputs:
     """What the sources offer a model together, less what the options leave out.
 
     Raises: DataError if they may not be mixed or nothing is labelled; ConfigError for a modality that none has.
@@ -272,7 +276,7 @@ def _inputs(sources: Sequence[Source], without: Sequence[str]) -> Inputs:
     known = {*specs, *([TEXT] if any(source.store.has_text for source in sources) else [])}
     if unknown := [modality for modality in without if modality not in known]:
         raise ConfigError(
-            f"no modality is called {unknown[0]!r}",
+            f"there is no modality {unknown[0]!r}",
             where="data.without",
             fix=f"the data has {', '.join(sorted(known))}",
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source, with_target
+from mecam.data.mixture import Mixture, WeightedStore, with_target
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.evaluation.calibration import LEVEL, calibrate, check_recording_context
@@ -36,7 +36,7 @@ __all__ = ["train"]
 
 def train(
     config: RunConfig,
-    store: Store | Sequence[Source],
+    store: Store | Sequence[WeightedStore],
     out: Path,
     *,
     overwrite: bool = False,
@@ -58,7 +58,7 @@ def train(
     Raises: MecamError for anything that a user can mend.
     """
     started = time.time()
-    sources = with_target([Source(store)] if isinstance(store, Store) else list(store), config.data.target)
+    sources = with_target([WeightedStore(store)] if isinstance(store, Store) else list(store), config.data.target)
     if (chosen := sources[0].store).target != next(iter(chosen.targets)):
         config = replace(config, data=replace(config.data, target=chosen.target))
     material = Material.of(config, sources)
@@ -170,7 +170,13 @@ def _train_seed(
 
 
 def _write_run(
-    run: Run, config: RunConfig, sources: Sequence[Source], results: list[SeedResult], *, started: float, command: str
+    run: Run,
+    config: RunConfig,
+    sources: Sequence[WeightedStore],
+    results: list[SeedResult],
+    *,
+    started: float,
+    command: str,
 ) -> None:
     """Bring the seeds together: the best one's checkpoint, and the tables."""
     best = max(results, key=lambda result: result.score)

@@ -137,22 +137,22 @@ def _refusal(
     if name not in theirs:
         return "not in that model"
     if theirs[name].shape != parameter.shape:
-        return "of another size there"
+        return "of another size in that run"
     return None
 
 
 def _tokenizers_differ(trained: Trained, source: Trained) -> str | None:
     assert trained.tokenizer is not None
     if source.tokenizer is None:
-        return "that run read no transcripts"
+        return "that run did not read transcripts"
     same = len(trained.tokenizer) == len(source.tokenizer) and trained.tokenizer([PROBE]) == source.tokenizer([PROBE])
-    return None if same else "the text encoder is another one"
+    return None if same else "the text encoder is different"
 
 
 def _encoders_differ(ours: Model, theirs: Model, modality: Modality) -> str | None:
     prefix = _encoder_prefix(ours, modality)
     here, there = _shapes(dict(ours.named_parameters()), prefix), _shapes(_renamed(theirs, ours), prefix)
-    return None if here == there or not there else f"the {modality} encoder is built otherwise"
+    return None if here == there or not there else f"the {modality} encoder has another architecture"
 
 
 def _shapes(parameters: Any, prefix: str) -> dict[str, torch.Size]:

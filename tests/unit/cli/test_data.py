@@ -157,8 +157,8 @@ def test_shares_must_be_three_numbers(store: Path, tmp_path: Path) -> None:
 def test_align_tells_what_it_did(store: Path, tmp_path: Path) -> None:
     made = run("align", store, "-o", tmp_path / "a", "--only", "audio")
     assert last_line(made) == f"store: {tmp_path / 'a'}"
-    assert "audio: 192 words, 0 without a row" in made.stdout
-    assert "vision: kept as it was" in made.stdout
+    assert "audio: 192 words, 0 of them without features" in made.stdout
+    assert "vision: unchanged" in made.stdout
     assert Store(tmp_path / "a").lengths("audio").tolist() == [4] * 48
 
 
@@ -169,7 +169,7 @@ def test_join_and_merge(tmp_path: Path) -> None:
         write(tmp_path / modality, one, name=modality)
     made = run("join", tmp_path / "audio", tmp_path / "vision", "-o", tmp_path / "both")
     assert last_line(made) == f"store: {tmp_path / 'both'}"
-    assert "vision for 6 utterances" in made.stdout
+    assert "vision added to 6 utterances" in made.stdout
     joined = Store(tmp_path / "both")
     np.testing.assert_array_equal(joined[2].streams["vision"], content[2].streams["vision"])
     last_line(run("merge", tmp_path / "audio", tmp_path / "vision", "-o", tmp_path / "all", "--prefix"))
@@ -182,7 +182,7 @@ def test_export_tells_what_the_format_cannot_hold(store: Path, tmp_path: Path) -
     made = run("export", store, "-o", tmp_path / "out.pkl", "--to", "mmsa", "--max-length", 3)
     assert last_line(made) == f"export: {tmp_path / 'out.pkl'}"
     cut = (Store(store).lengths("audio") > 3).sum()
-    assert f"audio: {cut} utterances cut" in made.stdout
+    assert f"audio: {cut} utterances were shortened" in made.stdout
 
 
 @pytest.mark.parametrize("command", ["info", "check"])

@@ -89,7 +89,7 @@ def test_what_is_wrong_is_said_once(call: Call, place: Path, tmp_path: Path, mon
     cases = [
         (("utterance", "runs/tiny", f"{name}x"), f"did you mean {name}"),
         (("utterance", "runs/nowhere", name), "no checkpoint here"),
-        (("recording", "runs/tiny", "clip.mp4"), "features that we cannot extract"),
+        (("recording", "runs/tiny", "clip.mp4"), "features that mecam cannot extract"),
         (("agreement", "runs/tiny", "--split", "nowhere"), "no utterance in nowhere"),
         (("utterance", "runs/tiny", name, "--no-gradients", "--json", tmp_path / "no" / "a.json"), "cannot write here"),
     ]

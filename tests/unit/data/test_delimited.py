@@ -311,7 +311,7 @@ def test_a_table_whose_encoding_is_not_certain_is_refused(tmp_path):
 
 
 def test_a_large_table_must_be_in_utf(tmp_path, monkeypatch):
-    monkeypatch.setattr("mecam.data.importing.sources.delimited.LARGEST_NOT_UTF", 100)
+    monkeypatch.setattr("mecam.data.importing.sources.delimited.MAX_NOT_UTF_BYTES", 100)
     (tmp_path / "label.csv").write_bytes(b"id,text,label\n" + "v1_1,schöne Straße,1\n".encode("cp1252") * 9)
     with pytest.raises(DataError, match="not in UTF-8, and larger"):
         DelimitedTable(tmp_path / "label.csv")

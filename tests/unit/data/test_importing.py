@@ -297,7 +297,7 @@ def test_every_mismatch_is_counted_and_strict_refuses_it(tmp_path):
     assert {u.id: u.split for u in store}[clips[6].id] == "test"
     assert max(u.label for u in store) == 3.0
     assert store.manifest["provenance"]["findings"][0]["kind"] == "non-finite values"
-    with pytest.raises(DataError, match="not as they should be"):
+    with pytest.raises(DataError, match="the data has problems"):
         imported(tmp_path, file, tmp_path / "label.csv", strict=True, overwrite=True)
     assert len(Store(tmp_path / "store")) == len(store)
 
@@ -306,7 +306,7 @@ def test_two_files_for_one_modality_or_of_two_data_sets_are_refused(tmp_path):
     clips = make_clips({"audio": 5, "vision": 20}, {"audio": 9, "vision": 9})
     content = mmsa(clips, {"audio": 9, "vision": 9}, {"audio": 5, "vision": 20})
     write(tmp_path / "one", content), write(tmp_path / "two", content)
-    with pytest.raises(DataError, match="comes twice"):
+    with pytest.raises(DataError, match="occurs twice"):
         imported(tmp_path, tmp_path / "one", tmp_path / "two")
     (tmp_path / "label.csv").write_text("video_id,clip_id,text\nother,1,hello\n")
     with pytest.raises(DataError, match="shares no id"):

@@ -86,7 +86,7 @@ def test_classes_are_known_in_any_case_and_keep_the_spelling_of_the_task():
 
 
 def test_intensities_of_1e300_are_refused():
-    with pytest.raises(DataError, match="no intensity"):
+    with pytest.raises(DataError, match="not an intensity"):
         label_of(Row("v", labels={"happy": 1e300}), Labels(("happy",)), Findings())
 
 

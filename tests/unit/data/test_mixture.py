@@ -9,7 +9,7 @@ import pytest
 import tiny
 from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture, Source, check_sources, merged
+from mecam.data.mixture import Mixture, WeightedStore, check_sources, merged
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
@@ -88,34 +88,34 @@ def test_batches_hold_one_epoch_and_mask_what_a_store_lacks(parts: list[Dataset]
 
 def test_sources_of_one_task(tmp_path: Path) -> None:
     first, second = store_of(tmp_path, "a"), store_of(tmp_path, "bb", modalities=("text",))
-    task, specs = check_sources([Source(first), Source(second, 0.5)])
+    task, specs = check_sources([WeightedStore(first), WeightedStore(second, 0.5)])
     assert task == TASK
     assert set(specs) == set(tiny.WIDTHS)
     with pytest.raises(ConfigError, match="above 0"):
-        Source(first, 0.0)
-    with pytest.raises(DataError, match="draw nothing"):
-        check_sources([Source(first), Source(second, 1e-3)])
+        WeightedStore(first, 0.0)
+    with pytest.raises(DataError, match="uses none of its"):
+        check_sources([WeightedStore(first), WeightedStore(second, 1e-3)])
     classes = tiny.write_store(tmp_path / "c", tiny.TASKS["classes"], tiny.utterances(tiny.TASKS["classes"]))
     with pytest.raises(DataError, match="tasks differ"):
-        check_sources([Source(first), Source(classes)])
+        check_sources([WeightedStore(first), WeightedStore(classes)])
     wide = tiny.write_store(
         tmp_path / "w", Regression(-1.0, 1.0), [replace(u, label=0.5, id=f"w{u.id}") for u in first]
     )
     with pytest.raises(DataError, match="tasks differ"):
-        check_sources([Source(first), Source(wide)])
+        check_sources([WeightedStore(first), WeightedStore(wide)])
 
 
 def test_what_is_evaluated_is_not_learned_from(tmp_path: Path) -> None:
     first = store_of(tmp_path, "a")
     moved = tiny.write_store(tmp_path / "m", TASK, [replace(u, split="train") for u in first if u.split == "test"])
     with pytest.raises(DataError, match="6 train utterances are in valid or test"):
-        check_sources([Source(first), Source(moved)])
+        check_sources([WeightedStore(first), WeightedStore(moved)])
     same_names = tiny.write_store(
         tmp_path / "n",
         TASK,
         [replace(u, split="train", text="other words", label=1.0) for u in first if u.split == "test"],
     )
-    check_sources([Source(first), Source(same_names)])
+    check_sources([WeightedStore(first), WeightedStore(same_names)])
 
 
 def test_the_target_s_normalisation_wins(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def test_runs_are_called_what_the_command_calls_them(
     assert main(["compare", f"a={runs['sharp']}", f"a={runs['blunt']}"]) == 1
     assert main(["compare", str(runs["sharp"]), f"a={runs['sharp']}"]) == 1
     told = capsys.readouterr().err
-    assert "two runs are called 'a'" in told
+    assert "two runs have the name 'a'" in told
     assert "given twice" in told
 
 

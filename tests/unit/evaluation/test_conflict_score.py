@@ -1,4 +1,4 @@
-"""Conflict AUROC by hand, with absent modalities and intervals; doubts on their way from model to file."""
+"""Conflict AUROC by hand, with absent modalities and intervals; conflict probabilities from model to file."""
 
 import dataclasses
 import json
@@ -18,11 +18,11 @@ from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.types import TEXT, Predictions, Span, Utterance
 
 
-def predictions(doubts, videos=None):
-    count = len(next(iter(doubts.values())))
+def predictions(conflict_probabilities, videos=None):
+    count = len(next(iter(conflict_probabilities.values())))
     ids = tuple(f"u{i}" for i in range(count))
-    held = {m: np.array(values, np.float32) for m, values in doubts.items()}
-    return Predictions(ids, videos or ids, np.zeros(count), np.zeros(count), doubts=held)
+    held = {m: np.array(values, np.float32) for m, values in conflict_probabilities.items()}
+    return Predictions(ids, videos or ids, np.zeros(count), np.zeros(count), conflict_probabilities=held)
 
 
 def contradicts(*modalities):
@@ -46,7 +46,7 @@ def test_other_spans_are_no_contradictions_and_an_absent_modality_is_no_easy_neg
     assert conflict_auroc(given, spans)["text"] == 0.0
     assert conflict_auroc(given, [[], spans[1], []]) == {}
     assert conflict_auroc(predictions({"text": [0.4, nan]}), contradicts("text", None))["text"] is None
-    assert conflict_auroc(dataclasses.replace(given, doubts={}), spans) == {}
+    assert conflict_auroc(dataclasses.replace(given, conflict_probabilities={}), spans) == {}
     with pytest.raises(DataError, match="3 predictions and 1 lists"):
         conflict_auroc(given, [[]])
 
@@ -79,9 +79,11 @@ def test_doubts_go_with_the_predictions_and_into_their_file(store: Store, encode
     trained = tiny.build("mecam", store, encoder, used=True)
     data = trained.dataset(store)
     found = predict(trained.model, data, trained.collator, size=4)
-    assert set(found.doubts) == set(trained.model.reads)
-    whole = np.stack(list(found.doubts.values()))
-    present = np.array([[bool(u.tokens) if m == TEXT else m in u.streams for u in data] for m in found.doubts])
+    assert set(found.conflict_probabilities) == set(trained.model.reads)
+    whole = np.stack(list(found.conflict_probabilities.values()))
+    present = np.array(
+        [[bool(u.tokens) if m == TEXT else m in u.streams for u in data] for m in found.conflict_probabilities]
+    )
     np.testing.assert_array_equal(np.isnan(whole), ~present)
     assert (np.nansum(whole, axis=0) < 1).all()
     assert np.nanmax(whole) > 0
@@ -89,21 +91,21 @@ def test_doubts_go_with_the_predictions_and_into_their_file(store: Store, encode
         output = trained.model(trained.collator([data[0]]))
     for i, m in enumerate(trained.model.reads):
         if m in data[0].streams:
-            assert found.doubts[m][0] == pytest.approx(float(output.extra["doubt"][0, i]), abs=1e-5)
+            assert found.conflict_probabilities[m][0] == pytest.approx(float(output.extra["doubt"][0, i]), abs=1e-5)
     write_predictions(tmp_path / "p.npz", found)
     again = read_predictions(tmp_path / "p.npz")
-    for m, doubt in found.doubts.items():
-        np.testing.assert_array_equal(again.doubts[m], doubt)
+    for m, doubt in found.conflict_probabilities.items():
+        np.testing.assert_array_equal(again.conflict_probabilities[m], doubt)
 
 
 def test_models_that_do_not_ask_have_no_doubts(store: Store, encoder: str) -> None:
     asks_not = tiny.build("mecam", store, encoder, filter__conflict=0.0)
-    assert predict(asks_not.model, asks_not.dataset(store), asks_not.collator).doubts == {}
+    assert predict(asks_not.model, asks_not.dataset(store), asks_not.collator).conflict_probabilities == {}
     peer = tiny.build("late_fusion", store, encoder)
-    assert predict(peer.model, peer.dataset(store), peer.collator).doubts == {}
+    assert predict(peer.model, peer.dataset(store), peer.collator).conflict_probabilities == {}
     asks = tiny.build("mecam", store, encoder)
     alone = asks.dataset([Utterance(id="a", text="the film")])
-    assert predict(asks.model, alone, asks.collator).doubts == {}, "one voice alone contradicts nobody"
+    assert predict(asks.model, alone, asks.collator).conflict_probabilities == {}, "one voice alone contradicts nobody"
 
 
 def test_the_report_shows_it_and_leaves_it_out_where_it_is_not_known(tmp_path) -> None:

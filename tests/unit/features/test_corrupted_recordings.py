@@ -272,12 +272,12 @@ def test_a_corruption_is_written_by_severity_or_in_its_unit(text: str, kind: str
     ("text", "says"),
     [
         ("babel:3", "no corruption is called 'babel'"),
-        ("babble", "is no corruption"),
-        ("babble:x", "is no corruption"),
-        ("babble:6", "a severity is 1, 2, 3, 4 or 5"),
-        ("any:7", "a severity is"),
+        ("babble", "is not a corruption"),
+        ("babble:x", "is not a corruption"),
+        ("babble:6", "the severity must be 1, 2, 3, 4 or 5"),
+        ("any:7", "the severity must be"),
         ("mute=3", "goes from 0.001 to 1"),
-        ("lowpass=nan", "is no corruption"),
+        ("lowpass=nan", "is not a corruption"),
     ],
 )
 def test_what_is_no_corruption_is_said(text: str, says: str) -> None:

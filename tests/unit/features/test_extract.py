@@ -14,7 +14,7 @@ import pytest
 
 import tiny
 import voices
-from mecam.data.mixture import Source, check_sources
+from mecam.data.mixture import WeightedStore, check_sources
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
 from mecam.features import extract as module
@@ -156,7 +156,7 @@ def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: 
     results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 1))
     by_name = {clip.id: result for clip, result in results.items()}
     assert set(by_name) == set(names)
-    assert by_name.pop("killer") == "the file brings down the process that reads it"
+    assert by_name.pop("killer") == "the process crashed while reading the file"
     assert by_name.pop("bad") == "bad"
     assert all(isinstance(part, ExtractedRecording) and part.utterances[0].id == name for name, part in by_name.items())
     assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] == "1"
@@ -336,7 +336,7 @@ def test_a_script_without_a_guard_works_and_runs_once(tmp_path: Path, piped: boo
 def test_a_worker_that_imports_the_script_again_is_told_of_the_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     process = module.multiprocessing.current_process()
     monkeypatch.setattr(process, "_inheriting", True, raising=False)
-    with pytest.raises(DataError, match="imported again") as caught:
+    with pytest.raises(DataError, match="imports the script") as caught:
         extract(["anything"], "nowhere")
     assert "__main__" in str(caught.value)
 
@@ -381,17 +381,17 @@ def test_a_table_of_files_and_labels_is_enough_to_train_on(tmp_path: Path) -> No
     table = tmp_path / "labels.csv"
     table.write_text("file,label\n" + "\n".join(lines) + "\n")
     report = extract([tmp_path / "clips"], tmp_path / "store", labels=table, recipe=AUDIO_ONLY, jobs=1)
-    assert any("drawn by recording (seed 1111)" in note for note in report.notes)
+    assert any("for each recording (seed 1111)" in note for note in report.notes)
     store = Store(tmp_path / "store")
     assert all(len(store.split(split)) for split in ("train", "valid", "test"))
     assert store.manifest["provenance"]["notes"] == list(report.notes)
-    check_sources([Source(store)])
+    check_sources([WeightedStore(store)])
 
 
 def test_training_without_splits_names_the_way_out(tmp_path: Path) -> None:
     store = tiny.write_store(tmp_path / "s", tiny.TASKS["regression"], [Utterance("a", text="x", label=1.0)])
     with pytest.raises(DataError, match="none of its 1 utterances has a split") as caught:
-        check_sources([Source(store)])
+        check_sources([WeightedStore(store)])
     assert "mecam data split" in str(caught.value)
 
 

@@ -169,7 +169,7 @@ def test_a_table_that_says_other_words_than_the_transcript_is_noticed(tmp_path: 
     def findings(text: str | None) -> tuple[str, ...]:
         return read_recording(path, Recipe(("mecam-prosody",)), id="a", text=text, transcript=said).findings
 
-    other = ("the transcript says other words than the table: the transcript is taken",)
+    other = ("the words of the transcript differ from the label table; the transcript is used",)
     assert findings("It was awful and far too long") == other
     assert findings("我真的很喜欢这部电影") == other
     for same in ("i REALLY loved this movie", "I really loved the movies!", "", None):

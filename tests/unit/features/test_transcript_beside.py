@@ -189,13 +189,13 @@ def test_an_empty_transcript_says_that_nothing_is_said(name: str, content: str, 
     put(tmp_path, name, content=content)
     for given in ({"transcript": tmp_path / name}, {"beside": transcript_beside(wav)}):
         recording = read_recording(wav, AUDIO_ONLY, id="c", **given)
-        assert recording.absent == {"text": "the transcript is empty: nothing is said"}
+        assert recording.absent == {"text": "the transcript is empty"}
         assert recording.utterances[0].text is None
         assert len(recording.utterances[0].streams["audio"])
     # What a table says is said, though.
     recording = read_recording(wav, AUDIO_ONLY, id="c", text="Hello.", beside=transcript_beside(wav))
     assert recording.utterances[0].text == "Hello."
-    assert any("the text of the table is taken" in finding for finding in recording.findings)
+    assert any("the text of the label table is used" in finding for finding in recording.findings)
 
 
 def test_rows_of_words_need_words_in_the_text(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_an_encoder_from_elsewhere_is_asked_for(saved: Path, encoder: str, tmp_p
     shutil.copytree(saved, tmp_path / "checkpoint")
     shutil.rmtree(tmp_path / "checkpoint" / "text_encoder")
     in_config(without_hashes)(tmp_path / "checkpoint")
-    with pytest.raises(ModelError, match="names the text encoder") as caught:
+    with pytest.raises(ModelError, match="needs the text encoder") as caught:
         load_checkpoint(tmp_path)
     assert encoder in str(caught.value)
     assert "--allow-encoder" in str(caught.value)

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import DataError
-from mecam.models.calibration import MIN_RECORDINGS, RecordingContext, Said, _least_absolute
+from mecam.models.calibration import MIN_RECORDINGS, RecordingContext, RecordingPredictions, _least_absolute
 
 WHOLE = RecordingContext(0.2, -3.0, 3.0, 0.0, -0.3, 1.5, {"text": 0.0, "audio": 0.1}, {"text": 0.75, "audio": 0.25})
 
 
 def said(scores, recordings, text, audio):
     lost = {"text": np.array(text, float), "audio": np.array(audio, float)}
-    return Said(np.array(scores, float), recordings, lost)
+    return RecordingPredictions(np.array(scores, float), recordings, lost)
 
 
 def test_by_the_formula_in_a_loop():
@@ -21,7 +21,8 @@ def test_by_the_formula_in_a_loop():
     recordings = rng.choice(list("abcd"), 40).tolist()
     context = RecordingContext(0.2, -3.0, 3.0, 0.15, -0.3, 1.5, WHOLE.usual, WHOLE.weight)
     given_ = said(rng.normal(size=40), recordings, rng.random(40), rng.random(40))
-    loss = [0.75 * given_.lost["text"][i] + 0.25 * max(0.0, (given_.lost["audio"][i] - 0.1) / 0.9) for i in range(40)]
+    rates = given_.missing_rates
+    loss = [0.75 * rates["text"][i] + 0.25 * max(0.0, (rates["audio"][i] - 0.1) / 0.9) for i in range(40)]
     for i, value in enumerate(context(given_)):
         others = [j for j in range(40) if recordings[j] == recordings[i] and j != i]
         weights = [1 - loss[j] for j in others]
@@ -75,9 +76,11 @@ def world(seed=0, recordings=40, each=12):
 
     def pass_(text):
         scores = (1 - text) * (truth + rng.normal(0, 0.4 + 1.5 * text))
-        return Said(scores, names.tolist(), {"text": text, "audio": rng.random(len(names))})
+        return RecordingPredictions(scores, names.tolist(), {"text": text, "audio": rng.random(len(names))})
 
-    whole = Said(truth + rng.normal(0, 0.4, len(names)), names.tolist(), {"text": nothing, "audio": nothing})
+    whole = RecordingPredictions(
+        truth + rng.normal(0, 0.4, len(names)), names.tolist(), {"text": nothing, "audio": nothing}
+    )
     return truth, whole, [pass_(np.clip(rng.normal(rate, 0.1, len(names)), 0, 1)) for rate in (0.2, 0.4, 0.6, 0.8)]
 
 
@@ -97,8 +100,8 @@ def test_recordings_that_share_nothing_teach_next_to_nothing():
     truth, whole, spoilt = world()
     names = rng.permutation(whole.recordings).tolist()
     context = RecordingContext.learn(
-        Said(whole.scores, names, whole.lost),
-        [Said(one.scores, names, one.lost) for one in spoilt],
+        RecordingPredictions(whole.scores, names, whole.missing_rates),
+        [RecordingPredictions(one.scores, names, one.missing_rates) for one in spoilt],
         truth,
         centre=0.0,
         low=-5.0,
@@ -110,14 +113,14 @@ def test_recordings_that_share_nothing_teach_next_to_nothing():
 
 def test_few_recordings_are_refused():
     names = [f"r{i // 2}" for i in range(2 * (MIN_RECORDINGS - 1))]
-    few = Said(np.zeros(len(names)), names, {"text": np.zeros(len(names))})
+    few = RecordingPredictions(np.zeros(len(names)), names, {"text": np.zeros(len(names))})
     with pytest.raises(DataError, match="4 recordings"):
         RecordingContext.learn(few, [few], np.zeros(len(names)), centre=0.0, low=-3.0, high=3.0)
 
 
 def test_what_is_missing_must_be_known():
     with pytest.raises(DataError, match="audio"):
-        WHOLE(Said(np.zeros(2), ["a", "a"], {"text": np.zeros(2)}))
+        WHOLE(RecordingPredictions(np.zeros(2), ["a", "a"], {"text": np.zeros(2)}))
 
 
 def test_json_round_trip():

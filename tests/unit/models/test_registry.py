@@ -81,14 +81,14 @@ def test_a_plug_in_is_checked_against_the_contract(
     monkeypatch.setattr(contract.small, "TASKS", {name: tiny.TASKS[name] for name in tasks})
     assert main(["models", "my_model", "--check"]) == 0
     promises = len(contract.EVERY_TASK) * len(tasks) + len(contract.SCORES_ONLY)
-    assert f"keeps all {promises} promises" in capsys.readouterr().out
+    assert f"meets all {promises} requirements" in capsys.readouterr().out
     monkeypatch.setattr(contract, "EVERY_TASK", contract.EVERY_TASK[:1])
     monkeypatch.setattr(contract, "SCORES_ONLY", ())
     assert main(["models", "careless", "--check"]) == 1
     told = capsys.readouterr()
     assert "✗" in told.out
     assert "a prediction changes with 1 more padded rows" in told.err
-    assert f"careless breaks {len(tasks)} of {len(tasks)} promises" in told.err
+    assert f"careless fails {len(tasks)} of {len(tasks)} requirements" in told.err
     assert main(["models", "--check"]) == 1
 
 

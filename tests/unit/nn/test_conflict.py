@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mecam.nn.gate import Conflict
+from mecam.nn.gate import ConflictNetwork
 
 
 def voices(count: int, *, seed: int, noise: float = 0.15) -> torch.Tensor:
@@ -20,9 +20,9 @@ def opposite(opinions: torch.Tensor) -> torch.Tensor:
     )
 
 
-def trained(rate: float = 0.1) -> Conflict:
+def trained(rate: float = 0.1) -> ConflictNetwork:
     torch.manual_seed(0)
-    conflict = Conflict(3, 1, rate=rate)
+    conflict = ConflictNetwork(3, 1, rate=rate)
     optimizer = torch.optim.AdamW(conflict.parameters(), lr=1e-3)
     for step in range(200):
         opinions = voices(64, seed=step)
@@ -58,7 +58,7 @@ def test_a_rarer_contradiction_is_believed_less() -> None:
 @pytest.mark.parametrize("rate", [0.05, 0.5])
 def test_before_training_the_expected_rate_is_all_that_is_known(rate: float) -> None:
     with torch.no_grad():
-        found = Conflict(3, 2, rate=rate)(torch.randn(5, 3, 2), torch.ones(5, 3, dtype=torch.bool))
+        found = ConflictNetwork(3, 2, rate=rate)(torch.randn(5, 3, 2), torch.ones(5, 3, dtype=torch.bool))
     torch.testing.assert_close(found, torch.full((5, 3), rate / 3))
 
 

@@ -73,8 +73,8 @@ def test_what_a_single_thing_is(files: Path, given: object, kind: str) -> None:
         (io.BytesIO(b"x"), "neither a text nor a path"),
         (b"one.wav", "neither a text nor a path"),
         ({"a": 1}, "neither a text nor a path"),
-        (["one.wav", "a good film"], "some of the list"),
-        ([Path("one.wav"), "a good film"], "some of the list"),
+        (["one.wav", "a good film"], "the list contains both"),
+        ([Path("one.wav"), "a good film"], "the list contains both"),
         (["a good film", ""], "is empty"),
         (["a good film", None], "neither a text nor a path"),
     ],
@@ -105,14 +105,14 @@ def test_options_go_with_what_they_are_for(files: Path, reader: Predictor) -> No
         reader.predict_file(["one.wav", "two clips.wav"], transcript="one.txt")
     with pytest.raises(ModelError, match="a sentence has no option 'transcript'"):
         reader.predict("a good film", transcript="one.txt")
-    with pytest.raises(ModelError, match="this is no path"):
+    with pytest.raises(ModelError, match="this is not a path"):
         as_paths([1])
-    with pytest.raises(ModelError, match="this is no text"):
+    with pytest.raises(ModelError, match="this is not a text"):
         as_sentences([Path("one.wav")])
     for one in (b"bytes", np.zeros(3), None):
-        with pytest.raises(ModelError, match="neither one nor a list"):
+        with pytest.raises(ModelError, match="neither a single input nor a list"):
             as_sentences(one)
-        with pytest.raises(ModelError, match="neither one nor a list"):
+        with pytest.raises(ModelError, match="neither a single input nor a list"):
             as_paths(one)
 
 

@@ -110,7 +110,7 @@ def test_places_are_looked_at_before_anything_is_done(call: Any, folder: Path, t
         code, out, err = call(folder, *options)
         assert (code, out) == (1, "")
         assert says in err
-        assert "watching" not in err
+        assert "predicting" not in err
     assert not list(tmp_path.glob("*.html"))
 
 

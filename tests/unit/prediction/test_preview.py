@@ -79,9 +79,9 @@ def test_every_kind_of_copy(tmp_path: Path) -> None:
 
 def test_a_long_recording_gets_fewer_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clips.written_video(tmp_path / "a.avi", "mpeg4", seconds=6.0)
-    monkeypatch.setattr(preview, "MOST_BYTES", 60_000)
+    monkeypatch.setattr(preview, "MAX_COPY_BYTES", 60_000)
     small = made_for_browsers(path)
-    monkeypatch.setattr(preview, "MOST_SECONDS", 2.0)
+    monkeypatch.setattr(preview, "MAX_SECONDS", 2.0)
     cut = made_for_browsers(path)
     assert 0 < len(cut.data) < len(small.data) < 120_000
     assert "the first" in cut.what

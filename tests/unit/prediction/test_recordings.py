@@ -22,7 +22,7 @@ from mecam.features.segmentation import Lengths
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
-from mecam.prediction.result import Prediction, Watched
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.prediction.torch_backend import TorchBackend
 from mecam.task import Classes, Regression
 from mecam.types import FeatureSpec, Utterance
@@ -68,7 +68,7 @@ def predictor(run: Path) -> Predictor:
 
 
 @pytest.fixture(scope="module")
-def watched(predictor: Predictor, clip: Path) -> Watched:
+def recording(predictor: Predictor, clip: Path) -> RecordingPrediction:
     return predictor.predict(clip, lengths=Lengths(0.5, 4.0), words=True)
 
 
@@ -78,31 +78,33 @@ def test_a_checkpoint_knows_how_its_features_are_made(run: Path, predictor: Pred
     assert recipe_of(predictor.backend).extractors == ("mecam-audio",)
 
 
-def test_each_sentence_is_predicted_as_if_alone(watched: Watched, predictor: Predictor, clip: Path) -> None:
-    assert [part.text for part in watched.parts] == ["The film was superb.", "the food was awful"]
-    assert [(part.start, part.stop) for part in watched.parts] == [(0.5, 2.5), (3.5, 5.0)]
+def test_each_sentence_is_predicted_as_if_alone(
+    recording: RecordingPrediction, predictor: Predictor, clip: Path
+) -> None:
+    assert [part.text for part in recording.parts] == ["The film was superb.", "the food was awful"]
+    assert [(part.start, part.stop) for part in recording.parts] == [(0.5, 2.5), (3.5, 5.0)]
     recipe = Recipe(("mecam-audio",), lengths=Lengths(0.5, 4.0))
     utterances = read_recording(clip, recipe, id="x", transcript=clip.with_suffix(".srt")).utterances
     alone = [predictor.predict_utterances([utterance])[0].score for utterance in utterances]
-    assert [part.score for part in watched.parts] == pytest.approx(alone, abs=1e-4)
-    assert watched.overall.score == pytest.approx(np.average(alone, weights=[2.0, 1.5]), abs=1e-4)
-    assert watched.overall.text == "The film was superb. the food was awful"
-    for part in watched.parts:
+    assert [part.score for part in recording.parts] == pytest.approx(alone, abs=1e-4)
+    assert recording.overall.score == pytest.approx(np.average(alone, weights=[2.0, 1.5]), abs=1e-4)
+    assert recording.overall.text == "The film was superb. the food was awful"
+    for part in recording.parts:
         assert part.low is not None
         assert part.low < (part.score or 0) < (part.high or 0)
         assert len(part.kept["audio"]) == pytest.approx(100 * ((part.stop or 0) - (part.start or 0)), abs=1)
 
 
-def test_modalities_are_asked_alone_and_words_left_out(watched: Watched, predictor: Predictor) -> None:
+def test_modalities_are_asked_alone_and_words_left_out(recording: RecordingPrediction, predictor: Predictor) -> None:
     (by_text,) = predictor.predict(["The film was superb."])
-    first = watched.parts[0]
+    first = recording.parts[0]
     assert first.alone["text"] == pytest.approx(by_text.score, abs=1e-4)
     assert set(first.alone) == {"text", "audio"}
-    utterance = replace(watched.utterances[0], text="The film was [UNK]")
+    utterance = replace(recording.utterances[0], text="The film was [UNK]")
     (without,) = predictor.predict_utterances([utterance])
-    assert watched.contributions[0][3] == pytest.approx((first.score or 0) - (without.score or 0), abs=1e-4)
-    assert [len(row) for row in watched.contributions] == [4, 4]
-    assert any(abs(c) > 1e-4 for row in watched.contributions for c in row)
+    assert recording.contributions[0][3] == pytest.approx((first.score or 0) - (without.score or 0), abs=1e-4)
+    assert [len(row) for row in recording.contributions] == [4, 4]
+    assert any(abs(c) > 1e-4 for row in recording.contributions for c in row)
 
 
 def test_who_disagrees(predictor: Predictor) -> None:
@@ -124,10 +126,10 @@ def test_who_disagrees(predictor: Predictor) -> None:
 
 def test_what_is_absent_is_said(predictor: Predictor, tmp_path: Path) -> None:
     wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
-    watched = predictor.predict(str(wav))
-    assert watched.absent == {"text": "no transcript was given"}
-    assert watched.parts[0].shares["audio"] == pytest.approx(1)
-    assert watched.parts[0].alone == {}
+    recording = predictor.predict(str(wav))
+    assert recording.absent == {"text": "no transcript was given"}
+    assert recording.parts[0].shares["audio"] == pytest.approx(1)
+    assert recording.parts[0].alone == {}
     (tmp_path / "late.srt").write_text("1\n00:01:00,000 --> 00:01:03,000\nHi\n")
     with pytest.raises(DataError, match="overruns the recording"):
         predictor.predict(wav, transcript=tmp_path / "late.srt")
@@ -135,7 +137,7 @@ def test_what_is_absent_is_said(predictor: Predictor, tmp_path: Path) -> None:
 
 def test_features_that_we_cannot_make_are_named(store: Store, encoder: str, clip: Path) -> None:
     foreign = Predictor(TorchBackend(tiny.build("mecam", store, encoder), device="cpu"))
-    with pytest.raises(ModelError, match="features that we cannot extract: test of width") as caught:
+    with pytest.raises(ModelError, match="features that mecam cannot extract: test of width") as caught:
         foreign.predict(clip)
     assert "mecam data import" in str(caught.value.fix)
     spec = extractor("mecam-audio").spec
@@ -147,7 +149,7 @@ def test_features_that_we_cannot_make_are_named(store: Store, encoder: str, clip
 def test_a_model_of_texts_needs_words(encoder: str, store: Store, tmp_path: Path) -> None:
     trained: Trained = tiny.build("text_only", store, encoder)
     wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
-    with pytest.raises(ModelError, match="nothing that this model reads"):
+    with pytest.raises(ModelError, match="no input for this model"):
         Predictor(TorchBackend(trained, device="cpu")).predict(wav)
     (tmp_path / "a.txt").write_text("the film was superb")
     said = Predictor(TorchBackend(trained, device="cpu")).predict(wav)
@@ -186,7 +188,7 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
     assert "Traceback" not in err
     code, _, err = call("a superb film", "--html", tmp_path / "x.html")
     assert code == 1
-    assert "--html goes with recordings" in err
+    assert "--html needs a recording" in err
     code, out, _ = call(clip.parent, "--output", tmp_path / "p.csv")
     assert code == 0
     assert out.strip().splitlines()[-1] == f"2 predictions: {tmp_path / 'p.csv'}"
@@ -195,9 +197,9 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
 def test_rendered_models_say_so(run: Path, clip: Path) -> None:
     trained = load_checkpoint(run)
     rendered = replace(trained, checkpoint=replace(trained.checkpoint, synthetic=True, data_name="rendered"))
-    watched: Any = Predictor(TorchBackend(rendered, device="cpu")).predict(clip)
-    assert "rendered clips" in watched.notes[0]
-    assert watched.to_json()["notes"] == list(watched.notes)
+    recording: Any = Predictor(TorchBackend(rendered, device="cpu")).predict(clip)
+    assert "rendered clips" in recording.notes[0]
+    assert recording.to_json()["notes"] == list(recording.notes)
 
 
 def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -212,14 +214,14 @@ def test_a_recording_explained(run: Path, clip: Path, tmp_path: Path, capsys: py
     page = (tmp_path / "why.html").read_text("utf-8")
     assert "data:audio/wav;base64," in page
     assert page.count('class="part bare"') == 2
-    assert page.count("<h3>The answer without it</h3>") == 2
+    assert page.count("<h3>The prediction without each part</h3>") == 2
 
 
-def test_who_contradicts_is_in_the_files(watched: Watched) -> None:
-    assert set(watched.parts[0].doubts) == {"text", "audio"}
-    assert watched.to_json()["utterances"][0]["doubts"] == watched.parts[0].doubts
-    part = replace(watched.parts[0], doubts={"text": 0.1, "audio": 0.8}, contradicts=("audio",))
-    (row, *_) = csv.DictReader(as_csv([replace(watched, parts=(part, *watched.parts[1:]))], []).splitlines())
+def test_who_contradicts_is_in_the_files(recording: RecordingPrediction) -> None:
+    assert set(recording.parts[0].doubts) == {"text", "audio"}
+    assert recording.to_json()["utterances"][0]["doubts"] == recording.parts[0].doubts
+    part = replace(recording.parts[0], doubts={"text": 0.1, "audio": 0.8}, contradicts=("audio",))
+    (row, *_) = csv.DictReader(as_csv([replace(recording, parts=(part, *recording.parts[1:]))], []).splitlines())
     assert (row["doubt_audio"], row["contradicts"]) == ("0.8", "audio")
 
 

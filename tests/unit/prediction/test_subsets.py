@@ -15,7 +15,7 @@ from mecam.cli import main
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ModelError
 from mecam.features.recording import Recipe, read_recording
-from mecam.models.calibration import Widening
+from mecam.models.calibration import IntervalScale
 from mecam.models.checkpoint import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
@@ -29,7 +29,7 @@ KINDS = tuple(tiny.TASKS)
 def with_interval(trained: Trained) -> Trained:
     """The model with an interval that grows with what is missing, as training makes it."""
     reads = trained.model.reads
-    widening = Widening(dict.fromkeys(reads, 0.1), {m: 0.5 + i for i, m in enumerate(reads)})
+    widening = IntervalScale(dict.fromkeys(reads, 0.1), {m: 0.5 + i for i, m in enumerate(reads)})
     return replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 0.8}, widening=widening))
 
 
@@ -122,7 +122,7 @@ def test_recordings_with_what_they_have(
 
 def test_a_silent_recording_without_words_is_refused(predictor: Predictor, tmp_path: Path) -> None:
     wav = voices.write_wav(tmp_path / "a.wav", np.zeros(voices.RATE_HZ, np.float32))
-    with pytest.raises(ModelError, match=r"nothing that this model reads \(.*the sound is silent.*\)"):
+    with pytest.raises(ModelError, match=r"no input for this model \(.*the sound is silent.*\)"):
         predictor.predict_file(wav)
 
 

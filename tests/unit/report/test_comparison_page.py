@@ -15,16 +15,17 @@ from mecam.evaluation.comparison import ComparisonTable, RunResult, compare
 from mecam.evaluation.comparison.run_results import CONSTANT
 from mecam.evaluation.metrics import leading_metrics
 from mecam.report import comparison as written
-from mecam.report.comparison_page import comparison_page
+from mecam.report.comparison_page import comparison_page, comparison_sections
+from mecam.report.export import charts_of, write_figures
 from mecam.task import Regression
 from mecam.types import Predictions
 
 TASK = Regression()
 TRUTH = np.round(np.random.default_rng(0).uniform(-3, 3, 60), 1)
-FACTS = {"parameters": 22_900_000, "seconds_per_seed": 120.0}
+FACTS = {"parameters": 22_900_000.0, "seconds_per_seed": 120.0}
 
 
-def run_result(name: str, noise: float, seeds: int = 3, **more: Any) -> RunResult:
+def contender(name: str, noise: float, seeds: int = 3, **more: Any) -> RunResult:
     """A run whose predictions are off by so much; utterance i belongs to recording i // 4."""
     ids, videos = tuple(f"u{i}" for i in range(60)), tuple(f"v{i // 4}" for i in range(60))
     draws = np.random.default_rng(len(name))
@@ -35,12 +36,12 @@ def run_result(name: str, noise: float, seeds: int = 3, **more: Any) -> RunResul
 
 @pytest.fixture(scope="module")
 def comparison() -> ComparisonTable:
-    constant = run_result(CONSTANT, 0.0, 1, model=CONSTANT, facts={})
+    constant = contender(CONSTANT, 0.0, 1, model=CONSTANT, facts={})
     middle = Predictions(constant.predictions[0].ids, constant.predictions[0].videos, np.zeros(60), TRUTH)
     runs = [
-        run_result("sharp", 0.3),
-        run_result("like_sharp", 0.31, tuned="30 trials"),
-        run_result("blunt", 1.2, settings=("model.unimodal=0.9",)),
+        contender("sharp", 0.3),
+        contender("like_sharp", 0.31, tuned="30 trials"),
+        contender("blunt", 1.2, settings=("model.unimodal=0.9",)),
         RunResult(CONSTANT, CONSTANT, None, (middle,), {}, {}),
     ]
     return compare(runs, TASK, "test", baseline="sharp", permutations=2000, missing={"tfn": "out of memory"})
@@ -117,7 +118,7 @@ def test_latex_is_whole_and_escaped(comparison: ComparisonTable) -> None:
 
 
 def test_names_from_outside_are_never_markup() -> None:
-    evil = run_result("<script>x</script>|*", 0.5, command="<b>")
+    evil = contender("<script>x</script>|*", 0.5, command="<b>")
     found = compare([evil], TASK, "test", permutations=100, missing={"<i>": "it is <u>broken</u>"})
     page = comparison_page(found)
     assert "<script>x" not in page
@@ -131,7 +132,7 @@ def test_the_page_sorts_by_numbers_and_loads_nothing(comparison: ComparisonTable
     page = comparison_page(comparison)
     table = page.split('class="sortable"')[1].split("</table>")[0]
     assert f'data-value="{row(comparison, "blunt").scores["mae"].mean!r}"' in table
-    assert 'data-value="22900000"' in page
+    assert 'data-value="22900000.0"' in page
     assert "aria-sort" in page
     assert not re.search(r'(src|href)="(?!#)', page.split('id="vega"')[0])
     drawn = specs(page)
@@ -150,13 +151,13 @@ def test_a_page_says_what_its_metrics_are_and_what_was_set(comparison: Compariso
     assert "not as by default: model.unimodal=0.9" in page
     assert "tfn" in page
     assert 'class="badge"' not in page  # nothing here is a warning
-    synthetic = run_result("a", 0.5, learned_from={"name": "s", "synthetic": True})
+    synthetic = contender("a", 0.5, learned_from={"name": "s", "synthetic": True})
     assert '<p class="badge">Synthetic data' in comparison_page(compare([synthetic], TASK, "test", permutations=100))
 
 
 def test_differences_have_one_unit() -> None:
     """A difference of percentages and its interval are in points, in the tables of tests."""
-    found = compare([run_result("a", 0.3), run_result("bb", 2.0)], TASK, "test", permutations=200)
+    found = compare([contender("a", 0.3), contender("bb", 2.0)], TASK, "test", permutations=200)
     tables = {table.title: table for table in written.test_tables(found)}
     cells = next(table for title, table in tables.items() if "(acc7)" in title).cells[0]
     assert re.fullmatch(r"[−+]\d+\.\d points", cells[1].text)
@@ -174,3 +175,11 @@ def test_the_terminal_shows_the_leading_metrics_and_the_costs(comparison: Compar
     for metric in leading_metrics(TASK)[: written.TERMINAL_METRICS]:
         assert f"{metric.name} " in text
     assert f"{row(comparison, 'sharp').scores['mae'].mean:.3f}" in text
+
+
+def test_its_charts_can_be_written_for_a_paper(comparison: ComparisonTable, tmp_path: Path) -> None:
+    sections = comparison_sections(comparison)
+    places = write_figures(sections, tmp_path)
+    assert [place.stem for place in places] == list(charts_of(sections))
+    assert len(places) == comparison_page(comparison).count('class="spec"')
+    assert all('width="244.67pt"' in place.read_text("utf-8") for place in places)

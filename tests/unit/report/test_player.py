@@ -26,9 +26,9 @@ def test_what_they_do_not_play_is_copied(tmp_path: Path, monkeypatch: pytest.Mon
     path = clips.written_video(tmp_path / "a b.avi", "mpeg4")
     made = player(tmp_path / "page.html", path)
     assert made.source.startswith("data:video/")
-    assert "Browsers do not play the recording itself (the format .avi)" in made.note
+    assert "Browsers cannot play the original recording (the format .avi)" in made.note
     assert 'href="a%20b.avi"' in render("player.j2", player=made)
-    monkeypatch.setattr("mecam.report.player.LARGEST_PREVIEW", 100)
+    monkeypatch.setattr("mecam.report.player.MAX_PREVIEW_BYTES", 100)
     assert player(tmp_path / "page.html", path).source == "page.preview.mp4"
     assert (tmp_path / "page.preview.mp4").stat().st_size > 100
 
@@ -48,7 +48,7 @@ def test_the_choice_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert never.warning.startswith("Browsers do not play the format .avi")
     assert "hidden" not in render("player.j2", player=never)
     fine = clips.written_video(tmp_path / "a.mp4", "libx264")
-    assert "A preview was asked for" in player(tmp_path / "page.html", fine, "always").note
+    assert "A preview was requested" in player(tmp_path / "page.html", fine, "always").note
     monkeypatch.setattr(preview, "_encoders", lambda: iter(()))
     assert "a preview could not be made: no encoder" in player(tmp_path / "page.html", path).warning
     (tmp_path / "b.avi").write_text("no video")

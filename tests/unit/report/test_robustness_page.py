@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mecam.evaluation.comparison.comparison_table import Difference
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import metrics_for
 from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption, RandomMissing
-from mecam.evaluation.robustness.findings import RobustnessFindings
-from mecam.evaluation.robustness.findings import Test as AgainstBest
+from mecam.evaluation.robustness.findings import AgainstBest, RobustnessFindings
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
+from mecam.evaluation.statistics import Difference
 from mecam.report import robustness as written
 from mecam.report.robustness_page import robustness_page
 from mecam.task import Regression

@@ -179,7 +179,7 @@ def test_worst_utterances_come_first_with_their_text(run, page):
     assert hard.index(given.ids[worst]) == first
     assert hard.index("Least certain") > hard.index(given.ids[worst])
     assert hard.count("predicted") == 20
-    assert "how far the seeds disagree" in hard  # all intervals are equally wide
+    assert "disagreement of the seeds" in hard  # all intervals are equally wide
     doubtful = given.ids[int(np.argmax(np.std([p.prediction for p in seeds], axis=0)))]
     least = hard[hard.index("Least certain") :]
     assert least.index(doubtful) == min(least.index(name) for name in given.ids if name in least)
@@ -509,7 +509,7 @@ def test_other_runs_stand_beside_where_a_comparison_lies_in_the_folder_or_is_giv
     folder = make_run(tmp_path / "run")
     given = Page(write_report(folder, comparison=COMPARISON).read_text(encoding="utf-8"))
     assert given.sections == [SECTIONS[0], "comparison", *SECTIONS[1:]]
-    text = given.text[given.text.index("Beside other runs") :]
+    text = given.text[given.text.index("Compared with other runs") :]
     assert "mecam 0.700 ± 0.010 0.650 to 0.750 Δ −0.100, p = .020*" in text
     assert "text <only> 0.800" in text
     assert Page(write_report(folder).read_text(encoding="utf-8")).sections == SECTIONS

@@ -61,6 +61,6 @@ def test_ticks_stand_at_round_times(start: float, stop: float, texts: list[str])
 
 def test_names_of_outside_are_text() -> None:
     strip = gate_strip("<b>", {"kept": [0.5, 0.5], "labels": ["<i>", "y"]}, (0.0, 1.0), np.arange(3.0), (0.0, 2.0))
-    content = {"strips": [strip], "axis": time_axis(0, 2), "notes": [], "legend": None}
+    content = {"strips": [strip], "axis": time_axis(0.0, 2.0), "notes": [], "legend": None}
     assert "<b>" not in render("timeline.j2", **content)
     assert "<i>" not in render("timeline.j2", **content)

@@ -16,7 +16,7 @@ from mecam.evaluation.robustness import assess
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
-from mecam.models.calibration import RecordingContext, Said
+from mecam.models.calibration import RecordingContext, RecordingPredictions
 from mecam.models.checkpoint import load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
@@ -67,7 +67,7 @@ def test_a_run_keeps_what_it_learned_and_predicts_with_it(run, store):
     assert isinstance(context, RecordingContext)
     for split in ("valid", "test"):
         kept = SeedResult.read(run / "seeds" / "1111").predictions[split].prediction
-        np.testing.assert_allclose(kept, context(Said.of(alone(trained, store, split))), atol=1e-6)
+        np.testing.assert_allclose(kept, context(RecordingPredictions.of(alone(trained, store, split))), atol=1e-6)
     metrics, _ = evaluate_run(run, store, split="test")
     kept = SeedResult.read(run / "seeds" / "1111").predictions["test"]
     assert metrics["test"]["mae"]["mean"] == pytest.approx(np.abs(kept.prediction - kept.truth).mean(), abs=1e-5)
@@ -83,7 +83,7 @@ def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
     predictor = Predictor(TorchBackend(trained, device="cpu"))
     plain = alone(trained, store)
     together = [p.score for p in predictor.predict_store(store, split="test")]
-    np.testing.assert_allclose(together, trained.checkpoint.recording(Said.of(plain)), atol=1e-6)
+    np.testing.assert_allclose(together, trained.checkpoint.recording(RecordingPredictions.of(plain)), atol=1e-6)
     assert not np.allclose(together, plain.prediction)
     test = [store[int(i)] for i in store.split("test")]
     lone = [p.score for p in predictor.predict_utterances(test)]
@@ -101,14 +101,16 @@ def test_robustness_spoils_the_rest_of_the_recording_as_well(trained, run, store
         spoilt = [job.condition.corrupt(material, place, 1) for place in range(len(material))]
         plain = predict(trained.model, trained.dataset(spoilt), trained.collator)
         found, _ = read_cell(job.path, material)
-        np.testing.assert_allclose(found.prediction, trained.checkpoint.recording(Said.of(plain)), atol=2e-5)
-    assert min(lost.max() for lost in plain.lost.values()) > 0
+        np.testing.assert_allclose(
+            found.prediction, trained.checkpoint.recording(RecordingPredictions.of(plain)), atol=2e-5
+        )
+    assert min(lost.max() for lost in plain.missing_rates.values()) > 0
 
 
 def test_what_is_lost(trained, store):
     plain = alone(trained, store)
     test = [store[int(i)] for i in store.split("test")]
-    for modality, lost in plain.lost.items():
+    for modality, lost in plain.missing_rates.items():
         for utterance, share in zip(test, lost, strict=True):
             rows = utterance.streams.get(modality)
             if modality == "text":
@@ -148,6 +150,6 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, 
     assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
     task, split, run_results = read_run_results([run, plain_run])
     notes = compare(run_results, task, split, permutations=50).notes
-    assert any(run.name in note and "rest of each recording" in note for note in notes)
+    assert any(run.name in note and "context of the recording" in note for note in notes)
     assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
     assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

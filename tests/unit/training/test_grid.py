@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tiny
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.experiments import grid
@@ -85,7 +85,7 @@ def test_a_grid_goes_on_and_its_failures_stay_its_own(
 
 def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
     one = member("a")
-    read = record_of([Source(store)])
+    read = record_of([WeightedStore(store)])
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
     from mecam.training.run import train
 
@@ -182,7 +182,7 @@ def test_the_rows_of_an_ablation_differ_from_the_full_one_in_what_they_name() ->
     assert by_name["no-filter"].options.fusion == full.options.fusion
     assert by_name["no-vision"].data.without == ("vision",)
     for name, reason in missing.items():
-        assert "no such option" in reason or "no model is called" in reason, name
+        assert "no such option" in reason or "there is no model" in reason, name
 
 
 def test_data_of_one_modality_has_fewer_rows() -> None:
@@ -212,5 +212,5 @@ def test_models_by_name() -> None:
     every = [v.name for v in model_variants(["all"])]
     assert "constant" not in every
     assert set(every) == set(MODELS) - {"constant"}
-    with pytest.raises(ConfigError, match="no model is called 'mecan'"):
+    with pytest.raises(ConfigError, match="there is no model 'mecan'"):
         model_variants(["mecan"])

@@ -13,12 +13,12 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, RATES, half_width, widening, with_missing
-from mecam.evaluation.predict import finished, predict
+from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
-from mecam.models.calibration import Widening
+from mecam.models.calibration import IntervalScale
 from mecam.models.checkpoint import Trained, load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.torch_backend import TorchBackend
@@ -50,15 +50,15 @@ def trained(run: Path) -> Trained:
     assert found.checkpoint.widening is not None
     slope = {modality: 0.5 + i for i, modality in enumerate(found.model.reads)}
     return replace(
-        found, checkpoint=replace(found.checkpoint, widening=Widening(found.checkpoint.widening.usual, slope))
+        found, checkpoint=replace(found.checkpoint, widening=IntervalScale(found.checkpoint.widening.usual, slope))
     )
 
 
 def test_whole_is_one_and_every_loss_adds() -> None:
-    wider = Widening({"text": 0.0, "audio": 0.2}, {"text": 2.0, "audio": 0.5})
+    wider = IntervalScale({"text": 0.0, "audio": 0.2}, {"text": 2.0, "audio": 0.5})
     lost = {"text": np.array([0.0, 0.5, 1.0, 0.0]), "audio": np.array([0.2, 0.1, 1.0, 0.6])}
     np.testing.assert_allclose(wider(lost), [1.0, 2.0, 3.5, 1.25])
-    assert Widening.from_json(json.loads(json.dumps(wider.to_json()))) == wider
+    assert IntervalScale.from_json(json.loads(json.dumps(wider.to_json()))) == wider
     with pytest.raises(DataError, match="audio"):
         wider({"text": lost["text"]})
 
@@ -77,9 +77,9 @@ def test_where_a_modality_is_lost_the_learned_interval_holds_as_often_as_promise
     rates = (*RATES, 1.0)
     for modality in trained.model.reads:
         spoilt = with_missing(trained, valid, lambda i: rates[i % len(rates)], 5, "interval", only=(modality,))
-        said = finished(trained, predict(trained.model, spoilt, trained.collator))
-        asked = said.half_widths(1.0) > 1 if learned.slope[modality] > 0 else np.zeros(len(said), bool)
-        held = np.abs(said.prediction - whole.truth) <= said.half_widths(width / 2) + 1e-9
+        said = calibrated(trained, predict(trained.model, spoilt, trained.collator))
+        asked = said.interval_half_widths(1.0) > 1 if learned.slope[modality] > 0 else np.zeros(len(said), bool)
+        held = np.abs(said.prediction - whole.truth) <= said.interval_half_widths(width / 2) + 1e-9
         if asked.any():
             assert held[asked].sum() >= min(asked.sum(), math.ceil((asked.sum() + 1) * LEVEL))
     assert any(slope > 0 for slope in learned.slope.values())
@@ -102,23 +102,23 @@ def test_the_run_keeps_it_and_its_files_agree(run: Path, store: Store) -> None:
     assert result is not None
     assert result.half_width is not None
     kept = result.predictions["test"]
-    again = finished(trained, predict(trained.model, trained.dataset(store, store.split("test")), trained.collator))
-    assert kept.wider is not None
-    assert again.wider is not None
-    np.testing.assert_allclose(kept.wider, again.wider)
+    again = calibrated(trained, predict(trained.model, trained.dataset(store, store.split("test")), trained.collator))
+    assert kept.interval_scales is not None
+    assert again.interval_scales is not None
+    np.testing.assert_allclose(kept.interval_scales, again.interval_scales)
     assert kept.truth is not None
-    inside = np.abs(kept.prediction - kept.truth) <= kept.half_widths(result.half_width)
+    inside = np.abs(kept.prediction - kept.truth) <= kept.interval_half_widths(result.half_width)
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["calibration"]["coverage"]["test"] == pytest.approx(inside.mean())
 
 
 def test_factors_survive_the_files_of_a_seed(tmp_path: Path, trained: Trained, store: Store) -> None:
-    said = finished(trained, predict(trained.model, trained.dataset(store, store.split("test")), trained.collator))
-    assert said.wider is not None
+    said = calibrated(trained, predict(trained.model, trained.dataset(store, store.split("test")), trained.collator))
+    assert said.interval_scales is not None
     write_predictions(tmp_path / "some.npz", said)
-    np.testing.assert_array_equal(read_predictions(tmp_path / "some.npz").wider, said.wider)
-    write_predictions(tmp_path / "none.npz", replace(said, wider=None))
-    assert read_predictions(tmp_path / "none.npz").wider is None
+    np.testing.assert_array_equal(read_predictions(tmp_path / "some.npz").interval_scales, said.interval_scales)
+    write_predictions(tmp_path / "none.npz", replace(said, interval_scales=None))
+    assert read_predictions(tmp_path / "none.npz").interval_scales is None
 
 
 def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) -> None:
@@ -138,9 +138,9 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
     cells = [read_cell(job.path, material)[0] for job in jobs]
     metrics = {metric.name: metric for metric in calibration_metrics(store.task, 0.4)}
     for said in cells:
-        assert said.wider is not None
+        assert said.interval_scales is not None
         assert said.truth is not None
-        half = 0.4 * said.wider
+        half = 0.4 * said.interval_scales
         found = {}
         for name, metric in metrics.items():
             seen = seen_by(name, said)
@@ -148,7 +148,7 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
         assert found["coverage"] == pytest.approx((np.abs(said.prediction - said.truth) <= half).mean())
         low, high = (np.clip(said.prediction + sign * half, store.task.low, store.task.high) for sign in (-1, 1))
         assert found["width"] == pytest.approx((high - low).mean())
-    assert cells[1].wider.mean() > cells[0].wider.mean()
+    assert cells[1].interval_scales.mean() > cells[0].interval_scales.mean()
 
 
 def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
@@ -176,9 +176,9 @@ def test_intervals_never_leave_the_scale(run: Path, trained: Trained, store: Sto
     assert any(one.high == 3 for one in said)
     truth = [float(store[int(i)].label) for i in store.split("test")]  # type: ignore[arg-type]
     held = [one.low <= t <= one.high for one, t in zip(said, truth, strict=True)]  # type: ignore[operator]
-    halves = finished(wide, predict(wide.model, wide.dataset(store, store.split("test")), wide.collator)).half_widths(
-        2.5
-    )
+    halves = calibrated(
+        wide, predict(wide.model, wide.dataset(store, store.split("test")), wide.collator)
+    ).interval_half_widths(2.5)
     unlimited = [abs(one.score - t) <= half for one, t, half in zip(said, truth, halves, strict=True)]  # type: ignore[operator]
     assert held == unlimited, "no truth lies beyond the scale"
     assert interval_around(wide.checkpoint.inputs.task, 3.4, 0.2) == (3.0, 3.0)

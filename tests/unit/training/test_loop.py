@@ -19,7 +19,7 @@ from probe import Probe, ProbeData, assert_same, run, weights
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_a_loss_that_is_not_finite_stops_the_run_with_the_ids_of_its_batch(bad: float, accumulate: int) -> None:
     model, data = Probe(), ProbeData()
-    model.spoil = lambda batch, loss: loss * bad if "u4" in batch.ids else loss
+    model.corrupt = lambda batch, loss: loss * bad if "u4" in batch.ids else loss
     with pytest.raises(TrainingError, match=r"task = (nan|inf)") as caught:
         run(model, data, accumulate=accumulate)
     assert caught.value.where is not None
@@ -32,7 +32,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_the_ids_of_its_batch(bad: 
 def test_a_gradient_that_is_not_finite_stops_the_run_before_it_reaches_the_weights() -> None:
     model, data = Probe(), ProbeData()
     # sqrt has an infinite slope at 0, where its value is as finite as can be.
-    model.spoil = lambda batch, loss: loss + (loss - loss).sqrt() if "u4" in batch.ids else loss
+    model.corrupt = lambda batch, loss: loss + (loss - loss).sqrt() if "u4" in batch.ids else loss
     with pytest.raises(TrainingError, match="gradient") as caught:
         run(model, data)
     assert "u4" in str(caught.value.where)
@@ -41,7 +41,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run_before_it_reaches_the_weigh
 
 def test_a_loss_without_weight_may_be_anything() -> None:
     model = Probe(phases=[Phase("main", {"size": 1.0, "task": 0.0})])
-    model.spoil = lambda batch, loss: loss * float("nan")
+    model.corrupt = lambda batch, loss: loss * float("nan")
     assert len(run(model, ProbeData(scores=[0.1, 0.2])).history) == 2
 
 
@@ -183,13 +183,13 @@ def test_what_a_phase_does_not_move_asks_for_no_gradient_and_finds_none_left_ove
     model.first.bias.requires_grad_(False)  # frozen for good: no phase may wake it
     asked: list[set[str]] = []
 
-    def spoil(batch: Batch, loss: torch.Tensor) -> torch.Tensor:
+    def corrupt(batch: Batch, loss: torch.Tensor) -> torch.Tensor:
         if torch.is_grad_enabled():
             asked.append({name for name, p in model.named_parameters() if p.requires_grad})
             assert all(p.grad is None for p in model.parameters() if not p.requires_grad)
         return loss
 
-    model.spoil = spoil
+    model.corrupt = corrupt
     run(model, data, epochs=2)
     one, two = {"first.weight"}, {"second.weight", "second.bias"}
     assert asked == ([one] * data.steps + [two] * data.steps) * 2

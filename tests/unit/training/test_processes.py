@@ -193,5 +193,5 @@ def test_a_bad_loss_in_one_process_ends_them_all(encoder: str, tmp_path: Path, m
     done = train(tmp_path, tmp_path / "store", "out", values)
     assert done.returncode != 0
     assert "loss" in done.stderr
-    assert "another process met what is not finite" in done.stderr
+    assert "a value that is not finite occurred in another process" in done.stderr
     assert not (tmp_path / "out" / "metrics.json").exists()

@@ -204,7 +204,7 @@ def test_another_configuration_or_other_data_are_refused(out: Path, store: Store
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "diary.txt").write_text("mine")
     for overwrite in (False, True):
-        with pytest.raises(TrainingError, match="holds no run"):
+        with pytest.raises(TrainingError, match="is not a run folder"):
             train(config(encoder), store, tmp_path / "notes", overwrite=overwrite)
     assert contents(out) == before
     train(config(encoder, model="constant", seeds=1), store, out, overwrite=True)

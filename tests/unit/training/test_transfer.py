@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import tiny
-from mecam.data.mixture import Source
+from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError
 from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
@@ -50,7 +50,7 @@ def test_the_same_model_is_taken_whole(store: Store, encoder: str, tmp_path: Pat
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
     assert loaded.parameters == loaded.of == sum(value.numel() for value in ours.values())
     assert loaded.left_out == {}
-    assert (loaded.model, loaded.checkpoint) == ("mecam", ".")
+    assert (loaded.model, loaded.checkpoint) == ("mecam", "checkpoint")
 
 
 def test_another_model_gives_its_text_encoder(store: Store, encoder: str, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_fewer_modalities_give_what_they_have(texts: Store, store: Store, encode
     assert {"scores.text.2.weight", "enter.text.weight"} <= taken
     assert all(torch.equal(after[name], theirs[name]) for name in taken)
     assert "encoders.audio" in loaded.left_out["not in that model"]
-    assert "joint.1" in loaded.left_out["of another size there"]
+    assert "joint.1" in loaded.left_out["of another size in that run"]
 
 
 def test_another_task_gives_encoders_alone(store: Store, encoder: str, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_mixed_run_from_another_run_goes_on_to_the_identical_result(
     store: Store, texts: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = saved(tiny.build("mecam", texts, encoder, seed=1, used=True), tmp_path / "source")
-    sources = [Source(store), Source(texts, 0.5)]
+    sources = [WeightedStore(store), WeightedStore(texts, 0.5)]
     chosen = config(encoder, init=str(source))
     train(chosen, sources, tmp_path / "whole")
     facts = json.loads((tmp_path / "whole" / "environment.json").read_text())
@@ -168,7 +168,7 @@ def test_a_mixed_run_from_another_run_goes_on_to_the_identical_result(
     for name in ("checkpoint/model.safetensors", "metrics.json", "predictions.csv", "config.yaml"):
         assert (tmp_path / "torn" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
     with pytest.raises(Exception, match="another configuration or other data"):
-        train(chosen, [Source(store), Source(texts, 0.7)], tmp_path / "whole")
+        train(chosen, [WeightedStore(store), WeightedStore(texts, 0.7)], tmp_path / "whole")
     save_checkpoint(source / "checkpoint", tiny.build("mecam", texts, encoder, seed=2))
     with pytest.raises(Exception, match="another configuration or other data"):
         train(chosen, sources, tmp_path / "whole")  # what it would start from is no longer the same
@@ -190,5 +190,5 @@ def test_stores_that_do_not_go_together(store: Store, encoder: str, tmp_path: Pa
     task = tiny.TASKS["classes"]
     other = tiny.write_store(tmp_path / "classes", task, tiny.utterances(task))
     with pytest.raises(DataError, match="tasks differ"):
-        train(config(encoder), [Source(store), Source(other)], tmp_path / "run")
+        train(config(encoder), [WeightedStore(store), WeightedStore(other)], tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -65,7 +65,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 def test_every_model_is_searched_at_the_same_budget() -> None:
     assert {len(space_of(name)) for name in TUNED} == {7}
-    with pytest.raises(ConfigError, match="nothing to tune"):
+    with pytest.raises(ConfigError, match="no options to tune"):
         space_of("constant")
 
 
@@ -183,7 +183,7 @@ def test_the_search_of_something_else_is_refused(fake: Fake, store: Store, encod
 
 def test_a_file_that_is_no_database_is_named(fake: Fake, store: Store, encoder: str, tmp_path: Path) -> None:
     (tmp_path / "study.db").write_text("not a database, but longer than nothing" * 50)
-    with pytest.raises(TrainingError, match="the search cannot be kept here") as caught:
+    with pytest.raises(TrainingError, match="the search cannot be stored here") as caught:
         tuning.tune(config(encoder), store, tmp_path, trials=1)
     assert "study.db" in str(caught.value)
 
@@ -193,7 +193,7 @@ def test_a_trial_that_lags_behind_is_cut_short_and_one_that_diverges_has_failed(
 ) -> None:
     def error(config: RunConfig) -> float:
         if len(fake.seen) == 3:
-            raise TrainingError("training met what is not finite")
+            raise TrainingError("training produced a value that is not finite")
         if len(fake.seen) == 4:
             raise RuntimeError("not enough memory")
         return 9.0 if len(fake.seen) == 9 else 1 + config.options.dropout
@@ -279,7 +279,7 @@ def test_the_command_searches_several_models_and_says_what_came_of_it(
     command = ["tune", *data, "--models", "lf_dnn,mult,misa", "--trials", "2", "--out", str(out)]
     assert main([*command, "--search", "training.average=0..0.99"]) == 0
     told = capsys.readouterr()
-    assert "mult was not searched: mult needs vision" in told.err
+    assert "mult was not tuned: mult needs vision" in told.err
     assert "best of 2 trials" in told.out
     assert [row.name for row in tuned_variants(out)] == ["lf_dnn", "misa"]
     best = RunConfig.decode(read_yaml(out / "misa" / "best.yaml"))
@@ -287,6 +287,6 @@ def test_the_command_searches_several_models_and_says_what_came_of_it(
     assert main(["tune", *data, "--models", "mult", "--trials", "1", "--out", str(out)]) == 1
     assert "mult needs vision" in capsys.readouterr().err
     assert main(["tune", *data, "--models", "lf_dnn", "--out", str(out), "--search", "model.width=9"]) == 1
-    assert "is no range" in capsys.readouterr().err
+    assert "is not a range" in capsys.readouterr().err
     assert main(["compare", "--tuned", str(out), "--out", str(tmp_path / "c")]) == 1
     assert "reads finished runs" in capsys.readouterr().err

@@ -208,12 +208,12 @@ def _open(paths: Sequence[Path]) -> _Inputs:
         elif path.exists() and not path.is_file():
             raise DataError("this is neither a file nor a folder", where=path.name)
         elif foreign := foreign_kind(path):
-            raise DataError(f"this is {foreign[0]}, which is not read as it is", where=path.name, fix=foreign[1])
+            raise DataError(f"this is {foreign[0]}, which cannot be read directly", where=path.name, fix=foreign[1])
         elif parts := open_source(path):
             inputs.add(path, parts)
         else:
             raise DataError(
-                "the file has none of the layouts that can be imported",
+                "the layout of the file is unknown",
                 where=path.name,
                 fix="see docs/data.md for the layouts, and for how to bring your own features",
             )
@@ -221,7 +221,7 @@ def _open(paths: Sequence[Path]) -> _Inputs:
         raise DataError(
             "nothing here can be imported",
             where=", ".join(path.name for path in paths),
-            fix="name the folder that holds the files themselves; see docs/data.md for the layouts",
+            fix="give the folder that contains the files; see docs/data.md for the layouts",
         )
     return inputs
 
@@ -240,9 +240,9 @@ def _specs(parts: Sequence[Source | Timeline], *, has_text: bool) -> dict[Modali
             known = specs.setdefault(modality, spec)
             if owner.setdefault(modality, part.role) != part.role or known.width != spec.width:
                 raise DataError(
-                    f"{modality} comes twice: {known.width} wide and {spec.width} wide",
+                    f"{modality} occurs twice: {known.width} wide and {spec.width} wide",
                     where=part.file,
-                    fix="name one file per modality",
+                    fix="give one file per modality",
                 )
     return specs
 
@@ -361,4 +361,4 @@ class _Counts:
 
 def _listed(findings: Sequence[Finding]) -> str:
     lines = (f"  {f.count} × {f.kind}, such as {f.examples[0]} ({f.rule})" for f in findings)
-    return "\n".join(["the data are not as they should be:", *lines])
+    return "\n".join(["the data has problems:", *lines])

@@ -25,8 +25,8 @@ NAMES = ("emotion", "label", "polarity")
 OVERSHOOT = 0.07
 """Share of the scale by which a score may lie outside of it; CMU-MOSEI's old labels reach 3.33 on −3…3."""
 
-MOST_CLASSES = 50
-LARGEST = 1e6
+MAX_CLASSES = 50
+MAX_INTENSITY = 1e6
 """Intensity of an emotion; larger ones are damage, and overflow what is computed from them."""
 
 
@@ -53,7 +53,8 @@ def infer_task(rows: Sequence[Row]) -> Task:
         if names:
             return Classes(tuple(sorted(names)))
     raise DataError(
-        "the files hold no labels", fix="name the file with the labels too (label.csv, a .csd of labels or the pickle)"
+        "the files contain no labels",
+        fix="also give the file with the labels (label.csv, a .csd of labels or the pickle)",
     )
 
 
@@ -85,12 +86,12 @@ def other_targets(rows: Sequence[Row], first: str, task: Task) -> dict[str, Task
         with suppress(DataError):  # numbers that fit no scale are no scores
             scale = found["sentiment"] = _scale_of(scores, any(row.unimodal for row in rows))
     polarities = {name for row in rows if isinstance(name := row.labels.get("polarity"), str)}
-    if not scores and 1 < len(polarities) <= MOST_CLASSES:
+    if not scores and 1 < len(polarities) <= MAX_CLASSES:
         found["sentiment"] = Classes(tuple(sorted(polarities)))
     if felt:
         found["emotions"] = Labels(EMOTIONS)
     names = {name for row in rows if isinstance(name := row.labels.get("emotion"), str)}
-    if 1 < len(names) <= MOST_CLASSES:
+    if 1 < len(names) <= MAX_CLASSES:
         found["emotion"] = Classes(tuple(sorted(names)))
     if scale is not None:
         found |= dict.fromkeys(sorted({modality for row in rows for modality in row.unimodal}), scale)
@@ -116,21 +117,21 @@ def _check_words(rows: Sequence[Row]) -> None:
         shown = ", ".join(f"{row.id}: {str(row.labels['label'])[:30]!r}" for row in words[:EXAMPLES])
         raise DataError(
             f"{len(words)} labels are no numbers and the others are: {shown}",
-            fix="mend these cells, empty them if the label is unknown, or name the classes with --task classes:A,B,…",
+            fix="correct these cells, empty them if the label is unknown, or give the classes: --task classes:A,B,…",
         )
 
 
 def _ask_for_classes(scores: Sequence[float]) -> None:
     """Whole numbers from 0 on are the scores of some data sets and the classes of others; only the user knows."""
     values = sorted(set(scores))
-    if len(values) < 2 or values[0] < 0 or any(value != int(value) for value in values) or values[-1] > LARGEST:
+    if len(values) < 2 or values[0] < 0 or any(value != int(value) for value in values) or values[-1] > MAX_INTENSITY:
         return
     low, high = int(values[0]), int(values[-1])
     listed = ",".join(str(int(value)) for value in values)
     scale = f"--task regression:{low}..{high} (or the scale's true ends) if they are scores"
-    if len(values) > MOST_CLASSES:
+    if len(values) > MAX_CLASSES:
         raise DataError(
-            f"the labels are whole numbers from {low} to {high}, which is no known scale", fix=f"add {scale}"
+            f"the labels are whole numbers from {low} to {high}, which is not a known scale", fix=f"add {scale}"
         )
     raise DataError(
         f"the labels are the whole numbers {listed.replace(',', ', ')}: they may be classes or scores",
@@ -148,11 +149,11 @@ def _scale_of(scores: Mapping[str, float], unimodal: bool) -> Task:
         task = Regression(-3.0, 3.0)
     outside = [name for name, score in scores.items() if not _near(score, task)]
     if outside:
-        ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= LARGEST else "LOW..HIGH"
+        ends = f"{math.floor(low)}..{math.ceil(high)}" if max(abs(low), abs(high)) <= MAX_INTENSITY else "LOW..HIGH"
         raise DataError(
             f"the labels go from {low:g} to {high:g}, which is none of the known scales (−3…3, −1…1, 1…5, 1…7)",
             where=f"{len(outside)} labels, such as {outside[0]}: {scores[outside[0]]:g}",
-            fix=f"mend labels that are wrong, or state the scale: --task regression:{ends}",
+            fix=f"correct wrong labels, or state the scale: --task regression:{ends}",
         )
     return task
 
@@ -177,7 +178,9 @@ def label_of(row: Row, task: Task, findings: Findings) -> Label | None:
     if isinstance(score, float) and math.isfinite(score):
         return _on_scale(score, task, row.id, findings)
     if word != "none" and not isinstance(score, float):
-        raise DataError(f"the label {str(word)[:40]!r} is no number", where=row.id, fix="mend or empty the cell")
+        raise DataError(
+            f"the label {str(word)[:40]!r} is not a number", where=row.id, fix="correct the cell or leave it empty"
+        )
     findings.add("missing labels", row.id)
     return None
 
@@ -189,7 +192,7 @@ def _on_scale(score: float, task: Task, place: str, findings: Findings) -> float
         raise DataError(
             f"the label {score:g} lies outside of the scale {task.low:g} to {task.high:g}",
             where=place,
-            fix="mend the label, or state the scale with --task regression:LOW..HIGH",
+            fix="correct the label, or state the scale with --task regression:LOW..HIGH",
         )
     findings.add("labels out of range", f"{place}: {score:g}")
     return float(np.clip(score, task.low, task.high))
@@ -215,8 +218,8 @@ def _class_of(row: Row, task: Task, findings: Findings) -> str | None:
 def _intensities(row: Row, task: Task, findings: Findings) -> Label | None:
     values = {name: row.labels.get(name, math.nan) for name in task.names}
     found = {name: value for name, value in values.items() if isinstance(value, float) and math.isfinite(value)}
-    if any(abs(value) > LARGEST for value in found.values()):
-        raise DataError(f"{max(found.values(), key=abs):g} is no intensity of an emotion", where=row.id)
+    if any(abs(value) > MAX_INTENSITY for value in found.values()):
+        raise DataError(f"{max(found.values(), key=abs):g} is not an intensity of an emotion", where=row.id)
     if len(found) == len(task.names):
         return found
     findings.add("missing labels", row.id)
@@ -230,7 +233,7 @@ def unimodal_of(row: Row, task: Task, findings: Findings) -> dict[str, float]:
     """
     known = {modality: score for modality, score in row.unimodal.items() if math.isfinite(score)}
     if not task.is_score:
-        return {modality: score for modality, score in known.items() if abs(score) <= LARGEST}
+        return {modality: score for modality, score in known.items() if abs(score) <= MAX_INTENSITY}
     return {m: _on_scale(score, task, f"{row.id}, {m}", findings) for m, score in known.items()}
 
 
@@ -238,6 +241,6 @@ def no_label(rows: Sequence[Row], task: Task) -> DataError:
     """The error for a data set in which nothing has a label of the task."""
     given = sorted({str(value) for row in rows for value in list(row.labels.values())[:1]})[: 2 * EXAMPLES]
     if not rows or not given:
-        return DataError("no utterance has a label and a split", fix="name the file with the labels too")
+        return DataError("no utterance has a label and a split", fix="also give the file with the labels")
     wanted = ", ".join(task.names) if task.names else f"scores from {task.low:g} to {task.high:g}"
     return DataError(f"no utterance has a label of the task ({wanted}); there are {', '.join(given)}")

@@ -71,7 +71,7 @@ _WAYS_OUT = {
 }
 
 _DTYPE = re.compile(r"[<>|=]?(?:f[248]|[iu][1248]|b1|\?|O8?|[SUa]\d{1,6})")
-_MOST_AXES = 8
+_MAX_AXES = 8
 
 
 def way_out(name: str) -> str:
@@ -164,7 +164,7 @@ class Builder:
 
     def shape(self, shape: Any) -> tuple[int, ...]:
         """A shape of whole numbers."""
-        if not isinstance(shape, tuple) or len(shape) > _MOST_AXES or not all(type(n) is int and n >= 0 for n in shape):
+        if not isinstance(shape, tuple) or len(shape) > _MAX_AXES or not all(type(n) is int and n >= 0 for n in shape):
             self.fail("an array without shape")
         return shape
 

@@ -21,7 +21,7 @@ __all__ = ["RELATIVE", "normalise_by_speaker"]
 
 RELATIVE = " relative to the speaker"
 """What is added to the name of an extractor, so that a model is not given other features in place of these."""
-LEAST_ROWS = 2
+MIN_KNOWN_VALUES = 2
 """Known values of a column that a mean and a deviation are taken from; with fewer the column is left out."""
 
 Moments = Mapping[Modality, tuple[NDArray[np.float64], NDArray[np.float64]]]
@@ -98,7 +98,7 @@ def _moments(store: Store, indices: Sequence[int], chosen: Sequence[Modality]) -
                 count += known.sum(axis=0)
                 total += values.sum(axis=0)
                 square += np.square(values).sum(axis=0)
-        enough = np.where(count >= LEAST_ROWS, count, np.nan)
+        enough = np.where(count >= MIN_KNOWN_VALUES, count, np.nan)
         mean = total / enough
         spread = np.sqrt(np.maximum(square / enough - mean**2, 0.0))
         found[modality] = mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)

@@ -32,7 +32,7 @@ __all__ = [
 
 SHARES, SEED = (0.7, 0.1, 0.2), 1111
 """Of the utterances in train, valid and test, where nobody says otherwise; of the draw."""
-LEAST_SPEAKERS = 5
+MIN_SPEAKERS = 5
 """From so many speakers on, utterances without a split are split by speaker."""
 
 Unit = Literal["video", "speaker"]
@@ -93,7 +93,7 @@ def first_splits(videos: Sequence[str], speakers: Sequence[str]) -> tuple[list[s
         return [folds.get(video, "") for video in videos], f"the official folds of {name.upper()}"
     columns, unit = {"video": videos}, "recording"
     together = Counter(_groups({**columns, "speaker": speakers}))
-    if all(speakers) and len(together) >= LEAST_SPEAKERS and 2 * max(together.values()) <= len(speakers):
+    if all(speakers) and len(together) >= MIN_SPEAKERS and 2 * max(together.values()) <= len(speakers):
         columns, unit = {**columns, "speaker": speakers}, "speaker"
     groups = _groups(columns)
     if len(set(groups)) < len(SPLITS):

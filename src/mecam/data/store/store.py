@@ -29,7 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mecam.budget import small_json
 from mecam.data.store.lines import Lines, to_line, to_record, utterance_fields, words_of
-from mecam.data.store.table import Table, TableWriter, checked_rows
+from mecam.data.store.table import StoreTable, TableWriter, checked_rows
 from mecam.errors import DataError
 from mecam.files import claimed, partial_of, remove, replace_folder, restore, set_alike, writing
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
@@ -114,7 +114,7 @@ class Store:
         self._records = Lines(self.path / UTTERANCES, manifest.count)
         self._words = Lines(self.path / WORDS, manifest.count) if WORDS in manifest.bytes else None
         self._tables = {
-            modality: Table(_table_path(self.path, modality), manifest.count, spec.width)
+            modality: StoreTable(_table_path(self.path, modality), manifest.count, spec.width)
             for modality, spec in self.specs.items()
         }
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from mecam.budget import check_regular_file
 from mecam.errors import DataError
 
-__all__ = ["Table", "TableWriter", "checked_rows"]
+__all__ = ["StoreTable", "TableWriter", "checked_rows"]
 
 HEADER_BYTES = 4096
 """Room for the safetensors header, which is written last, when the sizes are known."""
@@ -27,7 +27,7 @@ DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 Rows = tuple[NDArray[np.float32], NDArray[np.float64] | None]
 
 
-class Table:
+class StoreTable:
     """Read access to one modality, memory-mapped.
 
     Args:

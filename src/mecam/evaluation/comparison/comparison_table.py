@@ -153,7 +153,7 @@ def compare(
     """
     names = [run_result.name for run_result in run_results]
     if baseline is not None and baseline not in names:
-        raise DataError(f"no run is called {baseline!r}", where="--baseline", fix=f"choose one of {', '.join(names)}")
+        raise DataError(f"there is no run {baseline!r}", where="--baseline", fix=f"choose one of {', '.join(names)}")
     tables = [metrics_table(task, c.predictions, resample_seeds=True) for c in run_results]
     scores: list[dict[str, Score]] = [{} for _ in run_results]
     metrics = metrics_for(task)
@@ -266,23 +266,25 @@ def _notes(run_results: Sequence[RunResult], shared: Sequence[str], data: str | 
     notes = []
     if data is not None:
         learned = ", ".join(sorted({str(c.learned_from.get("name") or "other data") for c in runs}))
-        notes.append(f"Answered: {data}. Learned from: {learned}.")
+        notes.append(f"Evaluated on: {data}. Trained on: {learned}.")
     if shared:
         notes.append(f"Set for all runs: {', '.join(shared)}.")
     if len(budgets := {c.tuned for c in runs if c.model != CONSTANT}) > 1:
         shown = ", ".join(sorted(budget or "none" for budget in budgets))
-        notes.append(f"The runs' options come from searches of different size: {shown}.")
+        notes.append(f"The options come from searches of different size: {shown}.")
     counts = {len(c.predictions) for c in runs}
     if len(counts) > 1:
         notes.append(
-            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have, "
-            "a single one against each of the other's."
+            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: each pair is tested on the seeds that both "
+            "have; a single seed is tested against each seed of the other run."
         )
     if any(c.learned_from.get("synthetic") for c in runs):
         notes.append("Synthetic data: not comparable with results on real data.")
     together = [c.name for c in runs if "training.recording_context=True" in c.settings]
     if together and len(together) < len(runs):
-        notes.append(f"{', '.join(together)}: with the rest of each recording; the others judge every utterance alone.")
+        notes.append(
+            f"{', '.join(together)}: uses the context of the recording; the other models predict each utterance alone."
+        )
     if len({str(sorted((c.learned_from.get("sha256") or {}).items())) for c in runs}) > 1:
-        notes.append("The runs learned from different stores; they answered the same utterances.")
+        notes.append("The runs were trained on different stores and evaluated on the same utterances.")
     return notes

@@ -122,7 +122,7 @@ def _run_result(run: Run, name: str, predictions: Mapping[str, tuple[Predictions
         raise DataError(
             f"there are no labelled predictions of {split}",
             where=str(run.folder),
-            fix=f"compare on another split (labelled here: {known}), or leave this run out",
+            fix=f"compare on another split (labelled here: {known}), or remove this run",
         )
     with understood(run.folder):
         return RunResult(
@@ -187,7 +187,7 @@ def row_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             return names
     twice = next(str(folder) for i, folder in enumerate(folders) if parts[i] in parts[:i])
-    raise DataError("a run is given twice", where=twice, fix="name each run once")
+    raise DataError("a run is given twice", where=twice, fix="give each run once")
 
 
 def _check_tasks(runs: Sequence[Run]) -> None:
@@ -211,11 +211,12 @@ def _check_answers(run_results: Sequence[RunResult], split: str) -> None:
         shared = truth.keys() & here.keys()
         if len(shared) != len(truth) or len(shared) != len(here):
             what = (
-                f"the runs answered different utterances of {split}: {len(truth)} in {first.folder}, {len(here)} here, "
+                f"the runs predicted different utterances of {split}: {len(truth)} in {first.folder}, {len(here)} "
+                "here, "
                 f"{len(shared)} in both"
             )
         elif wrong := [name for name in sorted(shared) if truth[name] != here[name]]:
-            what = f"the truth differs from that of {first.folder} in {len(wrong)} utterances, the first is {wrong[0]}"
+            what = f"the labels differ from those of {first.folder} in {len(wrong)} utterances, the first is {wrong[0]}"
         else:
             continue
         raise DataError(what, where=str(other.folder), fix="compare runs on the same split of the same data")

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from mecam.evaluation.groups import Groups, resample_groups
 from mecam.evaluation.statistics import summarise
@@ -15,7 +14,7 @@ from mecam.types import Modality
 
 __all__ = ["TOP_SHARE", "Agreement", "agreement_table", "agreements", "between"]
 
-MEASURES = {"kept": "filter", "occlusion": "leaving out", "gradients": "gradients"}
+MEASURES = {"kept": "gate", "occlusion": "occlusion", "gradients": "gradients"}
 """What a person reads for the name of a measure; in the order of pairs."""
 
 TOP_SHARE = 0.25
@@ -69,6 +68,8 @@ def _agreement(first: Array, second: Array) -> Agreement:
 
 def _spearman(first: Array, second: Array) -> float | None:
     """Pearson's correlation of ranks, ties sharing theirs."""
+    from scipy.stats import rankdata  # takes a while to import, which `mecam --help` need not wait for
+
     a, b = (ranks - ranks.mean() for ranks in (rankdata(first), rankdata(second)))
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else None

@@ -117,11 +117,11 @@ class _Baseline:
         whole = perturbed_predictions(trained, utterances, details=True)
         if not any(whole.gates):
             raise ModelError(
-                f"{trained.checkpoint.name} has no filter, so there is nothing to rank rows by",
+                f"{trained.checkpoint.name} has no filter, so time steps cannot be ranked",
                 fix="test a model with a filter, such as mecam",
             )
         if whole.truth is None:
-            raise DataError("the utterances have no labels, so nothing tells what a removal costs")
+            raise DataError("the utterances have no labels, so the cost of a removal is unknown")
         return cls(utterances, whole)
 
 
@@ -131,7 +131,7 @@ def _modalities(baseline: _Baseline) -> list[Modality]:
     pairs = [(m, u) for m in known for u in baseline.utterances]
     ranked = {m for m, u in pairs if observed(u, m).sum() >= MIN_ROWS}
     if not ranked:
-        raise DataError("no utterance has more than one row of any modality: there is nothing to rank")
+        raise DataError("no utterance has more than one time step of any modality: there is nothing to rank")
     return [m for m in known if m in ranked]
 
 
@@ -178,7 +178,7 @@ class Deletions:
         yield len(self.use)
 
     def groups(self) -> dict[str, NDArray[np.bool_]]:
-        """`all` utterances with rows to rank; `injected`: those with something put into some of them only."""
+        """`all` utterances with rows to rank; `injected`: those with corruption in some of them only."""
         touched = np.zeros(len(self.use), bool)
         for i, marks in enumerate(self.removals.whole.injected):
             rows = marks.get(self._modality)

@@ -34,7 +34,7 @@ from mecam.evaluation.explanation.perturbation import (
     without,
 )
 from mecam.evaluation.groups import Groups
-from mecam.evaluation.predict import with_widths
+from mecam.evaluation.predict import with_interval_scales
 from mecam.models.checkpoint import Trained
 from mecam.runs.predictions import interval_around
 from mecam.types import Modality, Predictions, Utterance
@@ -104,7 +104,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
     known = trained.checkpoint.half_width
     ends = None
     if known is not None and target.column is None:
-        ends = interval_around(task, score, float(with_widths(trained, whole).half_widths(known)[i]))
+        ends = interval_around(task, score, float(with_interval_scales(trained, whole).interval_half_widths(known)[i]))
     read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
     effects = leave_one_out(
         score,
@@ -122,7 +122,7 @@ def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: in
         high=None if ends is None else ends[1],
         label=task.words(whole.prediction[i]),
         shares={m: float(share[i]) for m, share in whole.shares.items() if m in read},
-        doubts={m: float(doubt[i]) for m, doubt in whole.doubts.items() if m in read},
+        doubts={m: float(doubt[i]) for m, doubt in whole.conflict_probabilities.items() if m in read},
         modalities={m: _modality_explanation(utterance, m, gates.get(m), effects, nothing) for m in read},
         without_modality={m: effects["modality", m] for m in read if ("modality", m) in effects},
         without_removed={m: effects.get(("removed", m), nothing) for m in (*gates, ALL)} if gates else {},
@@ -198,7 +198,7 @@ def find_utterances(store: Store, ids: Sequence[str]) -> NDArray[np.int64]:
         if name not in places:
             close = difflib.get_close_matches(name, places, n=3)
             hint = f"did you mean {', '.join(close)}?" if close else f"ids look like {next(iter(places))}"
-            raise DataError(f"no utterance is called {name!r}", where=str(store.path), fix=hint)
+            raise DataError(f"there is no utterance {name!r}", where=str(store.path), fix=hint)
     return np.array([places[name] for name in dict.fromkeys(ids)], np.int64)
 
 

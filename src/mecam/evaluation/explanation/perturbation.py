@@ -77,7 +77,7 @@ class InputPart:
 
 
 def bare(utterance: Utterance) -> Utterance:
-    """What a model reads of it: tokens and rows, without the transcript and the record of what was put in."""
+    """What a model reads of it: tokens and rows, without the transcript and the record of inserted corruption."""
     return replace(utterance, text=None, words=(), injected=()) if utterance.tokens else replace(utterance, injected=())
 
 

@@ -101,7 +101,7 @@ def assess(
     scored = []
     for done, run in enumerate(cells):
         if progress:
-            progress(done, len(cells), "valuing")
+            progress(done, len(cells), "computing metrics")
         scored.append(score_run(run, data, planned, resample))
     if progress:
         progress(len(cells), len(cells), "testing")
@@ -141,9 +141,9 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     inputs = trained.checkpoint.inputs
     if inputs.task != store.task:
         raise ModelError(
-            f"the model of {folder} predicts {inputs.task.answers}, the store is labelled otherwise",
+            f"the model of {folder} predicts {inputs.task.answers}, the store has other labels",
             where=str(store.path),
-            fix="measure it on a store with its own task",
+            fix="use a store with the task of the model",
         )
     return _MeasuredRun(
         name,
@@ -167,9 +167,9 @@ def _raw_text(runs: Sequence[_MeasuredRun]) -> bool:
     if len(kinds) > 1:
         one = next(run for run in of_text if not run.raw_text)
         raise DataError(
-            "some of the runs read transcripts, others rows of text features: the two cannot be corrupted alike",
+            "some runs read transcripts, others text features: these cannot be corrupted in the same way",
             where=str(one.folder),
-            fix="measure them apart",
+            fix="measure them separately",
         )
     return kinds != {False}
 
@@ -217,20 +217,21 @@ def _notes(runs: Sequence[_MeasuredRun], data: EvaluationSplit, planned: Plan) -
     for run in runs:
         blind = [m for m in data.modalities if m not in run.reads]
         if blind:
-            notes.append(f"{run.name} does not read {', '.join(blind)}: what is done to it leaves this run as it is.")
+            notes.append(f"{run.name} does not read {', '.join(blind)}: its corruption has no effect on this run.")
     counts = {len(run.checkpoints) for run in runs}
     if len(counts) > 1:
         notes.append(
-            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: a pair is tested on as many as both have."
+            f"The runs have {', '.join(map(str, sorted(counts)))} seeds: each pair is tested on the seeds that both "
+            "have."
         )
     unread = [m for m in data.modalities if not any(m in run.reads for run in runs)]
     if unread:
-        notes.append(f"No run reads {', '.join(unread)}: nothing is done to it.")
+        notes.append(f"No run reads {', '.join(unread)}: it is not corrupted.")
     if together := [run.name for run in runs if run.in_recordings]:
         notes.append(
-            f"{', '.join(together)}: what an utterance has lost is made up for by the rest of its recording, which is "
-            "corrupted alike; models that judge each utterance alone do not compare."
+            f"{', '.join(together)}: uses the other utterances of the recording, which are corrupted too; the "
+            "results are not comparable with models that predict each utterance alone."
         )
     if len({str(Run(run.folder).options.get("store", "")) for run in runs}) > 1:
-        notes.append("The runs learned from different data.")
+        notes.append("The runs were trained on different data.")
     return notes

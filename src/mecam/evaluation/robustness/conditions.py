@@ -301,9 +301,9 @@ def recording_conditions(data: EvaluationSplit, modalities: Sequence[Modality]) 
     """
     if data.recordings is None:
         raise ConfigError(
-            "the protocol 'raw' corrupts the recordings that the store was extracted from: where are they?",
+            "the protocol 'raw' needs the recordings that the store was extracted from",
             where="--recordings",
-            fix="give their folder, and with --labels the label table that the store was extracted with",
+            fix="give their folder with --recordings, and the label table of the extraction with --labels",
         )
     found = []
     for modality in [modality for modality in modalities if modality in data.recordings.made]:

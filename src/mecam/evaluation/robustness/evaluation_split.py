@@ -28,7 +28,7 @@ from mecam.types import TEXT, Modality, Span, Utterance
 __all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]
 
 OWN = "own"
-"""Kind that the negative information goes by which the data brought along, to tell it from what is put in here."""
+"""Kind that the negative information goes by which the data brought along, to tell it from what is inserted here."""
 
 SCALE_SAMPLE = 1000
 """Utterances that the scale of a column is taken from."""

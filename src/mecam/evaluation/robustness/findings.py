@@ -97,7 +97,7 @@ class RobustnessFindings:
 
     @property
     def leading(self) -> list[Metric]:
-        """The metrics that a reader looks at first."""
+        """The metrics that are shown first."""
         return leading_metrics(self.task)
 
     @property

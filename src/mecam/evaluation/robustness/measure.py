@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from mecam.batch import Device
 from mecam.errors import DataError
-from mecam.evaluation.predict import finished, predict
+from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.files import whole_file, writing
@@ -73,15 +73,16 @@ class Answer:
 
     Attributes:
         prediction: a score, or C probabilities.
-        doubts: modality → probability that it contradicts the others; empty for models that do not ask.
+        conflict_probabilities: modality → probability that it contradicts the others; empty for
+            models that do not estimate it.
         gates: modality → T in [0, 1].
-        lost: modality → the share of its rows that are missing.
+        missing_rates: modality → the fraction of its time steps that are missing.
     """
 
     prediction: NDArray[np.float64]
-    doubts: Mapping[Modality, float]
+    conflict_probabilities: Mapping[Modality, float]
     gates: Mapping[Modality, NDArray[np.float32]]
-    lost: Mapping[Modality, float]
+    missing_rates: Mapping[Modality, float]
 
 
 @dataclass(frozen=True)
@@ -148,31 +149,33 @@ class Measured:
 
     def _predict(self, utterances: Sequence[Utterance]) -> list[Answer]:
         dataset = self._trained.dataset(utterances)
-        said = predict(self._trained.model, dataset, self._trained.collator, details=True)
+        predictions = predict(self._trained.model, dataset, self._trained.collator, details=True)
         return [
             Answer(
-                np.asarray(said.prediction[i]),
-                {m: float(d[i]) for m, d in said.doubts.items()},
-                said.gates[i],
-                {m: float(lost[i]) for m, lost in said.lost.items()},
+                np.asarray(predictions.prediction[i]),
+                {m: float(d[i]) for m, d in predictions.conflict_probabilities.items()},
+                predictions.gates[i],
+                {m: float(rates[i]) for m, rates in predictions.missing_rates.items()},
             )
-            for i in range(len(said))
+            for i in range(len(predictions))
         ]
 
 
 def _together(trained: Trained, data: EvaluationSplit, answers: Sequence[Answer]) -> Predictions:
     """The answers with what the checkpoint adds: the rest of their recordings, as corrupted, and how sure it is."""
-    asked = sorted({m for answer in answers for m in answer.doubts})
+    asked = sorted({m for answer in answers for m in answer.conflict_probabilities})
     own = Predictions(
         data.ids,
         data.videos,
         np.array([answer.prediction for answer in answers]),
         None,
         gates=[answer.gates for answer in answers],
-        doubts={m: np.array([answer.doubts.get(m, np.nan) for answer in answers], np.float32) for m in asked},
-        lost={m: np.array([answer.lost[m] for answer in answers]) for m in trained.model.reads},
+        conflict_probabilities={
+            m: np.array([answer.conflict_probabilities.get(m, np.nan) for answer in answers], np.float32) for m in asked
+        },
+        missing_rates={m: np.array([answer.missing_rates[m] for answer in answers]) for m in trained.model.reads},
     )
-    return finished(trained, own)
+    return calibrated(trained, own)
 
 
 def measure(
@@ -251,7 +254,7 @@ def checkpoint_identity(folder: Path) -> str:
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
-        raise DataError("there is no checkpoint here", where=str(folder), fix="name a run made by `mecam train`")
+        raise DataError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
     named = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
     return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -276,12 +279,15 @@ def write_cell(
 
     Args:
         path: from `cell_name`.
-        predictions: N, with gates, doubts and how much wider each interval is.
+        predictions: N, with gates, conflict probabilities and the scale of each interval.
         spans: N, what lies in each utterance.
         modalities: whose gates and spans are kept.
     """
-    arrays: dict[str, NDArray[Any]] = {"prediction": predictions.prediction, "wider": predictions.half_widths(1.0)}
-    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.doubts.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        "prediction": predictions.prediction,
+        "wider": predictions.interval_half_widths(1.0),
+    }
+    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.conflict_probabilities.items()}
     for modality in modalities:
         rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
         if any(map(len, rows)):
@@ -304,7 +310,9 @@ def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list
             arrays = {key: file[key] for key in file.files}
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError("this cell cannot be read", where=str(path), fix="delete it and run again") from error
+        raise DataError(
+            "this stored result cannot be read", where=str(path), fix="delete the file and give the command again"
+        ) from error
     spans: list[list[Span]] = [[] for _ in range(len(data))]
     for (i, start, stop), name in zip(places, names, strict=True):
         modality, kind = name.split(" ", 1)
@@ -324,8 +332,8 @@ def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list
         truth=data.truth,
         gates=gates,
         injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
-        wider=arrays["wider"],
-        doubts={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
+        interval_scales=arrays["wider"],
+        conflict_probabilities={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
     )
     return predictions, spans
 

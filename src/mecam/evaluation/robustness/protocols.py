@@ -78,7 +78,7 @@ def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *
     Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
     """
     if protocol not in PROTOCOLS:
-        raise ConfigError(f"no protocol is called {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
+        raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
     whole = PROTOCOLS[protocol](data, modalities)
     if not only:
         return whole
@@ -88,7 +88,7 @@ def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *
             raise ConfigError(
                 f"no condition of {protocol} on this data is like {pattern!r}",
                 where="--only",
-                fix=f"conditions are called {known}, …",
+                fix=f"the conditions are {known}, …",
             )
     kept = [c for c in whole.conditions if c is CLEAN or any(fnmatchcase(c.key, pattern) for pattern in only)]
     reduced = (_reduced(summary, {condition.key for condition in kept}) for summary in whole.summaries)
@@ -105,9 +105,7 @@ def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Pla
     summaries = (
         _mean("mean", "mean over the rates 0, 0.1 … 0.9", keys[:-1]),
         Summary("auilc", "area under the metric over the rates 0 to 1 (AUILC, trapezoids)", area),
-        Summary(
-            "effective", "clean minus the area (effective robustness: what is lost on average)", effective, loss=True
-        ),
+        Summary("effective", "clean minus the area (effective robustness: the average loss)", effective, loss=True),
     )
     return Plan("random-missing", (CLEAN, *steps[1:]), summaries)
 

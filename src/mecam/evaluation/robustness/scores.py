@@ -104,7 +104,7 @@ class RunScores:
         folder: the run folder; empty for the constant predictor.
         seeds: of the trainings.
         reads: modalities that it reads.
-        width: mean width of its interval around undamaged utterances; None where there is none.
+        width: mean width of its interval around complete utterances; None where there is none.
         values: measure → condition → value.
         summaries: summary → measure → value.
         sums: metric → condition → S × K × G × T sums per group, for the tests.
@@ -222,7 +222,7 @@ def _found(
     data: EvaluationSplit,
     resample: Resample,
 ) -> list[tuple[str, Value]]:
-    """How well the filter finds what was put in, and whether a contradiction is noticed; what can be asked."""
+    """How well the filter finds the inserted corruption, and whether a contradiction is noticed; what can be asked."""
     if condition is CLEAN:
         return []
     result = []
@@ -284,7 +284,7 @@ def measures_for(task: Task, half_width: float | None) -> dict[str, Metric]:
 
     Args:
         task: what the data set asks for.
-        half_width: of the interval around the score of an undamaged utterance; None where there is none.
+        half_width: of the interval around the score of a complete utterance; None where there is none.
     """
     return metrics_for(task) | {metric.name: metric for metric in calibration_metrics(task, half_width)}
 
@@ -294,9 +294,9 @@ def calibration_metrics(task: Task, half_width: float | None) -> list[Metric]:
     if task.is_score:
         return [] if half_width is None else [_coverage(half_width), _width(task, half_width)]
     if not task.several:
-        words = "expected calibration error: ten bins of the highest probability, |it − how often it is right|"
+        words = "expected calibration error: ten bins of the highest probability, |probability − accuracy|"
         return [Metric("ece", "expected calibration error", words, _of_classes, gap, higher_is_better=False)]
-    words = "expected calibration error: ten bins of the labels' probabilities, |they − how often they come true|"
+    words = "expected calibration error: ten bins of the label probabilities, |probability − observed frequency|"
     return [Metric("ece", "expected calibration error", words, _of_labels, gap, higher_is_better=False)]
 
 
@@ -305,7 +305,7 @@ def _coverage(half_width: float) -> Metric:
         return with_count(np.abs(p - t) <= half_width)
 
     return Metric(
-        "coverage", "coverage of the interval", "share of true scores inside the calibrated interval", inside, ratio
+        "coverage", "coverage of the interval", "fraction of true scores inside the calibrated interval", inside, ratio
     )
 
 
@@ -326,7 +326,7 @@ def seen_by(name: str, predictions: Predictions) -> Predictions:
     """
     if name not in ("coverage", "width"):
         return predictions
-    wider = predictions.half_widths(1.0)
+    wider = predictions.interval_half_widths(1.0)
     if name == "width":
         return replace(predictions, truth=wider)
     assert predictions.truth is not None
@@ -349,9 +349,9 @@ def gate_scores(
     modality: Modality,
     videos: NDArray[np.int64],
 ) -> tuple[Array, NDArray[np.bool_], NDArray[np.int64]] | None:
-    """How much of each row was removed, against whether something was put into it.
+    """How much of each row was removed, against whether it was corrupted.
 
-    The positives are the rows that the condition touched; the negatives all rows that nothing was put into, in the
+    The positives are the rows that the condition touched; the negatives all rows that are not corrupted, in the
     corrupted utterances and in the clean ones. Rows that are corrupted in the data itself take no part, nor do
     missing rows.
 
@@ -391,11 +391,13 @@ def conflict_scores(
 
     Returns: doubt, whether replaced, and the recording of each; None if the model does not ask.
     """
-    if modality not in clean.doubts or modality not in corrupted.doubts:
+    if modality not in clean.conflict_probabilities or modality not in corrupted.conflict_probabilities:
         return None
     own = np.array([any(s.modality == modality and s.kind == OWN for s in row) for row in clean_spans], bool)
     made = np.array([any(s.modality == modality and s.kind != OWN for s in row) for row in spans], bool) & ~own
-    doubt = np.concatenate([clean.doubts[modality][made], corrupted.doubts[modality][made]]).astype(np.float64)
+    doubt = np.concatenate(
+        [clean.conflict_probabilities[modality][made], corrupted.conflict_probabilities[modality][made]]
+    ).astype(np.float64)
     positive = np.repeat([False, True], int(made.sum()))
     video = np.tile(videos[made], 2)
     known = ~np.isnan(doubt)

@@ -32,7 +32,7 @@ CONTRAST_EDGES_HZ = (0.0, 200.0, 400.0, 800.0, 1600.0, 3200.0, 6400.0)
 CONTRAST_SHARE = 0.02
 ROLLOFF = 0.85
 PITCH_FRAME = 1024
-LOWEST_HZ, HIGHEST_HZ = 60.0, 500.0
+MIN_PITCH_HZ, MAX_PITCH_HZ = 60.0, 500.0
 TROUGH = 0.15
 """Absolute threshold of yin: the first dip below it is the period."""
 VOICED = 0.7
@@ -141,7 +141,7 @@ def yin(frames: Rows) -> tuple[Rows, Rows]:
     Source: de Cheveigné & Kawahara, YIN, JASA 111(4), 2002, Eq. 6 and 8, steps 4 and 5. Differs: the window in which
     samples are compared ends where the longest period still fits into the frame.
     """
-    shortest, longest = int(RATE_HZ / HIGHEST_HZ), int(np.ceil(RATE_HZ / LOWEST_HZ)) + 1
+    shortest, longest = int(RATE_HZ / MAX_PITCH_HZ), int(np.ceil(RATE_HZ / MIN_PITCH_HZ)) + 1
     width = PITCH_FRAME - longest
     difference = _differences(frames, width, longest)  # T longest+1
     lags = np.arange(1, longest + 1)

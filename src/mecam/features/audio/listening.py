@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 
 from mecam.errors import MediaError
 from mecam.features.decoding import Note, decode, decoded, opened, origin, packets, sought, timed
-from mecam.features.duration import GAP, MOST_HOLE, Course, joined, most_seconds
+from mecam.features.duration import GAP, MAX_GAP_SECONDS, Course, joined, most_seconds
 
 __all__ = ["RATES", "Mix", "Sound", "Way", "mix_of", "sound", "weights_of"]
 
 RATES = (2_000, 768_000)
 """Samples a second between which there can be a voice."""
-_SILENT_DB = 25.0
+_MAX_CHANNEL_GAP_DB = 25.0
 """A channel this much softer than the loudest is left out of the mix: it adds nothing, and the mean would be softer."""
-_LEAST_POWER = 1e-6
+_MIN_POWER = 1e-6
 """Mean square (−60 dB) from which a place tells something about the channels."""
 _OPPOSITE = 0.3
 """Where the plain mean keeps less than this part of the power that turning channels would keep, they are turned."""
@@ -107,7 +107,7 @@ def weights_of(share: NDArray[np.float64]) -> tuple[NDArray[np.float32], str]:
     Returns: C weights whose sizes sum to 1, and a sentence about what is unusual, or "".
     """
     power = np.diag(share)
-    count, loud = len(power), power > power.max() * 10 ** (-_SILENT_DB / 10)
+    count, loud = len(power), power > power.max() * 10 ** (-_MAX_CHANNEL_GAP_DB / 10)
     signs = loud.astype(np.float64)  # of silence: zeros, below
     if not loud.any():
         return np.full(count, 1 / count, np.float32), ""
@@ -143,7 +143,7 @@ def _heard(path: Path, index: int, duration: float) -> Iterator[NDArray[np.float
             with suppress(av.FFmpegError, OverflowError):  # then what follows is listened to
                 container.seek(int(time / float(stream.time_base)), stream=stream)
             for channels in _joined(_listened(container, stream)):
-                if float(np.square(channels).mean(axis=1).max()) > _LEAST_POWER:
+                if float(np.square(channels).mean(axis=1).max()) > _MIN_POWER:
                     heard += _LISTEN_S
                     yield channels
             if heard >= _ENOUGH_S:
@@ -203,7 +203,7 @@ def _pieces(way: Way, start: float, rate: int, note: Note) -> Iterator[Sound]:
         if due is None:
             begin = due = time
         elif time - due > GAP:
-            if time - due > MOST_HOLE:
+            if time - due > MAX_GAP_SECONDS:
                 raise MediaError(
                     f"refused: the sound has a hole of {(time - due) / 3600:.1f} hours at {due:.1f} s",
                     where=str(way.path),

@@ -23,7 +23,7 @@ STEP = ROWS_PER_S // 4
 """Rows of `mecam-audio` from one window to the next."""
 REACH = STEP // 2
 """Rows that a window hears before and after its own quarter of a second."""
-LEAST_SOUND = 0.25
+MIN_SOUNDING = 0.25
 """Part of a window that must sound; less is silence, and missing."""
 
 NAMES = (
@@ -76,7 +76,7 @@ def summary(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     known = np.isfinite(rows)
     sounding = float(known[:, MEASURES.index("rms_db")].mean()) if len(rows) else 0.0
-    if sounding < LEAST_SOUND:
+    if sounding < MIN_SOUNDING:
         return np.full(len(NAMES), np.nan, np.float32)
     count = known.sum(axis=0)
     values = np.where(known, rows, 0.0).astype(np.float64)

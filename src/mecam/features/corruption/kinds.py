@@ -79,10 +79,10 @@ def check_corruption(corruption: Corruption) -> None:
     kind, severity = corruption.kind, corruption.severity
     if kind == ANY:
         if severity not in (0, *LEVELS):
-            raise ConfigError(f"a severity is 1, 2, 3, 4 or 5, got {severity:g}")
+            raise ConfigError(f"the severity must be 1, 2, 3, 4 or 5, got {severity:g}")
         return
     if kind not in KINDS:
-        raise ConfigError(f"no corruption is called {kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
+        raise ConfigError(f"there is not a corruption {kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
     known = KINDS[kind]
     if not known.low <= severity <= known.high:
         raise ConfigError(
@@ -121,12 +121,14 @@ def parse_corruption(text: str, *, extent: float = 1.0, seed: int = 0) -> Corrup
         number = math.nan
     if not math.isfinite(number):
         raise ConfigError(
-            f"{text!r} is no corruption", fix="write KIND:SEVERITY, as in babble:3, or KIND=LEVEL, as in babble=5 (dB)"
+            f"{text!r} is not a corruption",
+            fix="write KIND:SEVERITY, as in babble:3, or KIND=LEVEL, as in babble=5 (dB)",
         )
     if name != ANY and "=" not in text.partition(":")[0]:
         if name in KINDS and number not in LEVELS:
             raise ConfigError(
-                f"a severity is 1, 2, 3, 4 or 5, got {value}", fix=f"for {KINDS[name].unit}, write {name}={value}"
+                f"the severity must be 1, 2, 3, 4 or 5, got {value}",
+                fix=f"for {KINDS[name].unit}, write {name}={value}",
             )
         number = KINDS[name].levels[int(number) - 1] if name in KINDS else 0.0
     corruption = Corruption(name, number, extent, seed)

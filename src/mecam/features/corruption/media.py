@@ -59,7 +59,7 @@ class CorruptedMedia(Media):
         self.corruptions = drawn(corruptions, _generator(0, name, *(corruption.seed for corruption in corruptions)))
         self.touched: dict[str, list[tuple[float, float]]] = {}
         if not others and any(corruption.kind == "babble" for corruption in self.corruptions):
-            raise DataError("babble is made from other recordings, and there are none", where=str(path))
+            raise DataError("babble needs other recordings, and there are none", where=str(path))
 
     def spans(self, medium: Medium) -> dict[str, Times]:
         """Kind → N × 2 seconds, in time, of what was touched in this medium and has been read."""

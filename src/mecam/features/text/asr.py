@@ -63,7 +63,7 @@ def _engine(model: str) -> Any:
     try:
         return WhisperModel(model, device="auto", compute_type="default", local_files_only=out_of_reach(model))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own
-        place = "the folder is no faster-whisper model" if Path(model).is_dir() else "it could not be fetched"
+        place = "the folder is not a faster-whisper model" if Path(model).is_dir() else "it could not be fetched"
         raise DataError(
             f"the speech model {model!r} cannot be loaded: {place} ({type(error).__name__})",
             where="--asr-model",

@@ -25,7 +25,7 @@ __all__ = ["SUFFIXES", "read_transcript"]
 SUFFIXES = (".json", ".json3", ".vtt", ".srt", ".ass", ".ssa", ".sbv", ".csv", ".tsv", ".txt")
 """Of transcripts; of several that say the same, the first is taken."""
 
-LARGEST_BYTES = 50_000_000
+MAX_TRANSCRIPT_BYTES = 50_000_000
 _KINDS = {".json3": ".json", ".ssa": ".ass", ".sbv": ".srt", ".vtt": ".srt", ".tsv": ".csv"}
 _NAMES = {".srt": "SRT or VTT", ".json": "JSON", ".csv": "CSV", ".ass": "ASS", ".txt": "text"}
 _LANGUAGE = re.compile(r"^Language:\s*([A-Za-z]{2,3}(?:-[A-Za-z0-9]+)*)\s*$", re.MULTILINE)
@@ -42,7 +42,7 @@ def read_transcript(path: str | Path) -> Transcript:
         before it starts.
     """
     path = Path(path)
-    content, notes = read_text(path, most=LARGEST_BYTES, what="transcript")
+    content, notes = read_text(path, most=MAX_TRANSCRIPT_BYTES, what="transcript")
     kind = _kind_of(path.suffix.lower(), content)
     try:
         segments, findings, language = _READERS[kind](content, path)

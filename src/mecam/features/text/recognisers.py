@@ -44,7 +44,7 @@ __all__ = ["SHAPES", "read_json"]
 
 NO_WORD = re.compile(r"\[_[^\]]*\]|<\|[^|]*\|>")
 """Tokens that are no part of a text: `[_BEG_]`, `[_TT_50]`, `<|endoftext|>`."""
-LONGEST_WORD = 8
+MAX_WORD_LETTERS = 8
 """Letters of a word in a script without blanks; a longer piece is a sentence."""
 
 
@@ -154,7 +154,7 @@ def _hugging_face(content: Any, heard: Heard) -> list[Segment] | None:
 def _by_size(read: Sequence[Word], heard: Heard, text: str = "") -> list[Segment]:
     """Entries that may be words or sentences: words if no blank is inside any, and none is as long as a sentence."""
     bare = [word.text.strip() for word in read]
-    sentences = any(len(text.split()) > 1 or (has_unspaced(text) and len(text) > LONGEST_WORD) for text in bare)
+    sentences = any(len(text.split()) > 1 or (has_unspaced(text) and len(text) > MAX_WORD_LETTERS) for text in bare)
     if not sentences:
         return sentences_of(read, heard.counts, text)
     return ended([Segment(w.start, w.stop, text) for w, text in zip(read, map(plain, bare), strict=True)], heard.counts)

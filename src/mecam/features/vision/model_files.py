@@ -59,7 +59,7 @@ DETECTOR = Asset(
     "face_detection_full_range_sparse.tflite",
     676_746,
     "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
-    "finds faces",
+    "detects faces",
 )
 MESH = Asset(
     "face_landmark.tflite",
@@ -139,7 +139,7 @@ def content(asset: Asset, part: str = "") -> bytes:
     except KeyError as error:
         raise _damaged(asset, path, f"there is no {part} in it") from error
     except (OSError, zipfile.BadZipFile) as error:
-        raise _damaged(asset, path, f"it is no zip that can be read ({error})") from error
+        raise _damaged(asset, path, f"it is not a readable zip file ({error})") from error
 
 
 def put(source: str | Path, folder: str | Path | None = None) -> Path:
@@ -157,9 +157,7 @@ def put(source: str | Path, folder: str | Path | None = None) -> Path:
     except OSError as error:
         raise DataError(f"{path.name} cannot be read: {error}", where=str(source), fix=LANDMARKER.remedy) from error
     if hashlib.sha256(found).hexdigest() != LANDMARKER.sha256:
-        raise DataError(
-            f"{path.name} has another content than expected (SHA-256)", where=str(source), fix=LANDMARKER.remedy
-        )
+        raise DataError(f"{path.name} does not have the expected SHA-256", where=str(source), fix=LANDMARKER.remedy)
     target = (Path(folder) if folder is not None else folders()[-1]) / LANDMARKER.name
     fix = "set MECAM_ASSETS, or give --folder"
     with writing(target, fix=fix):

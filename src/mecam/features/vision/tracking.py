@@ -19,7 +19,7 @@ _SAME = 0.3
 """Overlap from which two boxes are taken for the same face."""
 _PATIENCE_S = 2.0
 """A face that comes back at its place within this time is the same one."""
-_SMALLEST = 12
+_MIN_FACE_PIXELS = 12
 """Pixels; a face that is smaller has no expression to speak of."""
 _PIECE = 256
 """Meshes that are held before they are measured, so that memory stays flat."""
@@ -97,7 +97,7 @@ class Tracker:
         points, presence = mesh(frame.image, box)
         now = Box.around(points, presence)
         height, width = frame.image.shape[:2]
-        inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _SMALLEST
+        inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _MIN_FACE_PIXELS
         if presence < self.least_presence or not inside:
             return False
         gazes = np.isfinite(self.gaze_s) and frame.time - track.gazed >= self.gaze_s - 1e-3

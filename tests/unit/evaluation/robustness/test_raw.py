@@ -98,7 +98,7 @@ def test_the_whole_protocol_corrupts_what_was_extracted(folder: Path, tmp_path: 
 
 def test_what_is_missing_is_said(folder: Path, tmp_path: Path) -> None:
     store = Store(folder / "store")
-    with pytest.raises(ConfigError, match="where are they"):
+    with pytest.raises(ConfigError, match="needs the recordings"):
         plan("raw", EvaluationSplit(store, "test"), ("audio",))
     other = tiny.write_store(tmp_path / "tiny", tiny.TASKS["regression"], tiny.utterances(tiny.TASKS["regression"]))
     with pytest.raises(DataError, match="not extracted by mecam"):

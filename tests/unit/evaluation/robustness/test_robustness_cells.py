@@ -60,9 +60,9 @@ def test_what_is_remembered_changes_no_answer(name, store, material, encoder, tm
     for (fast, spans), (plain, others), job in zip(*found, jobs, strict=True):
         np.testing.assert_allclose(fast.prediction, plain.prediction, atol=2e-5, err_msg=job.condition.key)
         assert spans == others
-        assert fast.doubts.keys() == plain.doubts.keys()
-        for modality, doubt in fast.doubts.items():
-            np.testing.assert_allclose(doubt, plain.doubts[modality], atol=2e-5)
+        assert fast.conflict_probabilities.keys() == plain.conflict_probabilities.keys()
+        for modality, doubt in fast.conflict_probabilities.items():
+            np.testing.assert_allclose(doubt, plain.conflict_probabilities[modality], atol=2e-5)
         for one, other in zip(fast.gates, plain.gates, strict=True):
             assert one.keys() == other.keys()
             for modality, gate in one.items():
@@ -138,7 +138,7 @@ def test_other_weights_data_seeds_and_severities_are_other_cells(store, material
 
 def test_a_damaged_cell_is_named(material, tmp_path):
     (tmp_path / "cell.npz").write_bytes(b"PK nothing")
-    with pytest.raises(DataError, match="cell cannot be read"):
+    with pytest.raises(DataError, match="result cannot be read"):
         read_cell(tmp_path / "cell.npz", material)
     with pytest.raises(DataError, match="no checkpoint"):
         checkpoint_identity(tmp_path / "nowhere")
@@ -169,7 +169,7 @@ def test_remembering_ends_with_its_block_even_after_an_error(store, encoder):
     assert all("forward" not in vars(one) for one in model.encoders.values())
 
 
-def predictions(gates, doubts=None) -> Predictions:
+def predictions(gates, conflict_probabilities=None) -> Predictions:
     count = len(gates)
     return Predictions(
         ids=tuple(f"u{i}" for i in range(count)),
@@ -177,7 +177,9 @@ def predictions(gates, doubts=None) -> Predictions:
         prediction=np.zeros(count),
         truth=np.zeros(count),
         gates=[{"audio": np.array(gate, np.float32)} for gate in gates],
-        doubts={} if doubts is None else {"audio": np.array(doubts, np.float32)},
+        conflict_probabilities={}
+        if conflict_probabilities is None
+        else {"audio": np.array(conflict_probabilities, np.float32)},
     )
 
 

@@ -43,7 +43,7 @@ __all__ = [
     "text_of",
 ]
 
-LONGEST_ID = 200
+MAX_ID_CHARACTERS = 200
 
 MAX_UTTERANCES = 500_000
 """Utterances that a file may hold: each takes about a kilobyte of memory, whatever it took in the file."""
@@ -232,7 +232,12 @@ def make_id(*parts: object) -> str:
     """
     video, *clips = [text_of(part).strip() for part in parts]
     name = "_".join([video.replace("$_$", "_"), *(clip.replace(".", "_") for clip in clips)])
-    if not name or len(name) > LONGEST_ID or re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name) or not name.isprintable():
+    if (
+        not name
+        or len(name) > MAX_ID_CHARACTERS
+        or re.search(r"[/\\\x00-\x1f\x7f]|^\.+$", name)
+        or not name.isprintable()
+    ):
         raise DataError(
             f"{name[:40]!r} cannot be an utterance id",
             fix="ids are printable, at most 200 characters, and hold no slash",

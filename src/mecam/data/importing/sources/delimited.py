@@ -21,10 +21,10 @@ from mecam.errors import DataError
 
 __all__ = ["DelimitedTable", "looks_like_table"]
 
-LONGEST_LINE = 1 << 20
+MAX_LINE_CHARACTERS = 1 << 20
 """Characters; a row of a thousand features has about 20 000."""
 
-LARGEST_NOT_UTF = 64 << 20
+MAX_NOT_UTF_BYTES = 64 << 20
 """Bytes of a table in another encoding than UTF; it is held in memory as a whole."""
 
 DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -204,7 +204,7 @@ class DelimitedTable:
         """The header and the rows, without those that are empty."""
         with self._text.open() as file:
             for _ in range(self._dialect.skip):
-                file.readline(LONGEST_LINE)
+                file.readline(MAX_LINE_CHARACTERS)
             for cells in csv.reader(_lines(file), delimiter=self._dialect.delimiter):
                 if any(cell and not cell.isspace() for cell in cells):
                     yield cells
@@ -268,14 +268,14 @@ def _text(path: Path) -> _Text:
         encoding = _encoding(file.read(HEAD))
     if encoding != "utf-8-sig" or _is_utf8(path):
         return _Text(path, encoding)
-    if path.stat().st_size > LARGEST_NOT_UTF:
+    if path.stat().st_size > MAX_NOT_UTF_BYTES:
         raise DataError(
-            f"this table is not in UTF-8, and larger than {LARGEST_NOT_UTF >> 20} MB",
+            f"this table is not in UTF-8, and larger than {MAX_NOT_UTF_BYTES >> 20} MB",
             where=path.name,
             fix="save it as UTF-8 (in Excel: CSV UTF-8)",
         )
     try:
-        whole, name = read_encoded(path, most=LARGEST_NOT_UTF, what="table")
+        whole, name = read_encoded(path, most=MAX_NOT_UTF_BYTES, what="table")
     except DataError as error:
         raise DataError(error.what, where=path.name, fix=error.fix) from None
     return _Text(path, name, whole) if name else _Text(path, encoding)
@@ -295,9 +295,9 @@ def _is_utf8(path: Path) -> bool:
 
 def _dialect(text: _Text) -> _Dialect:
     with text.open() as file:
-        skip, line = 0, file.readline(LONGEST_LINE)
+        skip, line = 0, file.readline(MAX_LINE_CHARACTERS)
         while line and not line.strip():
-            skip, line = skip + 1, file.readline(LONGEST_LINE)
+            skip, line = skip + 1, file.readline(MAX_LINE_CHARACTERS)
     told = line.strip().strip('"')
     if told.lower().startswith("sep=") and len(told) == 5:
         return _Dialect(told[4], skip + 1)
@@ -328,9 +328,9 @@ def _encoding(head: bytes) -> str:
 
 def _lines(file: io.TextIOWrapper | io.StringIO) -> Iterator[str]:
     """The lines of a file; none may be so long that reading it takes the memory that there is."""
-    while line := file.readline(LONGEST_LINE):
-        if len(line) == LONGEST_LINE:
-            raise csv.Error(f"a line has {LONGEST_LINE} characters or more")
+    while line := file.readline(MAX_LINE_CHARACTERS):
+        if len(line) == MAX_LINE_CHARACTERS:
+            raise csv.Error(f"a line has {MAX_LINE_CHARACTERS} characters or more")
         yield line
 
 

@@ -36,7 +36,7 @@ _GROUPS = {
     POINT: re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+", re.ASCII),
 }
 _PLAIN = re.compile(r"\d+\.?\d*|\.\d+", re.ASCII)
-_LONGEST = 64
+_MAX_NUMBER_CHARACTERS = 64
 """Characters of a number; longer cells are text."""
 
 
@@ -120,7 +120,7 @@ def parse_number(cell: str, decimal: str = POINT) -> float:
 
 def _parts(cell: str) -> tuple[str, str, str, str] | None:
     """Sign, digits with their marks, exponent and per cent; None for what is no number."""
-    match = _NUMBER.fullmatch(cell.translate(_SAME).strip()) if len(cell) <= _LONGEST else None
+    match = _NUMBER.fullmatch(cell.translate(_SAME).strip()) if len(cell) <= _MAX_NUMBER_CHARACTERS else None
     if match is None or ((" " in match[2] or "'" in match[2]) and not _SPACED.fullmatch(match[2])):
         return None
     return match[1], match[2].replace(" ", "").replace("'", ""), match[3], match[4].strip()

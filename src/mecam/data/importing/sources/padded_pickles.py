@@ -33,7 +33,7 @@ from mecam.types import AUDIO, TEXT, VISION, FeatureSpec
 __all__ = ["LAYOUTS", "read_lmf", "read_mult"]
 
 _LMF_KEYS = {TEXT: "glove", AUDIO: "covarep", VISION: "facet"}
-_MOST_COLUMNS = 8
+_MAX_ID_COLUMNS = 8
 """Columns of an id; the field's files have one or three."""
 
 
@@ -105,10 +105,10 @@ def _ids(ids: Any, split: str, count: int) -> list[_Key]:
 def _parts(identifier: Any) -> list[str]:
     """The columns of one id, which is text or a few texts."""
     if isinstance(identifier, np.ndarray):
-        identifier = identifier.reshape(-1) if identifier.size <= _MOST_COLUMNS else ()
+        identifier = identifier.reshape(-1) if identifier.size <= _MAX_ID_COLUMNS else ()
     parts = list(identifier) if isinstance(identifier, list | tuple | np.ndarray) else [identifier]
-    if not 0 < len(parts) <= _MOST_COLUMNS:
-        raise DataError(f"an id is empty, or has more than {_MOST_COLUMNS} columns")
+    if not 0 < len(parts) <= _MAX_ID_COLUMNS:
+        raise DataError(f"an id is empty, or has more than {_MAX_ID_COLUMNS} columns")
     return [text_of(part) for part in parts]
 
 
