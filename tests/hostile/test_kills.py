@@ -30,7 +30,7 @@ def encoder_of(folder: Path) -> Sequence[object]:
 
 
 def imported(folder: Path) -> Sequence[object]:
-    return ("data", "import", folder / "label.csv", "-o", folder / "out", "--overwrite")
+    return ("data", "import", folder / "table" / "label.csv", "-o", folder / "out", "--overwrite")
 
 
 def extracted(folder: Path, jobs: str = "2") -> Sequence[object]:
@@ -71,7 +71,8 @@ def prepared(folder: Path, encoder: str) -> Path:
     """All that the commands read, the same in every folder."""
     folder.mkdir()
     shutil.copytree(encoder, folder.parent / "encoder", dirs_exist_ok=True)
-    write_table(folder / "label.csv")
+    (folder / "table").mkdir()  # which gives the data set its name
+    write_table(folder / "table" / "label.csv")
     write_clips(folder / "clips")
     task = tiny.TASKS["regression"]
     store = tiny.write_store(folder / "store", task, tiny.utterances(task, 50))

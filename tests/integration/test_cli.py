@@ -306,7 +306,7 @@ def test_bad_input_is_one_message(
 def test_a_run_is_compared(call: Call, trained: Path, tmp_path: Path) -> None:
     code, out, err = call("compare", trained, "--baseline", "constant", "--out", tmp_path / "c", "--split", "valid")
     assert code == 0, err
-    assert "against constant" in out
+    assert "Against constant" in out
     assert last_line(out) == f"comparison: {tmp_path / 'c' / 'comparison.html'}"
     code, out, _ = call("compare", trained, "--json")
     assert code == 0
@@ -365,7 +365,7 @@ def test_a_grid_is_trained_compared_and_gone_on_with(call: Call, corpus: Store, 
     place.rename(place / "../older")
     code, out, err = call("ablate", "--only", "no-filter,text-only", "--seeds", 1, *grid)
     assert code == 0, err
-    assert "against full" in out
+    assert "Against full" in out
     assert {path.name for path in (tmp_path / "g" / "runs").iterdir()} == {"full", "no-filter", "text-only"}
 
 

@@ -13,7 +13,6 @@ from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.predict import Copy, Preview, about_model
-from mecam.report.explanation_tables import explanation_view
 
 if TYPE_CHECKING:
     from mecam.data.store import Store
@@ -333,5 +332,7 @@ def _printed_notes(predictor: "Predictor") -> tuple[str, ...]:
 
 
 def _show(explained: Sequence["Explanation"]) -> None:
+    from mecam.report.explanation_tables import explanation_view
+
     for one in explained:
         out.print(explanation_view(one))

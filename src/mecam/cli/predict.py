@@ -14,8 +14,6 @@ from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest
 from mecam.cli.predict_inputs import Found, RecordingFile, sorted_out
 from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
-from mecam.report.predictions import failures_table, predictions_table, recording_view
-from mecam.report.table import csv_text
 
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
@@ -131,6 +129,8 @@ def predict(
             pages = paged.write(recordings, predictor.task, about_model(chosen, predictor), preview)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
+        from mecam.report.predictions import failures_table
+
         err.print(failures_table(failures).terminal())
         raise typer.Exit(SOME_FAILED)
 
@@ -163,6 +163,8 @@ def as_json(recordings: Sequence["RecordingPrediction"], others: Sequence["Predi
 
 def as_csv(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"]) -> str:
     """One row a prediction; those of recordings begin with the file and end with who disagrees."""
+    from mecam.report.table import csv_text
+
     rows: list[dict[str, Any]] = []
     for each in recordings:
         for part in each.parts:
@@ -279,6 +281,8 @@ def _predict_recordings(
 
 
 def _print(recordings: Sequence["RecordingPrediction"], others: Sequence["Prediction"], format_: Format) -> None:
+    from mecam.report.predictions import predictions_table, recording_view
+
     if format_ is not Format.table:
         # Not through the console, which breaks lines at the width of a terminal.
         echo(WRITERS[f".{format_.value}"](recordings, others))

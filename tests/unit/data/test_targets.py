@@ -96,7 +96,9 @@ def test_labels_that_fit_no_target_are_refused(targets: dict[str, str], tmp_path
 
 def test_what_is_made_of_a_store_keeps_its_targets(tmp_path: Path) -> None:
     store = several(tmp_path / "s")
-    write_splits(store, tmp_path / "split", random_splits(store, unit="video", shares=(60, 20, 20), seed=1), step={})
+    write_splits(
+        store, tmp_path / "split", random_splits(store, unit="video", shares=(60.0, 20.0, 20.0), seed=1), step={}
+    )
     normalise_by_speaker(store, tmp_path / "normal")
     merge([store, several(tmp_path / "t")], tmp_path / "merged", prefix=True)
     bare = tiny.write_store(

@@ -26,7 +26,8 @@ class Refuse:
 
 sys.meta_path.insert(0, Refuse())
 
-PACKAGES = ("mecam.prediction", "mecam.features", "mecam.data", "mecam.report.recording")
+importlib.import_module("mecam.report.recording")
+PACKAGES = ("mecam.prediction", "mecam.features", "mecam.data")
 for package in PACKAGES:
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, package + "."):
         if module.name != "mecam.prediction.torch_backend":

@@ -15,7 +15,7 @@ from mecam.evaluation.comparison import ComparisonTable, RunResult, compare
 from mecam.evaluation.comparison.run_results import CONSTANT
 from mecam.evaluation.metrics import leading_metrics
 from mecam.report import comparison as written
-from mecam.report.comparison_page import comparison_page, comparison_sections
+from mecam.report.comparison_page import comparison_page, comparison_sections, write_comparison
 from mecam.report.export import charts_of, write_figures
 from mecam.task import Regression
 from mecam.types import Predictions
@@ -56,7 +56,7 @@ def specs(page: str) -> list[dict[str, Any]]:
 
 
 def test_every_file_says_the_same(comparison: ComparisonTable, tmp_path: Path) -> None:
-    places = written.write_comparison(comparison, tmp_path / "new" / "out")
+    places = write_comparison(comparison, tmp_path / "new" / "out")
     names = [f"comparison.{s}" for s in ("csv", "html", "json", "md", "tex")]
     assert sorted(place.name for place in places) == [*names, "comparison_pairs.csv"]
     assert sorted(path.name for path in (tmp_path / "new" / "out").iterdir()) == sorted(p.name for p in places)
