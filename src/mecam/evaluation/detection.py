@@ -109,7 +109,7 @@ def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) ->
         predictions: with `conflict_probabilities`.
         spans: per utterance, in the order of `predictions.ids`: what was injected.
 
-    Returns: modality, and `any` → AUROC; only modalities that contradict somewhere; empty without probabilities. None where
+    Returns: modality, and `any` → AUROC; only modalities that contradict; empty without probabilities. None where
         there is nothing to compare with.
     Raises: DataError if there are not as many lists of spans as utterances.
     """

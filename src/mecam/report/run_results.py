@@ -226,7 +226,7 @@ def _auroc(entry: Mapping[str, Any] | None) -> Cell:
 
 
 def comparison_section(run: Run, comparison: Mapping[str, Any]) -> Section:
-    """This run compared with others on the leading metrics, from `comparison.json`: a table, and one chart of intervals."""
+    """This run compared with others on the leading metrics, from `comparison.json`: a table and a chart."""
     rows: Sequence[Mapping[str, Any]] = comparison.get("rows") or ()
     metrics = [m for m in leading_metrics(run.task) if all(m.name in row["scores"] for row in rows)][:MAX_METRICS]
     if len(rows) < 2 or not metrics:
