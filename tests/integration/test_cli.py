@@ -237,7 +237,7 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "nothing to compare": (1, ["compare"], "nothing to compare"),
     "a run that is none": (1, ["compare", "{run}", "{empty}"], "config.yaml"),
     "a run against itself": (1, ["compare", "{run}", "{run}"], "given twice"),
-    "no such baseline": (1, ["compare", "{run}", "--baseline", "x"], "no run is called 'x'"),
+    "no such baseline": (1, ["compare", "{run}", "--baseline", "x"], "there is no run 'x'"),
     "no such split to compare on": (1, ["compare", "{run}", "--split", "tset"], "no labelled predictions of tset"),
     "nothing there to compare on": (1, ["compare", "{run}", "--on", "{empty}"], "no store"),
     "no such split there": (1, ["compare", "{run}", "--on", "{store}", "--split", "tset"], "no utterance in tset"),
@@ -323,7 +323,7 @@ def test_runs_are_compared_on_another_store(call: Call, trained: Path, corpus: S
     told = json.loads(out)
     assert told["data"] == "other"
     assert told["utterances"] == len(corpus.split("train"))
-    assert any(note.startswith("Answered: other") for note in told["notes"])
+    assert any(note.startswith("Evaluated on: other") for note in told["notes"])
     assert sorted(trained.rglob("*")) == files
     kept = json.loads((trained / "metrics.json").read_text(encoding="utf-8"))["test"]["mae"]["per_seed"]
     _, out, _ = call("compare", trained, "--on", other, "--json")
