@@ -271,7 +271,7 @@ def test_a_corruption_is_written_by_severity_or_in_its_unit(text: str, kind: str
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("babel:3", "no corruption is called 'babel'"),
+        ("babel:3", "there is no corruption 'babel'"),
         ("babble", "is not a corruption"),
         ("babble:x", "is not a corruption"),
         ("babble:6", "the severity must be 1, 2, 3, 4 or 5"),

@@ -200,7 +200,7 @@ def test_what_cannot_be_is_said_before_anything_is_done(
         extract([tmp_path / "store"], tmp_path / "new")
     with pytest.raises(DataError, match="no such file"):
         extract([tmp_path / "nowhere"], tmp_path / "new")
-    with pytest.raises(ConfigError, match="no extractor is called 'mfcc'"):
+    with pytest.raises(ConfigError, match="there is no extractor 'mfcc'"):
         extract([mmsa], tmp_path / "new", recipe=Recipe(("mfcc",)))
     with pytest.raises(ConfigError, match="both make audio"):
         extract([mmsa], tmp_path / "new", recipe=Recipe(("mecam-audio", "egemaps")))
@@ -370,7 +370,7 @@ def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "_run", run)
     report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY)
     assert sorted(Store(tmp_path / "store").column("id")) == ["talk_1", "talk_1-2", "talk_2"]
-    assert report.oddities == (("talk_1-2", "another utterance is called talk_1"),)
+    assert report.oddities == (("talk_1-2", "another utterance has the id talk_1"),)
 
 
 def test_a_table_of_files_and_labels_is_enough_to_train_on(tmp_path: Path) -> None:

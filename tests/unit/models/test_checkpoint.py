@@ -174,7 +174,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "a file more": (
         lambda f: (f / "text_encoder" / "added_tokens.json").write_text("{}"),
-        "added_tokens.json was not there",
+        "added_tokens.json was added later",
     ),
     "a file less": (lambda f: (f / "text_encoder" / "tokenizer.json").unlink(), "tokenizer.json is missing"),
 }

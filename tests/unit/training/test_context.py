@@ -147,9 +147,11 @@ def test_a_finished_run_learns_it_without_a_further_epoch(run, plain_run, store,
 
 def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, tmp_path):
     findings = assess([run, plain_run], "random-missing", tmp_path / "found", store=store, seeds=1, only=["clean"])
-    assert any(note.startswith(f"{run.name}: ") and "rest of its recording" in note for note in findings.notes)
+    assert any(
+        note.startswith(f"{run.name}: ") and "other utterances of the recording" in note for note in findings.notes
+    )
     task, split, run_results = read_run_results([run, plain_run])
     notes = compare(run_results, task, split, permutations=50).notes
     assert any(run.name in note and "context of the recording" in note for note in notes)
-    assert "lean on" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
+    assert "other utterances" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
     assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()

@@ -354,7 +354,7 @@ def test_evaluating_on_what_does_not_fit(out: Path, store: Store, tmp_path: Path
     with pytest.raises(ModelError, match="no checkpoint"):
         evaluate_run(tmp_path / "nothing", store)
     other = tiny.write_store(tmp_path / "c", tiny.TASKS["classes"], tiny.utterances(tiny.TASKS["classes"]))
-    with pytest.raises(ModelError, match="labelled otherwise"):
+    with pytest.raises(ModelError, match="has other labels"):
         evaluate_run(out, other)
     blank = tiny.write_store(tmp_path / "b", store.task, [unlabelled(u, "valid", "test", "train") for u in store])
     with pytest.raises(DataError, match="no labels"):

@@ -107,7 +107,7 @@ def test_other_features_and_other_encoders_are_left_out(store: Store, encoder: s
     assert not torch.equal(parameters(target)["scores.text.2.weight"], before["scores.text.2.weight"])
     deeper = tiny.build("mecam", store, encoder, seed=2, layers=2)
     left_out = initialise(deeper, tmp_path / "a", 1111).left_out
-    assert any("vision encoder is built otherwise" in reason for reason in left_out)
+    assert any("vision encoder has another architecture" in reason for reason in left_out)
 
 
 def test_what_makes_no_sense_is_refused(store: Store, encoder: str, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_modalities_are_left_out(store: Store, encoder: str, tmp_path: Path) -> 
     trained = load_checkpoint(tmp_path / "run")
     assert trained.model.reads == ("audio", "vision")
     assert trained.tokenizer is None
-    with pytest.raises(ConfigError, match="no modality is called 'audoi'"):
+    with pytest.raises(ConfigError, match="there is no modality 'audoi'"):
         train(config(encoder, data={"without": ["audoi"]}), store, tmp_path / "x")
     with pytest.raises(ConfigError, match="start from itself"):
         train(config(encoder, init=str(tmp_path / "run")), store, tmp_path / "run")

@@ -82,7 +82,7 @@ def check_corruption(corruption: Corruption) -> None:
             raise ConfigError(f"the severity must be 1, 2, 3, 4 or 5, got {severity:g}")
         return
     if kind not in KINDS:
-        raise ConfigError(f"there is not a corruption {kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
+        raise ConfigError(f"there is no corruption {kind!r}", fix=f"use one of {', '.join(KINDS)}, {ANY}")
     known = KINDS[kind]
     if not known.low <= severity <= known.high:
         raise ConfigError(
