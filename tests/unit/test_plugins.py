@@ -85,5 +85,5 @@ def test_a_source_of_another_package_is_imported(install: Install, tmp_path: Pat
 
 def test_a_source_that_is_none_says_so(install: Install, tmp_path: Path) -> None:
     install("nothing", "LAYOUT = 'a text'\n", "mecam.sources", nothing="nothing:LAYOUT")
-    with pytest.raises(ConfigError, match="has to be a PickleLayout or FileLayout"):
+    with pytest.raises(ConfigError, match="must be a PickleLayout or FileLayout"):
         open_source(Path(__file__))

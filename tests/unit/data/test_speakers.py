@@ -56,7 +56,7 @@ def test_the_store_says_so_and_no_model_is_given_other_features(tmp_path: Path) 
     assert main(["data", "normalise", str(tmp_path / "a"), "-o", str(tmp_path / "b")]) == 0
     found = Store(tmp_path / "b")
     assert found.specs["audio"].extractor == "mecam-audio" + RELATIVE
-    with pytest.raises(ModelError, match="relative to each speaker"):
+    with pytest.raises(ModelError, match="normalised for each speaker"):
         extractor_of("audio", found.specs["audio"])
     with pytest.raises(DataError, match="already"):
         normalise_by_speaker(found, tmp_path / "c")

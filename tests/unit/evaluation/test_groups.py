@@ -80,7 +80,7 @@ def test_too_few_say_nothing() -> None:
     resampled = Groups.of(of_speakers(3)).resampled
     assert resampled.of(30, 30) == (
         "30 utterances of 30 recordings by 3 speakers, which intervals and tests resample; "
-        "3 speakers are too few for intervals (6 at least)"
+        "3 speakers are too few for confidence intervals (6 at least)"
     )
     assert Groups.among(tuple(map(str, range(9))), ()).resampled.of(9, 9) == "9 utterances of 9 recordings"
 

@@ -50,7 +50,7 @@ def test_the_given_folder_comes_before_the_cache(tmp_path: Path, monkeypatch: py
 
 def test_a_changed_byte_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / assets.LANDMARKER.name).write_bytes(b"x" * len(CONTENT))
-    with pytest.raises(DataError, match="another content"):
+    with pytest.raises(DataError, match="does not have the expected SHA-256"):
         assets.put(tmp_path, tmp_path / "target")
     assert not (tmp_path / "target").exists()
     (tmp_path / "cache" / "assets").mkdir(parents=True)

@@ -240,7 +240,7 @@ def test_a_file_that_is_another_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "parts", "why"),
-    [(b"no zip", (), "no zip"), (None, (SHAPES,), f"no {MESH} in it"), (None, (MESH,), f"no {SHAPES} in it")],
+    [(b"no zip", (), "not a readable zip"), (None, (SHAPES,), f"no {MESH} in it"), (None, (MESH,), f"no {SHAPES} in it")],
 )
 def test_a_file_that_lacks_a_network_is_one_clear_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, parts: tuple[str, ...], why: str
@@ -262,7 +262,7 @@ def test_the_file_is_taken_alone_or_out_of_a_folder(
         assert taken.read_bytes() == given.read_bytes()
     other = tmp_path / "other.task"
     other.write_bytes(b"something else")
-    with pytest.raises(DataError, match="another content") as caught:
+    with pytest.raises(DataError, match="does not have the expected SHA-256") as caught:
         assets.put(other, tmp_path / "never")
     assert assets.LANDMARKER.url in str(caught.value)
     assert not (tmp_path / "never").exists()

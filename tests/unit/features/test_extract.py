@@ -381,7 +381,7 @@ def test_a_table_of_files_and_labels_is_enough_to_train_on(tmp_path: Path) -> No
     table = tmp_path / "labels.csv"
     table.write_text("file,label\n" + "\n".join(lines) + "\n")
     report = extract([tmp_path / "clips"], tmp_path / "store", labels=table, recipe=AUDIO_ONLY, jobs=1)
-    assert any("for each recording (seed 1111)" in note for note in report.notes)
+    assert any("by recording (seed 1111)" in note for note in report.notes)
     store = Store(tmp_path / "store")
     assert all(len(store.split(split)) for split in ("train", "valid", "test"))
     assert store.manifest["provenance"]["notes"] == list(report.notes)

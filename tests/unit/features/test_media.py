@@ -286,7 +286,7 @@ def damaged_throughout(folder: Path) -> Path:
         (written("text.mp4", b"dear diary, no film today\n" * 200), "text file"),
         (written("text.txt", b"dear diary, no film today\n" * 200), "text|no video"),
         (written("list.mp4", b"#EXTM3U\n#EXTINF:10,\nhttp://127.0.0.1:9/a.ts\n"), "text file|no video|cannot"),
-        (written("random.mp4", np.random.default_rng(0).bytes(50_000)), "no video or sound file|can be decoded"),
+        (written("random.mp4", np.random.default_rng(0).bytes(50_000)), "readable video or sound file|can be decoded"),
         (cut_before_its_index, "cut off"),
         (no_frames, "ends before any|no frame|neither"),
         (damaged_throughout, "no frame"),

@@ -140,4 +140,4 @@ def test_sentences_from_files_and_from_standard_input(
     assert all(one["absent"] == ["audio"] for one in said)
     code, _, err = call("")
     assert code == 1
-    assert "a sentence is empty" in err
+    assert "the sentence is empty" in err

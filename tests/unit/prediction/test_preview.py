@@ -23,7 +23,7 @@ from mecam.prediction.preview import made_for_browsers, unplayable
         ("a.avi", "mpeg4", "yuv420p", None, "the format .avi"),
         ("a.mp4", "mpeg4", "yuv420p", None, "MPEG-4 part 2 in .mp4"),
         ("a.mov", "libx265", "yuv420p", None, "HEVC (H.265) in .mov"),
-        ("a.mp4", "libx264", "yuv444p", None, "H.264 with pictures of the kind yuv444p"),
+        ("a.mp4", "libx264", "yuv444p", None, "H.264 with the pixel format yuv444p"),
         ("a.mp4", "libx264", "yuv420p", "ac3", "the sound ac3 in .mp4"),
     ],
 )
