@@ -240,7 +240,11 @@ def test_a_file_that_is_another_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "parts", "why"),
-    [(b"no zip", (), "not a readable zip"), (None, (SHAPES,), f"no {MESH} in it"), (None, (MESH,), f"no {SHAPES} in it")],
+    [
+        (b"no zip", (), "not a readable zip"),
+        (None, (SHAPES,), f"no {MESH} in it"),
+        (None, (MESH,), f"no {SHAPES} in it"),
+    ],
 )
 def test_a_file_that_lacks_a_network_is_one_clear_error(
     folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, parts: tuple[str, ...], why: str
