@@ -83,7 +83,10 @@ def train_many(
     failed = {name: " ".join(reason.split()) for name, reason in (failed | outcome.failed).items()}
     if not outcome.folders:
         raise ConfigError("all runs failed", where=str(place), fix="\n".join(failed.values()))
-    write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+    if failed:
+        write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
+    else:
+        (place / FAILED).unlink(missing_ok=True)
     for name, reason in failed.items():
         err.print(f"{name} was not trained: {reason}", style="yellow")
     return TrainedRuns(outcome.folders, failed, {member.name: member.note for member in members if member.note})
