@@ -35,7 +35,7 @@ def imported(folder: Path) -> Sequence[object]:
 
 def extracted(folder: Path, jobs: str = "2") -> Sequence[object]:
     names = ("--extractor", "mecam-audio", "--jobs", jobs, "--overwrite")
-    return ("extract", folder / "clips", "-o", folder / "out", *names)
+    return ("extract", folder / "talks", "-o", folder / "out", *names)
 
 
 def extracted_by_one(folder: Path) -> Sequence[object]:
@@ -73,7 +73,7 @@ def prepared(folder: Path, encoder: str) -> Path:
     shutil.copytree(encoder, folder.parent / "encoder", dirs_exist_ok=True)
     (folder / "table").mkdir()  # which gives the data set its name
     write_table(folder / "table" / "label.csv")
-    write_clips(folder / "clips")
+    write_clips(folder / "talks")
     task = tiny.TASKS["regression"]
     store = tiny.write_store(folder / "store", task, tiny.utterances(task, 50))
     make_run(folder / "run", "lf_dnn", store, encoder)
