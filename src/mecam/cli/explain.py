@@ -62,7 +62,7 @@ class _OldForm(TyperGroup):
                 ids.append(arg.partition("=")[2])
             else:
                 rest.append(arg)
-        return ["utterance", *rest[:1], *ids, *rest[1:]] if ids else ["recording", *rest]
+        return ["utterance", *rest, *ids] if ids else ["recording", *rest]  # the run stands among the rest, anywhere
 
 
 app = typer.Typer(

@@ -93,14 +93,14 @@ def train_many(
 
 
 def failures(place: Path) -> dict[str, str]:
-    """Why runs are missing in a folder that `train_many` wrote."""
-    from mecam.budget import small_json
+    """Why runs are missing in a folder that `train_many` wrote.
 
-    return (
-        {str(name): str(reason) for name, reason in small_json(place / FAILED).items()}
-        if (place / FAILED).is_file()
-        else {}
-    )
+    Raises: TrainingError if the file that says so is damaged.
+    """
+    from mecam.runs.tables import read_mapping
+
+    found = read_mapping(place / FAILED) if (place / FAILED).exists() else {}
+    return {name: str(reason) for name, reason in found.items()}
 
 
 def variants_of(models: str | None, tuned: Path | None) -> "list[Variant]":

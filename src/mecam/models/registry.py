@@ -13,21 +13,19 @@ Plug-ins are looked for when a name is not built in or all names are listed, and
 import ast
 import dataclasses
 import importlib
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mecam.errors import ModelError
+from mecam.plugins import plug_ins
 
 __all__ = ["BUILT_IN", "GROUP", "MODELS", "Entry", "summary"]
 
 GROUP = "mecam.models"
 """Entry point group of models in other packages."""
-
-log = logging.getLogger(__name__)
 
 
 class Entry(NamedTuple):
@@ -85,13 +83,7 @@ def summary(name: str) -> str:
 @cache
 def _plug_ins() -> dict[str, EntryPoint]:
     """Entry points by name; those that take a built-in model's name are left out."""
-    found = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
-        if point.name in BUILT_IN:
-            log.warning("the plug-in %s is left out: mecam has a model called %s", point.value, point.name)
-        else:
-            found[point.name] = point
-    return found
+    return plug_ins(GROUP, BUILT_IN)
 
 
 def _loaded(point: EntryPoint) -> Entry:

@@ -259,7 +259,7 @@ class Labels(Task):
     answers: ClassVar[str] = "labels"
     leading: ClassVar[str] = "f1_mean"
     mistake: ClassVar[str] = "a label wrongly given or left out"
-    error_name: ClassVar[str] = "share of labels that are wrong"
+    error_name: ClassVar[str] = "fraction of labels that are wrong"
     surprise_name: ClassVar[str] = "Least probability for the true labels"
     several: ClassVar[bool] = True
 

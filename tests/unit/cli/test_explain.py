@@ -113,7 +113,10 @@ def test_the_form_before_there_were_subcommands_is_taken_with_a_warning(call: Ca
     code, out, err = call("runs/tiny", "-u", name, "--no-gradients")
     assert code == 0, err
     assert name in out
-    assert f"mecam explain utterance runs/tiny {name} --no-gradients" in " ".join(err.split())
+    assert f"mecam explain utterance runs/tiny --no-gradients {name}" in " ".join(err.split())
+    code, out, err = call("--data", "stores/tiny", "-u", name, "--no-gradients", "runs/tiny")
+    assert code == 0, err
+    assert name in out
     _, _, err = call("runs/nowhere", "--deletion", "--limit", 3)
     assert "mecam explain deletion runs/nowhere --limit 3" in " ".join(err.split())
     _, _, err = call("runs/tiny", "clip.mp4")

@@ -8,6 +8,7 @@ import pytest
 
 import tiny
 from conftest import ROOT
+from mecam import plugins
 from mecam import testing as contract
 from mecam.cli import main
 from mecam.data.store import Store
@@ -31,10 +32,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         lines = [f"[{GROUP}]", *(f"{name} = {value}" for name, value in points.items())]
         (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
         monkeypatch.syspath_prepend(folder)
+        forget()
+
+    def forget() -> None:
+        plugins._points.cache_clear()
         registry._plug_ins.cache_clear()
 
     yield installed
-    registry._plug_ins.cache_clear()
+    forget()
 
 
 def test_built_in_models_need_no_search(monkeypatch: pytest.MonkeyPatch) -> None:
