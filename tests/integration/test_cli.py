@@ -357,6 +357,11 @@ def test_a_grid_is_trained_compared_and_gone_on_with(call: Call, corpus: Store, 
     assert code == 0, err
     assert last_line(out) == f"comparison: {tmp_path / 'c' / 'comparison.html'}"
     assert "mult is missing from the table: it needs vision" in err
+    (place / "failed.json").write_text("[1]", "utf-8")
+    code, _, err = call("compare", place)
+    assert code == 1
+    assert "failed.json is not a JSON object" in err
+    (place / "failed.json").unlink()
     place.rename(place / "../old")
     code, out, err = call("compare", "--models", "text_only", *grid)  # the form before `train --models`
     assert code == 0, err
