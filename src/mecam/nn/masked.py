@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from mecam.nn.exporting import exporting
+
 __all__ = ["compacted", "length_mask", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
 
 
@@ -79,4 +81,4 @@ def masked_softmax(scores: Float[Tensor, "*lead K"], mask: Bool[Tensor, "*#lead 
     weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
     # Masked entries are 0 already, but for rows that are masked altogether, which are rare and come out even.
     some = mask.any(dim=-1, keepdim=True)
-    return weights if some.all() else weights.masked_fill(~some, 0.0)
+    return weights if not exporting() and some.all() else weights.masked_fill(~some, 0.0)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mecam.errors import MissingExtraError, ModelError
 from mecam.hub import CONVERT, loading_options, refusal, resolve_text_encoder
 from mecam.nn.dropout import with_cheap_dropout
+from mecam.nn.exporting import exporting
 
 __all__ = ["TextEncoder"]
 
@@ -136,6 +137,11 @@ class TextEncoder(nn.Module):
 
     def forward(self, ids: Int[Tensor, "B T"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T D"]:
         """Encode each distinct row once; masked tokens come out as zeros."""
+        if exporting():
+            # An absent text sees its first token of padding, as below.
+            seen = torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
+            read: Tensor = self.network(input_ids=ids, attention_mask=seen.long()).last_hidden_state  # B T D
+            return read.masked_fill(~mask.unsqueeze(-1), 0.0)
         rows, where = torch.unique(torch.cat([ids, mask.long()], dim=1), dim=0, return_inverse=True)
         distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
         # An absent text has no token to attend to, which would be 0/0: let it see its padding, then blank it.
@@ -144,8 +150,8 @@ class TextEncoder(nn.Module):
         self._recompute(long)
         count = max(1, LONG // distinct.shape[1]) if long else len(distinct)
         parts = zip(distinct.split(count), observed.split(count), strict=True)
-        read = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
-        hidden = torch.cat(read) if len(read) > 1 else read[0]  # U T D
+        pieces = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
+        hidden = torch.cat(pieces) if len(pieces) > 1 else pieces[0]  # U T D
         return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
