@@ -62,6 +62,6 @@ def test_words_that_are_unknown_already_add_nothing(store: Store, encoder: str) 
 
 
 def test_without_captum_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, store: Store, encoder: str) -> None:
-    monkeypatch.setattr(gradients, "has_captum", lambda: False)
+    monkeypatch.setattr(explanation, "has_captum", lambda: False)
     with pytest.raises(MissingExtraError, match=r"mecam\[explain\]"):
         explain(tiny.build("mecam", store, encoder), store, np.arange(1), gradients=True)

@@ -1,0 +1,4 @@
+"""An exported model computed by ONNX Runtime."""
+
+
+
