@@ -16,6 +16,7 @@ from mecam.cli import (
     data,
     demo,
     explain,
+    export,
     extract,
     models,
     predict,
@@ -51,6 +52,7 @@ app.command("robustness")(robustness.robustness)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.add_typer(explain.app, name="explain")
+app.command("export")(export.export)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 

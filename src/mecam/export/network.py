@@ -1,9 +1,8 @@
 """A model of PyTorch as an ONNX network: what it reads and answers by name, for batches and lengths of any size."""
 
+import ast
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import onnx
 import torch
@@ -102,9 +101,19 @@ def _cleaned(network: onnx.ModelProto) -> onnx.ModelProto:
     used = {name for node in graph.node for name in node.input}
     for given in [value for value in graph.input if value.name not in used]:
         graph.input.remove(given)
-    for node in graph.node:
+    for number, node in enumerate(graph.node):
+        node.name = f"{_scope(node)}{node.op_type}_{number}"
         node.ClearField("doc_string")
         node.ClearField("metadata_props")  # among them the paths of this machine
     for message in (network, graph, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
         message.ClearField("metadata_props")
     return network
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    """The part of the model that an operator belongs to, with a dot behind it."""
+    for property in node.metadata_props:
+        if property.key == "pkg.torch.onnx.name_scopes":
+            parts = [part for part in ast.literal_eval(property.value) if part.startswith("model.")]
+            return parts[-1].removeprefix("model.") + "." if parts else ""
+    return ""

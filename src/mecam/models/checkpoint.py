@@ -5,6 +5,7 @@ ONNX Runtime.
 """
 
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,10 @@ from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.inputs import Inputs
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["Checkpoint", "Preprocessor", "read_description", "sealed"]
+__all__ = ["ALLOW_ENCODER", "Checkpoint", "Preprocessor", "read_description", "sealed"]
+
+ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
+"""Whether checkpoints may name encoders that lie elsewhere, where who loads one is not told; a command sets it."""
 
 OWN = "config_sha256"
 """Key of a description's own SHA-256: of all its other keys."""
