@@ -1,4 +1,4 @@
-"""Reading, extracting and all of prediction but the backend itself run where PyTorch is not installed."""
+"""Reading, extracting and all of prediction but the backend itself run where nothing that training needs is installed."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import tiny
 import voices
 from clips import moving_face
 
-BLOCKED = ("torch", "transformers", "lightning_fabric", "sklearn", "plotly")
+BLOCKED = ("torch", "transformers", "lightning_fabric", "sklearn", "scipy", "altair", "jaxtyping", "plotly")
 
 PROGRAM = """
 import importlib, pkgutil, sys
@@ -36,6 +36,8 @@ for package in PACKAGES:
 from mecam.data.store import Store
 from mecam.features.media import Media
 from mecam.features.extractor import extractor
+from mecam.features.corruption import KINDS, CorruptedMedia, parse_corruption
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.text import read_transcript
 
 folder = Path({folder!r})
@@ -45,6 +47,13 @@ voice = extractor("mecam-prosody")(Media(folder / "voice.wav"))
 assert len(voice.values)
 faces = extractor("mecam-vision")(Media(folder / "face.mp4"))
 assert faces.details["with_face"] > 0
+for kind in KINDS:
+    corrupted = CorruptedMedia(folder / "face.mp4", [parse_corruption(f"{{kind}}:3")], name="x", others=[folder / "voice.wav"])
+    assert len(list(corrupted.frames(0.0, 0.2, max_side=128))) == 2
+    if corrupted.sound:
+        assert len(corrupted.waveform()[1])
+clip = read_recording(folder / "face.mp4", Recipe(("mecam-prosody", "mecam-vision")), id="x", text="good", whole=True)
+assert set(clip.utterances[0].streams) >= {{"vision"}}
 transcript = read_transcript(folder / "voice.srt")
 assert transcript.text == "it was good"
 assert not [name for name in sys.modules if name.partition(".")[0] in BLOCKED]
