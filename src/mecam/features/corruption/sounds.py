@@ -41,8 +41,9 @@ BURST_S = (0.1, 0.4)
 BURST_EVERY_S = 1.5
 CHORDS_HZ = ((262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294))
 BEAT_S = 0.4
-LOW_PASS_ORDER, LOW_PASS_RINGING, LOW_PASS_LONGEST = 8, 20.0, 1 << 18
-"""Poles of a Butterworth filter; after how many times its slowest one's (doubled) time nothing of it is left; samples."""
+LOW_PASS_ORDER = 8
+LOW_PASS_RINGING, LOW_PASS_LONGEST = 20.0, 1 << 18
+"""What rings longest has fallen by e⁻⁴⁰ after so many times 1 / `slowest` samples; but no longer than so many samples."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,7 @@ def low_pass(samples: Samples, hertz: float, context: SoundContext) -> tuple[Sam
             response /= analog - pole
         return response
 
-    # The slowest pole falls by a factor of e in half of 1 / (cutoff · its real part) samples.
+    # What rings longest falls by a factor of e in 1 / (2 · slowest) samples.
     slowest = min(cutoff, 1 / cutoff) * -float(poles.real.max())
     tail = min(int(np.ceil(LOW_PASS_RINGING / slowest)), LOW_PASS_LONGEST)
     return _filtered(samples, butterworth, tail).astype(np.float32), np.full(len(samples), bool(np.any(samples)))
@@ -213,6 +214,7 @@ def _filtered(samples: Samples, response: Callable[[int], NDArray[np.complex128]
     """What a filter makes of the samples, from rest.
 
     Args:
+        samples: N of them.
         response: of a number of samples, the filter's transform at their frequencies (`np.fft.rfft`'s).
         tail: samples for which it rings.
     """
