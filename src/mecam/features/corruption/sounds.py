@@ -43,7 +43,7 @@ CHORDS_HZ = ((262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294))
 BEAT_S = 0.4
 LOW_PASS_ORDER = 8
 LOW_PASS_RINGING, LOW_PASS_LONGEST = 20.0, 1 << 18
-"""What rings longest has fallen by e⁻⁴⁰ after so many times 1 / `slowest` samples; but no longer than so many samples."""
+"""What rings longest has fallen by e⁻⁴⁰ after so many times 1 / `slowest` samples; most samples that are waited for."""
 
 
 @dataclass(frozen=True)
