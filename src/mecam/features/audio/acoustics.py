@@ -40,7 +40,7 @@ SEMITONES_ABOVE_HZ = 27.5
 SILENCE_DB = -60.0
 """Level below which there is nothing to measure, relative to a full-scale square wave; its rows are missing."""
 TINY = 1e-10
-BLOCK = 3000
+BLOCK = 500
 """Rows that are measured at once; more cost memory and gain nothing."""
 
 NAMES = (
