@@ -23,6 +23,8 @@ for name in ("evaluation.explanation.occlusion", "models.registry", "report.expl
 from mecam.data.store import Store
 from mecam.features.media import Media
 from mecam.features.extractor import extractor
+from mecam.features.corruption import KINDS, CorruptedMedia, parse_corruption
+from mecam.features.recording import Recipe, read_recording
 from mecam.features.text import read_transcript
 
 folder = Path(sys.argv[1])
@@ -33,6 +35,14 @@ for name in ("mecam-audio", "mecam-prosody"):
     assert len(extractor(name)(voice).values)
 faces = extractor("mecam-vision")(Media(folder / "face.mp4"))
 assert faces.details["with_face"] > 0
+for kind in KINDS:
+    given, others = [parse_corruption(f"{kind}:3")], [folder / "voice.wav"]
+    if KINDS[kind].medium == "sound":
+        assert len(CorruptedMedia(folder / "voice.wav", given, name="x", others=others).waveform()[1])
+    else:
+        assert len(list(CorruptedMedia(folder / "face.mp4", given, name="x").frames(0.0, 0.2))) == 2
+clip = read_recording(folder / "face.mp4", Recipe(("mecam-prosody", "mecam-vision")), id="x", text="good", whole=True)
+assert set(clip.utterances[0].streams) >= {"vision"}
 transcript = read_transcript(folder / "voice.srt")
 assert transcript.text == "it was good"
 assert not [name for name in sys.modules if name.partition(".")[0] in HIDDEN]
