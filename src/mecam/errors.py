@@ -13,6 +13,7 @@ Library code raises these; only the command line turns them into a message and a
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 __all__ = [
     "EXTRAS",
@@ -24,6 +25,7 @@ __all__ = [
     "ModelError",
     "TrainingError",
     "missing_extras",
+    "require",
 ]
 
 
@@ -108,6 +110,12 @@ EXTRAS = {
     "skimage": ("scikit-image", "demo"),
 }
 """Module → the package as people call it, and the extra of mecam that brings it."""
+
+
+def require(module: str) -> None:
+    """Raise MissingExtraError unless a module of an extra is installed: before work that would be lost without it."""
+    if find_spec(module) is None:
+        raise MissingExtraError(module)
 
 
 @contextmanager
