@@ -80,7 +80,7 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
                 verbose=False,
             )
         except ImportError as error:
-            raise MissingExtraError("onnxscript", "train") from error
+            raise MissingExtraError("onnxscript") from error
         except Exception as error:  # of many kinds, each with a page of text
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
     assert program is not None

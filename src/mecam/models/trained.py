@@ -30,7 +30,7 @@ from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.data.tokens import PretrainedTokenizer
-from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
+from mecam.errors import DataError, MecamError, MissingExtraError, ModelError, missing_extras
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
@@ -162,7 +162,8 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     if not (folder / CONFIG).is_file():
         raise ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
     try:
-        return _read(folder, allow_encoder)
+        with missing_extras():
+            return _read(folder, allow_encoder)
     except MissingExtraError:
         raise
     except MecamError as error:
