@@ -12,10 +12,7 @@ from mecam.features.label_matching import id_of_place, match_rows
 from mecam.features.text import transcript_beside
 from mecam.types import SPLITS
 
-__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
-
-RENDERED = "rendered"
-"""Name of a data set whose clips `mecam.synthetic.clips.talking` rendered."""
+__all__ = ["MEDIA_SUFFIXES", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
 
 Tables = Path | Sequence[Path] | None
 """A label table, or several: one per split."""

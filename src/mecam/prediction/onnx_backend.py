@@ -107,7 +107,12 @@ class _Network:
     def _answer(self, session: "InferenceSession", question: dict[str, Array]) -> dict[str, Array]:
         names = self._exported.outputs
         given = {name: values for name, values in question.items() if name in self._inputs}
-        return dict(zip(names, session.run(list(names), given), strict=True))
+        try:
+            return dict(zip(names, session.run(list(names), given), strict=True))
+        except Exception as error:  # whatever the library makes of a network that was not written by us
+            what = " ".join(str(error).split())[:300]
+            where = str(self._exported.folder / NETWORK)
+            raise ModelError(f"the network cannot answer: {what}", where=where, fix="export it again") from error
 
     def _ready(self) -> "InferenceSession":
         self._loading.join()
