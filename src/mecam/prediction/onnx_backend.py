@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, OutputArrays, StreamArrays
 from mecam.errors import ModelError
 from mecam.models.checkpoint import ALLOW_ENCODER, Checkpoint, Preprocessor
-from mecam.prediction.exported import NETWORK, PARTS, Exported, read_exported
+from mecam.prediction.exported import INDEX, NETWORK, PARTS, Exported, read_exported
 from mecam.threads import SMALL_UTTERANCES, available_cores
 from mecam.types import Modality
 
@@ -78,7 +78,7 @@ class OnnxBackend:
     def _inputs(self, batch: BatchArrays) -> dict[str, Array]:
         streams = {m: batch.streams[m] for m in self.reads}
         given = {f"{m}_{part}": getattr(stream, part) for m, stream in streams.items() for part in PARTS}
-        return {name: values for name, values in given.items() if values is not None}
+        return {INDEX: batch.index, **{name: values for name, values in given.items() if values is not None}}
 
 
 class _Network:
