@@ -29,7 +29,7 @@ from mecam.evaluation.robustness.conditions import RATES, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Measured
 from mecam.experiments.validation import train_once
-from mecam.models.checkpoint import Trained
+from mecam.models.trained import Trained
 from mecam.runs.config import RunConfig
 
 FOLDS = 3

@@ -27,9 +27,9 @@ import torch
 from mecam.batch import Batch, Stream, Targets
 from mecam.config import DataConfig, TrainingConfig
 from mecam.errors import MecamError
-from mecam.models.base import Inputs
-from mecam.models.checkpoint import build_model
+from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
+from mecam.models.trained import build_model
 from mecam.task import Regression
 from mecam.training.loop import moving_only
 from mecam.training.optimizers import phase_optimizer

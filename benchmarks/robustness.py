@@ -28,7 +28,7 @@ from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Job, jobs_of, measure, read_cell
 from mecam.evaluation.robustness.protocols import SEEDS, plan
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.runs.run import Run
 
 TOLERANCE = 1e-3

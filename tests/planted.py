@@ -6,8 +6,10 @@ import torch
 from mecam.batch import Batch, Output
 from mecam.config import DataConfig
 from mecam.data.normalise import Normaliser
-from mecam.models.base import Inputs, Model
-from mecam.models.checkpoint import Checkpoint, Trained
+from mecam.models.base import Model
+from mecam.models.checkpoint import Checkpoint
+from mecam.models.inputs import Inputs
+from mecam.models.trained import Trained
 from mecam.nn.masked import masked_mean
 from mecam.task import Regression
 from mecam.types import FeatureSpec, Span, Utterance

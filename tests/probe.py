@@ -12,7 +12,8 @@ from torch import Tensor, nn
 import tiny
 from mecam.batch import Batch, Output
 from mecam.data.collate import Collator
-from mecam.models.base import Inputs, Model, Phase
+from mecam.models.base import Model, Phase
+from mecam.models.inputs import Inputs
 from mecam.task import Regression
 from mecam.training.loop import Fit, fit
 from mecam.types import FeatureSpec, Utterance

@@ -6,7 +6,7 @@ from typing import Any
 
 import tiny
 from mecam.data.store import Store
-from mecam.models.checkpoint import save_checkpoint
+from mecam.models.trained import save_checkpoint
 
 
 def make_run(folder: Path, name: str, store: Store, encoder: str, *, seeds: int = 1, **changes: Any) -> Path:

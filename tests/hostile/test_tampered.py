@@ -20,7 +20,7 @@ from bounded import free_memory, limit_memory
 from mecam.data.store import Store
 from mecam.errors import MecamError
 from mecam.evaluation.predict import predict
-from mecam.models.checkpoint import load_checkpoint, save_checkpoint
+from mecam.models.trained import load_checkpoint, save_checkpoint
 
 SECONDS = 60.0
 

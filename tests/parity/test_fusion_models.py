@@ -15,11 +15,11 @@ import tiny
 from mecam.batch import Batch, Stream
 from mecam.data.store import Store
 from mecam.errors import ModelError
-from mecam.models.base import Inputs
-from mecam.models.checkpoint import Trained
+from mecam.models.inputs import Inputs
 from mecam.models.mag import AdaptationGate
 from mecam.models.misa import central_moment_discrepancy, orthogonality
 from mecam.models.registry import MODELS
+from mecam.models.trained import Trained
 from mecam.nn.axis import on_one_axis, resampled, word_counts
 from mecam.nn.recurrent import Lstm
 from mecam.nn.system import DeltaMemoryAttention, DynamicFusionGraph, GatedMemory, LstmSystem

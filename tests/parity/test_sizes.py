@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mecam.errors import ConfigError, ModelError
-from mecam.models.base import Inputs
+from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
 from mecam.task import Regression
 from mecam.types import FeatureSpec

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from mecam import hub
-from mecam.data.tokens import Tokenizer
+from mecam.data.tokens import PretrainedTokenizer
 from mecam.errors import ModelError
 from mecam.nn.text import TextEncoder
 
@@ -28,7 +28,7 @@ def unreachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("unreachable")
-@pytest.mark.parametrize("load", [lambda name: Tokenizer(name, max_tokens=8), TextEncoder])
+@pytest.mark.parametrize("load", [lambda name: PretrainedTokenizer(name, max_tokens=8), TextEncoder])
 def test_a_hub_that_is_out_of_reach_is_said_in_one_line(load, capfd: pytest.CaptureFixture[str]) -> None:
     began = time.monotonic()
     with pytest.raises(ModelError, match=r"not on this machine, and the hub .* cannot be reached") as caught:
@@ -40,7 +40,7 @@ def test_a_hub_that_is_out_of_reach_is_said_in_one_line(load, capfd: pytest.Capt
 
 def test_what_lies_in_a_folder_asks_no_hub(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
     monkeypatch.setattr(hub, "_hub_answers", lambda: pytest.fail("asked the hub"))
-    assert Tokenizer(encoder, max_tokens=8)(["good"])
+    assert PretrainedTokenizer(encoder, max_tokens=8)(["good"])
 
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])

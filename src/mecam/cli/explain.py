@@ -198,7 +198,7 @@ def _with_gradients(wanted: bool | None) -> bool:
 
     Raises: MissingExtraError if they are requested and captum is not installed.
     """
-    from mecam.evaluation.explanation.gradients import has_captum, require_captum
+    from mecam.evaluation.explanation.explanation import has_captum, require_captum
 
     if wanted:
         require_captum()
@@ -215,7 +215,7 @@ def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients:
     places = find_utterances(store, ids)
     with progress("explaining") as callback:
         explained = explain_them(
-            predictor.trained,
+            predictor.backend,
             store,
             places,
             gradients=gradients.wanted,
@@ -245,7 +245,7 @@ def _explain_recording(
         predicted = predictor.predict_file(recording, **{**options, "lengths": Lengths(*options["lengths"])})
     with progress("explaining") as callback:
         explained = explain_them(
-            predictor.trained,
+            predictor.backend,
             predicted.utterances,
             gradients=gradients.wanted,
             steps=gradients.steps,
@@ -273,7 +273,7 @@ def _agree(run: Path, data: Path | None, split: str, limit: int | None, gradient
     predictor, store = _opened(run, data)
     with progress(f"explaining {split}") as callback:
         found = survey(
-            predictor.trained,
+            predictor.backend,
             store,
             some_of(store, split, limit),
             gradients=gradients.wanted,
@@ -295,7 +295,7 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.runs.run import Run
 
     predictor, store = _opened(run, data)
-    models = [load(place).trained for place in Run(run).checkpoints[:seeds]]
+    models = [load(place).backend for place in Run(run).checkpoints[:seeds]]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_printed_notes(predictor))}
@@ -306,14 +306,13 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
-    from mecam.models.checkpoint import check_features
     from mecam.prediction.predictor import load
     from mecam.runs.run import Run
 
     with progress(f"loading {run}"):
         predictor = load(run)
         store = Run(run).store(data)
-    check_features(predictor.trained, store)
+    predictor.backend.preprocessor.check_features(store)
     return predictor, store
 
 

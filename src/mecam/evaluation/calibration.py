@@ -24,7 +24,7 @@ from mecam.models.calibration import (
     excess_missing_rates,
     require_recordings,
 )
-from mecam.models.checkpoint import Trained
+from mecam.models.trained import Trained
 from mecam.task import Task
 from mecam.types import Modality, Predictions, Utterance
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.ranking import mean_ranks, ordered
 from mecam.evaluation.statistics import summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
@@ -142,12 +143,10 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | N
 
     Returns: a value in [0, 1]; None unless both sides occur.
     """
-    from scipy.stats import rankdata  # takes half a second to import, which a prediction need not wait for
-
     above, below = int(positive.sum()), int((~positive).sum())
     if not above or not below:
         return None
-    ranks = rankdata(score)[positive].sum() - above * (above + 1) / 2  # Mann and Whitney's U
+    ranks = mean_ranks(score)[positive].sum() - above * (above + 1) / 2  # Mann and Whitney's U
     return float(ranks / above / below)
 
 
@@ -164,16 +163,14 @@ def resampled_auroc(
         group: N, number of the group that each comes from.
         draws: R × G, how often each group is in each resample.
     """
-    from scipy.stats import rankdata
-
-    rank = rankdata(score, "dense") - 1
+    rank, lower, _ = ordered(score)
     if rank.max(initial=0) >= MAX_RANKS:
-        rank = (rankdata(score, "min") - 1) * MAX_RANKS // len(rank)
+        rank = lower[rank] * MAX_RANKS // len(rank)
     shape = (draws.shape[1], MAX_RANKS)
 
     def drawn(mask: NDArray[np.bool_]) -> Array:
         histogram = np.zeros(shape)
-        np.add.at(histogram, (group[mask], rank[mask].astype(np.int64)), 1)
+        np.add.at(histogram, (group[mask], rank[mask]), 1)
         return np.asarray(draws @ histogram)  # R MAX_RANKS
 
     above, below = drawn(positive), drawn(~positive)

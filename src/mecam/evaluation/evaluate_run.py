@@ -8,7 +8,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.summary import evaluation_tables
-from mecam.models.checkpoint import Trained, check_features, load_checkpoint
+from mecam.models.trained import Trained, load_checkpoint
 from mecam.runs.predictions import prediction_rows
 from mecam.runs.run import Run
 from mecam.types import Predictions
@@ -82,7 +82,7 @@ def _trained(places: Sequence[Path], store: Store) -> Iterator[tuple[Path, Train
     """One model after the other, each made sure to fit the store."""
     for place in places:
         trained = load_checkpoint(place)
-        check_features(trained, store)
+        trained.preprocessor.check_features(store)
         if trained.checkpoint.inputs.task != store.task:
             raise ModelError(
                 f"the model predicts {trained.checkpoint.inputs.task.answers}, the store has other labels",

@@ -40,7 +40,7 @@ def predict(
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Predict a data set with a model of PyTorch, on the device that it is on; the rest is as in `ask`."""
-    from mecam.evaluation.torch_network import TorchNetwork
+    from mecam.models.torch_network import TorchNetwork
 
     network = TorchNetwork(model, collator.task)
     return ask(network, dataset, collator, size=size, details=details, progress=progress)

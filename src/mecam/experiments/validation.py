@@ -6,7 +6,7 @@ What a search of options and a comparison on folds are made of.
 from mecam.data.datasets import Dataset
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
-from mecam.models.checkpoint import Trained
+from mecam.models.trained import Trained
 from mecam.runs.config import RunConfig
 from mecam.training.loop import Fit, Progress, fit
 from mecam.training.preparation import Material, SplitData, make_fabric, prepare

@@ -19,7 +19,8 @@ from torch import nn
 from mecam.batch import Batch, Output
 from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ConfigError
-from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
+from mecam.models.base import RowModel, TextOptions, prediction_head, presence
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.transformer import SummaryTokens

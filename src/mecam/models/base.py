@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, ClassVar, Generic, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Generic, TypeVar
 
 import torch
 from annotated_types import Ge
@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.errors import ModelError
 from mecam.hub import EMBEDDED
+from mecam.models.inputs import Inputs
 from mecam.nn.encoders import ConvEncoder, Rows
 from mecam.nn.text import TextEncoder
-from mecam.task import Task
-from mecam.types import TEXT, FeatureSpec, Modality
+from mecam.types import TEXT, Modality
 
 __all__ = [
-    "Inputs",
     "Model",
     "Phase",
     "RowModel",
@@ -29,46 +28,6 @@ __all__ = [
     "prediction_head",
     "presence",
 ]
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a data set offers a model; saved with every checkpoint.
-
-    Attributes:
-        task: kind of label.
-        features: streams of numbers, modality → spec.
-        raw_text: True if utterances have a transcript for a text encoder to read.
-        prior: the best constant prediction on the train split (`Task.prior`), where outputs start.
-        unimodal: modalities that have labels of their own.
-    """
-
-    task: Task
-    features: Mapping[Modality, FeatureSpec] = field(default_factory=dict)
-    raw_text: bool = False
-    prior: tuple[float, ...] = (0.0,)
-    unimodal: tuple[Modality, ...] = ()
-
-    @property
-    def modalities(self) -> tuple[Modality, ...]:
-        """Every modality on offer, text first, then in alphabetical order."""
-        names = set(self.features) | ({TEXT} if self.raw_text else set())
-        return tuple(sorted(names, key=lambda name: (name != TEXT, name)))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a checkpoint."""
-        return {**asdict(self), "task": self.task.to_json()}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "Inputs":
-        """Inverse of `to_json`."""
-        return cls(
-            task=Task.from_json(values["task"]),
-            features={m: FeatureSpec(**{**s, "names": tuple(s["names"])}) for m, s in values["features"].items()},
-            raw_text=values["raw_text"],
-            prior=tuple(values["prior"]),
-            unimodal=tuple(values.get("unimodal", ())),
-        )
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Choice, Count, Dropout, Positive, Range, Weight
 from mecam.errors import ConfigError
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.masked import masked_mean

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from mecam.batch import Batch, Output
-from mecam.models.base import Inputs, Model
+from mecam.models.base import Model
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 
 __all__ = ["ENTRY", "Constant", "ConstantConfig"]

@@ -16,7 +16,8 @@ from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Count, Dropout, Range
-from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.base import RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.axis import on_one_axis
 from mecam.nn.recurrent import Lstm

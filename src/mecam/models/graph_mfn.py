@@ -18,7 +18,8 @@ from torch import nn
 from mecam.batch import Batch, Output
 from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ModelError
-from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head, presence
+from mecam.models.base import RowModel, TextOptions, prediction_head, presence
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.axis import on_one_axis
 from mecam.nn.system import DynamicFusionGraph, GatedMemory, LstmSystem

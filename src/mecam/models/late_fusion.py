@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Count, Dropout, Range, Weight
-from mecam.models.base import Inputs, Model, Phase, TextOptions, build_encoder, prediction_head, presence
+from mecam.models.base import Model, Phase, TextOptions, build_encoder, prediction_head, presence
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean, masked_softmax
 

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Dropout, Positive, Range
 from mecam.errors import ModelError
-from mecam.models.base import Inputs, Model, TextOptions, prediction_head
+from mecam.models.base import Model, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean

@@ -26,7 +26,8 @@ from mecam.errors import ConfigError
 from mecam.hub import EMBEDDED
 from mecam.losses.contrastive import instance_contrast, label_contrast
 from mecam.losses.information import GaussianHead, gaussian_log_likelihood, group_entropy
-from mecam.models.base import Inputs, Model, Phase, build_encoder, or_prior, prediction_head
+from mecam.models.base import Model, Phase, build_encoder, or_prior, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
 from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient

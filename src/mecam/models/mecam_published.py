@@ -35,7 +35,8 @@ from mecam.batch import Batch, Output
 from mecam.config import Between, Count, Dropout, Positive, Range, Rate, Weight
 from mecam.losses.contrastive import equal_labels, published_contrast
 from mecam.losses.information import EntropyMemory, GaussianHead, gaussian_log_likelihood
-from mecam.models.base import Inputs, Model, Phase, TextOptions, or_prior, prediction_head
+from mecam.models.base import Model, Phase, TextOptions, or_prior, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.attention import Attention
 from mecam.nn.encoders import RecurrentEncoder

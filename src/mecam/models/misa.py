@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Between, Count, Dropout, Range, Weight
 from mecam.errors import ConfigError
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head, presence
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.recurrent import Lstm

@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ConfigError
-from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.base import RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.errors import ModelError
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import LowRankFusion, tensor_product

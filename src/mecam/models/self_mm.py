@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Choice, Count, Dropout, Range, Rate, Weight
 from mecam.losses.pseudo_labels import PseudoLabels
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.encoders import RecurrentEncoder, Rows
 from mecam.nn.masked import masked_mean

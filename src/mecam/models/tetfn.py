@@ -23,7 +23,8 @@ from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Count, Dropout, Range, Rate, Weight
 from mecam.errors import ConfigError
 from mecam.losses.pseudo_labels import PseudoLabels
-from mecam.models.base import Inputs, Phase, RowModel, TextOptions, prediction_head
+from mecam.models.base import Phase, RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.nn.transformer import Projection, Transformer, sinusoids

@@ -9,7 +9,8 @@ from torch import nn
 
 from mecam.batch import Batch, Output
 from mecam.config import Between, Choice, Range
-from mecam.models.base import Inputs, Model, TextOptions, build_encoder, prediction_head
+from mecam.models.base import Model, TextOptions, build_encoder, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean
 from mecam.types import TEXT

@@ -17,7 +17,8 @@ from torch import nn
 from mecam.batch import Batch, Output
 from mecam.config import Choice, Count, Dropout, Range
 from mecam.errors import ModelError
-from mecam.models.base import Inputs, RowModel, TextOptions, prediction_head
+from mecam.models.base import RowModel, TextOptions, prediction_head
+from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.subnets import build_subnets
 from mecam.nn.tensors import tensor_product

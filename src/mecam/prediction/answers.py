@@ -8,7 +8,7 @@ import numpy as np
 from mecam.data.datasets import Dataset
 from mecam.evaluation.detection import contradicting
 from mecam.evaluation.predict import ask, calibrated, known_only
-from mecam.prediction.backend import Backend
+from mecam.models.backend import Backend
 from mecam.prediction.result import Prediction
 from mecam.runs.predictions import interval_around
 from mecam.types import TEXT, Modality, Predictions, Utterance
@@ -28,7 +28,7 @@ def predict_utterances(
             otherwise each is predicted alone.
     """
     texts = [utterance.text for utterance in utterances]
-    return predict_dataset(backend, backend.dataset(utterances), texts, together=together)
+    return predict_dataset(backend, backend.preprocessor.dataset(utterances), texts, together=together)
 
 
 def predict_dataset(
@@ -40,7 +40,7 @@ def predict_dataset(
     together: bool,
 ) -> list[Prediction]:
     """Predict a data set that the backend has made; `texts` are its transcripts, the rest is as in `ask`."""
-    predictions = ask(backend, dataset, backend.collator, details=True, progress=progress)
+    predictions = ask(backend, dataset, backend.preprocessor.collator, details=True, progress=progress)
     predictions = calibrated(backend, predictions, together=together)
     half = backend.checkpoint.half_width
     return [_one(backend, predictions, i, texts[i], half) for i in range(len(predictions))]
@@ -73,6 +73,6 @@ def _one(backend: Backend, p: Predictions, i: int, text: str | None, half: float
 
 def _lacks(backend: Backend, modality: Modality, text: str | None, lost: float) -> bool:
     """Whether an utterance has nothing of a modality; a text of unknown words only is still a text."""
-    if modality == TEXT and backend.tokenizer is not None:
+    if modality == TEXT and backend.preprocessor.tokenizer is not None:
         return not (text or "").split()
     return lost >= 1

@@ -9,8 +9,9 @@ import numpy as np
 
 from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
+from mecam.models.backend import Backend
 from mecam.prediction.answers import predict_dataset, predict_utterances
-from mecam.prediction.backend import Backend, open_backend
+from mecam.prediction.backend import open_backend
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.recordings import predict_recording
 from mecam.prediction.result import Prediction, RecordingPrediction
@@ -18,7 +19,7 @@ from mecam.task import Task
 from mecam.types import Utterance
 
 if TYPE_CHECKING:
-    from mecam.models.checkpoint import Trained
+    from mecam.models.trained import Trained
 
 __all__ = ["Predictor", "load"]
 
@@ -27,7 +28,7 @@ class Predictor:
     """A trained model in use. Several threads may share one.
 
     Args:
-        backend: what computes it: from `open_backend`, or a `TorchBackend` around a model in memory.
+        backend: what computes it: from `open_backend`, or a `Trained` in memory.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -39,11 +40,11 @@ class Predictor:
 
         Raises: ModelError if another library computes it.
         """
-        from mecam.prediction.torch_backend import TorchBackend
+        from mecam.models.trained import Trained
 
-        if not isinstance(self.backend, TorchBackend):
+        if not isinstance(self.backend, Trained):
             raise ModelError("this needs the PyTorch model", fix="load the run folder that it was exported from")
-        return self.backend.trained
+        return self.backend
 
     @property
     def task(self) -> Task:
@@ -93,7 +94,7 @@ class Predictor:
         Raises: ModelError if the model does not read text, or it is no text; DataError if a sentence is empty.
         """
         texts = as_sentences(text)
-        if self.backend.tokenizer is None and self.backend.reads:
+        if self.backend.preprocessor.tokenizer is None and self.backend.reads:
             raise ModelError(
                 "this model cannot read text",
                 where=f"it was trained on {', '.join(self.backend.reads)}",
@@ -147,12 +148,14 @@ class Predictor:
 
         Raises: ModelError if the features differ.
         """
-        self.backend.check_features(store)
+        self.backend.preprocessor.check_features(store)
         store = store.for_task(self.task, self.backend.checkpoint.data.target)
         indices = np.arange(len(store)) if split is None else store.split(split)
         column = store.column("text")
         texts = [column[int(i)] for i in indices]
-        return predict_dataset(self.backend, self.backend.dataset(store, indices), texts, progress, together=True)
+        return predict_dataset(
+            self.backend, self.backend.preprocessor.dataset(store, indices), texts, progress, together=True
+        )
 
 
 def load(run: str | Path, *, device: str | None = None, allow_encoder: bool | None = None) -> Predictor:

@@ -19,8 +19,8 @@ from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
+from mecam.models.backend import Backend
 from mecam.prediction.answers import predict_utterances
-from mecam.prediction.backend import Backend
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance

@@ -22,7 +22,7 @@ from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.predict import predict
 from mecam.models.base import Model
-from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
+from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.testing import small
 from mecam.training.loop import fit, moving_only
 from mecam.types import TEXT, Modality, Utterance

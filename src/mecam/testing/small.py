@@ -16,9 +16,11 @@ from mecam.config import DataConfig, TrainingConfig, decode
 from mecam.data.datasets import Dataset
 from mecam.data.normalise import Normaliser
 from mecam.data.store import Store, StoreWriter
-from mecam.models.base import Inputs, Model
-from mecam.models.checkpoint import Checkpoint, Trained, build_model
+from mecam.models.base import Model
+from mecam.models.checkpoint import Checkpoint
+from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
+from mecam.models.trained import Trained, build_model
 from mecam.task import Classes, Labels, Regression, Task
 from mecam.types import TEXT, FeatureSpec, Span, Utterance
 

@@ -21,8 +21,10 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, MecamError
 from mecam.evaluation.metrics import Metric, metrics_for, score
 from mecam.evaluation.predict import predict
-from mecam.models.base import Inputs, Model
-from mecam.models.checkpoint import Checkpoint, Trained, build_model
+from mecam.models.base import Model
+from mecam.models.checkpoint import Checkpoint
+from mecam.models.inputs import Inputs
+from mecam.models.trained import Trained, build_model
 from mecam.task import Task
 from mecam.threads import keep_few_shapes
 from mecam.training.loop import choose_precision

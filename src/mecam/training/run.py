@@ -20,7 +20,7 @@ from mecam.evaluation.calibration import LEVEL, calibrate, check_recording_conte
 from mecam.evaluation.predict import predict
 from mecam.evaluation.summary import calibration_table, evaluation_tables, filter_maps
 from mecam.files import claimed, clear, writing
-from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
+from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.environment import environment
 from mecam.runs.run import Run

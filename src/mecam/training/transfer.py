@@ -17,7 +17,7 @@ from torch import Tensor
 from mecam.errors import ModelError
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
-from mecam.models.checkpoint import Trained, load_checkpoint
+from mecam.models.trained import Trained, load_checkpoint
 from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 

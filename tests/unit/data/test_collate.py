@@ -10,7 +10,7 @@ from mecam.config import AugmentationConfig
 from mecam.data.collate import Collator, ViewOptions, batches
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
-from mecam.data.tokens import Tokenizer
+from mecam.data.tokens import PretrainedTokenizer
 from mecam.errors import DataError
 from mecam.task import Classes, Labels
 from mecam.types import TEXT, Span, Utterance
@@ -19,8 +19,8 @@ TASK = tiny.TASKS["regression"]
 
 
 @pytest.fixture
-def tokenizer(encoder: str) -> Tokenizer:
-    return Tokenizer(encoder, max_tokens=12)
+def tokenizer(encoder: str) -> PretrainedTokenizer:
+    return PretrainedTokenizer(encoder, max_tokens=12)
 
 
 def audio(*lengths: int | None) -> list[Utterance]:
@@ -64,12 +64,12 @@ def test_a_missing_row_is_masked_but_counts_as_length() -> None:
     assert stream.injected.tolist() == [[True, False, False]]
 
 
-def tokenized(tokenizer: Tokenizer, *texts: str | None, **changes: object) -> list[Utterance]:
+def tokenized(tokenizer: PretrainedTokenizer, *texts: str | None, **changes: object) -> list[Utterance]:
     plain = [Utterance(id=str(i), text=text, label=0.0, **changes) for i, text in enumerate(texts)]  # type: ignore[arg-type]
     return list(Dataset(plain, task=TASK, tokenizer=tokenizer))
 
 
-def test_tokens_carry_their_words_and_injected_words_their_tokens(tokenizer: Tokenizer) -> None:
+def test_tokens_carry_their_words_and_injected_words_their_tokens(tokenizer: PretrainedTokenizer) -> None:
     spans = (Span(TEXT, "missing", 1, 2), Span("audio", "burst", 0, 9))
     batch = Collator(TASK, {}, tokenizer)(tokenized(tokenizer, "the goodly film", None, "was", injected=spans))
     stream = batch.streams[TEXT]
@@ -87,7 +87,7 @@ def test_tokens_carry_their_words_and_injected_words_their_tokens(tokenizer: Tok
     assert stream.injected.tolist() == [[False, False, True, True, False, False], [False] * 6, [False] * 6]
 
 
-def test_blank_text_is_an_absent_modality(tokenizer: Tokenizer) -> None:
+def test_blank_text_is_an_absent_modality(tokenizer: PretrainedTokenizer) -> None:
     stream = Collator(TASK, {}, tokenizer)(tokenized(tokenizer, "", "  ", None)).streams[TEXT]
     assert not stream.mask.any()
 
@@ -191,7 +191,7 @@ def test_a_view_is_the_same_batch_with_known_injections(store: Store, encoder: s
 
 def test_a_text_longer_than_the_limit_can_have_a_view(encoder: str) -> None:
     """What is read of a long text is what is corrupted."""
-    tokenizer = Tokenizer(encoder, max_tokens=12)
+    tokenizer = PretrainedTokenizer(encoder, max_tokens=12)
     long = [Utterance(id=str(i), text="the film was good " * 9, label=(-1.0) ** i) for i in range(8)]
     dataset = Dataset(long, task=TASK, tokenizer=tokenizer)
     for seed in range(5):

@@ -15,8 +15,8 @@ from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.features.extractor import extractor_of
 from mecam.hashes import record_sha256, sha256_of
-from mecam.models.base import Inputs
-from mecam.models.checkpoint import load_checkpoint, save_checkpoint
+from mecam.models.inputs import Inputs
+from mecam.models.trained import load_checkpoint, save_checkpoint
 from mecam.nn.text import TextEncoder
 from mecam.task import Classes
 from mecam.types import FeatureSpec

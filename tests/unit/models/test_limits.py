@@ -3,7 +3,7 @@
 import pytest
 
 from mecam.errors import ConfigError, ModelError
-from mecam.models.base import Inputs
+from mecam.models.inputs import Inputs
 from mecam.models.misa import MisaConfig
 from mecam.models.mult import MultConfig
 from mecam.models.registry import MODELS

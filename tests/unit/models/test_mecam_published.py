@@ -10,9 +10,9 @@ from mecam.batch import Output
 from mecam.config import DataConfig
 from mecam.data.collate import batches
 from mecam.data.store import Store
-from mecam.models.base import Inputs
-from mecam.models.checkpoint import build_model
+from mecam.models.inputs import Inputs
 from mecam.models.mecam_published import MecamPublished, MecamPublishedConfig
+from mecam.models.trained import build_model
 from mecam.task import Regression
 from mecam.training.loop import moving_only
 from mecam.types import FeatureSpec

@@ -13,7 +13,7 @@ from mecam.data.collate import ViewOptions, batches
 from mecam.data.store import Store
 from mecam.losses.pseudo_labels import Memory
 from mecam.models.base import Model
-from mecam.models.checkpoint import Trained
+from mecam.models.trained import Trained
 from mecam.training import loop
 
 

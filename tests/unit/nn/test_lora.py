@@ -11,7 +11,7 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError
 from mecam.evaluation.predict import predict
-from mecam.models.checkpoint import load_checkpoint, save_checkpoint
+from mecam.models.trained import load_checkpoint, save_checkpoint
 from mecam.nn.text import TextEncoder
 from mecam.training.optimizers import phase_optimizer
 

@@ -15,12 +15,11 @@ from mecam.features.find_media import find_media
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.result import Prediction
-from mecam.prediction.torch_backend import TorchBackend
 
 
 @pytest.fixture(scope="module")
 def reader(store: Store, encoder: str) -> Predictor:
-    return Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu"))
+    return Predictor(tiny.build("text_only", store, encoder, used=True))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from test_subsets import voice_run
 import tiny
 import voices
 from mecam.cli import main
-from mecam.models.checkpoint import save_checkpoint
+from mecam.models.trained import save_checkpoint
 from mecam.prediction import recordings
 from mecam.prediction.recordings import printable
 

@@ -10,9 +10,8 @@ import tiny
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.evaluation.predict import predict
-from mecam.models.checkpoint import Trained, save_checkpoint
+from mecam.models.trained import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.task import Classes, Labels, Regression
 from mecam.types import TEXT, Utterance
 
@@ -24,7 +23,7 @@ def trained(store: Store, encoder: str) -> Trained:
 
 
 def test_sentences(trained: Trained) -> None:
-    results = Predictor(TorchBackend(trained, device="cpu")).predict(["the film was superb", "DULL FOOD"])
+    results = Predictor(trained).predict(["the film was superb", "DULL FOOD"])
     assert [r.text for r in results] == ["the film was superb", "DULL FOOD"]
     for result, words in zip(results, (4, 2), strict=True):
         assert result.score is not None
@@ -39,7 +38,7 @@ def test_sentences(trained: Trained) -> None:
 
 
 def test_a_store_and_its_utterances_alike(trained: Trained, store: Store) -> None:
-    predictor = Predictor(TorchBackend(trained, device="cpu"))
+    predictor = Predictor(trained)
     calls: list[tuple[int, int]] = []
     from_store = predictor.predict_store(store, progress=lambda *call: calls.append(call))
     in_memory = predictor.predict_utterances(list(store))
@@ -59,7 +58,7 @@ def test_a_store_and_its_utterances_alike(trained: Trained, store: Store) -> Non
 
 def test_what_the_gates_keep_is_per_word(trained: Trained) -> None:
     """A word of two pieces has one value, the mean of theirs."""
-    predictor = Predictor(TorchBackend(trained, device="cpu"))
+    predictor = Predictor(trained)
     (result,) = predictor.predict(["the goodly film"])
     dataset = tiny.dataset(trained, [Utterance(id="x", text="the goodly film")])
     gate = trained.model(trained.collator(list(dataset))).gates[TEXT][0].tolist()
@@ -70,9 +69,7 @@ def test_what_the_gates_keep_is_per_word(trained: Trained) -> None:
 def test_other_tasks_give_probabilities(kind: str, encoder: str, tmp_path: Path) -> None:
     task = tiny.TASKS[kind]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
-    (result,) = Predictor(TorchBackend(tiny.build("mecam", store, encoder), device="cpu")).predict(
-        ["the film was superb"]
-    )
+    (result,) = Predictor(tiny.build("mecam", store, encoder)).predict(["the film was superb"])
     assert (result.score, result.low, result.high) == (None, None, None)
     assert set(result.probabilities) == set(task.names)
     assert all(0 < p < 1 for p in result.probabilities.values())
@@ -95,13 +92,13 @@ def test_sentences_for_a_model_that_reads_none(encoder: str, tmp_path: Path) -> 
     task = tiny.TASKS["regression"]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task, modalities=("audio",)))
     with pytest.raises(ModelError, match="cannot read text") as caught:
-        Predictor(TorchBackend(tiny.build("mecam", store, encoder), device="cpu")).predict(["good"])
+        Predictor(tiny.build("mecam", store, encoder)).predict(["good"])
     assert "audio" in str(caught.value)
 
 
 def test_a_store_with_other_features_is_refused(trained: Trained, tmp_path: Path) -> None:
     task = tiny.TASKS["regression"]
-    predictor = Predictor(TorchBackend(trained, device="cpu"))
+    predictor = Predictor(trained)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tiny.WIDTHS, "audio", 9)
         other = tiny.write_store(tmp_path / "wide", task, tiny.utterances(task, 10))
@@ -116,7 +113,7 @@ def test_a_store_with_other_features_is_refused(trained: Trained, tmp_path: Path
 
 def test_streams_that_the_model_does_not_read_may_be_anything(encoder: str, store: Store, tmp_path: Path) -> None:
     """Also those it was offered in training and left aside."""
-    predictor = Predictor(TorchBackend(tiny.build("text_only", store, encoder), device="cpu"))
+    predictor = Predictor(tiny.build("text_only", store, encoder))
     task = tiny.TASKS["regression"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tiny.WIDTHS, "audio", 9)
@@ -131,13 +128,13 @@ def test_streams_that_the_model_does_not_read_may_be_anything(encoder: str, stor
 def test_fewer_modalities_than_in_training(trained: Trained, tmp_path: Path) -> None:
     task = tiny.TASKS["regression"]
     fewer = tiny.write_store(tmp_path / "f", task, tiny.utterances(task, 10, modalities=("audio", "vision")))
-    results = Predictor(TorchBackend(trained, device="cpu")).predict_store(fewer)
+    results = Predictor(trained).predict_store(fewer)
     assert all(r.score is not None and np.isfinite(r.score) for r in results)
     assert all(r.shares[TEXT] == 0 for r in results)
 
 
 def test_nothing_to_predict(trained: Trained, store: Store) -> None:
-    predictor = Predictor(TorchBackend(trained, device="cpu"))
+    predictor = Predictor(trained)
     assert predictor.predict([]) == []
     assert predictor.predict_store(store, split="nowhere") == []
 

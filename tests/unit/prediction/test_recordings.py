@@ -19,11 +19,10 @@ from mecam.errors import DataError, ModelError
 from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
-from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
+from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
 from mecam.prediction.result import Prediction, RecordingPrediction
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.task import Classes, Regression
 from mecam.types import FeatureSpec, Utterance
 
@@ -136,7 +135,7 @@ def test_what_is_absent_is_said(predictor: Predictor, tmp_path: Path) -> None:
 
 
 def test_features_that_we_cannot_make_are_named(store: Store, encoder: str, clip: Path) -> None:
-    foreign = Predictor(TorchBackend(tiny.build("mecam", store, encoder), device="cpu"))
+    foreign = Predictor(tiny.build("mecam", store, encoder))
     with pytest.raises(ModelError, match="features that mecam cannot extract: test of width") as caught:
         foreign.predict(clip)
     assert "mecam data import" in str(caught.value.fix)
@@ -150,10 +149,10 @@ def test_a_model_of_texts_needs_words(encoder: str, store: Store, tmp_path: Path
     trained: Trained = tiny.build("text_only", store, encoder)
     wav = voices.write_wav(tmp_path / "a.wav", voices.buzz(0.6))
     with pytest.raises(ModelError, match="no input for this model"):
-        Predictor(TorchBackend(trained, device="cpu")).predict(wav)
+        Predictor(trained).predict(wav)
     (tmp_path / "a.txt").write_text("the film was superb")
-    said = Predictor(TorchBackend(trained, device="cpu")).predict(wav)
-    (typed,) = Predictor(TorchBackend(trained, device="cpu")).predict(["the film was superb"])
+    said = Predictor(trained).predict(wav)
+    (typed,) = Predictor(trained).predict(["the film was superb"])
     assert said.parts[0].score == pytest.approx(typed.score, abs=1e-5)
 
 
@@ -197,7 +196,7 @@ def test_the_command(run: Path, clip: Path, tmp_path: Path, capsys: pytest.Captu
 def test_rendered_models_say_so(run: Path, clip: Path) -> None:
     trained = load_checkpoint(run)
     rendered = replace(trained, checkpoint=replace(trained.checkpoint, synthetic=True, data_name="rendered"))
-    recording: Any = Predictor(TorchBackend(rendered, device="cpu")).predict(clip)
+    recording: Any = Predictor(rendered).predict(clip)
     assert "rendered clips" in recording.notes[0]
     assert recording.to_json()["notes"] == list(recording.notes)
 
@@ -231,7 +230,7 @@ def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_
 
     task = tiny.TASKS["multilabel"]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
-    several = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu"))
+    several = Predictor(tiny.build("text_only", store, encoder, used=True))
     said = several.predict(["the film was superb"])
     for labels in ("none", "happy, sad"):
         (row,) = _contributions(

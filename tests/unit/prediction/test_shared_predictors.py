@@ -14,7 +14,6 @@ from mecam.data.store import Store
 from mecam.features.recording import Recipe, read_recording
 from mecam.models.registry import MODELS
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.task import Regression
 from mecam.types import Utterance
 
@@ -36,7 +35,7 @@ def scores(predictions: Sequence[Any]) -> list[float]:
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "constant"])
 def test_utterances_of_every_model(name: str, store: Store, encoder: str) -> None:
     """Some models change their encoder while they answer: nobody else may be answered meanwhile."""
-    predictor = Predictor(TorchBackend(tiny.build(name, store, encoder, used=True), device="cpu"))
+    predictor = Predictor(tiny.build(name, store, encoder, used=True))
     groups: list[list[Utterance]] = [[store[i] for i in range(first, first + 3)] for first in range(0, 12, 3)]
     alone = [scores(predictor.predict_utterances(group)) for group in groups]
     for expected, results in zip(
@@ -49,10 +48,8 @@ def test_utterances_of_every_model(name: str, store: Store, encoder: str) -> Non
 def test_sentences_with_new_words(store: Store, encoder: str) -> None:
     """The tokenizer learns words as they come, from all threads."""
     sentences = [f"the film was word{number} and superb" for number in range(40)]
-    alone = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu")).predict_text(
-        sentences
-    )
-    shared = Predictor(TorchBackend(tiny.build("text_only", store, encoder, used=True), device="cpu"))
+    alone = Predictor(tiny.build("text_only", store, encoder, used=True)).predict_text(sentences)
+    shared = Predictor(tiny.build("text_only", store, encoder, used=True))
     for expected, results in zip(alone, at_once(lambda i: shared.predict_text(sentences[i]), 40), strict=True):
         assert scores(results) == pytest.approx([expected.score] * ROUNDS, abs=1e-6)
 
@@ -72,10 +69,7 @@ def test_recordings_through_two_predictors(encoder: str, tmp_path: Path) -> None
     with StoreWriter(tmp_path / "s", name="voices", task=Regression(), specs=recipe.specs()) as writer:
         for i, utterance in enumerate(utterances):
             writer.add(replace(utterance, split="train" if i < 3 else "valid", label=float(i - 1)))
-    both = [
-        Predictor(TorchBackend(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu"))
-        for seed in (1, 2)
-    ]
+    both = [Predictor(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed)) for seed in (1, 2)]
     asked = [(predictor, clip) for predictor in both for clip in clips]
     alone = [predictor.predict_file(clip, words=True) for predictor, clip in asked]
     given = at_once(lambda i: asked[i][0].predict_file(asked[i][1], words=True), len(asked))
@@ -96,10 +90,7 @@ def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) ->
         for i, video in enumerate(videos):
             (utterance,) = read_recording(video, recipe, id=video.stem, text="the film was good").utterances
             writer.add(replace(utterance, split="train" if i < 2 else "valid", label=float(i - 1)))
-    both = [
-        Predictor(TorchBackend(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed), device="cpu"))
-        for seed in (1, 2)
-    ]
+    both = [Predictor(tiny.build("mecam", Store(tmp_path / "s"), encoder, used=True, seed=seed)) for seed in (1, 2)]
     asked = [(predictor, video) for predictor in both for video in videos]
     alone = [predictor.predict_file(video) for predictor, video in asked]
     given = at_once(lambda i: asked[i][0].predict_file(asked[i][1]), len(asked))

@@ -16,9 +16,8 @@ from mecam.data.store import Store, StoreWriter
 from mecam.errors import ModelError
 from mecam.features.recording import Recipe, read_recording
 from mecam.models.calibration import IntervalScale
-from mecam.models.checkpoint import Trained, save_checkpoint
+from mecam.models.trained import Trained, save_checkpoint
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.recording import write_recording
 from mecam.task import Task
 from mecam.types import TEXT, Utterance
@@ -48,7 +47,7 @@ def voice_run(folder: Path, task: Task, encoder: str) -> Trained:
 @pytest.fixture(scope="module", params=KINDS)
 def predictor(request: pytest.FixtureRequest, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Predictor:
     task = tiny.TASKS[request.param]
-    return Predictor(TorchBackend(voice_run(tmp_path_factory.mktemp(request.param), task, encoder), device="cpu"))
+    return Predictor(voice_run(tmp_path_factory.mktemp(request.param), task, encoder))
 
 
 def subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
@@ -61,7 +60,7 @@ def test_every_subset_of_modalities(kind: str, name: str, encoder: str, tmp_path
     task = tiny.TASKS[kind]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
     trained = tiny.build(name, store, encoder, used=True)
-    predictor = Predictor(TorchBackend(with_interval(trained) if kind == "regression" else trained, device="cpu"))
+    predictor = Predictor(with_interval(trained) if kind == "regression" else trained)
     whole = next(
         u for u in store if u.text and len(u.streams) == 3 and not any(np.isnan(r).any() for r in u.streams.values())
     )
@@ -83,7 +82,7 @@ def test_every_subset_of_modalities(kind: str, name: str, encoder: str, tmp_path
 
 
 def test_the_interval_is_widest_where_most_is_missing(encoder: str, store: Store) -> None:
-    predictor = Predictor(TorchBackend(with_interval(tiny.build("mecam", store, encoder, used=True)), device="cpu"))
+    predictor = Predictor(with_interval(tiny.build("mecam", store, encoder, used=True)))
     whole = next(u for u in store if u.text and len(u.streams) == 3)
     few = predictor.predict_utterances([replace(whole, streams={})])[0]
     all_ = predictor.predict_utterances([whole])[0]
@@ -145,7 +144,7 @@ def test_utterances_of_nothing_do_not_speak_for_the_whole(predictor: Predictor, 
 
 def test_what_is_missing_was_not_kept(encoder: str, store: Store) -> None:
     """A row that no filter has seen has None, one that was taken away altogether has 0."""
-    predictor = Predictor(TorchBackend(tiny.build("mecam", store, encoder, used=True), device="cpu"))
+    predictor = Predictor(tiny.build("mecam", store, encoder, used=True))
     rows = np.ones((4, 4), np.float32)
     rows[1] = np.nan
     (said,) = predictor.predict_utterances([Utterance(id="a", text="good film", streams={"audio": rows})])
@@ -166,7 +165,7 @@ def test_weights_that_are_no_numbers(
             for weight in trained.model.parameters():
                 weight.view(-1)[0] = value
         with pytest.raises(ModelError, match=f"weights hold {word}"):
-            Predictor(TorchBackend(trained, device="cpu")).predict_text("a good film")
+            Predictor(trained).predict_text("a good film")
         place = tmp_path / word
         save_checkpoint(place / "checkpoint", trained)
         for command in (

@@ -17,10 +17,9 @@ from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.models.calibration import RecordingContext, RecordingPredictions
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import notes_of
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.runs.config import RunConfig
 from mecam.runs.seed import SeedResult
 from mecam.training.run import train
@@ -80,7 +79,7 @@ def test_the_weights_of_the_model_are_the_same_without(run, plain_run):
 
 
 def test_a_store_is_read_together_and_single_utterances_alone(trained, store):
-    predictor = Predictor(TorchBackend(trained, device="cpu"))
+    predictor = Predictor(trained)
     plain = alone(trained, store)
     together = [p.score for p in predictor.predict_store(store, split="test")]
     np.testing.assert_allclose(together, trained.checkpoint.recording(RecordingPredictions.of(plain)), atol=1e-6)
@@ -153,5 +152,5 @@ def test_tables_say_who_looks_at_the_rest_of_a_recording(run, plain_run, store, 
     task, split, run_results = read_run_results([run, plain_run])
     notes = compare(run_results, task, split, permutations=50).notes
     assert any(run.name in note and "context of the recording" in note for note in notes)
-    assert "other utterances" in notes_of(TorchBackend(load_checkpoint(run), device="cpu"))[-1]
-    assert notes_of(TorchBackend(load_checkpoint(plain_run), device="cpu")) == ()
+    assert "other utterances" in notes_of(load_checkpoint(run))[-1]
+    assert notes_of(load_checkpoint(plain_run)) == ()

@@ -19,9 +19,8 @@ from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
 from mecam.models.calibration import IntervalScale
-from mecam.models.checkpoint import Trained, load_checkpoint
+from mecam.models.trained import Trained, load_checkpoint
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, read_predictions, write_predictions
@@ -123,7 +122,7 @@ def test_factors_survive_the_files_of_a_seed(tmp_path: Path, trained: Trained, s
 
 def test_an_answer_without_sound_is_less_sure(trained: Trained, store: Store) -> None:
     calibrated = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 0.05}))
-    (answer,) = Predictor(TorchBackend(calibrated)).predict(["it was good"])
+    (answer,) = Predictor(calibrated).predict(["it was good"])
     assert answer.low is not None
     assert answer.high is not None
     absent = sum(slope for modality, slope in calibrated.checkpoint.widening.slope.items() if modality != "text")  # type: ignore[union-attr]
@@ -171,7 +170,7 @@ def test_intervals_never_leave_the_scale(run: Path, trained: Trained, store: Sto
         rows = list(csv.DictReader(file))
     assert all(-3 <= float(row["low"]) <= float(row["high"]) <= 3 for row in rows)
     wide = replace(trained, checkpoint=replace(trained.checkpoint, calibration={"0.9": 2.5}))
-    said = Predictor(TorchBackend(wide, device="cpu")).predict_store(store, split="test")
+    said = Predictor(wide).predict_store(store, split="test")
     assert all(one.low is not None and one.high is not None and -3 <= one.low < one.high <= 3 for one in said)
     assert any(one.high == 3 for one in said)
     truth = [float(store[int(i)].label) for i in store.split("test")]  # type: ignore[arg-type]

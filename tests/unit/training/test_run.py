@@ -15,7 +15,7 @@ from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError, TrainingError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.metrics import metrics_for
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.runs import tables
 from mecam.runs.config import RunConfig
 from mecam.runs.seed import SeedResult

@@ -14,7 +14,7 @@ import tiny
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError, ModelError
-from mecam.models.checkpoint import Trained, load_checkpoint, save_checkpoint
+from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.runs.config import RunConfig
 from mecam.training import loop, run
 from mecam.training.run import train

@@ -10,9 +10,8 @@ import pytest
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.torch_backend import TorchBackend
 from mecam.runs.config import RunConfig
 from mecam.training.run import train
 from mecam.types import Utterance
@@ -45,7 +44,7 @@ def test_what_only_the_other_splits_have_changes_nothing(
     store = written(tmp_path / "unmet", utterances)
     run = train(config(name), store, tmp_path / "run")
     assert "no utterance of the train split has vision" in caplog.text
-    predictor = Predictor(TorchBackend(load_checkpoint(run)))
+    predictor = Predictor(load_checkpoint(run))
     nowhere = written(tmp_path / "nowhere", [without(u, "vision") for u in utterances])
     seen, unseen = (predictor.predict_utterances([*s]) for s in (store, nowhere))
     np.testing.assert_array_equal([p.score for p in seen], [p.score for p in unseen])

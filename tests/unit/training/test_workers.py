@@ -9,7 +9,7 @@ import tiny
 from mecam.batch import Batch
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.models.checkpoint import Trained
+from mecam.models.trained import Trained
 from mecam.runs.config import RunConfig
 from mecam.training import preparation
 from mecam.training.preparation import SplitData

@@ -23,7 +23,7 @@ from mecam.evaluation.explanation.perturbation import bare, observed, perturbed_
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.statistics import Difference, holm, paired_permutation_test
-from mecam.models.checkpoint import Trained
+from mecam.models.backend import Backend
 from mecam.task import Task
 from mecam.types import Modality, Predictions, Utterance
 
@@ -47,7 +47,7 @@ Order = NDArray[np.int64]
 
 
 def deletion_test(
-    seeds: Sequence[Trained],
+    seeds: Sequence[Backend],
     source: Store | Sequence[Utterance],
     indices: NDArray[np.int64] | None = None,
     *,
@@ -73,15 +73,15 @@ def deletion_test(
     Raises: ModelError for a model without a filter; DataError if there are no labels or no rows to rank.
     """
     task = seeds[0].checkpoint.inputs.task
-    per_seed = [_Baseline.of(trained, source, indices) for trained in seeds]
+    per_seed = [_Baseline.of(backend, source, indices) for backend in seeds]
     modalities = _modalities(per_seed[0])
     count, done = len(per_seed[0].utterances), 0
     total = count * len(seeds) * len(modalities)
     tables: dict[Modality, dict[str, Any]] = {}
     for modality in modalities:
         given = []
-        for trained, baseline in zip(seeds, per_seed, strict=True):
-            asked = Deletions(trained, baseline, modality, shares, draws, seed)
+        for backend, baseline in zip(seeds, per_seed, strict=True):
+            asked = Deletions(backend, baseline, modality, shares, draws, seed)
             for done_here in asked.run():
                 if progress:
                     progress(done + done_here, total)
@@ -111,13 +111,13 @@ class _Baseline:
 
     @classmethod
     def of(
-        cls, trained: Trained, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
+        cls, backend: Backend, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None
     ) -> "_Baseline":
-        utterances = list(trained.dataset(source, indices))
-        whole = perturbed_predictions(trained, utterances, details=True)
+        utterances = list(backend.preprocessor.dataset(source, indices))
+        whole = perturbed_predictions(backend, utterances, details=True)
         if not any(whole.gates):
             raise ModelError(
-                f"{trained.checkpoint.name} has no filter, so time steps cannot be ranked",
+                f"{backend.checkpoint.name} has no filter, so time steps cannot be ranked",
                 fix="test a model with a filter, such as mecam",
             )
         if whole.truth is None:
@@ -145,14 +145,14 @@ class Deletions:
 
     def __init__(
         self,
-        trained: Trained,
+        backend: Backend,
         baseline: _Baseline,
         modality: Modality,
         shares: Sequence[float],
         draws: int,
         seed: int,
     ) -> None:
-        self._trained, self._utterances, self._modality, self._seed = trained, baseline.utterances, modality, seed
+        self._backend, self._utterances, self._modality, self._seed = backend, baseline.utterances, modality, seed
         self._arms = [("marked", 0), ("kept", 0), *(("random", draw) for draw in range(draws))]
         self.use = np.array([observed(u, modality).sum() >= MIN_ROWS for u in baseline.utterances])
         whole = baseline.whole
@@ -169,7 +169,7 @@ class Deletions:
         chosen = np.flatnonzero(self.use).tolist()
         for start in range(0, len(chosen), CHUNK):
             asked = [ask for i in chosen[start : start + CHUNK] for ask in self._asks(i)]
-            said = perturbed_predictions(self._trained, [variant for *_, variant in asked]).prediction
+            said = perturbed_predictions(self._backend, [variant for *_, variant in asked]).prediction
             for (i, arm, shares, _), value in zip(asked, said, strict=True):
                 for s in shares:
                     key = (*arm, s)
@@ -192,7 +192,7 @@ class Deletions:
         seen = np.flatnonzero(observed(utterance, self._modality))
         counts = [int(share * len(seen) + 0.5) for share in self.removals.shares]
         self.removals.removed[:, i] = np.array(counts) / len(seen)
-        unk = unknown_token(self._trained)
+        unk = unknown_token(self._backend)
         for arm in self._arms:
             order = seen[self._order(i, arm, seen)]
             for count in sorted(set(counts) - {0}):

@@ -3,12 +3,14 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.errors import MissingExtraError
 from mecam.evaluation.explanation.agreement import Agreement
 from mecam.evaluation.explanation.perturbation import Effect, InputPart, Target
 from mecam.files import write_whole
@@ -18,17 +20,23 @@ __all__ = [
     "ALL",
     "REMOVAL",
     "REMOVED_BELOW",
+    "STEPS",
     "Explanation",
     "ModalityExplanation",
     "PartEffect",
     "explanation_document",
+    "has_captum",
     "in_short",
+    "require_captum",
     "result_document",
     "write_document",
 ]
 
 ALL = "all"
 """Key of what the filter marks in all modalities together."""
+
+STEPS = 50
+"""Points of the path at which integrated gradients are taken."""
 
 REMOVED_BELOW = 0.5
 """A row or word of which less than this was kept counts as removed by the filter."""
@@ -249,3 +257,14 @@ def write_document(path: Path, document: Mapping[str, Any]) -> Path:
     Raises: DataError if it cannot be written.
     """
     return write_whole(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def has_captum() -> bool:
+    """True if captum is installed."""
+    return find_spec("captum") is not None
+
+
+def require_captum() -> None:
+    """Raise MissingExtraError unless captum is installed."""
+    if not has_captum():
+        raise MissingExtraError("captum")

@@ -11,7 +11,6 @@ computed by captum. Needs the extra `explain`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -19,45 +18,37 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Stream
-from mecam.errors import MissingExtraError, ModelError
-from mecam.evaluation.explanation.explanation import Gradients
+from mecam.errors import ModelError
+from mecam.evaluation.explanation.explanation import STEPS, Gradients, require_captum
 from mecam.evaluation.explanation.perturbation import Target, bare
-from mecam.models.checkpoint import Trained
+from mecam.models.backend import Backend
+from mecam.models.trained import Trained
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["STEPS", "has_captum", "integrated_gradients", "require_captum"]
-
-STEPS = 50
-"""Points of the path at which the gradient is taken."""
+__all__ = ["integrated_gradients"]
 
 AT_ONCE = 64
 """Points in one pass."""
 
 
-def has_captum() -> bool:
-    """True if captum is installed."""
-    return find_spec("captum") is not None
-
-
-def require_captum() -> None:
-    """Raise MissingExtraError unless captum is installed."""
-    if not has_captum():
-        raise MissingExtraError("captum", "explain")
-
-
-def integrated_gradients(trained: Trained, utterance: Utterance, target: Target, *, steps: int = STEPS) -> Gradients:
+def integrated_gradients(backend: Backend, utterance: Utterance, target: Target, *, steps: int = STEPS) -> Gradients:
     """Attribute one number to the rows and words of one utterance.
 
     Args:
-        trained: the model; put into evaluation mode.
+        backend: a model of PyTorch; put into evaluation mode.
         utterance: as a `Dataset` hands it out.
         target: what is explained.
         steps: of the path.
 
-    Raises: MissingExtraError without captum.
+    Raises: MissingExtraError without captum; ModelError if another library computes the model.
     """
     require_captum()
+    if not isinstance(backend, Trained):
+        raise ModelError(
+            "integrated gradients need the PyTorch model", fix="explain the run folder that it was exported from"
+        )
+    trained = backend
     from captum.attr import IntegratedGradients  # type: ignore[import-untyped]
 
     model = trained.model.eval()

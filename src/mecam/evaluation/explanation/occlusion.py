@@ -16,8 +16,15 @@ from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.explanation.agreement import TOP_SHARE, agreement_table, agreements
-from mecam.evaluation.explanation.explanation import ALL, REMOVED_BELOW, Explanation, ModalityExplanation, PartEffect
-from mecam.evaluation.explanation.gradients import STEPS, integrated_gradients, require_captum
+from mecam.evaluation.explanation.explanation import (
+    ALL,
+    REMOVED_BELOW,
+    STEPS,
+    Explanation,
+    ModalityExplanation,
+    PartEffect,
+    require_captum,
+)
 from mecam.evaluation.explanation.perturbation import (
     Effect,
     Removal,
@@ -35,7 +42,7 @@ from mecam.evaluation.explanation.perturbation import (
 )
 from mecam.evaluation.groups import Groups
 from mecam.evaluation.predict import with_interval_scales
-from mecam.models.checkpoint import Trained
+from mecam.models.backend import Backend
 from mecam.runs.predictions import interval_around
 from mecam.types import Modality, Predictions, Utterance
 
@@ -45,7 +52,7 @@ Gates = Mapping[Modality, NDArray[np.float32]]
 
 
 def explain(
-    trained: Trained,
+    backend: Backend,
     source: Store | Sequence[Utterance],
     indices: NDArray[np.int64] | None = None,
     *,
@@ -56,7 +63,7 @@ def explain(
     """Explain utterances.
 
     Args:
-        trained: the model.
+        backend: computes the model.
         source: a store with the features that the model knows, or utterances in memory.
         indices: which of them; all when None.
         gradients: also integrated gradients; needs the extra `explain`.
@@ -67,13 +74,13 @@ def explain(
     """
     if gradients:
         require_captum()
-    utterances = list(trained.dataset(source, indices))
-    whole = perturbed_predictions(trained, utterances, details=True)
+    utterances = list(backend.preprocessor.dataset(source, indices))
+    whole = perturbed_predictions(backend, utterances, details=True)
     explained = []
     for i, utterance in enumerate(utterances):
-        one = _explained(trained, utterance, whole, i)
+        one = _explained(backend, utterance, whole, i)
         if gradients:
-            one = _with_gradients(trained, utterance, one, steps)
+            one = _with_gradients(backend, utterance, one, steps)
         modalities = {m: replace(s, agreement=agreements(measures(s.parts))) for m, s in one.modalities.items()}
         explained.append(replace(one, modalities=modalities))
         if progress:
@@ -96,20 +103,20 @@ def measures(parts: Sequence[PartEffect]) -> dict[str, NDArray[np.float64]]:
     return found
 
 
-def _explained(trained: Trained, utterance: Utterance, whole: Predictions, i: int) -> Explanation:
+def _explained(backend: Backend, utterance: Utterance, whole: Predictions, i: int) -> Explanation:
     """All but gradients and agreement."""
-    task = trained.checkpoint.inputs.task
+    task = backend.checkpoint.inputs.task
     target = Target.of(task, whole.prediction[i])
     score = float(target.read(whole.prediction[i : i + 1])[0])
-    known = trained.checkpoint.half_width
+    known = backend.checkpoint.half_width
     ends = None
     if known is not None and target.column is None:
-        ends = interval_around(task, score, float(with_interval_scales(trained, whole).interval_half_widths(known)[i]))
-    read, gates = read_by(trained.model.reads, utterance), whole.gates[i]
+        ends = interval_around(task, score, float(with_interval_scales(backend, whole).interval_half_widths(known)[i]))
+    read, gates = read_by(backend.reads, utterance), whole.gates[i]
     effects = leave_one_out(
         score,
-        _removals(utterance, read, gates, unknown_token(trained)),
-        lambda variants: target.read(perturbed_predictions(trained, variants).prediction),
+        _removals(utterance, read, gates, unknown_token(backend)),
+        lambda variants: target.read(perturbed_predictions(backend, variants).prediction),
     )
     nothing = Effect(score, 0.0, 0)
     return Explanation(
@@ -177,9 +184,11 @@ def _modality_explanation(
     )
 
 
-def _with_gradients(trained: Trained, utterance: Utterance, one: Explanation, steps: int) -> Explanation:
+def _with_gradients(backend: Backend, utterance: Utterance, one: Explanation, steps: int) -> Explanation:
     """The same with integrated gradients summed over every part."""
-    found = integrated_gradients(trained, utterance, one.target, steps=steps)
+    from mecam.evaluation.explanation.gradients import integrated_gradients
+
+    found = integrated_gradients(backend, utterance, one.target, steps=steps)
     modalities = dict(one.modalities)
     for modality, rows in found.rows.items():
         of_modality = modalities[modality]
@@ -217,7 +226,7 @@ def some_of(store: Store, split: str, limit: int | None) -> NDArray[np.int64]:
 
 
 def survey(
-    trained: Trained,
+    backend: Backend,
     store: Store,
     indices: NDArray[np.int64],
     *,
@@ -228,7 +237,7 @@ def survey(
     """Agreement over the utterances of a store.
 
     Args:
-        trained: the model.
+        backend: computes the model.
         store: with features that it knows.
         indices: which utterances.
         gradients: also ask integrated gradients.
@@ -238,8 +247,8 @@ def survey(
     Returns: `utterances`, `videos`, `resampled` (unit and count), `top` (share of the parts that the overlap is about),
         `modalities` (as `agreement_table` describes them) and `completeness` (of the gradients; None without them).
     """
-    explained = explain(trained, store, indices, gradients=gradients, steps=steps, progress=progress)
-    dataset = trained.dataset(store, indices)
+    explained = explain(backend, store, indices, gradients=gradients, steps=steps, progress=progress)
+    dataset = backend.preprocessor.dataset(store, indices)
     groups = Groups.among(dataset.videos, dataset.speakers)
     found = [{m: of_modality.agreement for m, of_modality in one.modalities.items()} for one in explained]
     return {

@@ -26,7 +26,7 @@ from mecam.types import TEXT, Modality, Predictions, Utterance
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mecam.models.checkpoint import Trained
+    from mecam.models.backend import Backend
 
 __all__ = [
     "WINDOWS",
@@ -262,7 +262,7 @@ class Target:
 
 
 def perturbed_predictions(
-    trained: "Trained",
+    backend: "Backend",
     variants: Sequence[Utterance],
     *,
     size: int = 64,
@@ -274,19 +274,20 @@ def perturbed_predictions(
     Variants of one utterance side by side are cheap: a text encoder reads each distinct text of a batch once.
 
     Args:
-        trained: the model.
+        backend: computes the model.
         variants: as a `Dataset` hands them out.
         size: variants per batch.
-        details: as in `predict`.
+        details: as in `ask`.
         progress: called with (variants done, all).
     """
     from mecam.data.datasets import Dataset
-    from mecam.evaluation.predict import predict
+    from mecam.evaluation.predict import ask
 
-    dataset = Dataset(variants, task=trained.checkpoint.inputs.task)
-    return predict(trained.model, dataset, trained.collator, size=size, details=details, progress=progress)
+    dataset = Dataset(variants, task=backend.checkpoint.inputs.task)
+    return ask(backend, dataset, backend.preprocessor.collator, size=size, details=details, progress=progress)
 
 
-def unknown_token(trained: "Trained") -> int | None:
+def unknown_token(backend: "Backend") -> int | None:
     """Id of the token that stands for a word left out; None for a model that reads no tokens."""
-    return None if trained.tokenizer is None else trained.tokenizer.unk
+    tokenizer = backend.preprocessor.tokenizer
+    return None if tokenizer is None else tokenizer.unk

@@ -16,7 +16,7 @@ from mecam.evaluation.robustness.measure import jobs_of, measure_all
 from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
-from mecam.models.checkpoint import check_features, load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 
@@ -137,7 +137,7 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
     Raises: ModelError if a checkpoint cannot be read, or does not fit the store.
     """
     trained = load_checkpoint(checkpoints[0])
-    check_features(trained, store)
+    trained.preprocessor.check_features(store)
     inputs = trained.checkpoint.inputs
     if inputs.task != store.task:
         raise ModelError(

@@ -32,7 +32,7 @@ from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.files import whole_file, writing
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
-from mecam.models.checkpoint import Trained, check_features, load_checkpoint
+from mecam.models.trained import Trained, load_checkpoint
 from mecam.nn.encoders import Rows
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality, Predictions, Span, Utterance
@@ -225,7 +225,7 @@ def measure_all(
             progress()
     if missing:
         trained = load_checkpoint(checkpoint)
-        check_features(trained, data.store)
+        trained.preprocessor.check_features(data.store)
         trained.model.to(device)
         place = missing[0].path.parent
         with writing(place):

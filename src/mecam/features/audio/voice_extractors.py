@@ -198,7 +198,7 @@ def load_smile() -> Any:
     try:
         import opensmile  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("opensmile", "opensmile") from error
+        raise MissingExtraError("opensmile") from error
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
 
 

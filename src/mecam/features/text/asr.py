@@ -66,7 +66,7 @@ def _engine(model: str, process: int) -> Any:
     try:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("faster_whisper", "asr") from error
+        raise MissingExtraError("faster_whisper") from error
     try:
         return WhisperModel(model, device="auto", compute_type="default", local_files_only=out_of_reach(model))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own

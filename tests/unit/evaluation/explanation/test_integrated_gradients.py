@@ -7,7 +7,7 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError
-from mecam.evaluation.explanation import gradients
+from mecam.evaluation.explanation import explanation
 from mecam.evaluation.explanation.gradients import integrated_gradients
 from mecam.evaluation.explanation.occlusion import explain
 from mecam.evaluation.explanation.perturbation import Target, perturbed_predictions
@@ -62,6 +62,6 @@ def test_words_that_are_unknown_already_add_nothing(store: Store, encoder: str) 
 
 
 def test_without_captum_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, store: Store, encoder: str) -> None:
-    monkeypatch.setattr(gradients, "has_captum", lambda: False)
+    monkeypatch.setattr(explanation, "has_captum", lambda: False)
     with pytest.raises(MissingExtraError, match=r"mecam\[explain\]"):
         explain(tiny.build("mecam", store, encoder), store, np.arange(1), gradients=True)

@@ -24,7 +24,7 @@ from mecam.evaluation.robustness.measure import (
     remembering_encoders,
 )
 from mecam.evaluation.robustness.scores import calibration_metrics, conflict_scores, gate_scores
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.types import Predictions, Span
 from trained_runs import make_run
 

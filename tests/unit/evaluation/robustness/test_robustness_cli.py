@@ -18,7 +18,7 @@ from mecam.evaluation.robustness.findings import best_of, mean_ranks
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Resample, RunScores, Value
 from mecam.evaluation.statistics import metrics_table
-from mecam.models.checkpoint import load_checkpoint
+from mecam.models.trained import load_checkpoint
 from mecam.runs.run import Run
 from trained_runs import make_run
 

@@ -1,5 +1,6 @@
 """A model of PyTorch as a `mecam.arrays.Network`: arrays in, arrays out."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from threading import RLock
 from typing import Any
@@ -11,11 +12,10 @@ from torch import Tensor
 from mecam.arrays import BatchArrays, OutputArrays
 from mecam.batch import Batch
 from mecam.models.base import Model
-from mecam.models.checkpoint import not_finite
 from mecam.task import Task
 from mecam.threads import for_work
 
-__all__ = ["TorchNetwork"]
+__all__ = ["TorchNetwork", "not_finite"]
 
 _turns: WeakKeyDictionary[Model, AbstractContextManager[Any]] = WeakKeyDictionary()
 _asking = RLock()
@@ -65,3 +65,12 @@ class TorchNetwork:
 
 def _array(values: Tensor) -> Any:
     return values.float().cpu().numpy()
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """What is not a finite number among weights, in words; empty where all are."""
+    bad = [(name, t) for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+    if not bad:
+        return ""
+    kind = "NaN" if any(bool(torch.isnan(t).any()) for _, t in bad) else "infinity"
+    return f"{kind}: {bad[0][0]}" + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
