@@ -62,19 +62,17 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
     parts = [(m, part) for m in model.reads for part in PARTS if getattr(batch.streams[m], part) is not None]
     whole = _Exported(model, parts, batch).eval()
     tensors = tuple(getattr(batch.streams[m], part) for m, part in parts)
-    batch_size = torch.export.Dim("batch", min=1)
-    times = {m: torch.export.Dim(f"{m}_time", min=1) for m in model.reads}
-    shapes = tuple({0: batch_size} if part == "lengths" else {0: batch_size, 1: times[m]} for m, part in parts)
+    any_size = torch.export.Dim.DYNAMIC
+    shapes = tuple({0: any_size} if part == "lengths" else {0: any_size, 1: any_size} for m, part in parts)
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself
         whole(*tensors)  # tells the names of the answers
         try:
+            followed = torch.export.export(whole, tensors, dynamic_shapes=(shapes,), strict=False)
             program = torch.onnx.export(
-                whole,
-                tensors,
+                followed,
                 input_names=[f"{m}_{part}" for m, part in parts],
                 output_names=whole.answers,
-                dynamic_shapes=(shapes,),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,

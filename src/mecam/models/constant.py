@@ -29,7 +29,7 @@ class Constant(Model):
     def forward(self, batch: Batch) -> Output:
         """Repeat the prior."""
         prior = self.get_buffer("prior")
-        return Output(prediction=self.inputs.task.as_prediction(prior.expand(len(batch), -1)))
+        return Output(prediction=self.inputs.task.as_prediction(prior.expand(batch.index.shape[0], -1)))
 
 
 ENTRY = Entry(Constant, ConstantConfig)

@@ -69,7 +69,7 @@ class LateFusion(Model):
         pooled = {m: masked_mean(self.encoders[m](batch.streams[m].values, masks[m]), masks[m]) for m in self.reads}
         own = torch.stack([self.heads[m](self.dropout(pooled[m])) for m in self.reads], dim=1)  # B M outputs
         present = presence(batch, self.reads)  # B M
-        shares = masked_softmax(self.trust.expand(len(batch), -1), present)  # B M
+        shares = masked_softmax(self.trust.expand(present.shape[0], -1), present)  # B M
         average = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         task = self.inputs.task
         return Output(

@@ -124,7 +124,7 @@ class Mult(RowModel[MultConfig]):
         mask = masks[modality]
         whole = self.norm[modality](self.within[modality](whole, mask))
         place = (mask * torch.arange(mask.shape[1], device=mask.device)).amax(dim=1)  # B
-        last: Tensor = whole[torch.arange(len(whole), device=mask.device), place]  # B D'
+        last: Tensor = whole[torch.arange(whole.shape[0], device=mask.device), place]  # B D'
         return last.masked_fill(~mask.any(dim=1, keepdim=True), 0.0)
 
 

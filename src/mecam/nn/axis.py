@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mecam.batch import Stream
+from mecam.nn.masked import longest
 from mecam.types import Modality
 
 __all__ = ["on_one_axis", "resampled", "word_counts"]
@@ -52,7 +53,7 @@ def resampled(
     if stream.words is not None:
         position = stream.words
     extent = (stream.lengths if words is None else words).unsqueeze(1)  # B 1
-    number = torch.arange(max(1, int(steps.max())), device=values.device)  # N
+    number = torch.arange(longest(steps), device=values.device)  # N
     count = steps.clamp(min=1).unsqueeze(1)  # B 1
     start = number * extent // count  # B N
     stop = -(-(number + 1) * extent // count)  # B N
@@ -80,8 +81,8 @@ def on_one_axis(
     """
     streams = {m: streams[m] for m in hidden}
     words = word_counts(streams, aligned)  # B
-    longest = torch.stack([s.lengths for s in streams.values()]).amax(dim=0)
-    steps = torch.where(words > 0, words, longest).clamp(max=limit)  # B
+    rows = torch.stack([s.lengths for s in streams.values()]).amax(dim=0)
+    steps = torch.where(words > 0, words, rows).clamp(max=limit)  # B
     values, masks = {}, {}
     for m, stream in streams.items():
         by_word = stream.words is not None or m in aligned

@@ -92,7 +92,7 @@ class HyperModality(nn.Module):
         scales = [language]
         for layer in self.language:
             scales.append(layer(scales[-1], everywhere))
-        hyper = self.start.to(language.dtype).expand(len(language), -1, -1)
+        hyper = self.start.to(language.dtype).expand(language.shape[0], -1, -1)
         for each, scale in zip(self.rounds, scales, strict=False):
             hyper = each(hyper, scale, sources, present)
         return hyper, scales[-1]
@@ -120,7 +120,7 @@ class HyperFusion(nn.Module):
 
     def forward(self, language: Float[Tensor, "B S D"], hyper: Float[Tensor, "B S D"]) -> Float[Tensor, "B D"]:
         """The joint representation."""
-        token = self.token.to(language.dtype).expand(len(language), -1, -1)  # B 1 D
+        token = self.token.to(language.dtype).expand(language.shape[0], -1, -1)  # B 1 D
         keys = torch.cat([hyper, language], dim=1)  # B 2S D
         everywhere = torch.ones(keys.shape[:2], dtype=torch.bool, device=keys.device)
         return self.norm(self.transformer(token, everywhere, keys)).squeeze(1)  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mecam.nn.exporting import exporting
 
-__all__ = ["compacted", "length_mask", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
+__all__ = ["compacted", "length_mask", "longest", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
 
 
 def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
@@ -17,11 +17,19 @@ def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
     return torch.arange(steps, device=lengths.device) < lengths.unsqueeze(1)
 
 
+def longest(lengths: Int[Tensor, " B"]) -> int:
+    """The largest of them, 1 at least, as a size."""
+    size = lengths.max().clamp(min=1).item()
+    torch._check(size >= 1)  # known while exporting, when there is no number yet
+    return size  # type: ignore[return-value]
+
+
 def compacted(
     values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]
 ) -> tuple[Float[Tensor, "B T D"], Int[Tensor, " B"]]:
     """The observed steps moved to the front in their order, and how many there are, for networks that know no mask."""
-    order = (~mask).byte().argsort(dim=1, stable=True)  # B T
+    place = torch.arange(mask.shape[1], device=mask.device)  # T
+    order = torch.where(mask, place, place + mask.shape[1]).argsort(dim=1)  # B T
     return values.gather(1, order.unsqueeze(-1).expand_as(values)), mask.sum(dim=1)
 
 

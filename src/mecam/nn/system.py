@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from mecam.nn.masked import masked_softmax
+from mecam.nn.recurrent import stepped
 from mecam.types import Modality
 
 __all__ = ["DeltaMemoryAttention", "DynamicFusionGraph", "GatedMemory", "LstmSystem", "two_layers"]
@@ -46,17 +47,17 @@ class LstmSystem(nn.Module):
 
     def _run(self, modality: Modality, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         given = self.input[modality](values)  # B N 4H
-        hidden = cell = given.new_zeros(len(given), self.sizes[modality])  # B H
-        cells = [cell]
-        for n in range(given.shape[1]):
-            gates = given[:, n] + self.recurrent[modality](hidden)
+        start = given.new_zeros(given.shape[0], self.sizes[modality])  # B H
+
+        def step(state: Sequence[Tensor], here: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+            (cell, hidden), (entering, there) = state, here
+            gates = entering + self.recurrent[modality](hidden)
             enter, forget, leave, candidate = gates.chunk(4, dim=1)
             new = forget.sigmoid() * cell + enter.sigmoid() * candidate.tanh()
-            there = mask[:, n : n + 1]
-            cell = torch.where(there, new, cell)
-            hidden = torch.where(there, leave.sigmoid() * new.tanh(), hidden)
-            cells.append(cell)
-        return hidden, torch.stack(cells, dim=1)
+            return torch.where(there, new, cell), torch.where(there, leave.sigmoid() * new.tanh(), hidden)
+
+        (_, hidden), cells = stepped(step, (start, start), (given, mask.unsqueeze(2)))
+        return hidden, cells
 
 
 class DeltaMemoryAttention(nn.Module):
@@ -83,8 +84,8 @@ class DeltaMemoryAttention(nn.Module):
         """Attended coordinates at every step."""
         cells = torch.cat(list(memories), dim=2)  # B S sum(H), S = N + 1
         both = torch.cat([cells[:, :-1], cells[:, 1:]], dim=2)  # B N C
-        repeats = torch.tensor(self.sizes, device=present.device)
-        there = present.repeat_interleave(repeats, dim=1).repeat(1, 2).unsqueeze(1)  # B 1 C
+        owner = [i for i, size in enumerate(self.sizes) for _ in range(size)]  # of each coordinate
+        there = present[:, owner].repeat(1, 2).unsqueeze(1)  # B 1 C
         return both * masked_softmax(self.attend(both), there)
 
 
@@ -112,9 +113,12 @@ class GatedMemory(nn.Module):
         """The memory after the last step."""
         new = self.update(attended).tanh() * self.update_gate(attended).sigmoid()  # B N U
         keep = self.retain_gate(attended).sigmoid()
-        memory: Tensor = new.new_zeros(len(new), self.width)
-        for n in range(new.shape[1]):
-            memory = torch.where(mask[:, n : n + 1], keep[:, n] * memory + new[:, n], memory)
+
+        def step(state: Sequence[Tensor], here: Sequence[Tensor]) -> tuple[Tensor]:
+            (memory,), (entering, kept, there) = state, here
+            return (torch.where(there, kept * memory + entering, memory),)
+
+        (memory,), _ = stepped(step, (new.new_zeros(new.shape[0], self.width),), (new, keep, mask.unsqueeze(2)))
         return memory
 
 

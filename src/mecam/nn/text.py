@@ -139,7 +139,8 @@ class TextEncoder(nn.Module):
         """Encode each distinct row once; masked tokens come out as zeros."""
         if exporting():
             # An absent text sees its first token of padding, as below.
-            seen = torch.cat([torch.ones_like(mask[:, :1]), mask[:, 1:]], dim=1)
+            first = mask[:, :1] | ~mask.any(dim=1, keepdim=True)  # B 1
+            seen = torch.cat([first, mask[:, 1:]], dim=1)
             read: Tensor = self.network(input_ids=ids, attention_mask=seen.long()).last_hidden_state  # B T D
             return read.masked_fill(~mask.unsqueeze(-1), 0.0)
         rows, where = torch.unique(torch.cat([ids, mask.long()], dim=1), dim=0, return_inverse=True)

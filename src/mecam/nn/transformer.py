@@ -122,7 +122,7 @@ class SummaryTokens(nn.Module):
     def forward(self, steps: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B S D"]:
         """Summarise; masked steps are not seen."""
         count = len(self.tokens)
-        tokens = self.tokens.to(steps.dtype).expand(len(steps), -1, -1)
+        tokens = self.tokens.to(steps.dtype).expand(steps.shape[0], -1, -1)
         steps = (steps + sinusoids(steps)).masked_fill(~mask.unsqueeze(-1), 0.0)
         whole = torch.cat([tokens, steps], dim=1)  # B S+T D
         summary: Tensor = self.transformer(whole, nn.functional.pad(mask, (count, 0), value=True), only=count)
