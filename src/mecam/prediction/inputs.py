@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mecam.errors import DataError, ModelError
-from mecam.features.clips import MEDIA_SUFFIXES
+from mecam.features.find_media import MEDIA_SUFFIXES
 
 __all__ = ["as_paths", "as_sentences", "is_folder", "kind_of", "kind_of_all"]
 

@@ -14,9 +14,8 @@ import numpy as np
 from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
-from mecam.features.clips import RENDERED
 from mecam.features.extractor import extractor_of
-from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
+from mecam.features.recording import NOTHING, RENDERED, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.models.backend import Backend

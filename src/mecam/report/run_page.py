@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.projections import Projection
-from mecam.features.clips import RENDERED
+from mecam.features.recording import RENDERED
 from mecam.files import write_whole
 from mecam.report.format import plural
 from mecam.report.page import Section, page
