@@ -1,5 +1,6 @@
 """Exported models of untrained networks: enough for what only predicts."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -7,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import jaxtyping
+import onnx
 
 import tiny
+from mecam.arrays import BatchArrays
 from mecam.data.store import Store
+from mecam.export import export, network
 from mecam.export.export import export_model
+from mecam.models.base import Model
 from mecam.models.trained import Trained
 
 
@@ -22,6 +27,28 @@ def sizes_unchecked() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@contextmanager
+def one_network() -> Iterator[None]:
+    """Follow each model once: exporting it again takes the network of the first time, which takes many seconds."""
+    known: dict[str, onnx.ModelProto] = {}
+
+    def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
+        weights = hashlib.sha256()
+        for name, values in model.state_dict().items():
+            weights.update(name.encode() + values.numpy().tobytes())
+        key = weights.hexdigest()
+        if key not in known:
+            known[key] = network.network_of(model, example)
+        return known[key]
+
+    before = export.network_of
+    export.network_of = network_of
+    try:
+        yield
+    finally:
+        export.network_of = before
 
 
 def with_interval(trained: Trained) -> Trained:
