@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 
+import jaxtyping
 import onnx
 import torch
 from torch import Tensor, nn
@@ -85,7 +86,7 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
     given = _inputs(model, Batch.of(example))
     whole = _Exported(model, list(given)).eval()
     names = {f"{modality}_{part}".lstrip("_"): tensor for (modality, part), tensor in given.items()}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _undisturbed():
         whole(*names.values())  # tells the names of the answers
         try:
             program = torch.onnx.export(
@@ -130,16 +131,18 @@ def _open_sizes(tensor: Tensor) -> dict[int, object]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter says and prints about itself."""
-    level = logging.root.manager.disable
+def _undisturbed() -> Iterator[None]:
+    """Without what the exporter says about itself, and without checks of shapes, which know no open sizes."""
+    level, unchecked = logging.root.manager.disable, jaxtyping.config.jaxtyping_disable
     logging.disable(logging.CRITICAL)
+    jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
+        jaxtyping.config.update("jaxtyping_disable", unchecked)
 
 
 def _reason(error: Exception) -> str:
