@@ -31,15 +31,8 @@ TOLERANCE = 1e-5
 SMALL = 500
 """Numbers that a network may hold beside its parameters."""
 
-QUICK = ("constant", "lf_dnn", "mfn")
-"""Nothing is read; a recurrent network; a loop over time. The others take half a minute each."""
-
-EVERYTHING = (TEXT, "audio", "vision")
-
-
-@pytest.fixture(scope="module")
-def small_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return _store(tmp_path_factory.mktemp("small"), "regression", (TEXT, "audio"))
+QUICK = {"constant": (TEXT,), "text_only": (TEXT,), "ef_lstm": ("audio", "vision"), "mfn": ("audio", "vision")}
+"""Nothing is read; a text encoder; an operator of ONNX's own; a loop over time. The others take half a minute each."""
 
 
 def _store(folder: Path, task: str, modalities: tuple[str, ...]) -> Store:
@@ -49,14 +42,15 @@ def _store(folder: Path, task: str, modalities: tuple[str, ...]) -> Store:
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_answers_are_those_of_pytorch(name: str, small_store: Store, encoder: str) -> None:
-    _check(tiny.build(name, small_store, encoder, used=True), small_store)
+def test_answers_are_those_of_pytorch(name: str, encoder: str, tmp_path: Path) -> None:
+    store = _store(tmp_path, "regression", QUICK[name])
+    _check(tiny.build(name, store, encoder, used=True), store)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_answers_of_every_model_are_those_of_pytorch(name: str, encoder: str, tmp_path: Path) -> None:
-    store = _store(tmp_path, "regression", EVERYTHING)
+    store = _store(tmp_path, "regression", (TEXT, "audio", "vision"))
     _check(tiny.build(name, store, encoder, used=True), store)
 
 
@@ -142,19 +136,19 @@ def _shown(output: Output) -> list[torch.Tensor]:
     return [values.sum() for values in given]
 
 
-def test_an_old_pytorch_is_refused(small_store: Store, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = tiny.build("constant", small_store, encoder)
+def test_an_old_pytorch_is_refused(store: Store, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = tiny.build("constant", store, encoder)
     monkeypatch.setattr(mecam.export.network, "OLDEST", "99.1")
     with pytest.raises(ModelError, match=r"pip install 'torch>=99\.1'"):
-        network_of(trained.model, next(_batches(trained, small_store)))
+        network_of(trained.model, next(_batches(trained, store)))
 
 
-def test_what_onnx_has_no_operator_for_is_named(small_store: Store, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = tiny.build("constant", small_store, encoder)
+def test_what_onnx_has_no_operator_for_is_named(store: Store, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = tiny.build("constant", store, encoder)
 
     def forward(batch: Batch) -> Output:
         return Output(prediction=torch.special.i1e(batch.index.float()))
 
     monkeypatch.setattr(trained.model, "forward", forward)
     with pytest.raises(ModelError, match="i1e"):
-        network_of(trained.model, next(_batches(trained, small_store)))
+        network_of(trained.model, next(_batches(trained, store)))
