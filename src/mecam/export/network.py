@@ -29,7 +29,7 @@ BATCH, ROWS = 3, 11
 """Sizes of the example that a model is followed on: no two are alike, and none is one that PyTorch treats apart."""
 
 FOLDED = 2**31
-"""Numbers of a constant that may be computed from the weights while exporting: as many as there are."""
+"""Size of what may be computed from the weights while exporting, such as the order of an LSTM's gates: any."""
 
 
 class _Exported(nn.Module):
@@ -89,6 +89,8 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
     with torch.no_grad(), _undisturbed():
         whole(*names.values())  # tells the names of the answers
         try:
+            from onnxscript.optimizer import optimize_ir
+
             program = torch.onnx.export(
                 torch.export.export(
                     whole,
@@ -100,13 +102,15 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
                 output_names=whole.answers,
                 opset_version=OPSET,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
+            assert program is not None
+            optimize_ir(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
         except ImportError as error:
             raise MissingExtraError("onnxscript", "train") from error
         except Exception as error:  # of many kinds, each with a page of text
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
-    assert program is not None
     return _cleaned(program.model_proto)
 
 
