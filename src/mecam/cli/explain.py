@@ -322,7 +322,7 @@ def _about(run: Path, predictor: "Predictor", data: str) -> dict[str, Any]:
 
 def _printed_notes(predictor: "Predictor") -> tuple[str, ...]:
     """Notes that belong to every result of this model; they are printed too."""
-    from mecam.prediction.recordings import notes_of
+    from mecam.prediction.answers import notes_of
 
     notes = notes_of(predictor.backend)
     for note in notes:

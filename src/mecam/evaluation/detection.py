@@ -32,7 +32,6 @@ __all__ = [
     "auroc",
     "conflict_auroc",
     "conflict_table",
-    "contradicting",
     "filter_auroc",
     "filter_table",
     "resampled_auroc",
@@ -46,9 +45,6 @@ ANY = "any"
 
 CONTRADICTION = "contradiction"
 """Kind of a span that makes a modality contradict the others."""
-
-MIN_CONFLICT = 0.5
-"""A modality that contradicts the others more probably than this is said to."""
 
 MAX_RANKS = 2048
 """Scores are told apart to this many ranks when they are resampled."""
@@ -96,11 +92,6 @@ def filter_table(
     bootstrap = _Bootstrap(Groups.of(seeds[0]).count, resamples, seed)
     tables = {m: bootstrap.table([rows[m].rankings() for rows in of_seeds]) for m in of_seeds[0]}
     return {modality: table for modality, table in tables.items() if table}
-
-
-def contradicting(doubts: Mapping[Modality, float]) -> tuple[Modality, ...]:
-    """The modality of an utterance that contradicts the others: at most one, as the probabilities sum to at most 1."""
-    return tuple(modality for modality, doubt in doubts.items() if doubt > MIN_CONFLICT)
 
 
 def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[str, float | None]:

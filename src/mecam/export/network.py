@@ -1,8 +1,11 @@
 """A model of PyTorch as an ONNX network: what it reads and answers by name, for batches and lengths of any size."""
 
 import ast
+import contextlib
+import io
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx
 import torch
@@ -12,39 +15,57 @@ from mecam.arrays import BatchArrays
 from mecam.batch import Batch, Stream
 from mecam.errors import MissingExtraError, ModelError
 from mecam.models.base import Model
-from mecam.prediction.exported import PARTS, output_names
+from mecam.prediction.exported import INDEX, PARTS, output_names
 
 __all__ = ["OPSET", "network_of"]
 
 OPSET = 20
 """Version of the ONNX operators; ONNX Runtime 1.17 and newer read it."""
 
+OLDEST = "2.8"
+"""Version of PyTorch from which on it writes down LSTMs and scans."""
+
+BATCH, ROWS = 3, 11
+"""Sizes of the example that a model is followed on: no two are alike, and none is one that PyTorch treats apart."""
+
+FOLDED = 2**31
+"""Numbers of a constant that may be computed from the weights while exporting: as many as there are."""
+
 
 class _Exported(nn.Module):
-    """A model with plain tensors in and out, in the order of `names`."""
+    """A model with plain tensors in and out.
 
-    def __init__(self, model: Model, names: Sequence[tuple[str, str]], batch: Batch) -> None:
+    Args:
+        model: with its weights.
+        names: of the tensors that go in: modality and part of its stream, or "" and the batch's index.
+
+    Attributes:
+        answers: names of the tensors that come out; known once it has given them.
+    """
+
+    def __init__(self, model: Model, names: Sequence[tuple[str, str]]) -> None:
         super().__init__()
         self.model = model
-        self._names, self._ids, self._index = names, batch.ids, batch.index
+        self._names = names
         self.answers: list[str] = []
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         parts: dict[str, dict[str, Tensor]] = {}
         for (modality, part), tensor in zip(self._names, tensors, strict=True):
             parts.setdefault(modality, {})[part] = tensor
+        index = parts.pop("", {INDEX: tensors[0].new_zeros(tensors[0].shape[0], dtype=torch.int64)})[INDEX]
         streams = {modality: Stream(**given) for modality, given in parts.items()}
-        output = self.model(Batch(ids=self._ids, index=self._index, streams=streams, targets=None))
-        task = self.model.inputs.task
+        output = self.model(Batch(ids=(), index=index, streams=streams))
         conflict = output.extra.get("doubt")
         named = {
-            "prediction": task.probabilities(output.prediction),
+            "prediction": self.model.inputs.task.probabilities(output.prediction),
             **output_names("gate", output.gates),
             **output_names("weight", output.shares),
             **output_names("embedding", output.embeddings),
             **({} if conflict is None else {"conflict": conflict}),
         }
         self.answers = list(named)
+        # ONNX has no place for a tensor that comes out as it went in, or twice.
         return tuple(value if name == "prediction" else value.float() for name, value in named.items())
 
 
@@ -53,25 +74,29 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
 
     Args:
         model: with its weights.
-        example: a batch of two utterances or more, each modality with two rows or more, on which it is followed.
+        example: any batch that it may be given; it is followed on such numbers.
 
-    Raises: ModelError naming the operator, where there is one that ONNX does not have; MissingExtraError without the
-        libraries of the extra `train`.
+    Raises: ModelError naming the operator, where there is one that ONNX does not have, or if PyTorch is too old;
+        MissingExtraError without the libraries of the extra `train`.
     """
-    batch = Batch.of(example)
-    parts = [(m, part) for m in model.reads for part in PARTS if getattr(batch.streams[m], part) is not None]
-    whole = _Exported(model, parts, batch).eval()
-    tensors = tuple(getattr(batch.streams[m], part) for m, part in parts)
-    any_size = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: any_size} if part == "lengths" else {0: any_size, 1: any_size} for m, part in parts)
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter about itself
-        whole(*tensors)  # tells the names of the answers
+    if torch.__version__ < OLDEST:
+        raise ModelError(
+            f"PyTorch {torch.__version__} cannot export a model", fix=f"pip install 'torch>={OLDEST}', and export again"
+        )
+    given = _inputs(model, Batch.of(example))
+    whole = _Exported(model, list(given)).eval()
+    names = {f"{modality}_{part}".lstrip("_"): tensor for (modality, part), tensor in given.items()}
+    with torch.no_grad(), _quiet():
+        whole(*names.values())  # tells the names of the answers
         try:
-            followed = torch.export.export(whole, tensors, dynamic_shapes=(shapes,), strict=False)
             program = torch.onnx.export(
-                followed,
-                input_names=[f"{m}_{part}" for m, part in parts],
+                torch.export.export(
+                    whole,
+                    tuple(names.values()),
+                    dynamic_shapes=(tuple(_open_sizes(tensor) for tensor in names.values()),),
+                    strict=False,
+                ),
+                input_names=list(names),
                 output_names=whole.answers,
                 opset_version=OPSET,
                 dynamo=True,
@@ -83,6 +108,39 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
     assert program is not None
     return _cleaned(program.model_proto)
+
+
+def _inputs(model: Model, batch: Batch) -> dict[tuple[str, str], Tensor]:
+    """What the network reads, as the example has it, of sizes that tell all axes apart."""
+    if model.reads_nothing:  # but how many answers are wanted
+        return {("", INDEX): torch.arange(BATCH)}
+    tensors = {}
+    for i, modality in enumerate(model.reads):
+        for part in PARTS:
+            tensor = getattr(batch.streams[modality], part)
+            if tensor is not None:
+                tensor = tensor[torch.arange(BATCH) % tensor.shape[0]]
+                rows = torch.arange(ROWS + 2 * i)
+                tensors[modality, part] = tensor[:, rows % tensor.shape[1]] if tensor.ndim > 1 else tensor
+    return tensors
+
+
+def _open_sizes(tensor: Tensor) -> dict[int, object]:
+    """Batch and time are of any size."""
+    return dict.fromkeys(range(min(tensor.ndim, 2)), torch.export.Dim.DYNAMIC)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says and prints about itself."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
 
 
 def _reason(error: Exception) -> str:
@@ -101,11 +159,21 @@ def _cleaned(network: onnx.ModelProto) -> onnx.ModelProto:
         graph.input.remove(given)
     for number, node in enumerate(graph.node):
         node.name = f"{_scope(node)}{node.op_type}_{number}"
-        node.ClearField("doc_string")
-        node.ClearField("metadata_props")  # among them the paths of this machine
-    for message in (network, graph, *graph.value_info, *graph.input, *graph.output, *graph.initializer):
-        message.ClearField("metadata_props")
+    _forget_notes(graph)
+    network.ClearField("metadata_props")
     return network
+
+
+def _forget_notes(graph: onnx.GraphProto) -> None:
+    """Drop shapes that ONNX Runtime finds itself, and where in the code a node is from: paths of this machine."""
+    graph.ClearField("value_info")
+    for message in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        message.ClearField("metadata_props")
+        message.ClearField("doc_string")
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _forget_notes(attribute.g)
 
 
 def _scope(node: onnx.NodeProto) -> str:

@@ -27,10 +27,8 @@ from mecam.features.side_threads import side_by_side
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
-__all__ = ["NOTHING", "RENDERED", "Recipe", "Recording", "read_recording"]
+__all__ = ["NOTHING", "Recipe", "Recording", "read_recording"]
 
-RENDERED = "rendered"
-"""Name of a data set whose recordings `mecam.synthetic.clips.talking` rendered."""
 NOTHING = {"audio": "the sound is silent", "vision": "no face is visible", TEXT: "it contains no words"}
 """Why a modality that a recording has may give nothing."""
 _ALIKE, _COMPARED = 0.5, 2000

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mecam.batch import Stream
+from mecam.nn.exporting import exporting
 from mecam.nn.masked import longest
 from mecam.types import Modality
 
@@ -38,6 +39,7 @@ def resampled(
     *,
     words: Int[Tensor, " B"] | None,
     steps: Int[Tensor, " B"],
+    size: int | None = None,
 ) -> tuple[Float[Tensor, "B N D"], Bool[Tensor, "B N"]]:
     """Rows of one modality on a given number of steps per utterance.
 
@@ -45,7 +47,8 @@ def resampled(
         values: its rows, encoded or as they are.
         stream: where they come from.
         words: words per utterance, where its rows belong to words; None where they only share the utterance's time.
-        steps: steps per utterance; N is the largest.
+        steps: steps per utterance.
+        size: N; the largest of `steps` unless given.
 
     Returns: the mean of the observed rows of each step, and which steps have any.
     """
@@ -53,7 +56,7 @@ def resampled(
     if stream.words is not None:
         position = stream.words
     extent = (stream.lengths if words is None else words).unsqueeze(1)  # B 1
-    number = torch.arange(longest(steps), device=values.device)  # N
+    number = torch.arange(longest(steps) if size is None else size, device=values.device)  # N
     count = steps.clamp(min=1).unsqueeze(1)  # B 1
     start = number * extent // count  # B N
     stop = -(-(number + 1) * extent // count)  # B N
@@ -83,8 +86,10 @@ def on_one_axis(
     words = word_counts(streams, aligned)  # B
     rows = torch.stack([s.lengths for s in streams.values()]).amax(dim=0)
     steps = torch.where(words > 0, words, rows).clamp(max=limit)  # B
+    # PyTorch exports a scan of known size only; the steps behind an utterance's last are masked.
+    size = limit if exporting() else longest(steps)
     values, masks = {}, {}
     for m, stream in streams.items():
         by_word = stream.words is not None or m in aligned
-        values[m], masks[m] = resampled(hidden[m], stream, words=words if by_word else None, steps=steps)
+        values[m], masks[m] = resampled(hidden[m], stream, words=words if by_word else None, steps=steps, size=size)
     return values, masks

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mecam.nn.encoders import row_sizes
+from mecam.nn.exporting import exporting
 from mecam.nn.masked import masked_mean, weighted_mean
 
 __all__ = [
@@ -186,12 +187,18 @@ class WordOrder(nn.Module):
     def forward(self, tokens: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B T S"]:
         """Log-probability that each pair is a real one, given to both of its tokens; 0 where there is no neighbour."""
         tokens = self.norm(tokens)
+        count = mask.shape[1]
+        if exporting():  # a single token would have less than no pairs
+            tokens, mask = (
+                nn.functional.pad(tokens, (0, 0, 0, max(DISTANCES))),
+                nn.functional.pad(mask, (0, max(DISTANCES))),
+            )
         signs = []
         for i, distance in enumerate(DISTANCES):
             left, right, real = _pairs(tokens, mask, distance)
             seen = nn.functional.logsigmoid(self._score(i, left, right)).masked_fill(~real, 0.0)  # B T-distance
             signs += [nn.functional.pad(seen, (0, distance)), nn.functional.pad(seen, (distance, 0))]
-        return torch.stack([part[:, : mask.shape[1]] for part in signs], dim=-1)
+        return torch.stack([part[:, :count] for part in signs], dim=-1)
 
     def loss(self, tokens: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, ""]:
         """Cross-entropy of telling real pairs from made ones, mean over distances; 0 where there is no pair."""

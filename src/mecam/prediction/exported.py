@@ -7,7 +7,8 @@ model.json       all that a checkpoint says beside its weights, and a card: how 
 
 The network reads, for each modality m that the model is given: `m_values` (B × T × D numbers, or B × T token ids),
 `m_mask` (B × T, True where a row is observed), and, where the model needs them, `m_lengths` (B) and `m_words` (B × T,
-the word of each token, -1 where it has none). An absent modality is one row that is masked. It answers `prediction`
+the word of each token, -1 where it has none). An absent modality is one row that is masked. A network that reads no
+modality is given `index` (B numbers), for how many answers are wanted. It answers `prediction`
 (B scores, or B × C probabilities), `gate_m` (B × T), `weight_m` (B), `conflict` (B × M), `embedding_*` (B × D).
 """
 
@@ -21,13 +22,27 @@ from mecam.errors import MecamError, ModelError
 from mecam.models.checkpoint import Checkpoint, Preprocessor, read_description
 from mecam.prediction.onnx_file import check_network
 
-__all__ = ["DESCRIPTION", "FORMAT", "NETWORK", "PARTS", "TOKENIZER", "VERSION", "WEIGHTS", "Exported", "is_exported"]
+__all__ = [
+    "DESCRIPTION",
+    "FORMAT",
+    "INDEX",
+    "NETWORK",
+    "PARTS",
+    "TOKENIZER",
+    "VERSION",
+    "WEIGHTS",
+    "Exported",
+    "is_exported",
+]
 __all__ += ["output_names", "read_exported"]
 
 FORMAT = "mecam-export"
 VERSION = 1
 
 DESCRIPTION, NETWORK, WEIGHTS, TOKENIZER = "model.json", "model.onnx", "model.onnx.data", "tokenizer.json"
+
+INDEX = "index"
+"""What a network reads that is given no modality."""
 
 PARTS = ("values", "mask", "lengths", "words")
 """Of a stream, what the network may read."""

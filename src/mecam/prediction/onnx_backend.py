@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, OutputArrays, StreamArrays
 from mecam.errors import ModelError
 from mecam.models.checkpoint import ALLOW_ENCODER, Checkpoint, Preprocessor
-from mecam.prediction.exported import NETWORK, PARTS, Exported, read_exported
+from mecam.prediction.exported import INDEX, NETWORK, PARTS, Exported, read_exported
 from mecam.threads import SMALL_UTTERANCES, available_cores
 from mecam.types import Modality
 
@@ -78,7 +78,7 @@ class OnnxBackend:
     def _inputs(self, batch: BatchArrays) -> dict[str, Array]:
         streams = {m: batch.streams[m] for m in self.reads}
         given = {f"{m}_{part}": getattr(stream, part) for m, stream in streams.items() for part in PARTS}
-        return {name: values for name, values in given.items() if values is not None}
+        return {INDEX: batch.index, **{name: values for name, values in given.items() if values is not None}}
 
 
 class _Network:
@@ -107,7 +107,12 @@ class _Network:
     def _answer(self, session: "InferenceSession", question: dict[str, Array]) -> dict[str, Array]:
         names = self._exported.outputs
         given = {name: values for name, values in question.items() if name in self._inputs}
-        return dict(zip(names, session.run(list(names), given), strict=True))
+        try:
+            return dict(zip(names, session.run(list(names), given), strict=True))
+        except Exception as error:  # whatever the library makes of a network that was not written by us
+            what = " ".join(str(error).split())[:300]
+            where = str(self._exported.folder / NETWORK)
+            raise ModelError(f"the network cannot answer: {what}", where=where, fix="export it again") from error
 
     def _ready(self) -> "InferenceSession":
         self._loading.join()

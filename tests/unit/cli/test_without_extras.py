@@ -28,7 +28,19 @@ def call(arguments):
 print(json.dumps([call(arguments) for arguments in json.loads(sys.argv[1])]))
 """
 
-HELP = ("demo", "extract", "train", "evaluate", "report", "compare", "ablate", "robustness", "tune", "predict", "assets")
+HELP = (
+    "demo",
+    "extract",
+    "train",
+    "evaluate",
+    "report",
+    "compare",
+    "ablate",
+    "robustness",
+    "tune",
+    "predict",
+    "assets",
+)
 
 
 def calls(*commands: list[str]) -> list[tuple[int, str, str]]:
