@@ -8,7 +8,6 @@ looked at; the weights are passed over, so this takes milliseconds. Numbers of f
 import math
 import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from mecam.budget import check_regular_file
@@ -41,20 +40,15 @@ def check_network(path: Path, *, data: Path) -> None:
     """
     size = check_regular_file(path) + (check_regular_file(data) if data.exists() else 0)
     try:
-        with _mapped(path) as view:
-            _Network(path, data, size).model(view)
+        _Network(path, data, size).model(_mapped(path))
     except (IndexError, UnicodeDecodeError, ValueError, OSError) as error:
         raise ModelError(f"{path.name} is no ONNX network", where=str(path), fix="export the model again") from error
 
 
-@contextmanager
-def _mapped(path: Path) -> Iterator[View]:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        view = memoryview(mapped)
-        try:
-            yield view
-        finally:
-            view.release()
+def _mapped(path: Path) -> View:
+    """The bytes of a file, of which only those that are looked at are read."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 class _Network:

@@ -45,7 +45,8 @@ def blur(picture: Picture, share: float, context: PictureContext) -> Picture:
     reach = int(BLUR_REACH * sigma + 0.5)
     weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
     half = (weights / weights.sum())[reach:]
-    return _smeared(_smeared(picture, half).swapaxes(0, 1), half).swapaxes(0, 1)
+    columns = _smeared(picture, half)
+    return np.asarray(_smeared(columns.swapaxes(0, 1), half).swapaxes(0, 1))
 
 
 def low_light(picture: Picture, gain: float, context: PictureContext) -> Picture:
@@ -105,7 +106,7 @@ def _smeared(picture: Picture, weights: NDArray[np.float64]) -> Picture:
     total = lines[reach : reach + count] * weights[0]
     for step in range(reach, 0, -1):
         total += (lines[reach - step :][:count] + lines[reach + step :][:count]) * weights[step]
-    return total.astype(np.uint8)
+    return np.asarray(total, np.uint8)
 
 
 def _resized(picture: Picture, size: float | tuple[int, int]) -> Picture:

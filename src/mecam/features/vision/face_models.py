@@ -8,7 +8,6 @@ Source: MediaPipe's face detection (full range, sparse), face mesh, iris and Fac
 
 import os
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.threads import ProcessLock
 
 __all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
 
@@ -266,8 +266,7 @@ def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArr
 _Network = tuple[Any, int, list[int]]
 _idle: dict[tuple[Asset, str], list[_Network]] = defaultdict(list)
 """Networks that nobody uses at the moment: an interpreter holds its inputs, so two threads must not share one."""
-_idle_lock = threading.Lock()
-_building_lock = threading.Lock()
+_idle_lock, _building_lock = ProcessLock(), ProcessLock()
 
 
 @contextmanager
