@@ -23,7 +23,7 @@ from mecam.evaluation.metrics import leading_metrics
 from mecam.evaluation.predict import ask
 from mecam.export.network import network_of
 from mecam.export.quantize import quantized
-from mecam.files import set_alike, whole_folder
+from mecam.files import set_alike, usual_mode, whole_folder
 from mecam.hashes import sha256_of
 from mecam.models.backend import Backend
 from mecam.models.checkpoint import sealed
@@ -155,6 +155,8 @@ def _write(folder: Path, trained: Trained, network: onnx.ModelProto, *, mapped: 
     copy.CopyFrom(network)  # the library moves the weights of what it writes
     options: dict[str, Any] = {"save_as_external_data": True, "location": WEIGHTS} if mapped else {}
     onnx.save_model(copy, str(folder / NETWORK), **options)
+    for path in folder.iterdir():
+        path.chmod(usual_mode(folder))  # the library makes a file of weights the owner's alone
     if trained.tokenizer is not None:
         trained.tokenizer.write_json(folder / TOKENIZER)
 

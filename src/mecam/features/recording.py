@@ -29,6 +29,11 @@ from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
 __all__ = ["NOTHING", "Recipe", "Recording", "read_recording"]
 
+NOTHING = {"audio": "the sound is silent", "vision": "no face is visible", TEXT: "it contains no words"}
+"""Why a modality that a recording has may give nothing."""
+_ALIKE, _COMPARED = 0.5, 2000
+"""Likeness of two wordings of the same speech; below, one of them is of something else. How many letters are enough."""
+
 
 @dataclass(frozen=True)
 class Recipe:

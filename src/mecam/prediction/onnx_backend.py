@@ -90,7 +90,8 @@ class _Network:
         self._inputs: frozenset[str] = frozenset()
         self._error: Exception | None = None
         self._lock = threading.Lock()
-        self._loading = threading.Thread(target=self._load, name="mecam-load", daemon=True)
+        # No daemon: a program that ends while it loads has to wait, as the library cannot be stopped half-way.
+        self._loading = threading.Thread(target=self._load, name="mecam-load")
         self._loading.start()
 
     def ask(self, questions: Sequence[dict[str, Array]], *, alone: bool) -> list[dict[str, Array]]:
