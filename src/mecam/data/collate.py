@@ -194,7 +194,9 @@ def _plan(dataset: "Dataset | Mixture", size: int, seed: int | None) -> list[lis
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
-def _partner(dataset: "Dataset | Mixture", candidates: NDArray[np.int64], rng: "np.random.Generator") -> Utterance | None:
+def _partner(
+    dataset: "Dataset | Mixture", candidates: NDArray[np.int64], rng: "np.random.Generator"
+) -> Utterance | None:
     return as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
 
 
