@@ -122,8 +122,12 @@ def _check_content(network: onnx.ModelProto, trained: Trained, batch: Batch) -> 
     """No operators but those of ONNX, no paths, and of the parameters only those that an answer depends on, once."""
     assert {each.domain: each.version for each in network.opset_import} == {"": OPSET}
     written = network.SerializeToString()
-    assert not [path for path in (str(Path(torch.__file__).parent), str(Path.home()), ".py") if path.encode() in written]
-    held = sum(int(np.prod(each.dims)) for each in network.graph.initializer if each.data_type == onnx.TensorProto.FLOAT)
+    assert not [
+        path for path in (str(Path(torch.__file__).parent), str(Path.home()), ".py") if path.encode() in written
+    ]
+    held = sum(
+        int(np.prod(each.dims)) for each in network.graph.initializer if each.data_type == onnx.TensorProto.FLOAT
+    )
     model = trained.model.requires_grad_(True).eval()
     sum(_shown(model(batch)), torch.zeros((), requires_grad=True)).backward()
     needed = sum(parameter.numel() for parameter in model.parameters() if parameter.grad is not None)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+import exported_models
 import fake_run
 import tiny
 import trained_runs
@@ -75,6 +76,25 @@ def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
     for command, (code, _, err) in zip(commands, calls(*commands), strict=True):
         assert code == 0, (command, err)
     assert len(Store(places["back"])) == len(Store(places["made"]))
+
+
+def test_an_exported_model_predicts_and_explains(encoder: str, tmp_path: Path) -> None:
+    folder = exported_models.of_clips(tmp_path, encoder)
+    model, clip, store = (str(folder / name) for name in ("exported", "clip.mp4", "store"))
+    made = {name: str(tmp_path / name) for name in ("extracted", "p.csv", "p.html", "u.html", "u.json", "r.html")}
+    commands = [
+        ["extract", clip, "-o", made["extracted"]],
+        ["predict", "it was good", "--model", model],
+        ["predict", store, "--model", model, "--output", made["p.csv"]],
+        ["predict", clip, "--model", model, "--html", made["p.html"]],
+        ["explain", "utterance", model, "clip1", "--data", store, "--html", made["u.html"], "--json", made["u.json"]],
+        ["explain", "recording", model, clip, "--html", made["r.html"]],
+    ]
+    for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
+        assert code == 0, (command, err)
+        assert out, command
+    for place in made.values():
+        assert Path(place).exists(), place
 
 
 @pytest.fixture(scope="module")
