@@ -1,4 +1,4 @@
-"""Every registered model as an ONNX network: the same answers as PyTorch's, whatever is absent, masked, long or short."""
+"""Every registered model as an ONNX network answers as PyTorch does, whatever is absent, masked, long or short."""
 
 from collections.abc import Mapping
 from dataclasses import replace
