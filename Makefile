@@ -34,10 +34,10 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing mecam and what it needs into $(VENV) (once; a minute or two)"
-	@$(PIP) --editable ".[offline]"
+	@$(PIP) --editable ".[train,offline]"
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing mecam and its test tools into $(VENV) (once; a minute or two)"
-	@$(PIP) --editable ".[offline,dev]"
+	@$(PIP) --editable ".[train,offline,dev]"
 	@touch $@ $(VENV)/installed

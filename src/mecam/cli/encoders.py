@@ -9,7 +9,7 @@ __all__ = ["AllowEncoder"]
 
 def _allow(given: bool) -> bool:
     if given:
-        from mecam.models.trained import ALLOW_ENCODER
+        from mecam.models.checkpoint import ALLOW_ENCODER
 
         ALLOW_ENCODER.set(True)
     return given

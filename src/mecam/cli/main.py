@@ -16,6 +16,7 @@ from mecam.cli import (
     data,
     demo,
     explain,
+    export,
     extract,
     models,
     predict,
@@ -25,7 +26,7 @@ from mecam.cli import (
     tune,
 )
 from mecam.cli.console import SafeFormatter, err, flush, forget_output, one_line, open_streams
-from mecam.errors import MecamError
+from mecam.errors import MecamError, missing_extras
 from mecam.threads import settle
 from mecam.version import __version__
 
@@ -51,6 +52,7 @@ app.command("robustness")(robustness.robustness)
 app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.add_typer(explain.app, name="explain")
+app.command("export")(export.export)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 
@@ -103,7 +105,8 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
         given = _renamed(sys.argv[1:] if argv is None else argv)
-        result = copy_context().run(app, args=given, standalone_mode=False)
+        with missing_extras():
+            result = copy_context().run(app, args=given, standalone_mode=False)
         flush()
         return result if isinstance(result, int) else 0
     except MecamError as error:

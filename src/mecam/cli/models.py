@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from mecam.cli.console import err, out, progress
-from mecam.errors import ConfigError, ModelError
+from mecam.errors import ConfigError, MissingExtraError, ModelError
 
 __all__ = ["models"]
 
@@ -83,7 +83,7 @@ def _what_it_is(name: str) -> str:
 
     try:
         return summary(name)
-    except ModelError as error:
+    except (MissingExtraError, ModelError) as error:
         return error.what
 
 

@@ -102,11 +102,10 @@ def predict(
     if html is not None and not found.recordings:
         raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else _Pages(html, several=len(found.recordings) > 1 or found.folders)
+    from mecam.prediction.answers import notes_of
     from mecam.prediction.predictor import load
-    from mecam.prediction.recordings import notes_of
-    from mecam.runs.run import newest_run
 
-    chosen = model or newest_run(Path("runs"))
+    chosen = model or _newest()
     with progress(f"loading {chosen}"):
         predictor = load(chosen)
     for note in notes_of(predictor.backend):
@@ -133,6 +132,12 @@ def predict(
 
         err.print(failures_table(failures).terminal())
         raise typer.Exit(SOME_FAILED)
+
+
+def _newest() -> Path:
+    from mecam.runs.run import newest_run
+
+    return newest_run(Path("runs"))
 
 
 def _tell(found: Found) -> None:
@@ -253,7 +258,8 @@ def _predict_recordings(
     if not recordings:
         return [], []
     from mecam.features.segmentation import Lengths
-    from mecam.prediction.recordings import predict_recording, printable, recipe_of
+    from mecam.prediction.inputs import printable
+    from mecam.prediction.recordings import predict_recording, recipe_of
 
     recipe_of(predictor.backend)  # whether this model can see recordings at all does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
@@ -297,10 +303,10 @@ def _print(recordings: Sequence["RecordingPrediction"], others: Sequence["Predic
 
 def _predict_all(predictor: "Predictor", found: Found, split: str | None) -> list["Prediction"]:
     """Stores and sentences."""
-    from mecam.data.store import Store
-
     results: list[Prediction] = []
     for path in found.stores:
+        from mecam.data.store import Store
+
         with progress(f"predicting {path}") as callback:
             results += predictor.predict_store(Store(path), split=split, progress=callback)
     ids, texts = [name for name, _ in found.sentences], [text for _, text in found.sentences]

@@ -109,7 +109,7 @@ def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
 
 def _named(files: Sequence[tuple[Path, Path | None]]) -> list[RecordingFile]:
     """Each file once, under as much of its path as tells it from the others."""
-    from mecam.prediction.recordings import printable
+    from mecam.prediction.inputs import printable
 
     once = {path.absolute(): (path, root) for path, root in reversed(files)}
     chosen = [once[place] for place in dict.fromkeys(path.absolute() for path, _ in files)]

@@ -146,7 +146,7 @@ def finish_run(folder: Path) -> None:
     run = Run(folder)
     metrics, facts = run.metrics, run.environment
     if facts["data"]["synthetic"]:
-        from mecam.features.clips import RENDERED
+        from mecam.types import RENDERED
 
         corpus = "rendered clips" if facts["data"]["name"] == RENDERED else "the built-in synthetic corpus"
         err.print(f"Trained on {corpus}: not comparable with results on real data.", style="yellow")

@@ -9,16 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.arrays import BatchArrays, StreamArrays, TargetArrays
-from mecam.config import AugmentationConfig
-from mecam.data.corruption import augmented, corrupted_view
 from mecam.data.datasets import Dataset
-from mecam.data.mixture import Mixture
 from mecam.data.tokens import Tokenizer
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
 if TYPE_CHECKING:
     from mecam.batch import Batch
+    from mecam.config import AugmentationConfig
+    from mecam.data.mixture import Mixture
 
 __all__ = ["Collator", "ViewOptions", "array_batches", "as_read", "batches"]
 
@@ -94,13 +93,13 @@ class ViewOptions:
 
 
 def batches(
-    dataset: Dataset | Mixture,
+    dataset: "Dataset | Mixture",
     collator: Collator,
     size: int,
     *,
     shuffle_seed: int | None = None,
     views: ViewOptions | None = None,
-    augmentation: AugmentationConfig | None = None,
+    augmentation: "AugmentationConfig | None" = None,
     paired_recordings: Sequence[Mapping[str, Utterance]] = (),
     part: tuple[int, int] = (0, 1),
 ) -> Iterator["Batch"]:
@@ -119,6 +118,9 @@ def batches(
             same number of batches; the last ones repeat where it does not come out even.
     """
     plan = _plan(dataset, size, shuffle_seed)
+    from mecam.config import AugmentationConfig  # not needed by predicting, which need not wait for them
+    from mecam.data.corruption import augmented, corrupted_view
+
     which, count = part
     plan += (plan * count)[: -len(plan) % count]
     if augmentation == AugmentationConfig():
@@ -176,7 +178,7 @@ def _limited(utterance: Utterance, clip: float) -> Utterance:
     return replace(utterance, streams={m: np.clip(values, -clip, clip) for m, values in utterance.streams.items()})
 
 
-def _plan(dataset: Dataset | Mixture, size: int, seed: int | None) -> list[list[int]]:
+def _plan(dataset: "Dataset | Mixture", size: int, seed: int | None) -> list[list[int]]:
     """Positions of each batch."""
     sizes = dataset.sizes()
     if seed is None:
@@ -192,7 +194,7 @@ def _plan(dataset: Dataset | Mixture, size: int, seed: int | None) -> list[list[
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
-def _partner(dataset: Dataset | Mixture, candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
+def _partner(dataset: "Dataset | Mixture", candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
     return as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
 
 

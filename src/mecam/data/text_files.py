@@ -13,8 +13,6 @@ import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
-import chardet
-
 from mecam.budget import check_regular_file
 from mecam.errors import DataError
 
@@ -219,6 +217,8 @@ def _wide(data: bytes) -> tuple[str, str] | None:
 
 
 def _by_statistics(data: bytes) -> tuple[str, str] | None:
+    import chardet  # its tables take a while to load, and nearly all files are in UTF-8
+
     lines = [line for line in data.splitlines() if not line.isascii()]
     sample = b"\n".join(lines)[:MAX_SAMPLED_BYTES]
     ranked = chardet.detect_all(sample, ignore_threshold=True, include_encodings=(*NAMES, *RIVALS), compat_names=False)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from mecam.data.corruption.words import MISSING_WORD
 from mecam.errors import ModelError
 from mecam.hub import loading_options, refusal, resolve_text_encoder
+from mecam.types import MISSING_WORD
 
 __all__ = ["PretrainedTokenizer", "SpecialIds", "Tokenizer"]
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import DataError
 from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.ranking import mean_ranks, ordered
 from mecam.evaluation.statistics import summarise
 from mecam.evaluation.sums import Array
 from mecam.types import Modality, Predictions, Span
@@ -31,7 +32,6 @@ __all__ = [
     "auroc",
     "conflict_auroc",
     "conflict_table",
-    "contradicting",
     "filter_auroc",
     "filter_table",
     "resampled_auroc",
@@ -45,9 +45,6 @@ ANY = "any"
 
 CONTRADICTION = "contradiction"
 """Kind of a span that makes a modality contradict the others."""
-
-MIN_CONFLICT = 0.5
-"""A modality that contradicts the others more probably than this is said to."""
 
 MAX_RANKS = 2048
 """Scores are told apart to this many ranks when they are resampled."""
@@ -97,11 +94,6 @@ def filter_table(
     return {modality: table for modality, table in tables.items() if table}
 
 
-def contradicting(doubts: Mapping[Modality, float]) -> tuple[Modality, ...]:
-    """The modality of an utterance that contradicts the others: at most one, as the probabilities sum to at most 1."""
-    return tuple(modality for modality, doubt in doubts.items() if doubt > MIN_CONFLICT)
-
-
 def conflict_auroc(predictions: Predictions, spans: Sequence[Sequence[Span]]) -> dict[str, float | None]:
     """Return how well contradictions are found.
 
@@ -142,12 +134,10 @@ def auroc(score: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | N
 
     Returns: a value in [0, 1]; None unless both sides occur.
     """
-    from scipy.stats import rankdata  # takes half a second to import, which a prediction need not wait for
-
     above, below = int(positive.sum()), int((~positive).sum())
     if not above or not below:
         return None
-    ranks = rankdata(score)[positive].sum() - above * (above + 1) / 2  # Mann and Whitney's U
+    ranks = mean_ranks(score)[positive].sum() - above * (above + 1) / 2  # Mann and Whitney's U
     return float(ranks / above / below)
 
 
@@ -164,16 +154,14 @@ def resampled_auroc(
         group: N, number of the group that each comes from.
         draws: R × G, how often each group is in each resample.
     """
-    from scipy.stats import rankdata
-
-    rank = rankdata(score, "dense") - 1
+    rank, lower, _ = ordered(score)
     if rank.max(initial=0) >= MAX_RANKS:
-        rank = (rankdata(score, "min") - 1) * MAX_RANKS // len(rank)
+        rank = lower[rank] * MAX_RANKS // len(rank)
     shape = (draws.shape[1], MAX_RANKS)
 
     def drawn(mask: NDArray[np.bool_]) -> Array:
         histogram = np.zeros(shape)
-        np.add.at(histogram, (group[mask], rank[mask].astype(np.int64)), 1)
+        np.add.at(histogram, (group[mask], rank[mask]), 1)
         return np.asarray(draws @ histogram)  # R MAX_RANKS
 
     above, below = drawn(positive), drawn(~positive)

@@ -23,11 +23,15 @@ __all__ = [
     "ask",
     "calibrated",
     "constant_predictions",
+    "contradicting",
     "in_recordings",
     "known_only",
     "predict",
     "with_interval_scales",
 ]
+
+MIN_CONFLICT = 0.5
+"""A modality that contradicts the others more probably than this is said to."""
 
 
 def predict(
@@ -247,3 +251,8 @@ def _per_word(
     total = np.bincount(words[real], weights=gate[real])
     touched = np.bincount(words[real], weights=marked[real]) > 0
     return (total / np.maximum(count, 1)).astype(np.float32), touched
+
+
+def contradicting(doubts: Mapping[Modality, float]) -> tuple[Modality, ...]:
+    """The modality of an utterance that contradicts the others: at most one, as the probabilities sum to at most 1."""
+    return tuple(modality for modality, doubt in doubts.items() if doubt > MIN_CONFLICT)

@@ -105,7 +105,7 @@ def _optuna() -> Any:
     try:
         import optuna
     except ImportError as error:
-        raise MissingExtraError("optuna", "tune") from error
+        raise MissingExtraError("optuna") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

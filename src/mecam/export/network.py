@@ -1,5 +1,6 @@
 """A model of PyTorch as an ONNX network: what it reads and answers by name, for batches and lengths of any size."""
 
+import ast
 import contextlib
 import io
 import logging
@@ -108,7 +109,7 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
             assert program is not None
             optimize_ir(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
         except ImportError as error:
-            raise MissingExtraError("onnxscript", "train") from error
+            raise MissingExtraError("onnxscript") from error
         except Exception as error:  # of many kinds, each with a page of text
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
     return _cleaned(program.model_proto)
@@ -163,6 +164,8 @@ def _cleaned(network: onnx.ModelProto) -> onnx.ModelProto:
     used = {name for node in graph.node for name in node.input}
     for given in [value for value in graph.input if value.name not in used]:
         graph.input.remove(given)
+    for number, node in enumerate(graph.node):
+        node.name = f"{_scope(node)}{node.op_type}_{number}"
     _forget_notes(graph)
     network.ClearField("metadata_props")
     return network
@@ -178,3 +181,12 @@ def _forget_notes(graph: onnx.GraphProto) -> None:
         for attribute in node.attribute:
             if attribute.HasField("g"):
                 _forget_notes(attribute.g)
+
+
+def _scope(node: onnx.NodeProto) -> str:
+    """The part of the model that an operator belongs to, with a dot behind it."""
+    for property in node.metadata_props:
+        if property.key == "pkg.torch.onnx.name_scopes":
+            parts = [part for part in ast.literal_eval(property.value) if part.startswith("model.")]
+            return parts[-1].removeprefix("model.") + "." if parts else ""
+    return ""

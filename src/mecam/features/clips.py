@@ -7,15 +7,12 @@ from pathlib import Path
 from mecam.data.importing.sources.base import Note, Row, data_set_name
 from mecam.data.operations.split import first_splits
 from mecam.errors import DataError
-from mecam.features.find_media import MEDIA_SUFFIXES, Place, find_media, shown
+from mecam.features.find_media import Place, find_media, shown
 from mecam.features.label_matching import id_of_place, match_rows
 from mecam.features.text import transcript_beside
 from mecam.types import SPLITS
 
-__all__ = ["MEDIA_SUFFIXES", "RENDERED", "Clip", "Clips", "Tables", "find_clips", "with_splits"]
-
-RENDERED = "rendered"
-"""Name of a data set whose clips `mecam.synthetic.clips.talking` rendered."""
+__all__ = ["Clip", "Clips", "Tables", "find_clips", "with_splits"]
 
 Tables = Path | Sequence[Path] | None
 """A label table, or several: one per split."""

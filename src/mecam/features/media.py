@@ -5,6 +5,7 @@ What a damaged file still gives is kept; what was wrong is told in `Media.findin
 """
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +129,19 @@ class Media:
         if not blocks:
             return start, np.zeros(0, np.float32)
         return blocks[0].time, np.concatenate([block.samples for block in blocks])
+
+    def apart(self) -> "Media":
+        """The same file for a thread that reads it beside this one: what it finds is its own, until `take_in`."""
+        other = copy(self)
+        other.findings = []
+        return other
+
+    def take_in(self, other: "Media") -> None:
+        """Know what a Media that was `apart` has found, too."""
+        for finding in other.findings:
+            self._note(finding)
+        if self._mix is None:
+            self._mix = other._mix
 
     def _note(self, finding: str) -> None:
         if finding not in self.findings:

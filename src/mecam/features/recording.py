@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from mecam.features.corruption import CorruptedMedia
 from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
 from mecam.features.media import Media
 from mecam.features.segmentation import Lengths, cut
+from mecam.features.side_threads import side_by_side
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
@@ -130,8 +132,8 @@ def read_recording(
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
     for number, segment in enumerate(segments, 1):
-        found = {m: _features(e, media, segment, absent) for m, e in made.items() if m not in absent}
-        known = {m: f for m, f in found.items() if f is not None and len(f.values)}
+        found = _features(made, media, segment, absent)
+        known = {m: f for m, f in found.items() if len(f.values)}
         for modality in made:
             details[modality].append(known[modality].details if modality in known else {})
         name = id if len(segments) == 1 else f"{id}_{number:0{len(str(len(segments)))}}"
@@ -226,14 +228,29 @@ def _all_of(said: Transcript | None, start: float, stop: float, path: Path) -> S
     return Segment(start, stop, join_words([w.text for w in words]) or None, words)
 
 
-def _features(extractor: Extractor, media: Media, segment: Segment, absent: dict[Modality, str]) -> Features | None:
-    """The rows of one segment; a recording without such a stream is no failure."""
+def _features(
+    made: Mapping[Modality, Extractor], media: Media, segment: Segment, absent: dict[Modality, str]
+) -> dict[Modality, Features]:
+    """The rows of one segment; a recording without such a stream is no failure, and said in `absent`."""
     stop = None if segment.stop >= media.duration else segment.stop
-    try:
-        return extractor(media, segment.start, stop)
-    except MediaError as error:
-        absent[extractor.modality] = error.what
-        return None
+    asked = {m: extractor for m, extractor in made.items() if m not in absent}
+
+    def extracted(extractor: Extractor, media: Media) -> Features | MediaError:
+        try:
+            return extractor(media, segment.start, stop)
+        except MediaError as error:
+            return error
+
+    if isinstance(media, CorruptedMedia):  # what it touches it notes in one place
+        results = [extracted(extractor, media) for extractor in asked.values()]
+    else:
+        views = [media.apart() for _ in asked]
+        results = side_by_side([partial(extracted, *pair) for pair in zip(asked.values(), views, strict=True)])
+        for view in views:
+            media.take_in(view)
+    found = dict(zip(asked, results, strict=True))
+    absent.update((m, result.what) for m, result in found.items() if isinstance(result, MediaError))
+    return {m: result for m, result in found.items() if isinstance(result, Features)}
 
 
 def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utterance:

@@ -19,7 +19,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mecam.errors import ModelError
+from mecam.errors import ModelError, missing_extras
 from mecam.plugins import plug_ins
 
 __all__ = ["BUILT_IN", "GROUP", "MODELS", "Entry", "summary"]
@@ -47,7 +47,7 @@ class _Models(Mapping[str, Entry]):
     def __getitem__(self, name: str) -> Entry:
         """The model of this name.
 
-        Raises: KeyError if there is none, ModelError if it is a plug-in that cannot be loaded.
+        Raises: KeyError if there is none; ModelError or MissingExtraError if it is a plug-in that cannot be loaded.
         """
         if name not in BUILT_IN:
             return _loaded(_plug_ins()[name])
@@ -71,7 +71,7 @@ MODELS: Mapping[str, Entry] = _Models()
 def summary(name: str) -> str:
     """What a model is, in a line: the first of its module's documentation.
 
-    Raises: ModelError if it is a plug-in that cannot be loaded.
+    Raises: ModelError or MissingExtraError if it is a plug-in that cannot be loaded.
     """
     if name in BUILT_IN:
         text = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
@@ -89,9 +89,10 @@ def _plug_ins() -> dict[str, EntryPoint]:
 def _loaded(point: EntryPoint) -> Entry:
     """Import a plug-in.
 
-    Raises: ModelError, whatever goes wrong in it.
+    Raises: MissingExtraError without PyTorch; ModelError, whatever goes wrong in it.
     """
-    from mecam.models.base import Model
+    with missing_extras():
+        from mecam.models.base import Model
 
     package = point.dist.name if point.dist is not None else point.value.partition(".")[0]
     fix = f"repair or uninstall the package {package}"

@@ -13,7 +13,6 @@ whose configuration describes more than its weights can fill.
 import json
 import re
 from collections.abc import Mapping, Sequence
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,11 +30,19 @@ from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.data.tokens import PretrainedTokenizer
-from mecam.errors import DataError, MecamError, MissingExtraError, ModelError
+from mecam.errors import DataError, MecamError, MissingExtraError, ModelError, missing_extras
 from mecam.files import NO_ROOM, set_alike, usual_mode, whole_folder
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
-from mecam.models.checkpoint import MAX_DESCRIPTION_BYTES, Checkpoint, Preprocessor, read_description, sealed
+from mecam.models.checkpoint import (
+    ALLOW_ENCODER,
+    MAX_DESCRIPTION_BYTES,
+    Checkpoint,
+    Preprocessor,
+    no_checkpoint,
+    read_description,
+    sealed,
+)
 from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
@@ -43,15 +50,12 @@ from mecam.models.torch_network import TorchNetwork, not_finite
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["ALLOW_ENCODER", "Trained", "build_model", "load_checkpoint"]
+__all__ = ["Trained", "build_model", "load_checkpoint"]
 __all__ += ["save_checkpoint"]
 
 FORMAT = "mecam-checkpoint"
 VERSION = 1
 CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encoder"
-
-ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
-"""Whether checkpoints may name encoders that lie elsewhere, where `load_checkpoint` is not told; a command sets it."""
 
 
 @dataclass(frozen=True)
@@ -157,9 +161,10 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
     if not (folder / CONFIG).is_file():
-        raise ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
+        raise no_checkpoint(folder)
     try:
-        return _read(folder, allow_encoder)
+        with missing_extras():
+            return _read(folder, allow_encoder)
     except MissingExtraError:
         raise
     except MecamError as error:

@@ -189,7 +189,10 @@ class WordOrder(nn.Module):
         tokens = self.norm(tokens)
         count = mask.shape[1]
         if exporting():  # a single token would have less than no pairs
-            tokens, mask = nn.functional.pad(tokens, (0, 0, 0, max(DISTANCES))), nn.functional.pad(mask, (0, max(DISTANCES)))
+            tokens, mask = (
+                nn.functional.pad(tokens, (0, 0, 0, max(DISTANCES))),
+                nn.functional.pad(mask, (0, max(DISTANCES))),
+            )
         signs = []
         for i, distance in enumerate(DISTANCES):
             left, right, real = _pairs(tokens, mask, distance)

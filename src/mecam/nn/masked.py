@@ -9,7 +9,16 @@ from torch import Tensor
 
 from mecam.nn.exporting import exporting
 
-__all__ = ["compacted", "length_mask", "longest", "masked_max", "masked_mean", "masked_softmax", "masked_windows", "weighted_mean"]
+__all__ = [
+    "compacted",
+    "length_mask",
+    "longest",
+    "masked_max",
+    "masked_mean",
+    "masked_softmax",
+    "masked_windows",
+    "weighted_mean",
+]
 
 
 def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:

@@ -194,7 +194,7 @@ def _add_low_rank_updates(network: nn.Module, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError as error:
-        raise MissingExtraError("peft", "lora") from error
+        raise MissingExtraError("peft") from error
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules="all-linear"), network)
 
 

@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from mecam.data.datasets import Dataset
-from mecam.evaluation.detection import contradicting
-from mecam.evaluation.predict import ask, calibrated, known_only
+from mecam.evaluation.predict import ask, calibrated, contradicting, known_only
 from mecam.models.backend import Backend
 from mecam.prediction.result import Prediction
 from mecam.runs.predictions import interval_around
-from mecam.types import TEXT, Modality, Predictions, Utterance
+from mecam.types import RENDERED, TEXT, Modality, Predictions, Utterance
 
-__all__ = ["predict_dataset", "predict_utterances"]
+__all__ = ["notes_of", "predict_dataset", "predict_utterances"]
 
 
 def predict_utterances(
@@ -76,3 +75,21 @@ def _lacks(backend: Backend, modality: Modality, text: str | None, lost: float) 
     if modality == TEXT and backend.preprocessor.tokenizer is not None:
         return not (text or "").split()
     return lost >= 1
+
+
+def notes_of(backend: Backend) -> tuple[str, ...]:
+    """Notes that belong to every result of this model."""
+    checkpoint = backend.checkpoint
+    notes = []
+    if checkpoint.synthetic and checkpoint.data_name == RENDERED:
+        notes.append(
+            "This model was trained on rendered clips: it is a demonstration and does not know real faces or voices."
+        )
+    elif checkpoint.synthetic:
+        notes.append("This model was trained on the built-in synthetic corpus: it is a demonstration.")
+    if checkpoint.recording is not None:
+        notes.append(
+            "Where words or time steps are missing, scores also depend on the other utterances of the recording; "
+            "explanations do not include this."
+        )
+    return tuple(notes)

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from mecam.errors import missing_extras
 from mecam.models.backend import Backend
-from mecam.prediction.exported import is_exported
+from mecam.models.checkpoint import is_exported
 
 __all__ = ["open_backend"]
 
@@ -22,9 +23,10 @@ def open_backend(folder: str | Path, *, device: str | None = None, allow_encoder
         from mecam.prediction.onnx_backend import OnnxBackend
 
         return OnnxBackend(folder, allow_encoder=allow_encoder)
-    import torch
+    with missing_extras():
+        import torch
 
-    from mecam.models.trained import load_checkpoint
+        from mecam.models.trained import load_checkpoint
 
     trained = load_checkpoint(folder, allow_encoder=allow_encoder)
     trained.model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -1,6 +1,7 @@
 """An exported model as a folder: names of its files, of what its network reads and of what it answers.
 
-model.onnx       the network, with its weights
+model.onnx       the network, with its weights where they are small numbers (`--int8`)
+model.onnx.data  its weights otherwise, which are mapped into memory
 tokenizer.json   of its text encoder, where it has one
 model.json       all that a checkpoint says beside its weights, and a card: how the export was checked
 
@@ -12,12 +13,33 @@ modality is given `index` (B numbers), for how many answers are wanted. It answe
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-__all__ = ["DESCRIPTION", "INDEX", "NETWORK", "PARTS", "TOKENIZER", "is_exported", "output_names"]
+from mecam.data.tokens import SpecialIds, Tokenizer
+from mecam.errors import MecamError, ModelError
+from mecam.models.checkpoint import EXPORTED, Checkpoint, Preprocessor, read_description
+from mecam.prediction.onnx_file import check_network
 
-DESCRIPTION, NETWORK, TOKENIZER = "model.json", "model.onnx", "tokenizer.json"
+__all__ = [
+    "DESCRIPTION",
+    "FORMAT",
+    "INDEX",
+    "NETWORK",
+    "PARTS",
+    "TOKENIZER",
+    "VERSION",
+    "WEIGHTS",
+    "Exported",
+]
+__all__ += ["output_names", "read_exported"]
+
+FORMAT = "mecam-export"
+VERSION = 1
+
+DESCRIPTION = EXPORTED
+NETWORK, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 
 INDEX = "index"
 """What a network reads that is given no modality."""
@@ -33,6 +55,56 @@ def output_names(kind: str, values: Mapping[str, Value]) -> dict[str, Value]:
     return {f"{kind}_{name}": value for name, value in values.items()}
 
 
-def is_exported(folder: Path) -> bool:
-    """Whether a folder is an exported model."""
-    return (folder / DESCRIPTION).is_file()
+@dataclass(frozen=True)
+class Exported:
+    """An exported model, all but its network.
+
+    Attributes:
+        folder: where it lies.
+        preprocessor: makes what the network reads.
+        outputs: names of what the network answers.
+        card: how the export was made and checked.
+    """
+
+    folder: Path
+    preprocessor: Preprocessor
+    outputs: tuple[str, ...]
+    card: Mapping[str, Any]
+
+
+def read_exported(folder: Path) -> Exported:
+    """Read an exported model: its files are what was written, and its network asks for no more than they hold.
+
+    Raises: ModelError if it is damaged, was changed, or asks for what it may not.
+    """
+    try:
+        return _read(folder)
+    except MecamError as error:
+        what, fix = error.what, error.fix
+    except Exception as error:  # whatever a changed number or name makes of what reads it
+        what, fix = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", None
+    raise ModelError(f"the exported model cannot be read: {what}", where=str(folder), fix=fix or "export it again")
+
+
+def _read(folder: Path) -> Exported:
+    here = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (folder / name).exists()]
+    content = read_description(
+        folder / DESCRIPTION, kind=FORMAT, newest=VERSION, files=here, again="export the model again"
+    )
+    check_network(folder / NETWORK, data=folder / WEIGHTS)
+    checkpoint = Checkpoint.from_json(content)
+    reads = tuple(content["reads"])
+    if unknown := set(reads) - set(checkpoint.inputs.modalities):
+        raise ModelError(f"it reads {', '.join(sorted(unknown))}, of which nothing is known")
+    tokenizer = _tokenizer(folder, content["tokenizer"])
+    return Exported(folder, Preprocessor(checkpoint, reads, tokenizer), tuple(content["outputs"]), content["card"])
+
+
+def _tokenizer(folder: Path, facts: Mapping[str, Any] | None) -> Tokenizer | None:
+    if facts is None:
+        return None
+    special = SpecialIds(tuple(facts["start"]), tuple(facts["end"]), unk=facts["unk"], pad=facts["pad"])
+    tokenizer = Tokenizer.from_file(folder / TOKENIZER, special, max_tokens=facts["max_tokens"])
+    if len(tokenizer) != facts["vocabulary"]:
+        raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {facts['vocabulary']}")
+    return tokenizer

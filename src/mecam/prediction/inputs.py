@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mecam.errors import DataError, ModelError
-from mecam.features.clips import MEDIA_SUFFIXES
+from mecam.features.find_media import MEDIA_SUFFIXES
 
-__all__ = ["as_paths", "as_sentences", "is_folder", "kind_of", "kind_of_all"]
+__all__ = ["as_paths", "as_sentences", "is_folder", "kind_of", "kind_of_all", "printable"]
 
 Kind = Literal["file", "text"]
 
@@ -121,3 +121,9 @@ def _listed(given: object) -> list[Any]:
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Sequence):
         raise ModelError(f"this is neither a single input nor a list: {type(given).__name__}", fix=_FIX)
     return list(given)
+
+
+def printable(name: str) -> str:
+    """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)

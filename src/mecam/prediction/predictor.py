@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.models.backend import Backend
 from mecam.prediction.answers import predict_dataset, predict_utterances
 from mecam.prediction.backend import open_backend
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
-from mecam.prediction.recordings import predict_recording
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import Utterance
 
 if TYPE_CHECKING:
+    from mecam.data.store import Store
     from mecam.models.trained import Trained
 
 __all__ = ["Predictor", "load"]
@@ -123,6 +122,8 @@ class Predictor:
                 "one transcript is given for several recordings",
                 fix="predict each recording separately with its transcript",
             )
+        from mecam.prediction.recordings import predict_recording  # a sentence need not wait for it
+
         recordings = [predict_recording(self.backend, one, **options) for one in paths]
         return recordings[0] if isinstance(path, str | os.PathLike) else recordings
 
@@ -137,7 +138,7 @@ class Predictor:
         return predict_utterances(self.backend, utterances, together=together)
 
     def predict_store(
-        self, store: Store, *, split: str | None = None, progress: Callable[[int, int], None] | None = None
+        self, store: "Store", *, split: str | None = None, progress: Callable[[int, int], None] | None = None
     ) -> list[Prediction]:
         """Predict the utterances of a store.
 

@@ -4,7 +4,6 @@ What a prediction rests on is found by asking the model again: with one modality
 with one word unknown, which tells what the word contributes. Both hold for any model.
 """
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,18 @@ import numpy as np
 from mecam.data.importing.sources.base import make_id
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
-from mecam.features.clips import RENDERED
 from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.models.backend import Backend
-from mecam.prediction.answers import predict_utterances
+from mecam.prediction.answers import notes_of, predict_utterances
+from mecam.prediction.inputs import printable
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["notes_of", "predict_recording", "printable", "recipe_of"]
+__all__ = ["predict_recording", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -95,12 +94,6 @@ def _id_of(path: Path) -> str:
         return "recording"
 
 
-def printable(name: str) -> str:
-    """A file's name as text that can be shown and written anywhere: what is no UTF-8 or no character is replaced."""
-    text = os.fsencode(name).decode("utf-8", "replace")
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
 def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]) -> dict[Modality, str]:
     """Modalities that the model reads and that no utterance has, each with the reason."""
     reasons = {}
@@ -143,24 +136,6 @@ def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
         f"{empty} of {len(parts)} utterances contain no input for the model: their predictions have no meaning and "
         "are not part of the overall result"
     ]
-
-
-def notes_of(backend: Backend) -> tuple[str, ...]:
-    """Notes that belong to every result of this model."""
-    checkpoint = backend.checkpoint
-    notes = []
-    if checkpoint.synthetic and checkpoint.data_name == RENDERED:
-        notes.append(
-            "This model was trained on rendered clips: it is a demonstration and does not know real faces or voices."
-        )
-    elif checkpoint.synthetic:
-        notes.append("This model was trained on the built-in synthetic corpus: it is a demonstration.")
-    if checkpoint.recording is not None:
-        notes.append(
-            "Where words or time steps are missing, scores also depend on the other utterances of the recording; "
-            "explanations do not include this."
-        )
-    return tuple(notes)
 
 
 def recipe_of(backend: Backend) -> Recipe:

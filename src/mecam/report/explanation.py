@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mecam.evaluation.detection import contradicting
 from mecam.evaluation.explanation.explanation import ALL, Explanation, ModalityExplanation, in_short
 from mecam.evaluation.explanation.perturbation import Effect
-from mecam.evaluation.predict import known_only
+from mecam.evaluation.predict import contradicting, known_only
 from mecam.evaluation.sums import Array
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice

@@ -5,10 +5,10 @@ from typing import Any
 from rich.console import Group
 from rich.text import Text
 
-from mecam.evaluation.detection import contradicting
 from mecam.evaluation.explanation.agreement import between
 from mecam.evaluation.explanation.explanation import ALL, Explanation, ModalityExplanation, PartEffect, in_short
 from mecam.evaluation.explanation.perturbation import Effect
+from mecam.evaluation.predict import contradicting
 from mecam.report.format import UNDEFINED, clock, percent, plain, plural, signed
 from mecam.report.predictions import ends_of
 from mecam.report.table import Cell, Table

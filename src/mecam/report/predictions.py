@@ -11,10 +11,8 @@ from urllib.parse import quote
 from rich.console import Group
 from rich.text import Text
 
-from mecam.features.segmentation import SENTENCE_END
 from mecam.files import write_whole
 from mecam.report.format import capital, clock, percent, plural, signed
-from mecam.report.page import page, section
 from mecam.report.table import STYLES, Cell, Table, Tone
 from mecam.types import TEXT, VISION, Modality
 from mecam.version import __version__
@@ -78,6 +76,8 @@ def remarks(recording: "RecordingPrediction") -> list[str]:
     """What is odd about a recording, in sentences."""
     told = [f"Language: {recording.language}."] if recording.language else []
     told += [capital(finding) for finding in recording.findings]
+    from mecam.features.segmentation import SENTENCE_END
+
     return [line if line.endswith(tuple(SENTENCE_END)) else f"{line}." for line in told]
 
 
@@ -221,6 +221,8 @@ def write_index(
     ]
     table = Table(("recording", "the whole", "absent", "length"), rows, words=frozenset({0, 1, 2}))
     notes = tuple(dict.fromkeys(note for each in recordings for note in each.notes))
+    from mecam.report.page import page, section
+
     made = page(
         plural(len(recordings), "recording"),
         kicker=kicker("mecam predict", about),

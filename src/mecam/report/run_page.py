@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.projections import Projection
-from mecam.features.clips import RENDERED
 from mecam.files import write_whole
 from mecam.report.format import plural
 from mecam.report.page import Section, page
@@ -27,6 +26,7 @@ from mecam.report.run_results import (
 )
 from mecam.runs.run import Run
 from mecam.runs.tables import understood
+from mecam.types import RENDERED
 
 __all__ = ["run_sections", "write_report", "write_sections"]
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
 __all__ = ["AUDIO", "AUDIO_HZ", "VISION", "VISION_HZ", "FeatureTable", "Speaker", "face", "rounded", "voice"]
 
@@ -211,7 +210,9 @@ def slow_noise(rng: np.random.Generator, rows: int, columns: int, *, memory: flo
     """First-order autoregressive noise of unit variance, rows × columns."""
     white = normal(rng, (rows, columns))
     white[1:] *= np.sqrt(1 - memory * memory)
-    return np.asarray(lfilter([1.0], [1.0, -memory], white, axis=0))
+    for row in range(1, rows):
+        white[row] += memory * white[row - 1]
+    return white
 
 
 def normal(rng: np.random.Generator, shape: int | tuple[int, ...]) -> Array:

@@ -21,7 +21,7 @@ GROUPS = ("loss", "valid")
 def require_tensorboard() -> None:
     """Raise MissingExtraError if TensorBoard's writer is not installed."""
     if not any(importlib.util.find_spec(name) for name in ("tensorboard", "tensorboardX")):
-        raise MissingExtraError("tensorboard", "tensorboard")
+        raise MissingExtraError("tensorboard")
 
 
 @contextmanager

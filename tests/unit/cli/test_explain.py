@@ -11,7 +11,7 @@ import pytest
 import tiny
 from mecam.cli import main
 from mecam.data.store import Store
-from mecam.evaluation.explanation import gradients
+from mecam.evaluation.explanation import explanation
 from mecam.types import TEXT, Span
 
 Call = Callable[..., tuple[int, str, str]]
@@ -99,7 +99,7 @@ def test_what_is_wrong_is_said_once(call: Call, place: Path, tmp_path: Path, mon
         assert expected in err
         assert err.count("error:") == 1
         assert "Traceback" not in err
-    monkeypatch.setattr(gradients, "has_captum", lambda: False)
+    monkeypatch.setattr(explanation, "has_captum", lambda: False)
     code, _, err = call("utterance", "runs/tiny", name, "--gradients")
     assert code == 1
     assert "mecam[explain]" in err

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mecam.data.corruption import (
-    MISSING_WORD,
     OPERATORS,
     Corruption,
     CorruptionContext,
@@ -21,7 +20,7 @@ from mecam.data.corruption import (
 from mecam.data.corruption import streams as stream_operators
 from mecam.data.corruption.utterances import TEXT_ONLY, present
 from mecam.errors import ConfigError, DataError
-from mecam.types import Span, Utterance, Word
+from mecam.types import MISSING_WORD, Span, Utterance, Word
 
 UNK = 100
 STREAM_KINDS = ("burst", "frozen", "dropped", "scattered", "impulse", "shift", "noise", "channels")

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.fft import dct
 
-from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, SEMITONES_ABOVE_HZ, measure, mel_filters
+from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, SEMITONES_ABOVE_HZ, cepstrum, measure, mel_filters
 
 COLUMN = {name: i for i, name in enumerate(NAMES)}
 
@@ -44,6 +45,12 @@ def test_a_known_contour_is_recovered(low: float, high: float) -> None:
     assert voiced.mean() > 0.95
     assert np.median(np.abs(pitch - known)[voiced]) < 0.25
     assert np.mean(np.abs(pitch - known)[voiced] > 1) < 0.03
+
+
+def test_the_cepstrum_is_the_cosine_transform_of_scipy() -> None:
+    power = np.random.default_rng(0).uniform(1e-8, 10, (50, 257))
+    decibels = 10 * np.log10(np.maximum(power @ mel_filters().T, 1e-10))
+    assert cepstrum(power) == pytest.approx(dct(decibels, axis=1, norm="ortho")[:, :20], abs=1e-10)
 
 
 def test_noise_has_no_pitch_and_a_level() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage, signal
 
 import clips
 import voices
@@ -73,6 +74,34 @@ def test_sound_is_corrupted_as_told_and_the_original_stays(kind: str) -> None:
         assert first.dtype == np.float32
         assert np.array_equal(first[~touched], clean[~touched])
         assert not np.array_equal(first[touched], clean[touched])
+
+
+@pytest.mark.parametrize("hertz", [50.0, 500.0, 3000.0, 7000.0, 7990.0])
+def test_the_low_pass_filter_is_the_recursive_one_of_scipy(hertz: float) -> None:
+    noise = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    sections = signal.butter(8, hertz, fs=RATE, output="sos")
+    expected = signal.sosfilt(sections, noise.astype(np.float64))
+    assert sounds.low_pass(noise, hertz, scene(noise))[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_room_rings_as_its_convolution_says() -> None:
+    clean = speech(1.0)
+    room = np.random.default_rng(0).standard_normal(RATE // 2) * 10 ** (-3 * np.arange(RATE // 2) / (RATE // 2))
+    room /= np.sqrt(np.square(room).sum())
+    room[0] += 1
+    expected = signal.fftconvolve(clean.astype(np.float64), room)[: len(clean)]
+    expected *= np.sqrt(np.square(clean, dtype=np.float64).sum() / np.square(expected).sum())
+    assert sounds.reverb(clean, 0.5, scene(clean))[0] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.01, 0.04, 0.5])
+@pytest.mark.parametrize("shape", [(36, 64, 3), (7, 5, 3)])
+def test_blur_is_the_gaussian_of_scipy(share: float, shape: tuple[int, int, int]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    picture[: shape[0] // 2] = 200  # an even surface must stay as bright
+    sigma = share * min(shape[:2])
+    expected = ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=2.5)
+    assert np.array_equal(pictures.blur(picture, share, pictures.PictureContext(np.random.default_rng(0))), expected)
 
 
 @pytest.mark.parametrize("kind", SOUND)

@@ -14,7 +14,7 @@ import voices
 from mecam.cli import main
 from mecam.models.trained import save_checkpoint
 from mecam.prediction import recordings
-from mecam.prediction.recordings import printable
+from mecam.prediction.inputs import printable
 
 Result = tuple[int, str, str]
 

@@ -18,8 +18,8 @@ from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
 from mecam.models.calibration import RecordingContext, RecordingPredictions
 from mecam.models.trained import load_checkpoint
+from mecam.prediction.answers import notes_of
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.recordings import notes_of
 from mecam.runs.config import RunConfig
 from mecam.runs.seed import SeedResult
 from mecam.training.run import train

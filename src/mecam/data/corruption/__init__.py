@@ -5,10 +5,8 @@ from mecam.data.corruption.phonetics import Sounds
 from mecam.data.corruption.streams import noise_severity
 from mecam.data.corruption.utterances import OPERATORS, corrupt_utterance, generator_for, without_modality
 from mecam.data.corruption.views import augmented, corrupted_view, random_missing
-from mecam.data.corruption.words import MISSING_WORD
 
 __all__ = [
-    "MISSING_WORD",
     "OPERATORS",
     "Corruption",
     "CorruptionContext",

@@ -19,10 +19,9 @@ from mecam.data.corruption.corruption import Ids, spans_of
 from mecam.data.corruption.phonetics import FILLERS, Sounds
 from mecam.data.corruption.streams import chosen, span_of
 from mecam.errors import DataError
-from mecam.types import TEXT, Span, Utterance, Word
+from mecam.types import MISSING_WORD, TEXT, Span, Utterance, Word
 
 __all__ = [
-    "MISSING_WORD",
     "Edit",
     "EditOperator",
     "WordOperator",
@@ -38,9 +37,6 @@ __all__ = [
     "with_edit",
     "word_count",
 ]
-
-MISSING_WORD = "[UNK]"
-"""How a word that is known to be missing is written in a text."""
 
 WINDOW = 3
 """Words that a local shuffle moves among themselves."""

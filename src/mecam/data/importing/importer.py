@@ -24,8 +24,8 @@ from mecam.data.importing.labels import (
     target_name,
     unimodal_of,
 )
-from mecam.data.importing.sources import Piece, Row, Source, Timeline, foreign_kind, open_source, strange_file
-from mecam.data.importing.sources.base import data_set_name
+from mecam.data.importing.sources.base import Piece, Row, Source, Timeline, data_set_name
+from mecam.data.importing.sources.sniff import foreign_kind, open_source, strange_file
 from mecam.data.store import StoreWriter
 from mecam.errors import DataError
 from mecam.hashes import sha256_of

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.groups import Groups, resample_groups
+from mecam.evaluation.ranking import mean_ranks
 from mecam.evaluation.statistics import summarise
 from mecam.types import Modality
 
@@ -68,9 +69,7 @@ def _agreement(first: Array, second: Array) -> Agreement:
 
 def _spearman(first: Array, second: Array) -> float | None:
     """Pearson's correlation of ranks, ties sharing theirs."""
-    from scipy.stats import rankdata  # takes a while to import, which `mecam --help` need not wait for
-
-    a, b = (ranks - ranks.mean() for ranks in (rankdata(first), rankdata(second)))
+    a, b = (ranks - ranks.mean() for ranks in (mean_ranks(first), mean_ranks(second)))
     size = float(np.sqrt((a @ a) * (b @ b)))
     return float(a @ b) / size if size > 0 else None
 

@@ -267,4 +267,4 @@ def has_captum() -> bool:
 def require_captum() -> None:
     """Raise MissingExtraError unless captum is installed."""
     if not has_captum():
-        raise MissingExtraError("captum", "explain")
+        raise MissingExtraError("captum")

@@ -7,7 +7,6 @@
                   name or folder, through `transformers`
 """
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, meas
 from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
 from mecam.hub import CONVERT, loading_options, refusal
+from mecam.threads import ProcessLock
 from mecam.types import AUDIO, FeatureSpec, Modality
 
 __all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
@@ -30,7 +30,7 @@ CONTEXT_ROWS = 10
 PIECE_S = 60.0
 """Seconds that are decoded and measured at once, so that memory stays flat."""
 ENCODER_PIECE_S = 20.0
-_SMILE_LOCK, _LOADING_LOCK = threading.Lock(), threading.Lock()
+_SMILE_LOCK, _LOADING_LOCK = ProcessLock(), ProcessLock()
 """OpenSMILE keeps what it works on in itself; `transformers` changes PyTorch's defaults while it loads a model."""
 
 _FORMANTS = [f"F{i}{what}" for i in (1, 2, 3) for what in ("frequency", "bandwidth", "amplitudeLogRelF0")]
@@ -198,7 +198,7 @@ def load_smile() -> Any:
     try:
         import opensmile  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("opensmile", "opensmile") from error
+        raise MissingExtraError("opensmile") from error
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
 
 
@@ -206,7 +206,7 @@ def load_smile() -> Any:
 def _encoder_config(model: str) -> Any:
     from transformers import AutoConfig
 
-    with _loading(model):
+    with _LOADING_LOCK, _loading(model):
         return AutoConfig.from_pretrained(model, **loading_options(model))
 
 

@@ -10,7 +10,6 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import numpy as np
-import scipy  # its parts are imported when they are first asked for: most extractions corrupt nothing
 from numpy.typing import NDArray
 
 __all__ = ["PictureContext", "blur", "compression", "low_light", "low_resolution", "occlusion"]
@@ -20,6 +19,8 @@ Picture: TypeAlias = NDArray[np.uint8]
 ELECTRONS = 200.0
 """That a white pixel in good light stands for; fewer are noisier (a phone's small sensor)."""
 GREY = 110
+BLUR_REACH = 2.5
+"""Deviations after which a Gaussian is cut off."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,11 @@ PictureCorruption: TypeAlias = Callable[[Picture, float, PictureContext], Pictur
 def blur(picture: Picture, share: float, context: PictureContext) -> Picture:
     """Put the picture out of focus: a Gaussian whose deviation is `share` of the shorter side."""
     sigma = share * min(picture.shape[:2])
-    return np.asarray(scipy.ndimage.gaussian_filter(picture, (sigma, sigma, 0), truncate=2.5), np.uint8)
+    reach = int(BLUR_REACH * sigma + 0.5)
+    weights = np.exp(-0.5 / sigma**2 * np.arange(-reach, reach + 1) ** 2)
+    half = (weights / weights.sum())[reach:]
+    columns = _smeared(picture, half)
+    return np.asarray(_smeared(columns.swapaxes(0, 1), half).swapaxes(0, 1))
 
 
 def low_light(picture: Picture, gain: float, context: PictureContext) -> Picture:
@@ -87,6 +92,21 @@ def compression(picture: Picture, quantiser: float, context: PictureContext) -> 
     packets = [*encoder.encode(frame), *encoder.encode(None)]
     frames = [shown for packet in packets for shown in decoder.decode(packet)] + decoder.decode(None)
     return np.asarray(frames[0].to_ndarray(format="rgb24"), np.uint8)
+
+
+def _smeared(picture: Picture, weights: NDArray[np.float64]) -> Picture:
+    """The mean of every line and those around it; the picture is mirrored at its edges.
+
+    Args:
+        picture: H × W × 3.
+        weights: of the line itself, of either one beside it, of the next …
+    """
+    count, reach = len(picture), len(weights) - 1
+    lines = np.pad(picture, ((reach, reach), (0, 0), (0, 0)), mode="symmetric").astype(np.float64)
+    total = lines[reach : reach + count] * weights[0]
+    for step in range(reach, 0, -1):
+        total += (lines[reach - step :][:count] + lines[reach + step :][:count]) * weights[step]
+    return np.asarray(total, np.uint8)
 
 
 def _resized(picture: Picture, size: float | tuple[int, int]) -> Picture:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
-import scipy  # its parts are imported when they are first asked for: most extractions corrupt nothing
 from numpy.typing import NDArray
 
 __all__ = [
@@ -42,6 +41,9 @@ BURST_S = (0.1, 0.4)
 BURST_EVERY_S = 1.5
 CHORDS_HZ = ((262, 330, 392), (220, 262, 330), (175, 220, 262), (196, 247, 294))
 BEAT_S = 0.4
+LOW_PASS_ORDER = 8
+LOW_PASS_RINGING, LOW_PASS_LONGEST = 20.0, 1 << 18
+"""What rings longest has fallen by e⁻⁴⁰ after so many times 1 / `slowest` samples; most samples that are waited for."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def reverb(samples: Samples, seconds: float, context: SoundContext) -> tuple[Sam
     room = context.rng.standard_normal(length) * decay
     room /= np.sqrt(np.square(room).sum())
     room[0] += 1.0  # the direct sound, as strong as all reflections together
-    wet = scipy.signal.fftconvolve(samples.astype(np.float64), room)[: len(samples)]
+    wet = _filtered(samples, lambda size: np.fft.rfft(room, size), tail=length)
     before, after = np.square(samples, dtype=np.float64).sum(), np.square(wet).sum()
     result = (wet * np.sqrt(before / after) if after > 0 else wet).astype(np.float32)
     return result, np.full(len(samples), before > 0)
@@ -157,9 +159,20 @@ def low_pass(samples: Samples, hertz: float, context: SoundContext) -> tuple[Sam
     """Take away what is above `hertz`: a telephone, a hand over the microphone."""
     if hertz >= context.rate_hz / 2 or not len(samples):
         return samples.copy(), np.zeros(len(samples), bool)
-    filters = scipy.signal.butter(8, hertz, fs=context.rate_hz, output="sos")
-    result = scipy.signal.sosfilt(filters, samples.astype(np.float64)).astype(np.float32)
-    return result, np.full(len(samples), bool(np.any(samples)))
+    cutoff = np.tan(np.pi * hertz / context.rate_hz)
+    poles = np.exp(1j * np.pi * (np.arange(LOW_PASS_ORDER) * 2 + LOW_PASS_ORDER + 1) / (2 * LOW_PASS_ORDER))
+
+    def butterworth(size: int) -> NDArray[np.complex128]:
+        analog = 1j * np.tan(np.pi * np.fft.rfftfreq(size)) / cutoff  # by the bilinear transform
+        response = np.ones(len(analog), np.complex128)
+        for pole in poles:
+            response /= analog - pole
+        return response
+
+    # What rings longest falls by a factor of e in 1 / (2 · slowest) samples.
+    slowest = min(cutoff, 1 / cutoff) * -float(poles.real.max())
+    tail = min(int(np.ceil(LOW_PASS_RINGING / slowest)), LOW_PASS_LONGEST)
+    return _filtered(samples, butterworth, tail).astype(np.float32), np.full(len(samples), bool(np.any(samples)))
 
 
 def packet_loss(samples: Samples, rate: float, context: SoundContext) -> tuple[Samples, Touched]:
@@ -195,6 +208,19 @@ def lost_runs(count: int, rate: float, rng: np.random.Generator) -> Touched:
     if count and rate > 0 and not lost.any():
         lost[int(draw[count] * count)] = True
     return lost if rate < 1 else np.ones(count, bool)
+
+
+def _filtered(samples: Samples, response: Callable[[int], NDArray[np.complex128]], tail: int) -> NDArray[np.float64]:
+    """What a filter makes of the samples, from rest.
+
+    Args:
+        samples: N of them.
+        response: of a number of samples, the filter's transform at their frequencies (`np.fft.rfft`'s).
+        tail: samples for which it rings.
+    """
+    size = 1 << (len(samples) + tail).bit_length()
+    spectrum = np.fft.rfft(samples.astype(np.float64), size) * response(size)
+    return np.asarray(np.fft.irfft(spectrum, size)[: len(samples)])
 
 
 def _added(

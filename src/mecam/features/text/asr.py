@@ -1,6 +1,7 @@
 """Speech to text with word times, by faster-whisper (extra `asr`)."""
 
 import math
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from mecam.features.text import Segment, Transcript, settled
 from mecam.features.text.captions import plain
 from mecam.features.text.word_times import segment_of
 from mecam.hub import out_of_reach
+from mecam.threads import ProcessLock
 from mecam.types import Word
 
 __all__ = ["DEFAULT_MODEL", "transcribe"]
@@ -18,6 +20,8 @@ __all__ = ["DEFAULT_MODEL", "transcribe"]
 DEFAULT_MODEL = "small"
 """Runs at about real time on two cores."""
 RATE_HZ = 16_000
+_LOCK = ProcessLock()
+"""One recording at a time: a model is loaded once, and computes for one caller with all its threads."""
 
 
 def transcribe(media: Media, *, model: str = DEFAULT_MODEL, language: str | None = None) -> Transcript | None:
@@ -31,12 +35,14 @@ def transcribe(media: Media, *, model: str = DEFAULT_MODEL, language: str | None
     Returns: None if nothing is said.
     Raises: MediaError if there is no sound; MissingExtraError; DataError if the model cannot be loaded.
     """
-    engine = _engine(model)
+    with _LOCK:
+        engine = _engine(model, os.getpid())
     offset, sound = media.waveform(rate=RATE_HZ)
     if not len(sound):
         return None
-    found, info = engine.transcribe(sound, language=language, word_timestamps=True, vad_filter=True)
-    segments = [_segment(part, offset) for part in found]
+    with _LOCK:
+        found, info = engine.transcribe(sound, language=language, word_timestamps=True, vad_filter=True)
+        segments = [_segment(part, offset) for part in found]
     spoken = [segment for segment in segments if segment.text]
     if not spoken:
         return None
@@ -55,11 +61,12 @@ def _segment(part: Any, offset: float) -> Segment:
 
 
 @cache
-def _engine(model: str) -> Any:
+def _engine(model: str, process: int) -> Any:
+    """The speech model, for this process: one that is forked off has none of the threads that compute."""
     try:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
-        raise MissingExtraError("faster_whisper", "asr") from error
+        raise MissingExtraError("faster_whisper") from error
     try:
         return WhisperModel(model, device="auto", compute_type="default", local_files_only=out_of_reach(model))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own

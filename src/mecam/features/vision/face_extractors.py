@@ -1,5 +1,6 @@
 """The expression of the speaking face, row by row: the extractors `mecam-vision` and `mecam-blendshapes`."""
 
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError
 from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
+from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
 from mecam.features.vision.expression import NAMES
@@ -17,6 +19,9 @@ from mecam.features.vision.tracking import Face, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
 __all__ = ["EXTRACTORS", "Blendshapes", "Expressions"]
+
+FRAMES_AHEAD = 8
+"""Pictures that are decoded before they are looked at."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,9 @@ def _watch(
         look=look,
     )
     rate = _even_rate(media, options.rate_hz)
-    for frame in media.frames(start, stop, rate=rate, max_side=options.max_side):
-        tracker.see(frame)
+    with closing(ahead(media.frames(start, stop, rate=rate, max_side=options.max_side), FRAMES_AHEAD)) as frames:
+        for frame in frames:
+            tracker.see(frame)
     times, faces = np.array(tracker.times), tracker.faces()
     voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
     chosen = choose(faces, times, voice)

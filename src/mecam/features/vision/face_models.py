@@ -8,7 +8,6 @@ Source: MediaPipe's face detection (full range, sparse), face mesh, iris and Fac
 
 import os
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.threads import ProcessLock
 
 __all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
 
@@ -199,19 +199,22 @@ def _sampled(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.flo
     left, top = np.floor(across), np.floor(down)
     east, south = across - left, down - top
     west, north = 1 - east, 1 - south
-    padded = np.zeros((3, height + 2, width + 2))  # by a black rim
-    padded[:, 1:-1, 1:-1] = image.transpose(2, 0, 1)
-    columns = [np.clip(left + step, 0, width + 1).astype(np.int64) for step in (1, 2)]
-    rows = [np.clip(top + step, 0, height + 1).astype(np.int64) * (width + 2) for step in (1, 2)]
+    padded = np.zeros((height + 2, width + 2, 3), np.uint8)  # by a black rim
+    padded[1:-1, 1:-1] = image
+    columns = [np.clip(left + step, 0, width + 1).astype(np.int64) * 3 for step in (1, 2)]
+    rows = [np.clip(top + step, 0, height + 1).astype(np.int64) * (3 * (width + 2)) for step in (1, 2)]
     corners = [
         (row + column, (beside * above).astype(np.float64))
         for row, above in zip(rows, (north, south), strict=True)
         for column, beside in zip(columns, (west, east), strict=True)
     ]
-    colours = np.zeros((*x.shape, 3), np.float32)
-    for colour, plane in enumerate(padded.reshape(3, -1)):
+    colours = np.empty((*x.shape, 3), np.float32)
+    for colour in range(3):
+        bytes_on = padded.reshape(-1)[colour:]  # so that a place is that of its red
+        total = np.zeros(x.shape, np.float32)
         for place, weight in corners:
-            colours[..., colour] = plane.take(place) * weight + colours[..., colour]
+            total = (bytes_on.take(place) * weight + total).astype(np.float32)
+        colours[..., colour] = total
     return colours
 
 
@@ -263,8 +266,7 @@ def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArr
 _Network = tuple[Any, int, list[int]]
 _idle: dict[tuple[Asset, str], list[_Network]] = defaultdict(list)
 """Networks that nobody uses at the moment: an interpreter holds its inputs, so two threads must not share one."""
-_idle_lock = threading.Lock()
-_building_lock = threading.Lock()
+_idle_lock, _building_lock = ProcessLock(), ProcessLock()
 
 
 @contextmanager

@@ -122,7 +122,7 @@ def _portrait() -> NDArray[np.uint8]:
     try:
         from skimage.data import astronaut
     except ImportError as error:
-        raise MissingExtraError("skimage", "demo") from error
+        raise MissingExtraError("skimage") from error
     return np.asarray(astronaut())  # type: ignore[no-untyped-call]
 
 

@@ -7,7 +7,7 @@ import planted
 import tiny
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError
-from mecam.evaluation.explanation import gradients
+from mecam.evaluation.explanation import explanation
 from mecam.evaluation.explanation.gradients import integrated_gradients
 from mecam.evaluation.explanation.occlusion import explain
 from mecam.evaluation.explanation.perturbation import Target, perturbed_predictions

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import tiny
-from mecam.data.corruption import MISSING_WORD
 from mecam.data.corruption.utterances import present
 from mecam.errors import ConfigError, DataError
 from mecam.evaluation.robustness.conditions import (
@@ -22,7 +21,7 @@ from mecam.evaluation.robustness.conditions import (
 )
 from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit, read_split
 from mecam.evaluation.robustness.protocols import PROTOCOLS, plan
-from mecam.types import Utterance
+from mecam.types import MISSING_WORD, Utterance
 
 SCORES = tiny.TASKS["regression"]
 ROWS = 12

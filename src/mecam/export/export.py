@@ -1,0 +1,292 @@
+"""`mecam export`: a trained model as a folder that needs no PyTorch, checked before it is handed over."""
+
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from mecam.arrays import BatchArrays, OutputArrays
+from mecam.data.collate import array_batches
+from mecam.data.corruption import without_modality
+from mecam.data.datasets import Dataset
+from mecam.data.store import Store
+from mecam.data.tokens import PretrainedTokenizer
+from mecam.errors import DataError, ModelError
+from mecam.evaluation.metrics import leading_metrics
+from mecam.evaluation.predict import ask
+from mecam.export.network import network_of
+from mecam.export.quantize import quantized
+from mecam.files import set_alike, usual_mode, whole_folder
+from mecam.hashes import sha256_of
+from mecam.models.backend import Backend
+from mecam.models.checkpoint import sealed
+from mecam.models.trained import Trained
+from mecam.prediction.exported import DESCRIPTION, FORMAT, NETWORK, TOKENIZER, VERSION, WEIGHTS
+from mecam.prediction.onnx_backend import OnnxBackend
+from mecam.types import Modality, Utterance
+from mecam.version import __version__
+
+__all__ = ["MAX_DIFFERENCE", "MAX_LOSS", "Quantisation", "export_model"]
+
+MAX_DIFFERENCE = 1e-4
+"""How far an answer of the exported network may be from PyTorch's; of numbers above 1, as a part of them."""
+
+MAX_LOSS = 0.01
+"""What int8 may cost in the leading metric on validation: 1 percentage point, or of a score a sixth of its range."""
+
+CHECKED = 48
+"""Utterances of the validation split on which the exported network is compared with PyTorch."""
+
+WORDS = ("the", "film", "was", "not", "very", "good", "but", "I", "would", "see", "it", "again", "they", "laughed")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Quantisation:
+    """What 8-bit integers cost.
+
+    Attributes:
+        metric: the leading one of the task.
+        before: its value on the validation split, in full precision.
+        after: with 8-bit integers.
+        loss: how much worse it is.
+        largest_change: of a score or a probability.
+    """
+
+    metric: str
+    before: float
+    after: float
+    loss: float
+    largest_change: float
+
+
+def export_model(
+    trained: Trained,
+    folder: Path,
+    store: Store | None,
+    *,
+    int8: bool = False,
+    max_loss: float = MAX_LOSS,
+    progress: Progress | None = None,
+) -> Mapping[str, Any]:
+    """Write a trained model as a folder for ONNX Runtime, whole or not at all.
+
+    Args:
+        trained: the model of PyTorch.
+        folder: where to; what lies there is replaced.
+        store: its validation split is what the export is checked on; None checks on made-up utterances.
+        int8: the text encoder's matrices as 8-bit integers.
+        max_loss: see `MAX_LOSS`.
+        progress: called with what is being done.
+
+    Returns: the card: how the export was checked, and what came out.
+    Raises: ModelError if the model cannot be exported, its answers differ from PyTorch's, or int8 costs more than
+        `max_loss`; DataError if int8 has no labelled validation split to be measured on.
+    """
+    tell = progress or (lambda _: None)
+    trained.model.eval().cpu()
+    chosen = None if store is None else _validation(trained, store)
+    if int8 and (store is None or chosen is None):
+        raise DataError("int8 is measured on labelled utterances, and there are none", fix="give a store with --data")
+    tell("following the network")
+    network = network_of(trained.model, _example(trained))
+    if int8:
+        tell("making 8-bit integers")
+    tested = _made_up(trained) if chosen is None else [chosen[i] for i in range(min(CHECKED, len(chosen)))]
+    with whole_folder(folder) as partial:
+        _write(partial, trained, network)
+        card = _card(trained, None if chosen is None or store is None else store.name, len(tested))
+        tell("comparing with PyTorch")
+        exported = _opened(partial, trained, {**card, "int8": False})
+        card["differences"] = _differences(trained, exported, tested)
+        if int8 and chosen is not None:
+            tell("measuring what 8-bit integers cost")
+            _write(partial, trained, quantized(network), mapped=False)
+            exported = _opened(partial, trained, {**card, "int8": True})
+            card["quantisation"] = vars(_measured(trained, exported, chosen, max_loss))
+        card["bytes"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        _describe(partial, trained, {**card, "int8": int8})
+    return {**card, "int8": int8}
+
+
+def _validation(trained: Trained, store: Store) -> Dataset | None:
+    """The labelled validation split; None where there is none."""
+    trained.preprocessor.check_features(store)
+    chosen = trained.dataset(store, store.split("valid"))
+    return chosen if len(chosen) and all(label is not None for label in chosen.labels) else None
+
+
+def _example(trained: Trained) -> BatchArrays:
+    """A batch to follow the network on: every modality with several rows."""
+    return next(array_batches(trained.dataset(_random(trained, 3)), trained.collator, 3))
+
+
+def _random(trained: Trained, count: int) -> list[Utterance]:
+    """Utterances of random numbers and common words."""
+    rng = np.random.default_rng(0)
+    specs = {m: spec for m, spec in trained.checkpoint.inputs.features.items() if m in trained.model.reads}
+    made = []
+    for number in range(count):
+        streams = {
+            m: rng.normal(size=(5 + 3 * number + 2 * place, spec.width)).astype(np.float32)
+            for place, (m, spec) in enumerate(sorted(specs.items()))
+        }
+        text = " ".join(rng.choice(WORDS, 6 + number)) if trained.tokenizer is not None else None
+        made.append(Utterance(id=f"random {number}", text=text, streams=streams))
+    return made
+
+
+def _made_up(trained: Trained) -> list[Utterance]:
+    return list(trained.dataset(_random(trained, 12)))
+
+
+def _write(folder: Path, trained: Trained, network: onnx.ModelProto, *, mapped: bool = True) -> None:
+    """Write the network, its weights in a file of their own where they are to be mapped, and the tokenizer."""
+    (folder / WEIGHTS).unlink(missing_ok=True)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(network)  # the library moves the weights of what it writes
+    options: dict[str, Any] = {"save_as_external_data": True, "location": WEIGHTS} if mapped else {}
+    onnx.save_model(copy, str(folder / NETWORK), **options)
+    for path in folder.iterdir():
+        path.chmod(usual_mode(folder))  # the library makes a file of weights the owner's alone
+    if trained.tokenizer is not None:
+        trained.tokenizer.write_json(folder / TOKENIZER)
+
+
+def _describe(folder: Path, trained: Trained, card: Mapping[str, Any]) -> None:
+    """Write the description of what lies in the folder."""
+    network = onnx.load(folder / NETWORK, load_external_data=False)
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "mecam": __version__,
+        **trained.checkpoint.to_json(),
+        "reads": list(trained.reads),
+        "inputs_of_network": [value.name for value in network.graph.input],
+        "outputs": [value.name for value in network.graph.output],
+        "tokenizer": _tokenizer_facts(trained.tokenizer),
+        "card": dict(card),
+    }
+    names = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (folder / name).exists()]
+    whole = sealed(content, {name: sha256_of(folder / name) for name in names})
+    (folder / DESCRIPTION).write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    set_alike(folder / name for name in (DESCRIPTION, *names))
+
+
+def _tokenizer_facts(tokenizer: PretrainedTokenizer | None) -> dict[str, Any] | None:
+    if tokenizer is None:
+        return None
+    special = tokenizer.special
+    ids = {"start": list(special.start), "end": list(special.end), "unk": special.unk, "pad": special.pad}
+    return {**ids, "max_tokens": tokenizer.max_tokens, "vocabulary": len(tokenizer)}
+
+
+def _opened(folder: Path, trained: Trained, card: Mapping[str, Any]) -> OnnxBackend:
+    """The exported model, as its users will read it."""
+    _describe(folder, trained, card)
+    return OnnxBackend(folder)
+
+
+def _card(trained: Trained, data: str | None, count: int) -> dict[str, Any]:
+    packages = ("torch", "onnx", "onnxruntime")
+    return {
+        "model": trained.checkpoint.name,
+        "trained_on": trained.checkpoint.data_name,
+        "checked_on": f"{count} utterances of the validation split of {data}" if data else "made-up utterances",
+        "made_with": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+    }
+
+
+def _differences(trained: Trained, exported: Backend, utterances: Sequence[Utterance]) -> dict[str, float]:
+    """Kind of answer → the largest difference from PyTorch's.
+
+    Raises: ModelError if one is larger than `MAX_DIFFERENCE`.
+    """
+    found: dict[str, float] = {}
+    dataset = Dataset(list(_variants(trained, utterances)), task=trained.checkpoint.inputs.task)
+    for batch in array_batches(dataset, trained.collator, 16):
+        expected, given = (one.run(batch, total=16, details=True) for one in (trained, exported))
+        for kind, difference in _compared(batch, expected, given):
+            found[kind] = max(found.get(kind, 0.0), difference)
+    if (largest := max(found.values())) > MAX_DIFFERENCE or not np.isfinite(largest):
+        kind = max(found, key=lambda name: found[name])
+        raise ModelError(
+            f"the exported network differs from PyTorch's by {largest:.1e} ({kind}), more than {MAX_DIFFERENCE:g}",
+            fix="use the run folder itself",
+        )
+    return found
+
+
+def _variants(trained: Trained, utterances: Sequence[Utterance]) -> Iterator[Utterance]:
+    """The utterances, also without each modality, and with a third of their rows and words missing."""
+    rng = np.random.default_rng(0)
+    for one in utterances:
+        yield one
+        for modality in trained.reads:
+            yield without_modality(one, modality)
+        yield _holed(trained, one, rng)
+    yield Utterance(id="nothing")
+
+
+def _holed(trained: Trained, utterance: Utterance, rng: np.random.Generator) -> Utterance:
+    streams: dict[Modality, NDArray[np.float32]] = {}
+    for modality, rows in utterance.streams.items():
+        lost = rng.random(len(rows)) < 1 / 3
+        streams[modality] = np.where(lost[:, None], np.float32("nan"), rows)
+    tokens = utterance.tokens
+    if tokens and trained.tokenizer is not None:
+        tokens = tuple(word if rng.random() > 1 / 3 else (trained.tokenizer.unk,) for word in tokens)
+    return replace(utterance, streams=streams, tokens=tokens)
+
+
+def _compared(batch: BatchArrays, expected: OutputArrays, given: OutputArrays) -> Iterator[tuple[str, float]]:
+    """Kind of answer and its largest difference; of gates, where a row is observed."""
+    yield "prediction", _difference(expected.prediction, given.prediction)
+    for kind in ("gates", "shares", "embeddings"):
+        before, after = getattr(expected, kind), getattr(given, kind)
+        if set(before) != set(after):
+            raise ModelError(
+                f"the exported network gives other {kind} than PyTorch: {sorted(set(before) ^ set(after))}"
+            )
+        for name, values in before.items():
+            seen = batch.streams[name].mask if kind == "gates" else ...
+            yield kind, _difference(values[seen], after[name][seen])
+    if expected.conflict is not None and given.conflict is not None:
+        yield "conflict", _difference(expected.conflict, given.conflict)
+
+
+def _difference(expected: NDArray[Any], given: NDArray[Any]) -> float:
+    scale = np.maximum(1.0, np.abs(expected))
+    return float((np.abs(expected - given) / scale).max(initial=0.0))
+
+
+def _measured(trained: Trained, exported: Backend, dataset: Dataset, max_loss: float) -> Quantisation:
+    """What 8-bit integers cost on the validation split.
+
+    Raises: ModelError if that is more than `max_loss`.
+    """
+    task = trained.checkpoint.inputs.task
+    metric = leading_metrics(task)[0]
+    before, after = (ask(one, dataset, trained.collator) for one in (trained, exported))
+    truth = before.truth
+    assert truth is not None  # chosen for its labels
+    values = [metric(p.prediction, truth) or 0.0 for p in (before, after)]
+    loss = (values[0] - values[1]) if metric.higher_is_better else (values[1] - values[0])
+    change = float(np.abs(before.prediction - after.prediction).max())
+    found = Quantisation(metric.name, values[0], values[1], loss, change)
+    limit = max_loss * ((task.high - task.low) / 6 if task.is_score else 1.0)
+    if loss > limit:
+        raise ModelError(
+            f"8-bit integers cost too much: {metric.title} on the validation split goes from {values[0]:.4f} to "
+            f"{values[1]:.4f}",
+            fix=f"export without --int8, or allow more than {limit:g} with --max-loss",
+        )
+    return found

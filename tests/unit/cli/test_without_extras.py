@@ -1,0 +1,119 @@
+"""Every command without any extra: it works, or says in one line which one to install."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fake_run
+import tiny
+import trained_runs
+from light import run_light
+from mecam.data.store import Store
+
+PROGRAM = """
+import contextlib, io, json
+
+from mecam.cli import main
+
+
+def call(arguments):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(arguments)
+    return code, out.getvalue(), err.getvalue()
+
+
+print(json.dumps([call(arguments) for arguments in json.loads(sys.argv[1])]))
+"""
+
+HELP = (
+    "demo",
+    "extract",
+    "train",
+    "evaluate",
+    "report",
+    "compare",
+    "ablate",
+    "robustness",
+    "tune",
+    "predict",
+    "assets",
+)
+
+
+def calls(*commands: list[str]) -> list[tuple[int, str, str]]:
+    found: list[Any] = json.loads(run_light(PROGRAM, json.dumps(commands)))
+    return [(code, out, err) for code, out, err in found]
+
+
+def test_help_and_lists() -> None:
+    commands = [["--help"], ["models"], ["assets"], *[[name, "--help"] for name in (*HELP, "data", "explain")]]
+    for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
+        assert (code, err) == (0, ""), command
+        assert out, command
+
+
+def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
+    places = {name: str(tmp_path / name) for name in ("made", "split", "aligned", "relative", "back", "csv", "npz")}
+    table, pickle = tmp_path / "label.csv", str(tmp_path / "mmsa.pkl")
+    table.write_text("id,text,label\na,it was good,1.5\nb,it was bad,-2\n", encoding="utf-8")
+    commands = [
+        ["data", "synth", "-o", places["made"], "--utterances", "100"],
+        ["data", "info", places["made"]],
+        ["data", "check", places["made"]],
+        ["data", "split", places["made"], "-o", places["split"]],
+        ["data", "align", places["made"], "-o", places["aligned"]],
+        ["data", "normalise", places["made"], "-o", places["relative"]],
+        ["data", "export", places["made"], "-o", pickle, "--to", "mmsa"],
+        ["data", "export", places["made"], "-o", places["csv"], "--to", "csv"],
+        ["data", "export", places["made"], "-o", places["npz"], "--to", "npz"],
+        ["data", "import", pickle, "-o", places["back"]],
+        ["data", "import", str(table), "-o", str(tmp_path / "table"), "--task", "regression:-3..3"],
+    ]
+    for command, (code, _, err) in zip(commands, calls(*commands), strict=True):
+        assert code == 0, (command, err)
+    assert len(Store(places["back"])) == len(Store(places["made"]))
+
+
+@pytest.fixture(scope="module")
+def place(store: Store, encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store, the checkpoint of a run, and the tables of two."""
+    folder = tmp_path_factory.mktemp("light")
+    task = tiny.TASKS["regression"]
+    tiny.write_store(folder / "store", task, tiny.utterances(task))
+    trained_runs.make_run(folder / "run", "text_only", store, encoder)
+    for name in ("one", "two"):
+        fake_run.make_run(folder / name)
+    return folder
+
+
+def test_what_needs_pytorch_says_so_in_one_line(place: Path) -> None:
+    store, out, checkpoint = str(place / "store"), str(place / "out"), str(place / "run" / "seeds" / "1")
+    one, two = str(place / "one"), str(place / "two")
+    commands = [
+        ["demo", "--out", out],
+        ["demo", "--out", out, "--video"],
+        ["train", "--data", store, "--out", out],
+        ["train", "--data", store, "--out", out, "--models", "mecam,mult"],
+        ["evaluate", one, "--data", store],
+        ["report", one],
+        ["compare", one, two, "--out", out],
+        ["ablate", "--data", store, "--out", out],
+        ["robustness", one, "--out", out],
+        ["tune", "--data", store, "--out", out],
+        ["predict", "it was good", "--model", checkpoint],
+        ["explain", "recording", checkpoint, store],
+        ["models", "mecam"],
+        ["models", "mecam", "--check"],
+        ["explain", "agreement", checkpoint],
+        ["data", "export", store, "-o", out, "--to", "mmsa", "--tokenizer", "tiny"],
+    ]
+    for command, (code, shown, err) in zip(commands, calls(*commands), strict=True):
+        assert (code, shown) == (1, ""), (command, err)
+        *progress, last = err.splitlines()
+        assert last.startswith("error: this needs "), (command, err)
+        assert last.endswith(', which is not installed (pip install "mecam[train]")'), (command, err)
+        assert all(line.endswith(" …") for line in progress), (command, err)
+    assert not (place / "out").exists()
