@@ -1,18 +1,15 @@
-"""How many times faster than real time a clip is extracted, by stage; and how long a cold prediction takes.
+"""How many times faster than real time a clip is extracted, by stage.
 
-    python benchmarks/extraction.py clip.mp4 --model runs/mine
+    python benchmarks/extraction.py clip.mp4
 
 Every stage is run on its own, once to warm up and then `--repeats` times; the best counts. `wall` is what a person
-waits, `cpu` what it costs on an idle machine; `times_real_time` is duration / cpu on one core, and
-`times_real_time_on_two_cores`, of everything, what two processes side by side get. `cold` starts a process of its own
-that imports, loads the model and predicts the clip.
+waits, less than `cpu` where a second core helps; `times_real_time` is duration / cpu on one core, and
+`times_real_time_on_two_cores`, of everything, what two processes side by side get. `cold.py` measures whole processes.
 """
 
 import argparse
 import json
 import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,20 +20,6 @@ from mecam.features.audio.voice_extractors import Acoustics
 from mecam.features.media import Media
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.vision.face_extractors import Expressions
-
-COLD = """
-import json, resource, sys, time
-began = time.perf_counter()
-from mecam.prediction.predictor import load
-imported = time.perf_counter()
-predictor = load(sys.argv[2], device="cpu")
-loaded = time.perf_counter()
-predictor.predict(sys.argv[1])
-done = time.perf_counter()
-use = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps({"import": imported - began, "load": loaded - imported, "predict": done - loaded,
-                  "cpu": use.ru_utime + use.ru_stime, "peak_mb": use.ru_maxrss / 1024}))
-"""
 
 
 def timed(call: Callable[[], Any], repeats: int) -> dict[str, float]:
@@ -54,7 +37,6 @@ def timed(call: Callable[[], Any], repeats: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--model", help="a run, for the cold prediction")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     media = Media(options.clip)
@@ -78,11 +60,6 @@ def main() -> None:
         seconds = timed(stage, options.repeats)
         result["stages"][name] = {**seconds, "times_real_time": media.duration / max(seconds["cpu"], 1e-9)}
     result["times_real_time_on_two_cores"] = 2 * result["stages"]["everything"]["times_real_time"]
-    if options.model:
-        command = [sys.executable, "-c", COLD, str(options.clip), options.model]
-        began = time.perf_counter()
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        result["cold"] = {"wall": time.perf_counter() - began, **json.loads(done.stdout.splitlines()[-1])}
     print(json.dumps(result, indent=1))
 
 

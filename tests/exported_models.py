@@ -1,5 +1,6 @@
 """Exported models of untrained networks: enough for what only predicts."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,13 +9,17 @@ from typing import Any
 
 import jaxtyping
 import numpy as np
+import onnx
 
 import tiny
 import voices
 from clips import talking
+from mecam.arrays import BatchArrays
 from mecam.data.store import Store, StoreWriter
+from mecam.export import export, network
 from mecam.export.export import export_model
 from mecam.features.recording import Recipe, read_recording
+from mecam.models.base import Model
 from mecam.models.trained import Trained, save_checkpoint
 from mecam.synthetic.clips.render import write_clip
 from mecam.task import Regression
@@ -28,6 +33,28 @@ def sizes_unchecked() -> Iterator[None]:
         yield
     finally:
         jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@contextmanager
+def one_network() -> Iterator[None]:
+    """Follow each model once: exporting it again takes the network of the first time, which takes many seconds."""
+    known: dict[str, onnx.ModelProto] = {}
+
+    def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
+        weights = hashlib.sha256()
+        for name, values in model.state_dict().items():
+            weights.update(name.encode() + values.numpy().tobytes())
+        key = weights.hexdigest()
+        if key not in known:
+            known[key] = network.network_of(model, example)
+        return known[key]
+
+    before = export.network_of
+    export.network_of = network_of
+    try:
+        yield
+    finally:
+        export.network_of = before
 
 
 def with_interval(trained: Trained) -> Trained:

@@ -90,7 +90,7 @@ def utterance(
 
     Example: mecam explain utterance runs/demo s004v0_3 --html why.html
     """
-    _write(_explain_utterances(run, data, ids, _Gradients(_with_gradients(gradients), steps)), json_, html)
+    _write(_explain_utterances(run, data, ids, _Gradients(_with_gradients(gradients, run), steps)), json_, html)
 
 
 @app.command("recording")
@@ -125,7 +125,7 @@ def recording(
         "language": language,
         "lengths": (shortest, longest),
     }
-    path = _Gradients(_with_gradients(gradients), steps)
+    path = _Gradients(_with_gradients(gradients, run), steps)
     _write(_explain_recording(run, file, options, path, preview), json_, html)
 
 
@@ -145,7 +145,7 @@ def agreement(
 
     Example: mecam explain agreement runs/demo --limit 100
     """
-    _write(_agree(run, data, split, limit, _Gradients(_with_gradients(gradients), steps)), json_, html)
+    _write(_agree(run, data, split, limit, _Gradients(_with_gradients(gradients, run), steps)), json_, html)
 
 
 @app.command("deletion")
@@ -195,16 +195,17 @@ class _Made:
     page: Callable[[Path], Path]
 
 
-def _with_gradients(wanted: bool | None) -> bool:
-    """Whether to compute integrated gradients.
+def _with_gradients(wanted: bool | None, run: Path) -> bool:
+    """Whether to compute integrated gradients: if not told, where captum is installed and PyTorch computes the model.
 
     Raises: MissingExtraError if they are requested and captum is not installed.
     """
     from mecam.evaluation.explanation.explanation import has_captum, require_captum
+    from mecam.models.checkpoint import is_exported
 
     if wanted:
         require_captum()
-    return has_captum() if wanted is None else wanted
+    return has_captum() and not is_exported(run) if wanted is None else wanted
 
 
 def _explain_utterances(run: Path, data: Path | None, ids: list[str], gradients: _Gradients) -> _Made:
@@ -292,12 +293,14 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.evaluation.explanation.deletion import deletion_test
     from mecam.evaluation.explanation.explanation import result_document
     from mecam.evaluation.explanation.occlusion import some_of
+    from mecam.models.checkpoint import is_exported
     from mecam.prediction.predictor import load
     from mecam.report.deletion import deletion_table, write_deletion
     from mecam.runs.run import Run
 
     predictor, store = _opened(run, data)
-    models = [load(place).backend for place in Run(run).checkpoints[:seeds]]
+    places = [] if is_exported(run) else Run(run).checkpoints[:seeds]
+    models = [load(place).backend for place in places] or [predictor.backend]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
     about = {**_about(run, predictor, store.name), "split": split, "notes": list(_printed_notes(predictor))}

@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 
+import jaxtyping
 import onnx
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ BATCH, ROWS = 3, 11
 """Sizes of the example that a model is followed on: no two are alike, and none is one that PyTorch treats apart."""
 
 FOLDED = 2**31
-"""Numbers of a constant that may be computed from the weights while exporting: as many as there are."""
+"""Size of what may be computed from the weights while exporting, such as the order of an LSTM's gates: any."""
 
 
 class _Exported(nn.Module):
@@ -86,9 +87,11 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
     given = _inputs(model, Batch.of(example))
     whole = _Exported(model, list(given)).eval()
     names = {f"{modality}_{part}".lstrip("_"): tensor for (modality, part), tensor in given.items()}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _undisturbed():
         whole(*names.values())  # tells the names of the answers
         try:
+            from onnxscript.optimizer import optimize_ir
+
             program = torch.onnx.export(
                 torch.export.export(
                     whole,
@@ -100,13 +103,15 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
                 output_names=whole.answers,
                 opset_version=OPSET,
                 dynamo=True,
+                optimize=False,
                 verbose=False,
             )
+            assert program is not None
+            optimize_ir(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
         except ImportError as error:
             raise MissingExtraError("onnxscript") from error
         except Exception as error:  # of many kinds, each with a page of text
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
-    assert program is not None
     return _cleaned(program.model_proto)
 
 
@@ -131,16 +136,18 @@ def _open_sizes(tensor: Tensor) -> dict[int, object]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what the exporter says and prints about itself."""
-    level = logging.root.manager.disable
+def _undisturbed() -> Iterator[None]:
+    """Without what the exporter says about itself, and without checks of shapes, which know no open sizes."""
+    level, unchecked = logging.root.manager.disable, jaxtyping.config.jaxtyping_disable
     logging.disable(logging.CRITICAL)
+    jaxtyping.config.update("jaxtyping_disable", True)
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
+        jaxtyping.config.update("jaxtyping_disable", unchecked)
 
 
 def _reason(error: Exception) -> str:

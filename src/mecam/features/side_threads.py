@@ -60,7 +60,7 @@ def ahead(items: Iterator[T], most: int) -> Generator[T, None, None]:
 def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
     """What calls return, in their order; the last one runs in this thread, those before beside it.
 
-    Raises: what the first of them raises that raises anything.
+    Raises: what the first of them raises that raises anything, when all have ended.
     """
     if len(calls) < 2 or available_cores() < 2:
         return [call() for call in calls]
@@ -69,7 +69,7 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
     def run(number: int) -> None:
         try:
             results[number] = (calls[number](), None)
-        except BaseException as error:
+        except Exception as error:  # an interrupt of this thread waits for no other
             results[number] = (None, error)
 
     threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(len(calls) - 1)]
@@ -81,7 +81,7 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
     return [_returned(*result) for result in results]
 
 
-def _returned(value: T, error: BaseException | None) -> T:
+def _returned(value: T, error: Exception | None) -> T:
     if error is not None:
         raise error
     return value

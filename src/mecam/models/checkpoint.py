@@ -26,13 +26,17 @@ from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.inputs import Inputs
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["ALLOW_ENCODER", "Checkpoint", "Preprocessor", "read_description", "sealed"]
+__all__ = ["ALLOW_ENCODER", "EXPORTED", "Checkpoint", "Preprocessor", "is_exported", "no_checkpoint"]
+__all__ += ["read_description", "sealed"]
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
 """Whether checkpoints may name encoders that lie elsewhere, where who loads one is not told; a command sets it."""
 
 OWN = "config_sha256"
 """Key of a description's own SHA-256: of all its other keys."""
+
+EXPORTED = "model.json"
+"""The description of an exported model, by which its folder is known."""
 
 MAX_DESCRIPTION_BYTES = 64 << 20
 """Of the description of a model; ours have some 100 kB."""
@@ -156,6 +160,22 @@ class Preprocessor:
         readable = set(store.specs) | ({TEXT} if store.has_text else set())
         if self.reads and not readable & set(self.reads):
             raise ModelError(f"the store has none of {', '.join(self.reads)}", where=str(store.path))
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder is an exported model."""
+    return (folder / EXPORTED).is_file()
+
+
+def no_checkpoint(folder: Path) -> ModelError:
+    """The error where a checkpoint is needed and a folder holds none."""
+    if is_exported(folder) or is_exported(folder.parent):
+        return ModelError(
+            "this is an exported model, which predicts and explains",
+            where=str(folder),
+            fix="give the run folder that it was exported from",
+        )
+    return ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
 
 
 def sealed(content: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, Any]:

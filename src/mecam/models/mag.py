@@ -158,8 +158,8 @@ class Mag(Model):
         for m in self.reads[1:]:
             words = counts if m in self.aligned else None
             values, known = resampled(batch.streams[m].values, batch.streams[m], words=words, steps=steps)  # B W F
-            rows[m] = values.take_along_dim(index.unsqueeze(2), dim=1)  # B T F
-            there[m] = known.take_along_dim(index, dim=1) & inside
+            rows[m] = values.gather(1, index.unsqueeze(2).expand(-1, -1, values.shape[2]))  # B T F
+            there[m] = known.gather(1, index) & inside
         return rows, there
 
 

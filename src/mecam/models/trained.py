@@ -39,6 +39,7 @@ from mecam.models.checkpoint import (
     MAX_DESCRIPTION_BYTES,
     Checkpoint,
     Preprocessor,
+    no_checkpoint,
     read_description,
     sealed,
 )
@@ -160,7 +161,7 @@ def load_checkpoint(folder: str | Path, *, allow_encoder: bool | None = None) ->
     if (folder / "checkpoint").is_dir():
         folder = folder / "checkpoint"
     if not (folder / CONFIG).is_file():
-        raise ModelError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
+        raise no_checkpoint(folder)
     try:
         with missing_extras():
             return _read(folder, allow_encoder)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mecam.errors import missing_extras
 from mecam.models.backend import Backend
-from mecam.prediction.exported import is_exported
+from mecam.models.checkpoint import is_exported
 
 __all__ = ["open_backend"]
 

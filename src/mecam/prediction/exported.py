@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from mecam.data.tokens import SpecialIds, Tokenizer
 from mecam.errors import MecamError, ModelError
-from mecam.models.checkpoint import Checkpoint, Preprocessor, read_description
+from mecam.models.checkpoint import EXPORTED, Checkpoint, Preprocessor, read_description
 from mecam.prediction.onnx_file import check_network
 
 __all__ = [
@@ -32,14 +32,14 @@ __all__ = [
     "VERSION",
     "WEIGHTS",
     "Exported",
-    "is_exported",
 ]
 __all__ += ["output_names", "read_exported"]
 
 FORMAT = "mecam-export"
 VERSION = 1
 
-DESCRIPTION, NETWORK, WEIGHTS, TOKENIZER = "model.json", "model.onnx", "model.onnx.data", "tokenizer.json"
+DESCRIPTION = EXPORTED
+NETWORK, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 
 INDEX = "index"
 """What a network reads that is given no modality."""
@@ -53,11 +53,6 @@ Value = TypeVar("Value")
 def output_names(kind: str, values: Mapping[str, Value]) -> dict[str, Value]:
     """Answers of one kind by the names that they have in the network."""
     return {f"{kind}_{name}": value for name, value in values.items()}
-
-
-def is_exported(folder: Path) -> bool:
-    """Whether a folder is an exported model."""
-    return (folder / DESCRIPTION).is_file()
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError, TrainingError
 from mecam.files import whole_folder, write_whole, writing
 from mecam.hashes import sha256_of
+from mecam.models.checkpoint import no_checkpoint
 from mecam.runs.config import RECORDED, RunConfig
 from mecam.runs.origin import find_store
 from mecam.runs.predictions import prediction_rows, predictions_of_rows
@@ -277,9 +278,7 @@ class Run:
             found = [self.folder if (self.folder / "config.json").is_file() else self.folder / "checkpoint"]
         for place in found:
             if not (place / "config.json").is_file():
-                raise ModelError(
-                    "there is no checkpoint here", where=str(place), fix="give a run folder of `mecam train`"
-                )
+                raise no_checkpoint(place)
         return tuple(found)
 
     @property

@@ -4,7 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from exported_models import make_exported
+from exported_models import make_exported, one_network
 from mecam.data.corruption import without_modality
 from mecam.data.store import Store
 from mecam.errors import MecamError, ModelError
@@ -32,6 +32,12 @@ from mecam.prediction.predictor import Predictor, load
 from mecam.types import TEXT
 
 SENTENCES = ["the film was superb", "DULL FOOD", "good", "the good film was not dull but superb and good", "[UNK] film"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _once() -> Iterator[None]:
+    with one_network():
+        yield
 
 
 @pytest.fixture(scope="module")
