@@ -52,7 +52,7 @@ def with_interval(trained: Trained) -> Trained:
     return replace(trained, checkpoint=replace(trained.checkpoint, calibration=calibration))
 
 
-def of_clips(folder: Path, encoder: str) -> Path:
+def of_clips(folder: Path, encoder: str, name: str = "mecam") -> Path:
     """A folder with the talking face `clip.mp4` and its captions, the `store` of its features, and an untrained `model`
     of text, audio and vision with its export in `exported`.
     """
@@ -64,7 +64,7 @@ def of_clips(folder: Path, encoder: str) -> Path:
         for number, split in enumerate(("train", "train", "valid")):
             (utterance,) = read_recording(clip, recipe, id=f"clip{number}", text="it was good", whole=True).utterances
             writer.add(replace(utterance, split=split, label=float(number - 1)))
-    trained, _ = make_exported(folder / "exported", "mecam", Store(folder / "store"), encoder)
+    trained, _ = make_exported(folder / "exported", name, Store(folder / "store"), encoder)
     save_checkpoint(folder / "model", trained)
     return folder
 
