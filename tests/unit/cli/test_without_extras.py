@@ -79,7 +79,7 @@ def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
 
 
 def test_an_exported_model_predicts_and_explains(encoder: str, tmp_path: Path) -> None:
-    folder = exported_models.of_clips(tmp_path, encoder)
+    folder = exported_models.of_clips(tmp_path, encoder, "late_fusion")  # it is exported in a few seconds
     model, clip, store = (str(folder / name) for name in ("exported", "clip.mp4", "store"))
     made = {name: str(tmp_path / name) for name in ("extracted", "p.csv", "p.html", "u.html", "u.json", "r.html")}
     commands = [
