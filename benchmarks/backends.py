@@ -2,10 +2,10 @@
 
     python benchmarks/backends.py runs/mosi runs/mosi/onnx runs/mosi/onnx-int8 --output backends.json
 
-Each model runs in a process of its own that may use one core, the models in turn, several rounds, so that what else the
-machine does disturbs all of them alike. `quiet` and `busy` are medians over all sentences of all rounds in milliseconds;
-`busy` is beside a program that spins on the same machine, which takes turns with the model where it may use that core
-only (`--cores 1`) and none where there are more cores. `peak_mb` is the most memory that the process held at once.
+Each model runs in a process of its own that may use one core (`--cores`), the models in turn, several rounds, so that
+what else the machine does disturbs all of them alike. `quiet` and `busy` are medians over all sentences of all rounds
+in milliseconds; `busy` is beside programs that spin, one for each core of the machine, with which the model takes
+turns. `peak_mb` is the most memory that the process held at once.
 """
 
 import argparse
@@ -39,18 +39,18 @@ def spin() -> None:
 
 
 @contextmanager
-def neighbour(wanted: bool) -> Iterator[None]:
-    """A program that does nothing but keep a core busy."""
-    process = multiprocessing.get_context("spawn").Process(target=spin, daemon=True)
-    if wanted:
-        process.start()
-        time.sleep(0.5)
+def neighbours(count: int) -> Iterator[None]:
+    """So many programs that do nothing but keep a core busy."""
+    spinning = [multiprocessing.get_context("spawn").Process(target=spin, daemon=True) for _ in range(count)]
+    for one in spinning:
+        one.start()
     try:
+        time.sleep(0.5 if count else 0)
         yield
     finally:
-        if wanted:
-            process.kill()
-            process.join()
+        for one in spinning:
+            one.kill()
+            one.join()
 
 
 def child(model: str, repeat: int) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for setting in ("quiet", "busy"):
             for model in options.models:
-                with neighbour(setting == "busy"):
+                with neighbours((os.cpu_count() or 1) if setting == "busy" else 0):
                     results[str(model)][setting].append(measured(model, options))
     table = {}
     for name, found in results.items():

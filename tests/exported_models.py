@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import onnx
 
@@ -23,16 +22,6 @@ from mecam.models.base import Model
 from mecam.models.trained import Trained, save_checkpoint
 from mecam.synthetic.clips.render import write_clip
 from mecam.task import Regression
-
-
-@contextmanager
-def sizes_unchecked() -> Iterator[None]:
-    """Without the tests' own checks of shapes, which compare sizes that an exported network must leave open."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    try:
-        yield
-    finally:
-        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @contextmanager
@@ -83,6 +72,5 @@ def of_clips(folder: Path, encoder: str, name: str = "mecam") -> Path:
 def make_exported(folder: Path, name: str, store: Store, encoder: str, **options: Any) -> tuple[Trained, Path]:
     """A model with shaken weights, and the folder that it was exported to."""
     trained = with_interval(tiny.build(name, store, encoder, used=True))
-    with sizes_unchecked():
-        export_model(trained, folder, store, **options)
+    export_model(trained, folder, store, **options)
     return trained, folder

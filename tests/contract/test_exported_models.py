@@ -1,4 +1,4 @@
-"""Every registered model as an ONNX network answers as PyTorch does, whatever is absent, masked, long or short."""
+"""Every registered model as an ONNX network: PyTorch's answers, whatever is absent, masked, long or short."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -19,10 +18,12 @@ from mecam.batch import Batch, Output
 from mecam.data.collate import array_batches
 from mecam.data.store import Store
 from mecam.errors import ModelError
+from mecam.export.export import export_model
 from mecam.export.network import OPSET, network_of
 from mecam.models.registry import MODELS
 from mecam.models.trained import Trained
-from mecam.prediction.exported import INDEX, PARTS, output_names
+from mecam.prediction.exported import NETWORK
+from mecam.prediction.onnx_backend import OnnxBackend
 from mecam.types import TEXT
 
 TOLERANCE = 1e-5
@@ -44,35 +45,38 @@ def _store(folder: Path, task: str, modalities: tuple[str, ...]) -> Store:
 @pytest.mark.parametrize("name", QUICK)
 def test_answers_are_those_of_pytorch(name: str, encoder: str, tmp_path: Path) -> None:
     store = _store(tmp_path, "regression", QUICK[name])
-    _check(tiny.build(name, store, encoder, used=True), store)
+    _check(tiny.build(name, store, encoder, used=True, layers=2, steps=5), store, tmp_path / "exported")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_answers_of_every_model_are_those_of_pytorch(name: str, encoder: str, tmp_path: Path) -> None:
     store = _store(tmp_path, "regression", (TEXT, "audio", "vision"))
-    _check(tiny.build(name, store, encoder, used=True), store)
+    _check(tiny.build(name, store, encoder, used=True), store, tmp_path / "exported")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", tiny.TASKS)
 def test_answers_for_every_task_are_those_of_pytorch(task: str, encoder: str, tmp_path: Path) -> None:
     store = _store(tmp_path, task, (TEXT, "audio"))
-    _check(tiny.build("mecam", store, encoder, used=True), store)
+    _check(tiny.build("mecam", store, encoder, used=True), store, tmp_path / "exported")
 
 
-def _check(trained: Trained, store: Store) -> None:
-    """A network written down from one batch answers all others as the model does, and holds nothing else."""
-    batches = list(_batches(trained, store))
-    network = network_of(trained.model, batches[0])
-    session = onnxruntime.InferenceSession(network.SerializeToString(), providers=["CPUExecutionProvider"])
-    for whole in batches:
+def _check(trained: Trained, store: Store, folder: Path) -> None:
+    """The folder answers all batches as the model does, and holds nothing else."""
+    export_model(trained, folder, None)
+    exported = OnnxBackend(folder)
+    for whole in _batches(trained, store):
         for batch in _variants(whole):
-            answers, expected = _answers(session, batch), _named(trained.run(batch, total=len(batch), details=True))
-            assert answers.keys() == expected.keys()
-            for name, values in expected.items():
-                np.testing.assert_allclose(answers[name], values, rtol=0, atol=TOLERANCE, err_msg=name)
-    _check_content(network, trained, Batch.of(batches[0]))
+            expected, given = (one.run(batch, total=1000, details=True) for one in (trained, exported))
+            _compare(_named(expected, batch), _named(given, batch))
+    _check_content(folder, trained, Batch.of(next(_batches(trained, store))))
+
+
+def _compare(expected: Mapping[str, NDArray[Any]], given: Mapping[str, NDArray[Any]]) -> None:
+    assert given.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(given[name], values, rtol=0, atol=TOLERANCE, err_msg=name)
 
 
 def _batches(trained: Trained, store: Store) -> Any:
@@ -83,14 +87,21 @@ def _batches(trained: Trained, store: Store) -> Any:
 
 
 def _variants(batch: BatchArrays) -> Any:
-    """As it is; rows masked; a modality absent everywhere; everything absent."""
+    """As it is; with longer streams; rows masked; a modality absent everywhere; everything absent."""
     yield batch
+    yield replace(batch, streams={m: s if s.words is not None else _longer(s) for m, s in batch.streams.items()})
     holes = np.random.default_rng(0)
     masked = {m: replace(s, mask=s.mask & (holes.random(s.mask.shape) > 0.4)) for m, s in batch.streams.items()}
     yield replace(batch, streams=masked)
     for modality, stream in batch.streams.items():
         yield replace(batch, streams={**batch.streams, modality: _absent(stream)})
     yield replace(batch, streams={m: _absent(s) for m, s in batch.streams.items()})
+
+
+def _longer(stream: StreamArrays) -> StreamArrays:
+    """Many times over, with its padding in between."""
+    rows = {name: np.concatenate([getattr(stream, name)] * 9, axis=1) for name in ("values", "mask", "injected")}
+    return StreamArrays(**rows, lengths=stream.lengths * 9)
 
 
 def _absent(stream: StreamArrays) -> StreamArrays:
@@ -100,28 +111,22 @@ def _absent(stream: StreamArrays) -> StreamArrays:
     return StreamArrays(**{k: np.zeros_like(v) for k, v in row.items()}, lengths=stream.lengths * 0, words=words)
 
 
-def _answers(session: onnxruntime.InferenceSession, batch: BatchArrays) -> dict[str, NDArray[Any]]:
-    given: dict[str, Any] = {f"{m}_{part}": getattr(s, part) for m, s in batch.streams.items() for part in PARTS}
-    given[INDEX] = batch.index
-    names = [output.name for output in session.get_outputs()]
-    found = session.run(names, {each.name: given[each.name] for each in session.get_inputs()})
-    return dict(zip(names, found, strict=True))
-
-
-def _named(output: OutputArrays) -> Mapping[str, NDArray[Any]]:
+def _named(output: OutputArrays, batch: BatchArrays) -> Mapping[str, NDArray[Any]]:
+    """All that was answered; gates of observed rows."""
     return {
         "prediction": output.prediction,
-        **output_names("gate", output.gates),
-        **output_names("weight", output.shares),
-        **output_names("embedding", output.embeddings),
+        **{f"gate of {m}": values[batch.streams[m].mask] for m, values in output.gates.items()},
+        **{f"share of {m}": values for m, values in output.shares.items()},
+        **output.embeddings,
         **({} if output.conflict is None else {"conflict": output.conflict}),
     }
 
 
-def _check_content(network: onnx.ModelProto, trained: Trained, batch: Batch) -> None:
+def _check_content(folder: Path, trained: Trained, batch: Batch) -> None:
     """No operators but those of ONNX, no paths, and of the parameters only those that an answer depends on, once."""
+    network = onnx.load(folder / NETWORK, load_external_data=False)
     assert {each.domain: each.version for each in network.opset_import} == {"": OPSET}
-    written = network.SerializeToString()
+    written = (folder / NETWORK).read_bytes()
     assert not [
         path for path in (str(Path(torch.__file__).parent), str(Path.home()), ".py") if path.encode() in written
     ]

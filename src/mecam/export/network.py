@@ -66,7 +66,6 @@ class _Exported(nn.Module):
             **({} if conflict is None else {"conflict": conflict}),
         }
         self.answers = list(named)
-        # ONNX has no place for a tensor that comes out as it went in, or twice.
         return tuple(value if name == "prediction" else value.float() for name, value in named.items())
 
 
@@ -74,7 +73,7 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
     """Write a model down as an ONNX network.
 
     Args:
-        model: with its weights.
+        model: with its weights, on the CPU.
         example: any batch that it may be given; it is followed on such numbers.
 
     Raises: ModelError naming the operator, where there is one that ONNX does not have, or if PyTorch is too old;

@@ -136,9 +136,10 @@ def _weights(lstm: nn.LSTM, layer: int) -> list[Tensor]:
     PyTorch's gates are input, forget, cell, output; those of ONNX input, output, forget, cell.
     """
     ways = ["", "_reverse"] if lstm.bidirectional else [""]
+    order = torch.tensor([0, 3, 1, 2])
 
     def part(kind: str) -> Tensor:
-        gates = [getattr(lstm, f"{kind}_l{layer}{way}").chunk(4) for way in ways]
-        return torch.stack([torch.cat([enter, leave, forget, cell]) for enter, forget, cell, leave in gates])
+        gates = [getattr(lstm, f"{kind}_l{layer}{way}").unflatten(0, (4, -1)) for way in ways]  # each 4 H ...
+        return torch.stack([each.index_select(0, order).flatten(0, 1) for each in gates])
 
     return [part("weight_ih"), part("weight_hh"), torch.cat([part("bias_ih"), part("bias_hh")], dim=1)]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import tiny
-from exported_models import one_network, sizes_unchecked
+from exported_models import one_network
 from mecam.cli import main
 from mecam.errors import ModelError
 from mecam.export import export as exporting
@@ -36,8 +36,7 @@ def call(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.chdir(place)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        with sizes_unchecked():
-            code = main([*map(str, arguments)])
+        code = main([*map(str, arguments)])
         captured = capsys.readouterr()
         return code, captured.out, " ".join(captured.err.split())
 
