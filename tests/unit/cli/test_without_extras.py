@@ -104,6 +104,7 @@ def test_an_exported_model_predicts_and_explains(encoder: str, tmp_path: Path) -
         ["predict", clip, "--model", model, "--html", made["p.html"]],
         ["explain", "utterance", model, "clip1", "--data", store, "--html", made["u.html"], "--json", made["u.json"]],
         ["explain", "recording", model, clip, "--html", made["r.html"]],
+        ["explain", "agreement", model, "--data", store, "--split", "train"],
     ]
     for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
         assert code == 0, (command, err)
