@@ -12,14 +12,16 @@ import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 
-import yaml
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from mecam.budget import check_regular_file
 from mecam.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import yaml
 
 __all__ = [
     "AugmentationConfig",
@@ -208,6 +210,8 @@ def parse_yaml(text: str, *, where: str) -> Any:
 
     Raises: ConfigError if it is no YAML, holds itself, or would unfold to more than a configuration holds.
     """
+    import yaml  # a prediction need not wait for it: it reads no configuration
+
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -227,11 +231,13 @@ def parse_yaml(text: str, *, where: str) -> Any:
         loader.dispose()
 
 
-def _unfolded(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+def _unfolded(node: "yaml.Node", known: dict[int, int], depth: int) -> int:
     """Values below a node, each alias counted as what it stands for.
 
     Raises: yaml.YAMLError if they are too many or nested too deep, or a node holds itself.
     """
+    import yaml
+
     if id(node) in known:
         if not known[id(node)]:
             raise yaml.YAMLError("a value contains itself")
@@ -302,6 +308,8 @@ def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:
 
 def dump_yaml(config: Mapping[str, Any]) -> str:
     """Plain values as YAML text; dataclasses become mappings."""
+    import yaml
+
     plain = {
         key: dataclasses.asdict(value) if dataclasses.is_dataclass(value) and not isinstance(value, type) else value
         for key, value in config.items()

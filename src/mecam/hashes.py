@@ -14,8 +14,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from platformdirs import user_cache_path
-
 from mecam.budget import check_regular_file
 from mecam.errors import DataError
 from mecam.files import unchanged, write_whole
@@ -100,6 +98,8 @@ def _remember(folder: Path, sha256: Mapping[str, str]) -> None:
 
 
 def _memory(folder: Path) -> Path:
+    from platformdirs import user_cache_path
+
     name = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return user_cache_path("mecam", appauthor=False) / "compared" / f"{name}.json"
 

@@ -2,12 +2,9 @@
 
 import importlib.util
 import os
-import ssl
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 from mecam.errors import MissingExtraError
 
@@ -77,6 +74,10 @@ def _hub_answers() -> bool:
     """
     if any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in _OFFLINE):
         return False
+    import ssl
+    from urllib.error import HTTPError, URLError
+    from urllib.request import Request, urlopen
+
     try:
         with urlopen(Request(_hub(), method="HEAD"), timeout=HUB_TIMEOUT_S):
             return True

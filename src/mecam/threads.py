@@ -19,8 +19,8 @@ __all__ = ["SMALL_UTTERANCES", "ProcessLock", "available_cores", "for_work", "ke
 SMALL_UTTERANCES = 8
 """Utterances to predict up to which one thread is enough."""
 
-_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
-"""What GNU's and Intel's OpenMP are told so that a waiting thread sleeps."""
+_PATIENT = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0", "OPENBLAS_NUM_THREADS": "1"}
+"""What GNU's and Intel's OpenMP are told so that a waiting thread sleeps; NumPy's OpenBLAS cannot be, and gets one."""
 
 
 class ProcessLock:

@@ -8,22 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
+import exported_models
 import mecam
-import tiny
-import voices
-from clips import talking
-from mecam.data.store import Store, StoreWriter
 from mecam.errors import EXTRAS
-from mecam.features.recording import Recipe, read_recording
-from mecam.models.trained import save_checkpoint
-from mecam.synthetic.clips.render import write_clip
-from mecam.task import Regression
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +22,6 @@ ROOT = Path(__file__).parents[2]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 MAX_MEGABYTES = 500
 """Of an environment with nothing but mecam, pip and setuptools not counted."""
-
-SENTENCE = "it was good"
-RECIPE = Recipe(("mecam-audio", "mecam-vision"))
 
 TABLE = """id,video_id,text,label,mode
 a_1,a,it was good,1.5,train
@@ -107,22 +95,8 @@ def environment(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: p
 
 @pytest.fixture(scope="module")
 def trained(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the clip `face.mp4`, a model of text, audio and vision in `model`, and its export in `exported`."""
-    folder = tmp_path_factory.mktemp("trained")
-    pictures = talking(lambda time: {"yaw": 8 * time, "mouth_open": time / 4}, np.arange(0, 2, 1 / 8))
-    write_clip(folder / "face.mp4", pictures, rate=8.0, sound=voices.buzz(2.0))
-    (folder / "face.srt").write_text(f"1\n00:00:00,100 --> 00:00:01,900\n{SENTENCE}\n", encoding="utf-8")
-    with StoreWriter(folder / "store", name="faces", task=Regression(), specs=RECIPE.specs()) as writer:
-        for number, split in enumerate(("train", "train", "valid")):
-            clip = read_recording(folder / "face.mp4", RECIPE, id=str(number), text=SENTENCE)
-            writer.add(replace(clip.utterances[0], split=split, label=float(number - 1)))
-    model = tiny.build("mecam", Store(folder / "store"), encoder, used=True)
-    save_checkpoint(folder / "model", model)
-    # In a process of its own: the shapes that are checked here would be written into the network.
-    code = "from mecam.cli import main; raise SystemExit(main())"
-    command = [sys.executable, "-c", code, "export", "model", "--data", "store", "-o", "exported"]
-    subprocess.run(command, cwd=folder, check=True)
-    return folder
+    """A folder as `exported_models.of_clips` makes it."""
+    return exported_models.of_clips(tmp_path_factory.mktemp("trained"), encoder)
 
 
 def test_nothing_of_the_extras_is_there(environment: Path, tmp_path: Path) -> None:
@@ -149,11 +123,11 @@ def test_data_is_imported(environment: Path, tmp_path: Path) -> None:
 
 def test_a_sentence_and_a_clip_are_predicted_as_with_pytorch(environment: Path, trained: Path) -> None:
     command = (environment / "mecam", "predict", "--model", "exported", "--format", "jsonl")
-    said, clip = (done(*command, what, folder=trained).strip() for what in (SENTENCE, "face.mp4"))
+    said, clip = (done(*command, what, folder=trained).strip() for what in ("it was good", "clip.mp4"))
     with_pytorch = mecam.load(trained / "model", device="cpu")
-    assert json.loads(said)["score"] == pytest.approx(with_pytorch.predict(SENTENCE).score, abs=1e-4)
+    assert json.loads(said)["score"] == pytest.approx(with_pytorch.predict("it was good").score, abs=1e-4)
     (part,) = json.loads(clip)["utterances"]
-    (expected,) = with_pytorch.predict(trained / "face.mp4").parts
+    (expected,) = with_pytorch.predict(trained / "clip.mp4").parts
     assert part["score"] == pytest.approx(expected.score, abs=1e-4)
     assert set(part["shares"]) == set(expected.shares) == {"text", "audio", "vision"}
 

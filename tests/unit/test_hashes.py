@@ -19,7 +19,7 @@ from store_samples import sample, write
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache folder of the test's own."""
     place = tmp_path / "cache"
-    monkeypatch.setattr(hashes, "user_cache_path", lambda *_, **__: place)
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: place)
     return place
 
 

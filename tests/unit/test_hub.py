@@ -45,7 +45,7 @@ def test_what_lies_in_a_folder_asks_no_hub(monkeypatch: pytest.MonkeyPatch, enco
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
 def test_the_user_may_say_that_there_is_no_network(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(hub, "urlopen", lambda *_, **__: pytest.fail("asked the hub"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda *_, **__: pytest.fail("asked the hub"))
     monkeypatch.setenv(name, "1")
     hub._hub_answers.cache_clear()
     assert hub.loading_options("nobody/no-such-model")["local_files_only"]

@@ -80,3 +80,40 @@ def test_a_users_own_setting_wins() -> None:
         env={**os.environ, "OMP_NUM_THREADS": "7"},
     )
     assert done.stdout == "7\n"
+
+
+FORK = """
+import os, signal, threading, warnings
+
+from mecam.threads import ProcessLock
+
+warnings.simplefilter("ignore")  # newer Pythons warn of what is tested here
+lock, held, leave = ProcessLock(), threading.Event(), threading.Event()
+
+
+def hold():
+    with lock:
+        held.set()
+        leave.wait()
+
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait()
+child = os.fork()
+if not child:
+    signal.alarm(10)  # ends a child that waits
+    with lock:
+        os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+leave.set()
+thread.join()
+with lock:
+    pass
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_lock_is_free_in_a_process_that_is_forked_off() -> None:
+    done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

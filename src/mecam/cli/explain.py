@@ -44,12 +44,12 @@ class _OldForm(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Find out which subcommand is meant where none is named."""
         if args and args[0] not in self.commands and "--help" not in args:
-            args = self._translated(args)
+            args = self._translated(ctx, args)
             err.print(f"The subcommand is missing: use `mecam explain {shlex.join(args)}`.", style="yellow")
         return super().parse_args(ctx, args)
 
     @staticmethod
-    def _translated(args: list[str]) -> list[str]:
+    def _translated(ctx: Any, args: list[str]) -> list[str]:
         for name in ("agreement", "deletion"):
             if f"--{name}" in args:
                 return [name, *(arg for arg in args if arg != f"--{name}")]
@@ -62,6 +62,8 @@ class _OldForm(TyperGroup):
                 ids.append(arg.partition("=")[2])
             else:
                 rest.append(arg)
+        if "" in ids:
+            raise typer.BadParameter("the id is missing", ctx=ctx, param_hint="--utterance")
         return ["utterance", *rest, *ids] if ids else ["recording", *rest]  # the run stands among the rest, anywhere
 
 

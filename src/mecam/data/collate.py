@@ -129,7 +129,7 @@ def batches(
     partners = dataset.partners() if views is not None or augmentation is not None else []
 
     def corrupt(
-        index: Sequence[int], given: Sequence[Utterance], rng: np.random.Generator, how: Callable[..., Utterance]
+        index: Sequence[int], given: Sequence[Utterance], rng: "np.random.Generator", how: Callable[..., Utterance]
     ) -> list[Utterance]:
         result = [
             how(as_read(one), rng, partner=_partner(dataset, partners[i], rng), unk=unk, fill=dataset.dropped_row(i))
@@ -161,7 +161,7 @@ def array_batches(dataset: Dataset, collator: Collator, size: int) -> Iterator[B
 
 
 def _paired_view(
-    view: Utterance, paired_recordings: Sequence[Mapping[str, Utterance]], rng: np.random.Generator
+    view: Utterance, paired_recordings: Sequence[Mapping[str, Utterance]], rng: "np.random.Generator"
 ) -> Utterance:
     """The view, mostly with the streams that its corrupted recording gives in place of its own."""
     if not paired_recordings or rng.random() >= PAIRED_VIEWS:
@@ -194,7 +194,9 @@ def _plan(dataset: "Dataset | Mixture", size: int, seed: int | None) -> list[lis
     return [plan[i] for i in rng.permutation(len(plan))]
 
 
-def _partner(dataset: "Dataset | Mixture", candidates: NDArray[np.int64], rng: np.random.Generator) -> Utterance | None:
+def _partner(
+    dataset: "Dataset | Mixture", candidates: NDArray[np.int64], rng: "np.random.Generator"
+) -> Utterance | None:
     return as_read(dataset[int(rng.choice(candidates))]) if len(candidates) else None
 
 

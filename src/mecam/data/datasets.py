@@ -95,7 +95,7 @@ class Dataset:
         """Utterances that one epoch of training draws: all."""
         return len(self)
 
-    def draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+    def draw(self, rng: "np.random.Generator") -> NDArray[np.int64]:  # NumPy loads them when they are asked for
         """Positions of one epoch, in random order."""
         return rng.permutation(len(self))
 

@@ -58,6 +58,7 @@ class Quantisation:
         before: its value on the validation split, in full precision.
         after: with 8-bit integers.
         loss: how much worse it is.
+        mean_change: of a score or a probability, over the utterances of the split.
         largest_change: of a score or a probability.
     """
 
@@ -65,6 +66,7 @@ class Quantisation:
     before: float
     after: float
     loss: float
+    mean_change: float
     largest_change: float
 
 
@@ -112,7 +114,8 @@ def export_model(
             _write(partial, trained, quantized(network), mapped=False)
             exported = _opened(partial, trained, {**card, "int8": True})
             card["quantisation"] = vars(_measured(trained, exported, chosen, max_loss))
-        card["bytes"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        names = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (partial / name).exists()]
+        card["bytes"] = {name: (partial / name).stat().st_size for name in names}
         _describe(partial, trained, {**card, "int8": int8})
     return {**card, "int8": int8}
 
@@ -280,8 +283,8 @@ def _measured(trained: Trained, exported: Backend, dataset: Dataset, max_loss: f
     assert truth is not None  # chosen for its labels
     values = [metric(p.prediction, truth) or 0.0 for p in (before, after)]
     loss = (values[0] - values[1]) if metric.higher_is_better else (values[1] - values[0])
-    change = float(np.abs(before.prediction - after.prediction).max())
-    found = Quantisation(metric.name, values[0], values[1], loss, change)
+    changes = np.abs(before.prediction - after.prediction)
+    found = Quantisation(metric.name, values[0], values[1], loss, float(changes.mean()), float(changes.max()))
     limit = max_loss * ((task.high - task.low) / 6 if task.is_score else 1.0)
     if loss > limit:
         raise ModelError(

@@ -29,7 +29,7 @@ def length_mask(lengths: Int[Tensor, " B"], steps: int) -> Bool[Tensor, "B T"]:
 def longest(lengths: Int[Tensor, " B"]) -> int:
     """The largest of them, 1 at least, as a size."""
     size = lengths.max().clamp(min=1).item()
-    torch._check(size >= 1)  # known while exporting, when there is no number yet
+    torch._check(size >= 1)  # type: ignore[no-untyped-call] # known while exporting, when there is no number yet
     return size  # type: ignore[return-value]
 
 

@@ -118,7 +118,8 @@ class GatedMemory(nn.Module):
             (memory,), (entering, kept, there) = state, here
             return (torch.where(there, kept * memory + entering, memory),)
 
-        (memory,), _ = stepped(step, (new.new_zeros(new.shape[0], self.width),), (new, keep, mask.unsqueeze(2)))
+        state, _ = stepped(step, (new.new_zeros(new.shape[0], self.width),), (new, keep, mask.unsqueeze(2)))
+        memory: Tensor = state[0]
         return memory
 
 

@@ -19,6 +19,7 @@ def card_table(card: Mapping[str, Any]) -> Table:
     if cost := card.get("quantisation"):
         change = f"{cost['metric']} {cost['before']:.4f} → {cost['after']:.4f} on the whole validation split"
         rows.append(["cost of 8-bit integers", change])
-        rows.append(["largest change of a prediction by them", f"{cost['largest_change']:.3f}"])
+        changes = f"{cost['mean_change']:.3f} on average, {cost['largest_change']:.3f} at most"
+        rows.append(["change of a prediction by them", changes])
     rows.append(["size", f"{size / 1e6:.1f} MB"])
     return Table(("exported model", ""), rows, words=frozenset({0, 1}))

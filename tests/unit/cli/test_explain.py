@@ -110,6 +110,9 @@ def test_what_is_wrong_is_said_once(call: Call, place: Path, tmp_path: Path, mon
 
 def test_the_form_before_there_were_subcommands_is_taken_with_a_warning(call: Call, place: Path) -> None:
     name = first_whole(place)
+    for arguments in (("runs/tiny", "-u"), ("runs/tiny", "--utterance="), ("-u", name, "--utterance")):
+        code, _, err = call(*arguments)
+        assert (code, err.splitlines()[-1]) == (2, "error: Invalid value for --utterance: the id is missing")
     code, out, err = call("runs/tiny", "-u", name, "--no-gradients")
     assert code == 0, err
     assert name in out

@@ -1,11 +1,13 @@
 """Every command without any extra: it works, or says in one line which one to install."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import exported_models
 import fake_run
 import tiny
 import trained_runs
@@ -55,6 +57,20 @@ def test_help_and_lists() -> None:
         assert out, command
 
 
+def test_a_plug_in_that_needs_pytorch_hides_no_other_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "plugged.py").write_text('"""A model."""\nfrom mecam.models.base import Model\n', encoding="utf-8")
+    about = tmp_path / "plugged-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text("[mecam.models]\nplugged = plugged:ENTRY\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    ((code, out, err),) = calls(["models"])
+    assert (code, err) == (0, "")
+    (line,) = (line for line in out.splitlines() if "plugged" in line)
+    assert 'this needs PyTorch, which is not installed (pip install "mecam[train]")' in line
+    assert "MulT" in out
+
+
 def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
     places = {name: str(tmp_path / name) for name in ("made", "split", "aligned", "relative", "back", "csv", "npz")}
     table, pickle = tmp_path / "label.csv", str(tmp_path / "mmsa.pkl")
@@ -75,6 +91,26 @@ def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
     for command, (code, _, err) in zip(commands, calls(*commands), strict=True):
         assert code == 0, (command, err)
     assert len(Store(places["back"])) == len(Store(places["made"]))
+
+
+def test_an_exported_model_predicts_and_explains(encoder: str, tmp_path: Path) -> None:
+    folder = exported_models.of_clips(tmp_path, encoder, "late_fusion")  # it is exported in a few seconds
+    model, clip, store = (str(folder / name) for name in ("exported", "clip.mp4", "store"))
+    made = {name: str(tmp_path / name) for name in ("extracted", "p.csv", "p.html", "u.html", "u.json", "r.html")}
+    commands = [
+        ["extract", clip, "-o", made["extracted"]],
+        ["predict", "it was good", "--model", model],
+        ["predict", store, "--model", model, "--output", made["p.csv"]],
+        ["predict", clip, "--model", model, "--html", made["p.html"]],
+        ["explain", "utterance", model, "clip1", "--data", store, "--html", made["u.html"], "--json", made["u.json"]],
+        ["explain", "recording", model, clip, "--html", made["r.html"]],
+        ["explain", "agreement", model, "--data", store, "--split", "train"],
+    ]
+    for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
+        assert code == 0, (command, err)
+        assert out, command
+    for place in made.values():
+        assert Path(place).exists(), place
 
 
 @pytest.fixture(scope="module")

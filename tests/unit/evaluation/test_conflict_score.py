@@ -11,8 +11,8 @@ import fake_run
 import tiny
 from mecam.data.store import Store
 from mecam.errors import DataError
-from mecam.evaluation.detection import conflict_auroc, conflict_table, contradicting
-from mecam.evaluation.predict import predict
+from mecam.evaluation.detection import conflict_auroc, conflict_table
+from mecam.evaluation.predict import contradicting, predict
 from mecam.report.run_page import write_report
 from mecam.runs.predictions import read_predictions, write_predictions
 from mecam.types import TEXT, Predictions, Span, Utterance

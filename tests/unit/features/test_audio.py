@@ -1,6 +1,9 @@
 """Audio extractors: rows on the recording's grid, whatever the stretch; extras that are missing say so."""
 
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -97,6 +100,37 @@ def test_speech_becomes_words_with_times(media: Media, monkeypatch: pytest.Monke
     with pytest.raises(DataError, match="cannot be loaded: it could not be fetched") as caught:
         asr.transcribe(media, model="huge")
     assert "folder" in str(caught.value.fix)
+    asr._engine.cache_clear()
+
+
+def test_many_threads_share_one_speech_model_one_after_the_other(media: Media, monkeypatch: pytest.MonkeyPatch) -> None:
+    built, inside, most = [], [], []
+
+    class Engine:
+        def __init__(self, model: str, **_: Any) -> None:
+            time.sleep(0.02)  # long enough for another thread to ask for it, too
+            built.append(model)
+
+        def transcribe(self, sound: Any, **_: Any) -> Any:
+            def segments() -> Iterator[Any]:  # it computes while it is read, as the real one
+                inside.append(sound)
+                most.append(len(inside))
+                time.sleep(0.005)
+                inside.pop()
+                yield SimpleNamespace(start=0.1, end=0.9, text=" Hi.", words=[])
+
+            return segments(), SimpleNamespace(language="en")
+
+    monkeypatch.setitem(sys.modules, "faster_whisper", SimpleNamespace(WhisperModel=Engine))
+    asr._engine.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: asr.transcribe(media, model="tiny"), range(16)))
+    assert [heard.text for heard in found if heard] == ["Hi."] * 16
+    assert built == ["tiny"]
+    assert max(most) == 1
+    monkeypatch.setattr("os.getpid", lambda: -1)  # as in a process that is forked off
+    assert asr.transcribe(media, model="tiny")
+    assert built == ["tiny", "tiny"]
     asr._engine.cache_clear()
 
 

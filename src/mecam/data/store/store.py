@@ -20,6 +20,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -74,7 +75,9 @@ class _Manifest:
     targets: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-_MANIFEST = TypeAdapter(_Manifest)
+@cache
+def _manifest_reader() -> Any:
+    return TypeAdapter(_Manifest)  # takes a moment, for which what reads no store does not wait
 
 
 class Store:
@@ -457,7 +460,7 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
         if isinstance(raw.get("version"), int) and raw["version"] > VERSION:
             what = f"store version {raw['version']} is newer than this mecam reads ({VERSION})"
             raise DataError(what, where=str(file), fix="upgrade mecam")
-        manifest = _MANIFEST.validate_python(raw)
+        manifest = _manifest_reader().validate_python(raw)
     except ValidationError as error:
         first = error.errors()[0]
         what = f"the manifest is damaged: {'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -20,11 +20,11 @@ UNSPACED = (
 """Letters of scripts that put no blanks between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 _WIDE = "\u3001-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65…—"
 """Punctuation that goes with them."""
-_BEFORE, _AFTER = re.compile(rf"[{UNSPACED}{_WIDE}]$"), re.compile(rf"[{UNSPACED}{_WIDE}]")
 _OPENING = "「『（《〈【〔“‘"
-_UNSPACED_LETTER = re.compile(rf"[{UNSPACED}]")
+# These patterns are compiled (and kept by `re`) when a text needs them: it takes a while, and many clips have none.
+_JOINED, _UNSPACED_LETTER = rf"[{UNSPACED}{_WIDE}]", rf"[{UNSPACED}]"
 # A letter with the marks that stand on it and the punctuation after it; or what stands between such letters.
-_UNIT = re.compile(
+_UNIT = (
     rf"[{_OPENING}]*[{UNSPACED}][\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u3099\u309aー]*(?:(?![{_OPENING}])[^\w\s])*"
     rf"|(?:(?![{UNSPACED}{_OPENING}])\S)+|\S"
 )
@@ -151,14 +151,14 @@ def spread(segment: Segment) -> Segment:
 
 def units(text: str) -> list[str]:
     """The words of a text: what blanks part; in scripts without blanks, every letter is one."""
-    return [unit for word in text.split() for unit in (_UNIT.findall(word) if has_unspaced(word) else [word])]
+    return [unit for word in text.split() for unit in (re.findall(_UNIT, word) if has_unspaced(word) else [word])]
 
 
 def join_words(words: Sequence[str]) -> str:
     """Words as a text: with blanks between them, but none between letters of scripts that have none."""
     pieces: list[str] = []
     for word in words:
-        if pieces and not (_BEFORE.search(pieces[-1]) and _AFTER.match(word)):
+        if pieces and not (re.search(_JOINED + "$", pieces[-1]) and re.match(_JOINED, word)):
             pieces.append(" ")
         pieces.append(word)
     return "".join(pieces)
@@ -166,7 +166,7 @@ def join_words(words: Sequence[str]) -> str:
 
 def has_unspaced(text: str) -> bool:
     """True if it has letters of a script that puts no blanks between words."""
-    return _UNSPACED_LETTER.search(text) is not None
+    return re.search(_UNSPACED_LETTER, text) is not None
 
 
 def cut_at(segment: Segment, stop: float) -> Segment | None:
