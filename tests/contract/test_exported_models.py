@@ -99,9 +99,9 @@ def _variants(batch: BatchArrays) -> Any:
 
 
 def _longer(stream: StreamArrays) -> StreamArrays:
-    """Many times over, with its padding in between."""
+    """Many times over; its padding is rows that are missing."""
     rows = {name: np.concatenate([getattr(stream, name)] * 9, axis=1) for name in ("values", "mask", "injected")}
-    return StreamArrays(**rows, lengths=stream.lengths * 9)
+    return StreamArrays(**rows, lengths=np.where(stream.lengths > 0, rows["mask"].shape[1], 0))
 
 
 def _absent(stream: StreamArrays) -> StreamArrays:
