@@ -56,3 +56,14 @@ def shared_cases() -> Path:
     if not folder.is_dir():
         pytest.skip("the cases are not part of the project: no ../shared/cases here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def clips_model(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip, its features, and an untrained model of them with its export: see `exported_models.of_clips`.
+
+    Late fusion, as it is exported in a few seconds. Shared by all tests: read it, never change it.
+    """
+    import exported_models  # not before a test needs it: it takes long to import
+
+    return exported_models.of_clips(tmp_path_factory.mktemp("clips"), encoder, "late_fusion")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import exported_models
 import fake_run
 import tiny
 import trained_runs
@@ -93,9 +92,8 @@ def test_data_is_made_changed_and_written(tmp_path: Path) -> None:
     assert len(Store(places["back"])) == len(Store(places["made"]))
 
 
-def test_an_exported_model_predicts_and_explains(encoder: str, tmp_path: Path) -> None:
-    folder = exported_models.of_clips(tmp_path, encoder, "late_fusion")  # it is exported in a few seconds
-    model, clip, store = (str(folder / name) for name in ("exported", "clip.mp4", "store"))
+def test_an_exported_model_predicts_and_explains(clips_model: Path, tmp_path: Path) -> None:
+    model, clip, store = (str(clips_model / name) for name in ("exported", "clip.mp4", "store"))
     made = {name: str(tmp_path / name) for name in ("extracted", "p.csv", "p.html", "u.html", "u.json", "r.html")}
     commands = [
         ["extract", clip, "-o", made["extracted"]],
