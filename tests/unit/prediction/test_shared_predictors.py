@@ -10,10 +10,11 @@ import pytest
 
 import tiny
 import voices
+from exported_models import of_clips
 from mecam.data.store import Store
 from mecam.features.recording import Recipe, read_recording
 from mecam.models.registry import MODELS
-from mecam.prediction.predictor import Predictor
+from mecam.prediction.predictor import Predictor, load
 from mecam.task import Regression
 from mecam.types import Utterance
 
@@ -100,3 +101,16 @@ def test_faces_of_real_clips(shared_data: Path, encoder: str, tmp_path: Path) ->
             np.testing.assert_array_equal(
                 result.utterances[0].streams["vision"], expected.utterances[0].streams["vision"]
             )
+
+
+@pytest.mark.parametrize("times", [6, pytest.param(50, marks=pytest.mark.slow)])
+def test_clips_and_sentences_through_an_exported_model(times: int, encoder: str, tmp_path: Path) -> None:
+    """Eight threads, each with clips and sentences in turn: to the last bit what one thread gives."""
+    folder = of_clips(tmp_path, encoder, "late_fusion")
+    predictor = load(folder / "exported")
+    sound = voices.write_wav(tmp_path / "voice.wav", voices.buzz(0.8, hertz=140.0))
+    asked: list[Path | str] = [folder / "clip.mp4", "the film was superb", sound, "DULL FOOD", "it was good"]
+    alone = [predictor.predict(one).to_json() for one in asked]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda i: predictor.predict(asked[i % len(asked)]).to_json(), range(8 * times)))
+    assert [i for i, one in enumerate(found) if one != alone[i % len(asked)]] == []
