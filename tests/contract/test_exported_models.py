@@ -115,7 +115,7 @@ def _named(output: OutputArrays, batch: BatchArrays) -> Mapping[str, NDArray[Any
     """All that was answered; gates of observed rows."""
     return {
         "prediction": output.prediction,
-        **{f"gate of {m}": values[batch.streams[m].mask] for m, values in output.gates.items()},
+        **{f"gate of {m}": values[batch.streams[m].mask[:, : values.shape[1]]] for m, values in output.gates.items()},
         **{f"share of {m}": values for m, values in output.shares.items()},
         **output.embeddings,
         **({} if output.conflict is None else {"conflict": output.conflict}),

@@ -6,6 +6,7 @@ import io
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jaxtyping
 import onnx
@@ -106,12 +107,19 @@ def network_of(model: Model, example: BatchArrays) -> onnx.ModelProto:
                 verbose=False,
             )
             assert program is not None
-            optimize_ir(program.model, input_size_limit=FOLDED, output_size_limit=FOLDED)
+            optimize_ir(
+                program.model, input_size_limit=FOLDED, output_size_limit=FOLDED, should_fold=_changes_its_input
+            )
         except ImportError as error:
             raise MissingExtraError("onnxscript") from error
         except Exception as error:  # of many kinds, each with a page of text
             raise ModelError(f"PyTorch cannot export this model: {_reason(error)}") from error
     return _cleaned(program.model_proto)
+
+
+def _changes_its_input(node: Any) -> bool | None:
+    """False keeps a copy of weights from becoming weights of its own; None leaves it to the library."""
+    return False if node.op_type == "Identity" else None
 
 
 def _inputs(model: Model, batch: Batch) -> dict[tuple[str, str], Tensor]:
