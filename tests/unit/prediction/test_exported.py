@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import tiny
 from exported_models import make_exported, one_network
 from mecam.data.corruption import without_modality
 from mecam.data.store import Store
@@ -38,6 +39,14 @@ SENTENCES = ["the film was superb", "DULL FOOD", "good", "the good film was not 
 def _once() -> Iterator[None]:
     with one_network():
         yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Text and audio alone: each modality more makes an export of MECAM several seconds longer."""
+    task, modalities = tiny.TASKS["regression"], (TEXT, "audio")
+    utterances = tiny.utterances(task, modalities=modalities)
+    return tiny.write_store(tmp_path_factory.mktemp("stores") / "two", task, utterances)
 
 
 @pytest.fixture(scope="module")
