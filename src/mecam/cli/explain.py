@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`.")]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`, or a folder of `mecam export`.")]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="STORE", help="Store of the utterances. [default: the store of the run]"),

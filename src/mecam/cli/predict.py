@@ -59,7 +59,13 @@ def predict(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option("--model", "-m", metavar="RUN", help="Run folder. [default: the newest in runs/]")
+        Path | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="RUN",
+            help="Run folder, or a folder of `mecam export`. [default: the newest in runs/]",
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Predict only this split of a store.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.table,

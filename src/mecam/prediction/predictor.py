@@ -160,12 +160,14 @@ class Predictor:
 
 
 def load(run: str | Path, *, device: str | None = None, allow_encoder: bool | None = None) -> Predictor:
-    """Load a run folder or a checkpoint folder, ready to predict.
+    """Load a run folder, a checkpoint folder or an exported model, ready to predict.
 
     Args:
         run: the folder.
-        device: where to compute; None takes the GPU if there is one.
+        device: where PyTorch computes; None takes the GPU if there is one.
         allow_encoder: let the checkpoint name encoders that are fetched, or read from elsewhere on this machine.
+
+    Raises: ModelError if the model cannot be used; MissingExtraError if it needs PyTorch, which is not installed.
 
     Examples:
         mecam.load("runs/demo").predict_text("I would see it again tomorrow").score
