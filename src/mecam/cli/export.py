@@ -1,5 +1,6 @@
 """`mecam export`."""
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,10 +61,10 @@ def export(
         trained = load_checkpoint(run_)
         store = _store(run_, data, required=int8)
     with progress("exporting") as callback, claimed(place):
-        step = iter(range(1, 10))
+        step = itertools.count()
 
         def tell(what: str) -> None:
-            callback(next(step), 5 if int8 else 3, what)
+            callback(next(step), 4 if int8 else 2, what)
 
         card: Any = export_model(trained, place, store, int8=int8, max_loss=max_loss, progress=tell)
     out.print(card_table(card).terminal())

@@ -28,7 +28,7 @@ from mecam.hashes import sha256_of
 from mecam.models.backend import Backend
 from mecam.models.checkpoint import sealed
 from mecam.models.trained import Trained
-from mecam.prediction.exported import DESCRIPTION, FORMAT, NETWORK, TOKENIZER, VERSION, WEIGHTS
+from mecam.prediction.exported import DESCRIPTION, FORMAT, NETWORK, TOKENIZER, VERSION, WEIGHTS, inputs_of
 from mecam.prediction.onnx_backend import OnnxBackend
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
@@ -43,6 +43,9 @@ MAX_LOSS = 0.01
 
 CHECKED = 48
 """Utterances of the validation split on which the exported network is compared with PyTorch."""
+
+CALIBRATED = 128
+"""Utterances of the training split that tell how large the numbers are which 8-bit integers round."""
 
 WORDS = ("the", "film", "was", "not", "very", "good", "but", "I", "would", "see", "it", "again", "they", "laughed")
 
@@ -100,8 +103,6 @@ def export_model(
         raise DataError("int8 is measured on labelled utterances, and there are none", fix="give a store with --data")
     tell("following the network")
     network = network_of(trained.model, _example(trained))
-    if int8:
-        tell("making 8-bit integers")
     tested = _made_up(trained) if chosen is None else [chosen[i] for i in range(min(CHECKED, len(chosen)))]
     with whole_folder(folder) as partial:
         _write(partial, trained, network)
@@ -109,9 +110,10 @@ def export_model(
         tell("comparing with PyTorch")
         exported = _opened(partial, trained, {**card, "int8": False})
         card["differences"] = _differences(trained, exported, tested)
-        if int8 and chosen is not None:
+        if int8 and store is not None and chosen is not None:
+            tell("making 8-bit integers")
+            _write(partial, trained, quantized(network, _calibration(trained, store)), mapped=False)
             tell("measuring what 8-bit integers cost")
-            _write(partial, trained, quantized(network), mapped=False)
             exported = _opened(partial, trained, {**card, "int8": True})
             card["quantisation"] = vars(_measured(trained, exported, chosen, max_loss))
         names = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (partial / name).exists()]
@@ -125,6 +127,15 @@ def _validation(trained: Trained, store: Store) -> Dataset | None:
     trained.preprocessor.check_features(store)
     chosen = trained.dataset(store, store.split("valid"))
     return chosen if len(chosen) and all(label is not None for label in chosen.labels) else None
+
+
+def _calibration(trained: Trained, store: Store) -> list[dict[str, NDArray[Any]]]:
+    """What the network reads of some utterances of the training split, or of all where there is none."""
+    indices = store.split("train")
+    indices = indices if len(indices) else np.arange(len(store))
+    drawn = np.random.default_rng(0).permutation(indices)[:CALIBRATED]
+    batches = array_batches(trained.dataset(store, np.sort(drawn)), trained.collator, 1)
+    return [inputs_of(batch, trained.reads) for batch in batches]
 
 
 def _example(trained: Trained) -> BatchArrays:

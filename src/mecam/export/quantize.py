@@ -2,9 +2,14 @@
 
 import logging
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mecam.errors import ModelError
 
@@ -16,15 +21,33 @@ ENCODER_SCOPE = "encoders.text."
 QUANTIZED = ("MatMul", "Gemm", "Gather")
 """Operators whose weights become integers: products with a matrix, and the table of embeddings."""
 
+SMOOTHING = 0.75
+"""How much of the range of a column moves from what goes through a matrix into the matrix: 0 is none, 1 all."""
 
-def quantized(network: onnx.ModelProto) -> onnx.ModelProto:
+MAX_SMOOTHING = 100.0
+"""The most that one column is scaled by, against the others."""
+
+Array = NDArray[Any]
+Weights = dict[str, TensorProto]
+
+
+def quantized(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]]) -> onnx.ModelProto:
     """The network with the matrices of its text encoder as 8-bit integers, a scale for each of their columns.
 
     What goes through them is rounded to 8 bits when it arrives, by its largest number ("dynamic" quantisation);
-    everything else stays as it is. Weights use seven of the eight bits: processors without VNNI add products of two
-    8-bit numbers in 16 bits, where two full ones do not fit.
+    everything else stays as it is. A few columns hold much larger numbers than the others, which would be rounded
+    coarsely: they are made smaller first, and the rows of the matrix larger.
+
+    Weights use seven of the eight bits: processors without VNNI add products of two 8-bit numbers in 16 bits, where two
+    full ones do not fit.
+
+    Args:
+        network: in full precision.
+        examples: what it reads, by name, of some utterances of the training data: they tell the largest numbers.
 
     Raises: ModelError if there is no text encoder.
+    Source: Xiao, Lin, Seznec, Wu, Demouth and Han, SmoothQuant, ICML 2023 (arXiv 2211.10438), Eq. 3 and 4. Differs: the
+        scaling stays an operator of its own, as in BERT the numbers that it scales are also read elsewhere.
     """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -39,7 +62,7 @@ def quantized(network: onnx.ModelProto) -> onnx.ModelProto:
         logging.disable(logging.WARNING)  # it recommends a step that the exporter has done
         try:
             quantize_dynamic(
-                network,
+                _smoothed(network, nodes, examples),
                 path,
                 op_types_to_quantize=list(QUANTIZED),
                 nodes_to_quantize=nodes,
@@ -58,3 +81,71 @@ def _encoder_nodes(network: onnx.ModelProto) -> list[str]:
     candidates = [node for node in network.graph.node if node.op_type in QUANTIZED and weights & set(node.input)]
     inside = {name for node in candidates if node.name.startswith(ENCODER_SCOPE) for name in weights & set(node.input)}
     return [node.name for node in candidates if inside & set(node.input)]
+
+
+def _smoothed(
+    network: onnx.ModelProto, nodes: Sequence[str], examples: Sequence[Mapping[str, Array]]
+) -> onnx.ModelProto:
+    """The same network, with the columns of what goes through matrices made more alike.
+
+    With x the largest number of a column and w that of the row of the matrix which it meets, the column is divided by
+    x^α / w^(1 − α), relative to the geometric mean over columns, and the row multiplied by it.
+    """
+    smooth = onnx.ModelProto()
+    smooth.CopyFrom(network)
+    graph = smooth.graph
+    weights = {one.name: one for one in graph.initializer}
+    readers: dict[str, list[NodeProto]] = {}  # what goes through matrices → the products
+    for node in graph.node:
+        if node.name in nodes and node.op_type == "MatMul" and node.input[1] in weights:
+            readers.setdefault(node.input[0], []).append(node)
+    largest = _largest(network, list(readers), examples)
+    scaled: dict[str, NodeProto] = {}
+    for name, products in readers.items():
+        factor = _factors(largest[name], [weights[node.input[1]] for node in products])
+        graph.initializer.append(numpy_helper.from_array(1 / factor, f"{name}_smoothing"))
+        place = f"{products[0].name}_smoothing"
+        scaled[products[0].name] = helper.make_node("Mul", [name, f"{name}_smoothing"], [f"{name}_smooth"], name=place)
+        for matrix in {node.input[1] for node in products}:
+            rows = numpy_helper.to_array(weights[matrix]) * factor[:, None]
+            weights[matrix].CopyFrom(numpy_helper.from_array(rows, matrix))
+        for node in products:
+            node.input[0] = f"{name}_smooth"
+    ordered = [one for node in graph.node for one in (scaled.get(node.name), node) if one is not None]
+    copies = [NodeProto.FromString(node.SerializeToString()) for node in ordered]
+    del graph.node[:]
+    graph.node.extend(copies)
+    return smooth
+
+
+def _factors(largest: Array, matrices: Sequence[TensorProto]) -> Array:
+    """What each column is divided by."""
+    rows = np.max([np.abs(numpy_helper.to_array(matrix)).max(axis=1) for matrix in matrices], axis=0)
+    logs = SMOOTHING * np.log(np.maximum(largest, 1e-5)) - (1 - SMOOTHING) * np.log(np.maximum(rows, 1e-5))
+    limit = np.log(MAX_SMOOTHING)
+    return np.asarray(np.exp(np.clip(logs - logs.mean(), -limit, limit)), np.float32)
+
+
+def _largest(
+    network: onnx.ModelProto, names: Sequence[str], examples: Sequence[Mapping[str, Array]]
+) -> dict[str, Array]:
+    """Name of what goes through a matrix → the largest absolute number in each of its columns."""
+    import onnxruntime
+
+    told = onnx.ModelProto()
+    told.CopyFrom(network)
+    told.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        onnx.save_model(told, str(path), save_as_external_data=True, location="weights")  # one file holds at most 2 GB
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        read = [given.name for given in session.get_inputs()]
+        found: dict[str, Array] = {}
+        for example in examples:
+            for name, values in zip(names, session.run(names, {key: example[key] for key in read}), strict=True):
+                columns = np.abs(values).reshape(-1, values.shape[-1]).max(axis=0)
+                found[name] = np.maximum(found.get(name, columns), columns)
+    return found

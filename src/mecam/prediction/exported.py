@@ -12,15 +12,19 @@ modality is given `index` (B numbers), for how many answers are wanted. It answe
 (B scores, or B × C probabilities), `gate_m` (B × T), `weight_m` (B), `conflict` (B × M), `embedding_*` (B × D).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
+from mecam.arrays import BatchArrays
 from mecam.data.tokens import SpecialIds, Tokenizer
 from mecam.errors import MecamError, ModelError
 from mecam.models.checkpoint import EXPORTED, Checkpoint, Preprocessor, read_description
 from mecam.prediction.onnx_file import check_network
+from mecam.types import Modality
 
 __all__ = [
     "DESCRIPTION",
@@ -33,7 +37,7 @@ __all__ = [
     "WEIGHTS",
     "Exported",
 ]
-__all__ += ["output_names", "read_exported"]
+__all__ += ["inputs_of", "output_names", "read_exported"]
 
 FORMAT = "mecam-export"
 VERSION = 1
@@ -48,6 +52,12 @@ PARTS = ("values", "mask", "lengths", "words")
 """Of a stream, what the network may read."""
 
 Value = TypeVar("Value")
+
+
+def inputs_of(batch: BatchArrays, reads: Sequence[Modality]) -> dict[str, NDArray[Any]]:
+    """All that a network may read of a batch, by name; it may need less."""
+    given = {f"{m}_{part}": getattr(batch.streams[m], part) for m in reads for part in PARTS}
+    return {INDEX: batch.index, **{name: values for name, values in given.items() if values is not None}}
 
 
 def output_names(kind: str, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, OutputArrays, StreamArrays
 from mecam.errors import ModelError
 from mecam.models.checkpoint import ALLOW_ENCODER, Checkpoint, Preprocessor
-from mecam.prediction.exported import INDEX, NETWORK, PARTS, Exported, read_exported
+from mecam.prediction.exported import NETWORK, Exported, inputs_of, read_exported
 from mecam.threads import SMALL_UTTERANCES, available_cores
 from mecam.types import Modality
 
@@ -67,18 +67,13 @@ class OnnxBackend:
     def run(self, batch: BatchArrays, *, total: int, details: bool = False) -> OutputArrays:
         """As `Network.run`."""
         parts = _divided(batch, 1 if self.card["int8"] else len(batch) if total <= SMALL_UTTERANCES else None)
-        answers = self._network.ask([self._inputs(part) for part in parts], alone=total <= SMALL_UTTERANCES)
+        answers = self._network.ask([inputs_of(part, self.reads) for part in parts], alone=total <= SMALL_UTTERANCES)
         whole = {name: _joined([answer[name] for answer in answers]) for name in self._exported.outputs}
         return _output(whole, self.reads, details=details)
 
     def weights_fault(self) -> str:
         """As `Network.weights_fault`; the weights were finite when they were exported, and are unchanged."""
         return ""
-
-    def _inputs(self, batch: BatchArrays) -> dict[str, Array]:
-        streams = {m: batch.streams[m] for m in self.reads}
-        given = {f"{m}_{part}": getattr(stream, part) for m, stream in streams.items() for part in PARTS}
-        return {INDEX: batch.index, **{name: values for name, values in given.items() if values is not None}}
 
 
 class _Network:
