@@ -91,8 +91,8 @@ class Normaliser:
         return cls(
             {m: np.array(s["centre"], np.float32) for m, s in streams.items()},
             {m: np.array(s["scale"], np.float32) for m, s in streams.items()},
-            values["clip"],
-            values.get("zero_rows_missing", False),
+            float(values["clip"]),
+            bool(values.get("zero_rows_missing", False)),
         )
 
 

@@ -6,10 +6,11 @@ with the missing rates of the utterance (`IntervalScale`). `mecam.evaluation.cal
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from mecam.errors import DataError
 from mecam.types import Modality, Predictions
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+C = TypeVar("C")
 
 MIN_RECORDINGS = 5
 """Recordings of several utterances that are needed to learn the weights."""
@@ -85,9 +87,12 @@ class IntervalScale:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "IntervalScale":
-        """Inverse of `to_json`."""
-        return cls(**values)
+    def from_json(cls, values: Any) -> "IntervalScale":
+        """Inverse of `to_json`.
+
+        Raises: DataError if a value is none that it can have.
+        """
+        return _of_modalities(cls, values, "usual", "slope")
 
 
 @dataclass(frozen=True)
@@ -218,9 +223,28 @@ class RecordingContext:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "RecordingContext":
-        """Inverse of `to_json`."""
-        return cls(**values)
+    def from_json(cls, values: Any) -> "RecordingContext":
+        """Inverse of `to_json`.
+
+        Raises: DataError if a value is none that it can have.
+        """
+        return _of_modalities(cls, values, "usual", "weight")
+
+
+def _of_modalities(kind: type[C], values: Any, *columns: str) -> C:
+    """Build the dataclass `kind` from plain values: finite numbers, and the same modalities in each of its columns."""
+    try:
+        made = TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"what belongs to {kind.__name__} is damaged: {place}: {first['msg']}") from error
+    numbers = [n for part in vars(made).values() for n in (part.values() if isinstance(part, Mapping) else [part])]
+    if not np.isfinite(numbers).all():
+        raise DataError(f"a number of {kind.__name__} is not finite")
+    if len({frozenset(getattr(made, column)) for column in columns}) > 1:
+        raise DataError(f"what belongs to {kind.__name__} is damaged: {' and '.join(columns)} name other modalities")
+    return made
 
 
 def require_recordings(names: Sequence[str]) -> None:

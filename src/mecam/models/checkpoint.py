@@ -225,5 +225,9 @@ def _require_finite(checkpoint: Checkpoint) -> None:
         raise ModelError(
             "a number in its description is not finite: of the features' scales, or the width of the interval"
         )
+    for modality, scale in normaliser.scale.items():
+        spec = checkpoint.inputs.features.get(modality)
+        if spec is not None and not scale.shape == normaliser.centre[modality].shape == (spec.width,):
+            raise ModelError(f"the scales of {modality} in its description are not those of {spec.width} features")
     if any((scale <= 0).any() for scale in normaliser.scale.values()):
         raise ModelError("a scale in its description is not positive")

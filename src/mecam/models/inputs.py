@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from mecam.errors import DataError
 from mecam.task import Task
 from mecam.types import TEXT, FeatureSpec, Modality
 
@@ -40,11 +43,27 @@ class Inputs:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Inputs":
-        """Inverse of `to_json`."""
-        return cls(
-            task=Task.from_json(values["task"]),
-            features={m: FeatureSpec(**{**s, "names": tuple(s["names"])}) for m, s in values["features"].items()},
-            raw_text=values["raw_text"],
-            prior=tuple(values["prior"]),
-            unimodal=tuple(values.get("unimodal", ())),
-        )
+        """Inverse of `to_json`.
+
+        Raises: DataError if a value is none that it can have.
+        """
+        task = Task.from_json(values["task"])
+        rest = {"unimodal": (), **{key: value for key, value in values.items() if key != "task"}}
+        try:
+            made = TypeAdapter(_Rest).validate_python(rest)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise DataError(f"inputs.{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if len(made.prior) != task.outputs:
+            raise DataError(f"inputs.prior: {len(made.prior)} numbers instead of {task.outputs}")
+        return cls(task, made.features, made.raw_text, made.prior, made.unimodal)
+
+
+@dataclass(frozen=True)
+class _Rest:
+    """All but the task, as a checkpoint holds it."""
+
+    features: dict[Modality, FeatureSpec]
+    raw_text: bool
+    prior: tuple[float, ...]
+    unimodal: tuple[Modality, ...]

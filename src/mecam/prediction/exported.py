@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from mecam.arrays import BatchArrays
 from mecam.data.tokens import SpecialIds, Tokenizer
 from mecam.errors import MecamError, ModelError
 from mecam.models.checkpoint import EXPORTED, Checkpoint, Preprocessor, read_description
 from mecam.prediction.onnx_file import check_network
-from mecam.types import Modality
+from mecam.types import TEXT, Modality
 
 __all__ = [
     "DESCRIPTION",
@@ -73,12 +74,14 @@ class Exported:
         folder: where it lies.
         preprocessor: makes what the network reads.
         outputs: names of what the network answers.
+        int8: its text encoder computes with 8-bit integers.
         card: how the export was made and checked.
     """
 
     folder: Path
     preprocessor: Preprocessor
     outputs: tuple[str, ...]
+    int8: bool
     card: Mapping[str, Any]
 
 
@@ -107,14 +110,27 @@ def _read(folder: Path) -> Exported:
     if unknown := set(reads) - set(checkpoint.inputs.modalities):
         raise ModelError(f"it reads {', '.join(sorted(unknown))}, of which nothing is known")
     tokenizer = _tokenizer(folder, content["tokenizer"])
-    return Exported(folder, Preprocessor(checkpoint, reads, tokenizer), tuple(content["outputs"]), content["card"])
+    if (tokenizer is None) == (TEXT in reads and checkpoint.inputs.raw_text):
+        raise ModelError(
+            "it reads texts without a tokenizer" if tokenizer is None else "it has a tokenizer and reads no text"
+        )
+    outputs = tuple(content["outputs"])
+    if "prediction" not in outputs:
+        raise ModelError("its network answers nothing")
+    preprocessor, card = Preprocessor(checkpoint, reads, tokenizer), content["card"]
+    return Exported(folder, preprocessor, outputs, bool(card["int8"]), card)
 
 
 def _tokenizer(folder: Path, facts: Mapping[str, Any] | None) -> Tokenizer | None:
     if facts is None:
         return None
-    special = SpecialIds(tuple(facts["start"]), tuple(facts["end"]), unk=facts["unk"], pad=facts["pad"])
-    tokenizer = Tokenizer.from_file(folder / TOKENIZER, special, max_tokens=facts["max_tokens"])
+    special = TypeAdapter(SpecialIds).validate_python({key: facts[key] for key in ("start", "end", "unk", "pad")})
+    most = TypeAdapter(int).validate_python(facts["max_tokens"])
+    if most <= len(special.start) + len(special.end):
+        raise ModelError(f"it reads {most} pieces of a text at most, which leaves no room for words")
+    tokenizer = Tokenizer.from_file(folder / TOKENIZER, special, max_tokens=most)
     if len(tokenizer) != facts["vocabulary"]:
         raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {facts['vocabulary']}")
+    if not all(0 <= piece < len(tokenizer) for piece in (*special.start, *special.end, special.unk, special.pad)):
+        raise ModelError("the tokenizer has special pieces that it does not know")
     return tokenizer

@@ -66,7 +66,7 @@ class OnnxBackend:
 
     def run(self, batch: BatchArrays, *, total: int, details: bool = False) -> OutputArrays:
         """As `Network.run`."""
-        parts = _divided(batch, 1 if self.card["int8"] else len(batch) if total <= SMALL_UTTERANCES else None)
+        parts = _divided(batch, 1 if self._exported.int8 else len(batch) if total <= SMALL_UTTERANCES else None)
         answers = self._network.ask([inputs_of(part, self.reads) for part in parts], alone=total <= SMALL_UTTERANCES)
         whole = {name: _joined([answer[name] for answer in answers]) for name in self._exported.outputs}
         return _output(whole, self.reads, details=details)

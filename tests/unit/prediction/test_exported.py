@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -206,6 +207,38 @@ def test_a_changed_description_is_refused(key: str, both: tuple[Trained, Path], 
         resealed(folder, lambda c: c.update({key: None}))
         with pytest.raises(ModelError):
             load(folder).predict_text("good")
+
+
+ODD = (None, {}, [], 0, -1, 1e308, float("nan"), "x", [None], {"a": 1})
+"""What somebody may write in the place of any value."""
+
+
+def places(value: Any, here: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The ways to all values inside a description."""
+    if here:
+        yield here
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inside:
+        yield from places(part, (*here, key))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # numbers near the largest
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_forged_description_is_one_error(both: tuple[Trained, Path], data: st.DataObject) -> None:
+    """Or a model that answers: never another kind of exception."""
+    content = json.loads((both[1] / DESCRIPTION).read_text(encoding="utf-8"))
+    known = [way for way in places(content) if way[0] not in ("sha256", OWN)]
+    *outside, last = data.draw(st.sampled_from(known))
+    inside = content
+    for key in outside:
+        inside = inside[key]
+    inside[last] = data.draw(st.sampled_from(ODD))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(shutil.copytree(both[1], Path(place) / "model"))
+        resealed(folder, lambda c: (c.clear(), c.update(content))[0])
+        with suppress(MecamError):
+            load(folder).predict_text("good film")
 
 
 def test_weights_from_elsewhere_are_refused(both: tuple[Trained, Path], tmp_path: Path) -> None:
