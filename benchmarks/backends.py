@@ -10,7 +10,6 @@ turns. `peak_mb` is the most memory that the process held at once.
 
 import argparse
 import json
-import multiprocessing
 import os
 import platform
 import resource
@@ -18,10 +17,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from busy import neighbours  # the benchmark beside this one
 
 from mecam.version import __version__
 
@@ -31,26 +30,6 @@ SENTENCES = (
     "It was not bad at all",
     "this is by far the worst thing that they have ever made and nobody should have to sit through it",
 )
-
-
-def spin() -> None:
-    while True:
-        pass
-
-
-@contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """So many programs that do nothing but keep a core busy."""
-    spinning = [multiprocessing.get_context("spawn").Process(target=spin, daemon=True) for _ in range(count)]
-    for one in spinning:
-        one.start()
-    try:
-        time.sleep(0.5 if count else 0)
-        yield
-    finally:
-        for one in spinning:
-            one.kill()
-            one.join()
 
 
 def child(model: str, repeat: int) -> dict[str, Any]:

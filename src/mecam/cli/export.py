@@ -29,8 +29,8 @@ def export(
         float,
         typer.Option(
             min=0,
-            help="Refuse --int8 if the leading metric gets worse by more than this on the validation split: a share of "
-            "1, or of a sixth of the range of scores.",
+            help="Largest loss by --int8 on the validation split that is accepted: 0.01 is one percentage point of the "
+            "leading metric, or an error that is larger by 0.01 on a scale from -3 to 3.",
         ),
     ] = 0.01,
     data: Annotated[
@@ -42,8 +42,8 @@ def export(
 ) -> None:
     """Write a trained model for use without PyTorch.
 
-    The folder works wherever a run folder does: mecam predict clip.mp4 --model DIR. Its answers are compared with
-    PyTorch's on the validation split before it is written.
+    mecam predict and mecam explain use the folder like a run folder: mecam predict clip.mp4 --model DIR. Its answers
+    are compared with PyTorch's on the validation split before it is written.
 
     Example: mecam export runs/mosi
 

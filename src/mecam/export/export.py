@@ -39,7 +39,7 @@ MAX_DIFFERENCE = 1e-4
 """How far an answer of the exported network may be from PyTorch's; of numbers above 1, as a part of them."""
 
 MAX_LOSS = 0.01
-"""What int8 may cost in the leading metric on validation: 1 percentage point, or of a score a sixth of its range."""
+"""What int8 may cost in the leading metric on validation: one percentage point, or 0.01 on a scale from -3 to 3."""
 
 CHECKED = 48
 """Utterances of the validation split on which the exported network is compared with PyTorch."""
@@ -98,15 +98,16 @@ def export_model(
     """
     tell = progress or (lambda _: None)
     trained.model.eval().cpu()
-    chosen = None if store is None else _validation(trained, store)
-    if int8 and (store is None or chosen is None):
-        raise DataError("int8 is measured on labelled utterances, and there are none", fix="give a store with --data")
+    store = None if store is None else _store_of(trained, store)
+    chosen = None if store is None else trained.dataset(store, store.split("valid"))
+    if int8:
+        _require_labels(store, chosen)
     tell("following the network")
     network = network_of(trained.model, _example(trained))
-    tested = _made_up(trained) if chosen is None else [chosen[i] for i in range(min(CHECKED, len(chosen)))]
+    tested = [chosen[i] for i in range(min(CHECKED, len(chosen)))] if chosen else _made_up(trained)
     with whole_folder(folder) as partial:
         _write(partial, trained, network)
-        card = _card(trained, None if chosen is None or store is None else store.name, len(tested))
+        card = _card(trained, store.name if store is not None and chosen else None, len(tested))
         tell("comparing with PyTorch")
         exported = _opened(partial, trained, {**card, "int8": False})
         card["differences"] = _differences(trained, exported, tested)
@@ -122,11 +123,31 @@ def export_model(
     return {**card, "int8": int8}
 
 
-def _validation(trained: Trained, store: Store) -> Dataset | None:
-    """The labelled validation split; None where there is none."""
+def _store_of(trained: Trained, store: Store) -> Store:
+    """The store with the target of the model.
+
+    Raises: ModelError if its features or its labels are others than the model's.
+    """
     trained.preprocessor.check_features(store)
-    chosen = trained.dataset(store, store.split("valid"))
-    return chosen if len(chosen) and all(label is not None for label in chosen.labels) else None
+    task = trained.checkpoint.inputs.task
+    store = store.for_task(task, trained.checkpoint.data.target)
+    if store.task != task:
+        raise ModelError(
+            f"the model predicts {task.answers}, the store has other labels",
+            where=str(store.path),
+            fix="give the store that the model was trained on with --data",
+        )
+    return store
+
+
+def _require_labels(store: Store | None, chosen: Dataset | None) -> None:
+    """Refuse int8 where its cost cannot be measured.
+
+    Raises: DataError.
+    """
+    if store is None or chosen is None:
+        raise DataError("int8 is measured on labelled utterances, and there are none", fix="give a store with --data")
+    chosen.require_labels("valid")
 
 
 def _calibration(trained: Trained, store: Store) -> list[dict[str, NDArray[Any]]]:
@@ -230,7 +251,7 @@ def _differences(trained: Trained, exported: Backend, utterances: Sequence[Utter
         expected, given = (one.run(batch, total=16, details=True) for one in (trained, exported))
         for kind, difference in _compared(batch, expected, given):
             found[kind] = max(found.get(kind, 0.0), difference)
-    if (largest := max(found.values())) > MAX_DIFFERENCE or not np.isfinite(largest):
+    if (largest := max(found.values())) > MAX_DIFFERENCE:
         kind = max(found, key=lambda name: found[name])
         raise ModelError(
             f"the exported network differs from PyTorch's by {largest:.1e} ({kind}), more than {MAX_DIFFERENCE:g}",
@@ -273,13 +294,16 @@ def _compared(batch: BatchArrays, expected: OutputArrays, given: OutputArrays) -
         for name, values in before.items():
             seen = batch.streams[name].mask if kind == "gates" else ...
             yield kind, _difference(values[seen], after[name][seen])
+    if (expected.conflict is None) != (given.conflict is None):
+        raise ModelError("the exported network and PyTorch do not both give a conflict probability")
     if expected.conflict is not None and given.conflict is not None:
         yield "conflict", _difference(expected.conflict, given.conflict)
 
 
 def _difference(expected: NDArray[Any], given: NDArray[Any]) -> float:
-    scale = np.maximum(1.0, np.abs(expected))
-    return float((np.abs(expected - given) / scale).max(initial=0.0))
+    """The largest difference, of numbers above 1 as a part of them; infinite where one of them is no number."""
+    differences = np.abs(expected - given) / np.maximum(1.0, np.abs(expected))
+    return float(np.nan_to_num(differences, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
 def _measured(trained: Trained, exported: Backend, dataset: Dataset, max_loss: float) -> Quantisation:
@@ -292,15 +316,17 @@ def _measured(trained: Trained, exported: Backend, dataset: Dataset, max_loss: f
     before, after = (ask(one, dataset, trained.collator) for one in (trained, exported))
     truth = before.truth
     assert truth is not None  # chosen for its labels
-    values = [metric(p.prediction, truth) or 0.0 for p in (before, after)]
-    loss = (values[0] - values[1]) if metric.higher_is_better else (values[1] - values[0])
+    full, rounded = (metric(p.prediction, truth) for p in (before, after))
+    if full is None or rounded is None:
+        raise DataError(f"{metric.title} is undefined on the validation split", fix="give another store with --data")
+    loss = (full - rounded) if metric.higher_is_better else (rounded - full)
     changes = np.abs(before.prediction - after.prediction)
-    found = Quantisation(metric.name, values[0], values[1], loss, float(changes.mean()), float(changes.max()))
-    limit = max_loss * ((task.high - task.low) / 6 if task.is_score else 1.0)
-    if loss > limit:
+    found = Quantisation(metric.name, full, rounded, loss, float(changes.mean()), float(changes.max()))
+    cost = loss / ((task.high - task.low) / 6 if task.is_score else 1.0)
+    if cost > max_loss:
         raise ModelError(
-            f"8-bit integers cost too much: {metric.title} on the validation split goes from {values[0]:.4f} to "
-            f"{values[1]:.4f}",
-            fix=f"export without --int8, or allow more than {limit:g} with --max-loss",
+            f"8-bit integers cost too much: {metric.title} on the validation split goes from {full:.4f} to "
+            f"{rounded:.4f}",
+            fix=f"export without --int8, or accept it with --max-loss {cost:.4f}",
         )
     return found

@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import tiny
 from exported_models import one_network
+from mecam.arrays import OutputArrays
 from mecam.cli import main
 from mecam.errors import ModelError
 from mecam.export import export as exporting
 from mecam.prediction.exported import DESCRIPTION, NETWORK, TOKENIZER, WEIGHTS
+from mecam.prediction.onnx_backend import OnnxBackend
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -103,6 +108,33 @@ def test_other_answers_than_those_of_pytorch_are_refused(
     assert code == 1
     assert "the exported network differs from PyTorch's" in err
     assert not (place / "other").exists()
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_answers_that_are_no_numbers_are_refused(
+    wrong: float, call: Call, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = OnnxBackend.run
+
+    def broken(self: OnnxBackend, *args: Any, **options: Any) -> OutputArrays:
+        output = run(self, *args, **options)
+        return replace(output, prediction=np.full_like(output.prediction, wrong))
+
+    monkeypatch.setattr(OnnxBackend, "run", broken)
+    code, _, err = call("export", "runs/tiny", "-o", "broken")
+    assert code == 1
+    assert "the exported network differs from PyTorch's by inf (prediction)" in err
+    assert not (place / "broken").exists()
+
+
+def test_a_store_of_other_labels_is_refused(call: Call, tmp_path: Path) -> None:
+    task = tiny.TASKS["classes"]
+    tiny.write_store(tmp_path / "other store", task, tiny.utterances(task, 20))
+    for options in ((), ("--int8",)):
+        code, _, err = call("export", "runs/tiny", "--data", tmp_path / "other store", "-o", tmp_path / "out", *options)
+        assert code == 1
+        assert "the store has other labels" in err
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_network_that_cannot_be_exported_leaves_nothing(

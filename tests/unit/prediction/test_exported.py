@@ -181,6 +181,15 @@ def resealed(folder: Path, change: Callable[[dict[str, Any]], None] = lambda _: 
     (folder / DESCRIPTION).write_text(json.dumps(content), encoding="utf-8")
 
 
+def with_network(folder: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    """The folder with a changed network, and all hashes right again."""
+    network = onnx.load(folder / NETWORK, load_external_data=False)
+    change(network)
+    (folder / NETWORK).write_bytes(network.SerializeToString())
+    resealed(folder)
+    return folder
+
+
 @pytest.mark.parametrize("name", [NETWORK, WEIGHTS, TOKENIZER])
 @pytest.mark.parametrize("how", ["changed", "missing", "longer"])
 def test_files_that_are_not_what_was_written(name: str, how: str, both: tuple[Trained, Path], tmp_path: Path) -> None:
@@ -245,26 +254,24 @@ def test_weights_from_elsewhere_are_refused(both: tuple[Trained, Path], tmp_path
     folder = copied(both, tmp_path)
     (tmp_path / "secret").write_bytes((folder / WEIGHTS).read_bytes())
     for place in ("../secret", str(tmp_path / "secret"), TOKENIZER):
-        network = onnx.load(folder / NETWORK, load_external_data=False)
-        for one in network.graph.initializer:
-            for entry in one.external_data:
-                if entry.key == "location":
-                    entry.value = place
-        (folder / NETWORK).write_bytes(network.SerializeToString())
-        resealed(folder)
+
+        def elsewhere(network: onnx.ModelProto, place: str = place) -> None:
+            for one in network.graph.initializer:
+                for entry in one.external_data:
+                    if entry.key == "location":
+                        entry.value = place
+
         with pytest.raises(ModelError, match="weights from another file"):
-            load(folder)
+            load(with_network(folder, elsewhere))
 
 
 def test_operators_of_others_are_refused(both: tuple[Trained, Path], tmp_path: Path) -> None:
-    folder = copied(both, tmp_path)
-    network = onnx.load(folder / NETWORK, load_external_data=False)
-    network.graph.node[3].domain = "com.example"
-    network.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
-    (folder / NETWORK).write_bytes(network.SerializeToString())
-    resealed(folder)
+    def foreign(network: onnx.ModelProto) -> None:
+        network.graph.node[3].domain = "com.example"
+        network.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+
     with pytest.raises(ModelError, match=r"of 'com\.example', which is not of the ONNX standard"):
-        load(folder)
+        load(with_network(copied(both, tmp_path), foreign))
 
 
 def test_a_hidden_operator_is_refused(tmp_path: Path) -> None:
@@ -278,25 +285,22 @@ def test_a_hidden_operator_is_refused(tmp_path: Path) -> None:
 
 
 def test_weights_larger_than_their_files_are_refused(both: tuple[Trained, Path], tmp_path: Path) -> None:
-    folder = copied(both, tmp_path)
-    network = onnx.load(folder / NETWORK, load_external_data=False)
-    largest = max(network.graph.initializer, key=lambda one: int(np.prod(one.dims)))
-    largest.dims[0] = 1 << 40
-    (folder / NETWORK).write_bytes(network.SerializeToString())
-    resealed(folder)
+    def huge(network: onnx.ModelProto) -> None:
+        largest = max(network.graph.initializer, key=lambda one: int(np.prod(one.dims)))
+        largest.dims[0] = 1 << 40
+
     with pytest.raises(ModelError, match="asks for more memory than its files hold"):
-        load(folder)
+        load(with_network(copied(both, tmp_path), huge))
 
 
 def test_a_forged_network_is_one_error(both: tuple[Trained, Path], tmp_path: Path) -> None:
     """Right in form, but not the network that the description speaks of."""
-    folder = copied(both, tmp_path)
-    network = onnx.load(folder / NETWORK, load_external_data=False)
-    network.graph.node[5].input[0] = "nowhere"
-    (folder / NETWORK).write_bytes(network.SerializeToString())
-    resealed(folder)
+
+    def lost(network: onnx.ModelProto) -> None:
+        network.graph.node[5].input[0] = "nowhere"
+
     with pytest.raises(ModelError, match="the network cannot be loaded"):
-        load(folder).predict_text("good")
+        load(with_network(copied(both, tmp_path), lost)).predict_text("good")
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
