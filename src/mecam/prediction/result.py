@@ -7,7 +7,46 @@ from typing import Any
 
 from mecam.types import Modality, Utterance
 
-__all__ = ["Prediction", "RecordingPrediction"]
+__all__ = ["Face", "Prediction", "RecordingPrediction", "Voice"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """How something is said, for a time with speech; what could not be measured is None.
+
+    Attributes:
+        activation: from 0, calm, to 1, activated.
+        low: lower end of the interval around it.
+        high: upper end.
+        words_per_s: words, of which a time is known, per second of speech.
+        pitch_hz: median of the voice's pitch.
+        pitch_range: semitones between its 10th and its 90th percentile.
+        pauses: fraction of the time without voice, 0 to 1.
+    """
+
+    activation: float | None = None
+    low: float | None = None
+    high: float | None = None
+    words_per_s: float | None = None
+    pitch_hz: float | None = None
+    pitch_range: float | None = None
+    pauses: float | None = None
+
+
+@dataclass(frozen=True)
+class Face:
+    """How a face looks over a time; what it shows, which is not what anybody feels.
+
+    Attributes:
+        visible: fraction of the frames in which it is seen, 0 to 1.
+        expressions: name → probability, summing to 1: `neutral`, `happy` …; as a photograph of it would be called.
+        movements: name → 0 (none) to 1: `smile`, `frown`, `brows_raised`, `brows_lowered`, `eyes_closed`,
+            `mouth_open`; relative to the person's baseline, where there is one, from -1 to 1.
+    """
+
+    visible: float
+    expressions: dict[str, float] = field(default_factory=dict)
+    movements: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -17,11 +56,12 @@ class Prediction:
     Attributes:
         id: the utterance.
         text: its transcript, if any.
-        score: regression; None otherwise. It may lie a little beyond the task's scale.
+        score: regression; None otherwise, and where there is nothing to go by. It may lie a little beyond the task's
+            scale.
         low: lower end of the interval around the score, within the scale; None where the model is not calibrated.
         high: upper end.
         label: in words: `positive`, `negative` or, within a twelfth of the range around its middle, `neutral`;
-            the most probable class; the labels above one half.
+            the most probable class; the labels above one half; empty where there is nothing to go by.
         probabilities: name → probability, for classes and labels.
         shares: modality → its part in the prediction; sums to 1 over those present.
         kept: modality → how much of each row (for text: of each word) was kept, in [0, 1]; None where it is missing.
@@ -34,6 +74,11 @@ class Prediction:
         contradicts: the modality that does so more probably than not, if any.
         absent: modalities that the model reads and of which this utterance has nothing: no text, a silent sound, no
             face.
+        emotions: name → probability that the words express it, each on its own; of the built-in model.
+        voice: how it is said; of the built-in model.
+        face: how the face of `person` looks; of the built-in model.
+        person: number of the person in the recording, from 1; None where people are not told apart.
+        speaking: whether that person is the speaker.
     """
 
     id: str
@@ -52,10 +97,19 @@ class Prediction:
     doubts: dict[Modality, float] = field(default_factory=dict)
     contradicts: tuple[Modality, ...] = ()
     absent: tuple[Modality, ...] = ()
+    emotions: dict[str, float] = field(default_factory=dict)
+    voice: Voice | None = None
+    face: Face | None = None
+    person: int | None = None
+    speaking: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; absent ones are left out."""
-        return {key: value for key, value in vars(self).items() if value not in (None, {}, ())}
+        values = {**vars(self), "speaking": self.speaking if self.person is not None else None}
+        for name in ("voice", "face"):
+            if values[name] is not None:
+                values[name] = _known(vars(values[name]))
+        return _known(values)
 
 
 @dataclass(frozen=True)
@@ -75,6 +129,8 @@ class RecordingPrediction:
         findings: what was odd, in sentences.
         language: of the transcript, where known.
         notes: notes that belong to every result of this model.
+        listeners: like `parts`, for every other person who is seen during one: only what their face shows.
+        moments: the same for stretches of equal length, of the speaker and of every other person; empty unless asked.
         name: what the recording is called in tables and on pages; tells it from others that it is shown with.
     """
 
@@ -90,6 +146,8 @@ class RecordingPrediction:
     language: str = ""
     notes: tuple[str, ...] = ()
     name: str = ""
+    listeners: tuple[Prediction, ...] = ()
+    moments: tuple[Prediction, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the file by its name."""
@@ -98,6 +156,8 @@ class RecordingPrediction:
             "duration": round(self.duration, 3),
             "overall": self.overall.to_json(),
             "utterances": [part.to_json() for part in self.parts],
+            "listeners": [part.to_json() for part in self.listeners],
+            "moments": [moment.to_json() for moment in self.moments],
             "contributions": [[round(c, 4) for c in row] for row in self.contributions],
             "absent": dict(self.absent),
             "details": {m: [dict(row) for row in rows] for m, rows in self.details.items()},
@@ -106,3 +166,7 @@ class RecordingPrediction:
             "notes": list(self.notes),
         }
         return {key: value for key, value in content.items() if value not in ([], {}, "")}
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value not in (None, {}, ())}
