@@ -40,7 +40,7 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
 
 def show_clip(run: Path, clip: Path) -> None:
     """Predict a clip, print it and write its page beside the run's report."""
-    from mecam.cli.predict import about_model
+    from mecam.cli.pages import about_model
     from mecam.prediction.predictor import load
     from mecam.prediction.recordings import predict_recording
     from mecam.report.predictions import recording_view

@@ -13,13 +13,13 @@ import mecam
 import tiny
 import voices
 from mecam.cli import main
-from mecam.cli.predict import as_csv
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
 from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
+from mecam.prediction.formats import as_csv
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
 from mecam.prediction.result import Prediction, RecordingPrediction
