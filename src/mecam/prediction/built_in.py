@@ -7,7 +7,7 @@ two rules (`_contradicting`). A model trained on clips of one's own takes its pl
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ModelError
-from mecam.models.backend import Backend
 from mecam.prediction.answers import predict_utterances
 from mecam.prediction.emotions import GROUPS
 from mecam.prediction.exported import Files
@@ -30,7 +29,7 @@ from mecam.types import TEXT, Utterance
 if TYPE_CHECKING:
     from mecam.data.store import Store
 
-__all__ = ["BuiltIn"]
+__all__ = ["BuiltIn", "predict", "predict_text"]
 
 WEIGHTS, TOKENIZER = "encoder.data", "tokenizer.json"
 """What both text models read."""
@@ -144,12 +143,40 @@ class BuiltIn(Predictor):
                 progress(len(results), len(indices))
         return results
 
-    def predict_file(self, path: Any, **options: Any) -> Any:
-        """As `Predictor.predict_file`."""
-        raise NotImplementedError
+    def check_reads_recordings(self) -> None:
+        """It reads any recording."""
+
+    def _predict_recording(self, path: Path, options: Mapping[str, Any]) -> RecordingPrediction:
+        from mecam.prediction.panel import Asked, predict_panel
+
+        return predict_panel(self, path, Asked(**options))
 
 
 def logits(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
     """Log odds."""
     odds = np.clip(probabilities, 1e-6, 1 - 1e-6)
     return np.asarray(np.log(odds / (1 - odds)))
+
+
+@cache
+def _model() -> BuiltIn:
+    return BuiltIn()
+
+
+def predict(what: Any, **options: Any) -> Any:
+    """Predict recordings or sentences with the built-in model.
+
+    Args:
+        what: a recording, a sentence, or a list of either; see `mecam.prediction.predictor.Predictor.predict`.
+        options: of recordings; see `mecam.prediction.panel.Asked`.
+
+    Examples:
+        mecam.predict("clip.mp4").to_frame()
+        mecam.predict("clip.mp4", every=1.0, person=2)
+    """
+    return _model().predict(what, **options)
+
+
+def predict_text(text: Any) -> Any:
+    """Predict sentences with the built-in model: one gives a prediction, a list a list."""
+    return _model().predict_text(text)

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mecam.data.importing.sources.base import make_id
-from mecam.errors import DataError, ModelError
+from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
@@ -19,12 +18,12 @@ from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.models.backend import Backend
 from mecam.prediction.answers import notes_of, predict_utterances
-from mecam.prediction.inputs import printable
+from mecam.prediction.inputs import id_of, printable
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["predict_recording", "recipe_of"]
+__all__ = ["contributions_of", "overall_of", "predict_recording", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -60,7 +59,7 @@ def predict_recording(
     recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
-    recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
+    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
     predicted = predict_utterances(backend, recording.utterances, together=True)
     parts = [
         replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)
@@ -76,7 +75,7 @@ def predict_recording(
         overall_of(task, printable(path.stem), _telling(backend, parts)),
         tuple(parts),
         recording.utterances,
-        _contributions(backend, recording.utterances, parts) if asked else (),
+        contributions_of(backend, recording.utterances, parts) if asked else (),
         absent,
         recording.details,
         (*recording.findings, *_empty_parts(backend, parts)),
@@ -84,14 +83,6 @@ def predict_recording(
         notes_of(backend),
         printable(path.name) if name is None else name,
     )
-
-
-def _id_of(path: Path) -> str:
-    """The file's name as an id; where it cannot be one, `recording`."""
-    try:
-        return make_id(printable(path.stem))
-    except DataError:
-        return "recording"
 
 
 def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]) -> dict[Modality, str]:
@@ -208,7 +199,7 @@ def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float |
     return tuple(m for m, score in alone.items() if task.words(score) == opposite)
 
 
-def _contributions(
+def contributions_of(
     backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> tuple[tuple[float, ...], ...]:
     """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""
