@@ -164,12 +164,19 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
         score=score,
         low=mean([p.low for p in parts]),
         high=mean([p.high for p in parts]),
-        label=task.words(np.array(list(probabilities.values())) if score is None else score),
+        label=_words_for(task, score, probabilities),
         probabilities=probabilities,
         shares={m: mean([p.shares.get(m, 0.0) for p in parts]) or 0.0 for m in modalities},
         start=parts[0].start,
         stop=parts[-1].stop,
     )
+
+
+def _words_for(task: Task, score: float | None, probabilities: Mapping[str, float]) -> str:
+    """A prediction in words; none where there is nothing to go by."""
+    if score is not None:
+        return task.words(score)
+    return task.words(np.array(list(probabilities.values()))) if probabilities else ""
 
 
 def _alone(
