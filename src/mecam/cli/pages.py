@@ -32,10 +32,9 @@ Preview = Annotated[
 ]
 
 
-def about_model(run: Path, predictor: "Predictor") -> dict[str, Any]:
-    """What a page says about the model that it is made with."""
-    checkpoint = predictor.backend.checkpoint
-    return {"run": run.resolve().name, "model": checkpoint.name, "learned_from": checkpoint.data_name}
+def about_model(run: Path | None, predictor: "Predictor") -> dict[str, Any]:
+    """What a page says about the model that it is made with; the built-in one is of no run."""
+    return {**({} if run is None else {"run": run.resolve().name}), **predictor.about}
 
 
 class Pages:

@@ -1,7 +1,8 @@
 """`mecam predict`."""
 
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,9 +13,19 @@ from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
 from mecam.cli.predict_work import predict_others, predict_recordings
-from mecam.errors import DataError
+from mecam.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from mecam.prediction.predictor import Predictor
 
 __all__ = ["predict"]
+
+
+class TierName(str, Enum):
+    """Which parts of the built-in model are used."""
+
+    research = "research"
+    permissive = "permissive"
 
 
 def predict(
@@ -32,9 +43,15 @@ def predict(
             "--model",
             "-m",
             metavar="RUN",
-            help="Run folder, or a folder of `mecam export`. [default: the newest in runs/]",
+            help="Run folder, or a folder of `mecam export`. [default: the built-in model]",
         ),
     ] = None,
+    tier: Annotated[
+        TierName, typer.Option(help="Parts of the built-in model. permissive: none that is for research only.")
+    ] = TierName.research,
+    all_emotions: Annotated[
+        bool, typer.Option("--all-emotions", help="Built-in model: 28 emotions of words instead of 7 groups.")
+    ] = False,
     split: Annotated[str | None, typer.Option(help="Predict only this split of a store.")] = None,
     format_: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.table,
     output: Annotated[
@@ -43,8 +60,8 @@ def predict(
             "--output",
             "-o",
             metavar="PATH",
-            help="Write a .csv, .parquet, .jsonl, .json, .vtt (captions) or .eaf (ELAN) file, or into a folder a file of "
-            "--format for each recording.",
+            help="Write a .csv, .parquet, .jsonl, .json, .vtt (captions) or .eaf (ELAN) file, or a folder with a file "
+            "of --format for each recording.",
         ),
     ] = None,
     html: Annotated[
@@ -65,11 +82,13 @@ def predict(
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
 ) -> None:
-    """Predict videos, sound files, sentences or a store with a trained model.
+    """Predict videos, sound files, sentences or a store, with the built-in model or with your own.
 
     A recording gets a prediction for each utterance and for the whole, with modalities that disagree or are missing;
     --html shows them over time. The id of a sentence in a file is its line number. Exit code 3: some recordings could
-    not be predicted.
+    not be predicted. `mecam models --ready` describes the built-in model.
+
+    Example: mecam predict clip.mp4
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
 
@@ -85,14 +104,9 @@ def predict(
     if html is not None and not found.recordings:
         raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else Pages(html, several=len(found.recordings) > 1 or found.folders)
-    from mecam.prediction.answers import notes_of
-    from mecam.prediction.predictor import load
-
-    chosen = model or _newest()
-    with progress(f"loading {chosen}"):
-        predictor = load(chosen)
-    for note in notes_of(predictor.backend):
-        err.print(note, style="yellow")
+    predictor = _load(model, tier, all_emotions=all_emotions)
+    for note in predictor.notes:
+        err.print(note, style="yellow", soft_wrap=True)
     options = {
         "transcript": transcript,
         "asr": asr_model if asr else None,
@@ -105,7 +119,7 @@ def predict(
     place.put(recordings, others)
     if paged is not None:
         with progress("writing pages"):
-            pages = paged.write(recordings, predictor.task, about_model(chosen, predictor), preview)
+            pages = paged.write(recordings, predictor.task, about_model(model, predictor), preview)
         print_place("page" if len(pages) == 1 else f"{len(pages)} pages and their index", paged.place)
     if failures:
         from mecam.report.predictions import failures_table
@@ -114,10 +128,24 @@ def predict(
         raise typer.Exit(SOME_FAILED)
 
 
-def _newest() -> Path:
-    from mecam.runs.run import newest_run
+def _load(model: Path | None, tier: TierName, *, all_emotions: bool) -> "Predictor":
+    """The model that is asked for.
 
-    return newest_run(Path("runs"))
+    Raises: ConfigError if options of the built-in one are given with another.
+    """
+    if model is None:
+        from mecam.prediction.built_in import BuiltIn
+        from mecam.runs.run import newest_run
+
+        if (own := newest_run(Path("runs"))) is not None:
+            err.print(f"A trained model is in {own}; --model {own} uses it.", soft_wrap=True)
+        return BuiltIn(tier.value, all_emotions=all_emotions)
+    if all_emotions or tier is not TierName.research:
+        raise ConfigError("--tier and --all-emotions are options of the built-in model", where=f"--model {model}")
+    from mecam.prediction.predictor import load
+
+    with progress(f"loading {model}"):
+        return load(model)
 
 
 def _tell(found: Found) -> None:

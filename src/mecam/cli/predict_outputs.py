@@ -63,10 +63,8 @@ class Output:
         if self._folder is not None:
             check_format(f".{self._format.value}", recordings=1, others=0, where=where)
             if others:
-                fix = "name a file; or predict the recordings alone"
-                raise ConfigError(
-                    "a folder takes files of recordings; these are sentences or a store", where=where, fix=fix
-                )
+                what = "a folder takes files of recordings; these are sentences or a store"
+                raise ConfigError(what, where=where, fix="name a file, or predict the recordings alone")
         elif self._place is not None:
             check_format(self._place.suffix.lower(), recordings=recordings, others=others, where=where)
         elif self._format is Format.parquet:
@@ -113,9 +111,7 @@ class Output:
 
 Every = Annotated[
     str | None,
-    typer.Option(
-        metavar="TIME", help="Tell each stretch of this length apart, such as 1s or 500ms, not each utterance."
-    ),
+    typer.Option(metavar="TIME", help="Tell stretches of this length apart instead of utterances: 1s, 500ms."),
 ]
 
 

@@ -23,9 +23,8 @@ def predict_recordings(
         return [], []
     from mecam.features.segmentation import Lengths
     from mecam.prediction.inputs import printable
-    from mecam.prediction.recordings import predict_recording, recipe_of
 
-    recipe_of(predictor.backend)  # whether this model can see recordings at all does not depend on the file
+    predictor.check_reads_recordings()  # this does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
     predicted: list[RecordingPrediction] = []
     failures: list[tuple[str, str]] = []
@@ -34,7 +33,7 @@ def predict_recordings(
             name = printable(one.name)
             callback(done, len(recordings), f"predicting {name}")
             try:
-                predicted.append(predict_recording(predictor.backend, one.path, words=words, name=name, **options))
+                predicted.append(predictor.predict_file(one.path, words=words, name=name, **options))
             except MecamError as error:
                 if len(recordings) == 1:
                     raise

@@ -108,7 +108,7 @@ def check_format(ending: str, *, recordings: int, others: int, where: str) -> No
         others: how many sentences and stores.
         where: the option or the file that is checked.
 
-    Raises: ConfigError if there is no such format, or it holds one recording; MissingExtraError if a library is missing.
+    Raises: ConfigError if there is no such format, or it holds one recording; MissingExtraError if pyarrow is missing.
     """
     if ending not in WRITERS:
         raise ConfigError(

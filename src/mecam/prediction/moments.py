@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from mecam.prediction.result import Face, Prediction, Voice
 from mecam.prediction.rows import mean_of_known
 from mecam.types import TEXT, Modality, Utterance
 
+if TYPE_CHECKING:
+    from mecam.features.people import Person
+
 __all__ = ["SHORTEST", "FaceOf", "OthersOf", "VoiceOf", "check_every", "moments_of", "row_times"]
 
 SHORTEST = 0.1
@@ -20,11 +23,10 @@ SHORTEST = 0.1
 
 VoiceOf: TypeAlias = Callable[[float, float], Voice | None]
 """How it sounds from a second to another; None where nobody speaks."""
-FaceOf: TypeAlias = Callable[[float, float, int | None], Face | None]
-"""How the face of a person looks from a second to another; None where it is not seen. Without a number: of whoever is
-taken for the speaker."""
-OthersOf: TypeAlias = Callable[[float, float, int | None], Sequence[tuple[int, Face]]]
-"""Number and face of everybody who is seen from a second to another, but for the person of this number."""
+FaceOf: TypeAlias = "Callable[[float, float], tuple[Person | None, bool, Face | None]]"
+"""Whose face is told from a second to another, whether they speak, and how it looks; None where it is not seen."""
+OthersOf: TypeAlias = Callable[[float, float], Sequence[Prediction]]
+"""A prediction for everybody else who is seen from a second to another."""
 
 
 def check_every(every: float) -> None:
@@ -51,7 +53,7 @@ def moments_of(
     A moment says what is said of the utterance that covers most of it: score, label, probabilities, emotions, who
     contradicts, what is absent, which person. Where there is none, its label is empty and it has no score. Its text is
     the words whose middle lies in it, and its `kept` of a modality one number: the mean gate of the rows whose middle
-    lies in it. Its voice and its face are its own.
+    lies in it. Its voice and its face are its own; where faces are told, the person is the one whose face it is.
 
     Args:
         parts: one prediction an utterance, with `start` and `stop`.
@@ -59,8 +61,8 @@ def moments_of(
         duration: of the recording, in seconds.
         every: length of a moment, in seconds.
         voice: gives the voice of a moment; None: voices are not told.
-        face: gives the face of the moment's person; None: faces are not told.
-        others: gives the other people who are seen, each of whom has a moment beside that of the speaker.
+        face: gives the person of a moment and their face; None: faces are not told.
+        others: gives predictions for the other people who are seen, each beside that of the moment.
 
     Returns: the moments in time; the one of the speaker before those of the others.
     Raises: ConfigError if `every` is too short.
@@ -70,26 +72,25 @@ def moments_of(
     covering = _covering(parts, edges, every)
     words, gates = _rows_by_moment(parts, utterances, len(covering), every)
     moments: list[Prediction] = []
-    for number, (start, stop) in enumerate(pairwise(edges)):
-        part = parts[covering[number]] if covering[number] >= 0 else NOBODY
+    for place, (start, stop) in enumerate(pairwise(edges)):
         moment = replace(
-            part,
-            text=" ".join(words[number]) or None,
-            kept={m: [mean_of_known(given)] for m, given in gates[number].items()},
+            parts[covering[place]] if covering[place] >= 0 else NOTHING,
+            text=" ".join(words[place]) or None,
+            kept={m: [mean_of_known(given)] for m, given in gates[place].items()},
             start=start,
             stop=stop,
             voice=voice(start, stop) if voice is not None else None,
-            face=face(start, stop, part.person) if face is not None else None,
+            face=None,
         )
+        if face is not None:
+            who, speaking, seen = face(start, stop)
+            moment = replace(moment, face=seen, person=None if who is None else who.number, speaking=speaking)
         moments.append(moment)
-        for person, seen in others(start, stop, part.person) if others is not None else ():
-            moments.append(
-                replace(NOBODY, id=part.id, start=start, stop=stop, person=person, speaking=False, face=seen)
-            )
+        moments += [replace(other, id=moment.id) for other in others(start, stop)] if others is not None else []
     return tuple(moments)
 
 
-NOBODY = Prediction("", None, None, None, None, "")
+NOTHING = Prediction("", None, None, None, None, "")
 """What is said where nothing is."""
 
 

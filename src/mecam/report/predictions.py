@@ -29,7 +29,8 @@ REMOVED = 0.5
 def kicker(command: str, about: Mapping[str, Any]) -> str:
     """What made a page, of which model, when: the small print above its heading."""
     learned = f", trained on {about['learned_from']}" if about.get("learned_from") else ""
-    model = f"model {about['model']} of run {about['run']}{learned}"
+    run = f" of run {about['run']}" if about.get("run") else ""
+    model = f"model {about['model']}{run}{learned}"
     return " · ".join([command, model, datetime.date.today().isoformat(), f"mecam {__version__}"])
 
 
