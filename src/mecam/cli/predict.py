@@ -11,7 +11,7 @@ from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
-from mecam.cli.predict_outputs import Format, Output
+from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
 from mecam.cli.predict_work import predict_others, predict_recordings
 from mecam.errors import ConfigError, DataError
 
@@ -56,7 +56,13 @@ def predict(
     format_: Annotated[Format, typer.Option("--format", help="Format of the output.")] = Format.table,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write the predictions to a .csv, .jsonl or .json file."),
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            help="Write a .csv, .parquet, .jsonl, .json, .vtt (captions) or .eaf (ELAN) file, or a folder with a file "
+            "of --format for each recording.",
+        ),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Write a page per recording; give a folder for several.")
@@ -71,6 +77,7 @@ def predict(
     asr: UseAsr = False,
     asr_model: AsrModel = "small",
     language: Language = None,
+    every: Every = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
@@ -87,8 +94,10 @@ def predict(
 
     Example: cut -f2 reviews.tsv | mecam predict - --output scores.csv
     """
-    place = Output(output, format_)
     found = sorted_out(inputs)
+    place = Output(output, format_)
+    place.check(found)
+    moments = seconds_of(every)
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
@@ -103,6 +112,7 @@ def predict(
         "asr": asr_model if asr else None,
         "language": language,
         "lengths": (shortest, longest),
+        "every": moments,
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)

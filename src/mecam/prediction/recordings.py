@@ -17,8 +17,9 @@ from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.models.backend import Backend
-from mecam.prediction.answers import notes_of, predict_utterances
+from mecam.prediction.answers import model_of, notes_of, predict_utterances
 from mecam.prediction.inputs import id_of, printable
+from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
@@ -38,6 +39,7 @@ def predict_recording(
     language: str | None = None,
     lengths: Lengths | None = None,
     words: bool = False,
+    every: float | None = None,
     name: str | None = None,
 ) -> RecordingPrediction:
     """Predict a recording.
@@ -50,12 +52,15 @@ def predict_recording(
         language: of the speech.
         lengths: of utterances.
         words: also look for what each word contributes.
+        every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
         name: what the recording is called; by default the file's name.
 
-    Raises: MediaError for an unusable file; ModelError if the model's features cannot be made, or the recording has
-        nothing that the model reads.
+    Raises: ConfigError if `every` is too short; MediaError for an unusable file; ModelError if the model's features
+        cannot be made, or the recording has nothing that the model reads.
     """
     path = Path(path)
+    if every is not None:
+        check_every(every)
     recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
@@ -82,6 +87,8 @@ def predict_recording(
         recording.language,
         notes_of(backend),
         printable(path.name) if name is None else name,
+        moments=() if every is None else moments_of(parts, recording.utterances, recording.duration, every),
+        model=model_of(backend),
     )
 
 

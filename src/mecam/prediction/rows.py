@@ -4,12 +4,16 @@ A row is a dictionary of plain values; what it lacks is unknown. `docs/predictio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from mecam.errors import missing_extras
+from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 
 if TYPE_CHECKING:
-    from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
+    from pandas import DataFrame
 
-__all__ = ["ORDER", "columns_of", "mean_of_known", "place_of", "row_of", "rows_of", "rows_of_recording"]
+__all__ = ["ORDER", "columns_of", "kind_of_column", "mean_of_known", "place_of", "row_of", "rows_of"]
+__all__ += ["rows_of_recording", "to_frame"]
 
 Row = dict[str, Any]
 
@@ -22,13 +26,32 @@ ORDER = (
 )
 """Columns from left to right: `prob_` stands for all that begin with it, `movements` for all that are not named."""
 
-
-def rows_of(recordings: Iterable["RecordingPrediction"], others: Iterable["Prediction"] = ()) -> list[Row]:
-    """The rows of recordings, then those of sentences or of a store."""
-    return [*(row for each in recordings for row in rows_of_recording(each)), *map(row_of, others)]
+TEXTS = frozenset({"file", "id", "text", "label", "absent", "contradicts", "disagrees", "note"})
 
 
-def rows_of_recording(recording: "RecordingPrediction") -> list[Row]:
+def rows_of(results: Iterable[RecordingPrediction | Prediction]) -> list[Row]:
+    """The rows of recordings, and of predictions of sentences or of a store."""
+    rows = []
+    for one in results:
+        rows += rows_of_recording(one) if isinstance(one, RecordingPrediction) else [row_of(one)]
+    return rows
+
+
+def to_frame(results: Iterable[RecordingPrediction | Prediction]) -> "DataFrame":
+    """The rows as a pandas DataFrame, with a type for each column that does not depend on what it holds.
+
+    Raises: MissingExtraError if pandas is not installed.
+    """
+    with missing_extras():
+        import pandas as pd
+    rows = rows_of(results)
+    columns = columns_of(rows)
+    types = {"text": "object", "integer": "Int64", "flag": "boolean", "number": "float64"}
+    frame = pd.DataFrame(rows, columns=columns, dtype=object)
+    return frame.astype({column: types[kind_of_column(column)] for column in columns})
+
+
+def rows_of_recording(recording: RecordingPrediction) -> list[Row]:
     """A row for each moment, where they were asked for; otherwise for each utterance and everybody seen in it."""
     note = {"note": " ".join(recording.notes)} if recording.notes else {}
     rows = []
@@ -38,14 +61,14 @@ def rows_of_recording(recording: "RecordingPrediction") -> list[Row]:
     return rows
 
 
-def _in_time(recording: "RecordingPrediction") -> Sequence["Prediction"]:
+def _in_time(recording: RecordingPrediction) -> Sequence[Prediction]:
     """Utterances in time, each followed by the other people who are seen in it."""
     if not recording.listeners:
         return recording.parts
     return sorted((*recording.parts, *recording.listeners), key=lambda p: (p.start or 0.0, not p.speaking))
 
 
-def row_of(part: "Prediction") -> Row:
+def row_of(part: Prediction) -> Row:
     """One prediction, without its place in a recording."""
     row: Row = {"id": part.id, "text": part.text or "", "label": part.label}
     row |= {"person": part.person, "speaking": part.speaking} if part.person is not None else {}
@@ -73,16 +96,23 @@ def place_of(column: str) -> int:
     return ORDER.index(group if group in ORDER else MOVEMENTS)
 
 
+def kind_of_column(column: str) -> Literal["text", "integer", "flag", "number"]:
+    """What the cells of a column are."""
+    if column in TEXTS:
+        return "text"
+    return "integer" if column == "person" else "flag" if column == "speaking" else "number"
+
+
 def mean_of_known(values: Sequence[float | None]) -> float | None:
     """The mean without those that are None; None where all are."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
 
 
-def _voice(voice: "Voice") -> Row:
+def _voice(voice: Voice) -> Row:
     ends = {"activation_low": voice.low, "activation_high": voice.high}
     return {**{name: value for name, value in vars(voice).items() if name not in ("low", "high")}, **ends}
 
 
-def _face(face: "Face") -> Row:
+def _face(face: Face) -> Row:
     return {"visible": face.visible, **{f"expression_{n}": p for n, p in face.expressions.items()}, **face.movements}

@@ -220,7 +220,7 @@ def test_who_contradicts_is_in_the_files(recording: RecordingPrediction) -> None
     assert set(recording.parts[0].doubts) == {"text", "audio"}
     assert recording.to_json()["utterances"][0]["doubts"] == recording.parts[0].doubts
     part = replace(recording.parts[0], doubts={"text": 0.1, "audio": 0.8}, contradicts=("audio",))
-    (row, *_) = csv.DictReader(as_csv([replace(recording, parts=(part, *recording.parts[1:]))], []).splitlines())
+    (row, *_) = csv.DictReader(as_csv([replace(recording, parts=(part, *recording.parts[1:]))]).splitlines())
     assert (row["doubt_audio"], row["contradicts"]) == ("0.8", "audio")
 
 
