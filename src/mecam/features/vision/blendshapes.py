@@ -1,7 +1,7 @@
 """The 52 blendshapes of MediaPipe's Face Landmarker: how far each of its expressions is there, 0 to 1.
 
 They are read from 146 of the 478 points that the Face Landmarker lays on a face: their x and y in pixels of the
-picture, without depth. Both networks lie in `face_landmarker.task`, which the user brings (see `assets`).
+picture, without depth. Both networks lie in `face_landmarker.task`.
 
 Source: MediaPipe (Apache-2.0), `mediapipe/tasks/cc/vision/face_landmarker/face_blendshapes_graph.cc`: which points, in
 which order and scale, and the names; `face_landmarks_detector_graph.cc` beside it: the crop that the points come from.

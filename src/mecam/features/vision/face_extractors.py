@@ -14,7 +14,6 @@ from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
 from mecam.features.vision.expression import NAMES
-from mecam.features.vision.model_files import LANDMARKER, ensure
 from mecam.features.vision.tracking import Face, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
@@ -90,10 +89,8 @@ class Blendshapes:
     def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
         """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
 
-        Raises: MediaError if the recording has no picture; DataError if the user has not brought
-            `face_landmarker.task`, or another face model cannot be had.
+        Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        ensure(LANDMARKER)  # missing is missing, whether a face comes or not
         return _watch(self.watching, media, start, stop, look=blendshapes.look)
 
 
@@ -163,5 +160,5 @@ def _details(
 
 EXTRACTORS = {
     Expressions.name: ExtractorEntry(lambda _: Expressions()),
-    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
+    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes()),
 }
