@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import clips
 import tiny
 import voices
-from clips import clip, tone
 from mecam.data.mixture import WeightedStore, check_sources
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
@@ -86,7 +86,7 @@ def test_a_labelled_folder_and_any_number_of_workers(mmsa: Path, tmp_path: Path)
 def test_the_manifest_tells_the_options_of_each_extractor(tmp_path: Path) -> None:
     """Those of one that is built upon another too."""
     media = tmp_path / "a.mp4"
-    clip(media, 10, sound=tone(0.4))
+    clips.clip(media, 10, sound=clips.tone(0.4))
     extract([media], tmp_path / "store", recipe=Recipe(("mecam-audio", "mecam-blendshapes")), jobs=1)
     told = Store(tmp_path / "store").manifest["provenance"]["extracted"]["extractors"]["vision"]
     assert told["name"] == "mecam-blendshapes"
