@@ -1,8 +1,8 @@
-"""The expression of the speaking face, row by row: the extractors `mecam-vision` and `mecam-blendshapes`."""
+"""The expression of the speaking face, row by row: `mecam-vision`, `mecam-blendshapes` and `mecam-face`."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,17 @@ from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
 from mecam.features.vision.expression import NAMES
-from mecam.features.vision.model_files import LANDMARKER, ensure
-from mecam.features.vision.tracking import Face, Look, Tracker
+from mecam.features.vision.expression_network import EXPRESSIONS, expressions
+from mecam.features.vision.face_models import Box, landmarks, mesh
+from mecam.features.vision.tracking import Face, Lay, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "Blendshapes", "Expressions"]
+__all__ = ["EXTRACTORS", "Blendshapes", "Expressions", "FaceCues"]
 
 FRAMES_AHEAD = 8
 """Pictures that are decoded before they are looked at."""
+_SURE = 0.5
+"""Presence from which a mesh lies on a face."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Expressions:
 
         Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        return _watch(self, media, start, stop)
+        return _watch(self, media, start, stop, View(NAMES))
 
 
 @dataclass(frozen=True)
@@ -90,22 +93,83 @@ class Blendshapes:
     def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
         """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
 
-        Raises: MediaError if the recording has no picture; DataError if the user has not brought
-            `face_landmarker.task`, or another face model cannot be had.
+        Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        ensure(LANDMARKER)  # missing is missing, whether a face comes or not
-        return _watch(self.watching, media, start, stop, look=blendshapes.look)
+        view = View(blendshapes.NAMES, look=lambda image, _, box: blendshapes.look(image, box))
+        return _watch(self.watching, media, start, stop, view)
 
 
-def _watch(
-    options: Expressions, media: Media, start: float, stop: float | None, *, look: Look | None = None
-) -> Features:
-    """Follow every face, choose the one that speaks; its rows are what `look` says, or the measures of its mesh."""
+@dataclass(frozen=True)
+class FaceCues:
+    """The 52 blendshapes, and what the face shows: seven expressions with probabilities.
+
+    See `mecam.features.vision.blendshapes` and `mecam.features.vision.expression_network`. The finer mesh of the Face
+    Landmarker is laid at once, each crop from the points before, as MediaPipe does: this takes less time than
+    `mecam-blendshapes`, which has a mesh of its own laid first.
+
+    Attributes:
+        watching: how pictures are looked at; gaze is not measured apart, it is among the blendshapes.
+    """
+
+    watching: Expressions = field(default_factory=lambda: Expressions(gaze_hz=0.0))
+
+    name = "mecam-face"
+    version = "1"
+    modality: Modality = VISION
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(FACE_CUES), self.name, self.version, FACE_CUES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
+
+        Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
+        """
+        return _watch(self.watching, media, start, stop, View(FACE_CUES, _fine_mesh, _cues))
+
+
+FACE_CUES = (*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS))
+"""The columns of `mecam-face`."""
+
+
+def _fine_mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+    """The landmarks of a face; where the box does not fit closely, around the mesh, which asks for less."""
+    points, presence = landmarks(image, box)
+    if presence < _SURE:
+        around, there = mesh(image, box)
+        if there >= _SURE:
+            return landmarks(image, Box.around(around))
+    return points, presence
+
+
+def _cues(image: NDArray[np.uint8], points: NDArray[np.float32], _: Box) -> NDArray[np.float32]:
+    return np.concatenate([blendshapes.shapes(points), expressions(image, points)])
+
+
+class View(NamedTuple):
+    """What is made of every face.
+
+    Attributes:
+        names: of the columns.
+        lay: how the mesh is laid; None: by `face_models.mesh`.
+        look: what the rows are; None: the measures of the mesh.
+    """
+
+    names: tuple[str, ...]
+    lay: Lay | None = None
+    look: Look | None = None
+
+
+def _watch(options: Expressions, media: Media, start: float, stop: float | None, view: View) -> Features:
+    """Follow every face, choose the one that speaks; its rows are what the view says."""
     tracker = Tracker(
         most=options.most_faces,
         least_presence=options.least_presence,
         gaze_s=1 / options.gaze_hz if options.gaze_hz else np.inf,
-        look=look,
+        lay=view.lay,
+        look=view.look,
     )
     rate = _even_rate(media, options.rate_hz)
     with closing(ahead(media.frames(start, stop, rate=rate, max_side=options.max_side), FRAMES_AHEAD)) as frames:
@@ -114,10 +178,10 @@ def _watch(
     times, faces = np.array(tracker.times), tracker.faces()
     voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
     chosen = choose(faces, times, voice)
-    values = np.full((len(times), len(blendshapes.NAMES if look else NAMES)), np.nan, np.float32)
+    values = np.full((len(times), len(view.names)), np.nan, np.float32)
     for number, face in enumerate(faces):
         mine = chosen[face.frames] == number
-        values[face.frames[mine]] = (face.looks if look else face.values)[mine]
+        values[face.frames[mine]] = (face.looks if view.look else face.values)[mine]
     details = _details(times, faces, chosen, tracker.most_at_once)
     return Features(values, _intervals(times, rate), details)
 
@@ -163,5 +227,6 @@ def _details(
 
 EXTRACTORS = {
     Expressions.name: ExtractorEntry(lambda _: Expressions()),
-    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes(), prepare=lambda: ensure(LANDMARKER)),
+    Blendshapes.name: ExtractorEntry(lambda _: Blendshapes()),
+    FaceCues.name: ExtractorEntry(lambda _: FaceCues()),
 }

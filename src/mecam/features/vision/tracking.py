@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.media import Frame
-from mecam.features.vision.expression import NAMES, measure
+from mecam.features.vision.expression import NAMES, POINTS, measure
 from mecam.features.vision.face_models import Box, detect, irises, mesh
 
-__all__ = ["Face", "Look", "Tracker"]
+__all__ = ["Face", "Lay", "Look", "Tracker"]
 
-Look = Callable[[NDArray[np.uint8], Box], NDArray[np.float32]]
-"""Something else to be known of a face: of a picture and the upright box of the face in it, a row of numbers."""
+Lay = Callable[[NDArray[np.uint8], Box], tuple[NDArray[np.float32], float]]
+"""Lays a mesh on the face in a box of a picture: `expression.POINTS` or more; how sure it is, 0 to 1."""
+
+Look = Callable[[NDArray[np.uint8], NDArray[np.float32], Box], NDArray[np.float32]]
+"""Something else to be known of a face: of a picture, the mesh and the upright box around it, a row of numbers."""
 
 _SAME = 0.3
 """Overlap from which two boxes are taken for the same face."""
@@ -54,6 +57,7 @@ class Tracker:
         look_s: seconds between two searches for further faces.
         look_again_s: the same while there is no face at all.
         gaze_s: seconds between two looks at the irises; what lies between is interpolated. Infinite: none at all.
+        lay: how the mesh is laid; None: by `face_models.mesh`.
         look: what else is asked of every face in every frame.
 
     Attributes:
@@ -69,10 +73,11 @@ class Tracker:
         look_s: float = 1.0,
         look_again_s: float = 0.1,
         gaze_s: float = 0.2,
+        lay: Lay | None = None,
         look: Look | None = None,
     ) -> None:
         self.most, self.least_presence, self.gaze_s = most, least_presence, gaze_s
-        self.look = look
+        self.lay, self.look = lay or mesh, look
         self.look_s, self.look_again_s = look_s, look_again_s
         self.times: list[float] = []
         self.most_at_once = 0
@@ -94,7 +99,7 @@ class Tracker:
         return [track.face(self.gaze_s) for track in self._tracks]
 
     def _follow(self, track: "_Track", box: Box, frame: Frame) -> bool:
-        points, presence = mesh(frame.image, box)
+        points, presence = self.lay(frame.image, box)
         now = Box.around(points, presence)
         height, width = frame.image.shape[:2]
         inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _MIN_FACE_PIXELS
@@ -102,8 +107,8 @@ class Tracker:
             return False
         gazes = np.isfinite(self.gaze_s) and frame.time - track.gazed >= self.gaze_s - 1e-3
         middles = irises(frame.image, points) if gazes else np.full((2, 2), np.nan, np.float32)
-        looked = self.look(frame.image, now) if self.look else np.zeros(0, np.float32)
-        track.add(len(self.times) - 1, frame.time, now, points, middles, looked)
+        looked = self.look(frame.image, points, now) if self.look else np.zeros(0, np.float32)
+        track.add(len(self.times) - 1, frame.time, now, points[:POINTS], middles, looked)
         return True
 
     def _look(self, frame: Frame) -> None:
