@@ -10,7 +10,16 @@ import typer
 
 from mecam.cli.console import echo, err, json_text, one_line, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
+from mecam.cli.extract import (
+    SOME_FAILED,
+    AsrModel,
+    Language,
+    Longest,
+    Shortest,
+    UseAsr,
+    left_out_note,
+    speech_model,
+)
 from mecam.cli.predict_inputs import Found, RecordingFile, sorted_out
 from mecam.errors import ConfigError, DataError, MecamError, MediaError
 from mecam.files import write_whole, writing
@@ -84,7 +93,7 @@ def predict(
         ),
     ] = None,
     asr: UseAsr = False,
-    asr_model: AsrModel = "small",
+    asr_model: AsrModel = None,
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
@@ -118,7 +127,7 @@ def predict(
         err.print(note, style="yellow")
     options = {
         "transcript": transcript,
-        "asr": asr_model if asr else None,
+        "asr": speech_model(asr, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
     }

@@ -1,21 +1,14 @@
-"""The networks that look at faces: they come with mecam, and every byte is checked (licences: `models/NOTICE`).
-
-Files that are fetched, once and on request, lie in `folders`: the cache folder of the platform, or the folder that the
-environment variable `MECAM_ASSETS` names.
-"""
+"""The networks that look at faces: they come with mecam, and every byte is checked (licences: `models/NOTICE`)."""
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from mecam.errors import DataError
 
-__all__ = ["BUILT_IN", "DETECTOR", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find", "folders"]
+__all__ = ["BUILT_IN", "DETECTOR", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find"]
 
 MODELS = Path(__file__).parent / "models"
 """Where the networks lie."""
@@ -69,12 +62,6 @@ LANDMARKER = Asset(
 """MediaPipe's Face Landmarker, version 1: a zip of networks."""
 BUILT_IN = (DETECTOR, MESH, IRIS, LANDMARKER)
 """What comes with mecam."""
-
-
-def folders() -> list[Path]:
-    """Where fetched files are looked for, in this order: `MECAM_ASSETS` if set, the platform's cache folder."""
-    given = os.environ.get("MECAM_ASSETS")
-    return [*([Path(given)] if given else []), user_cache_path("mecam", appauthor=False) / "assets"]
 
 
 def find(asset: Asset) -> Path | None:
