@@ -27,13 +27,14 @@ def goemotions(folder: Path, place: Path) -> None:
     names = tuple((folder / "labels.txt").read_text().split())
     with StoreWriter(place, name="goemotions", task=Labels(names), specs={}) as writer:
         for file, split in (("train.tsv", ""), ("dev.tsv", "test")):
-            for text, labels, comment in _rows(folder / file):
+            for text, labels, comment in rows_of(folder / file):
                 label = dict.fromkeys((names[int(number)] for number in labels.split(",")), 1.0)
                 where = split or ("valid" if held_out(comment) else "train")
                 writer.add(Utterance(id=comment, split=where, text=text, label=label))
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def rows_of(path: Path) -> Iterator[list[str]]:
+    """The rows of a table of GoEmotions, each comment once."""
     seen = set()
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE):

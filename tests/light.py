@@ -8,7 +8,7 @@ from mecam.errors import EXTRAS
 
 __all__ = ["HIDDEN", "run_light"]
 
-HIDDEN = (*EXTRAS, "matplotlib", "pandas")
+HIDDEN = (*EXTRAS, "matplotlib")
 """Modules that are not found: those of the extras, and what comes with them."""
 
 HIDE = f"""

@@ -108,6 +108,8 @@ EXTRAS = {
     "optuna": ("Optuna", "tune"),
     "captum": ("Captum", "explain"),
     "skimage": ("scikit-image", "demo"),
+    "pandas": ("pandas", "table"),
+    "pyarrow": ("pyarrow", "table"),
 }
 """Module → the package as people call it, and the extra of mecam that brings it."""
 

@@ -134,19 +134,15 @@ def test_predictions_of_a_store(call: Call, trained: Path, corpus: Store, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.csv", "p.jsonl"]
 
 
-def test_predictions_of_a_file_and_of_the_newest_run(
-    call: Call, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sentences_of_a_file_and_of_the_command_line(call: Call, trained: Path, tmp_path: Path) -> None:
     (tmp_path / "sentences.txt").write_text("the film was good\n\nTHE FOOD WAS BAD\n", encoding="utf-8")
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "mine").symlink_to(trained)
-    monkeypatch.chdir(tmp_path)
-    code, out, _ = call("predict", "sentences.txt", "really superb", "--format", "jsonl")
+    sentences = tmp_path / "sentences.txt"
+    code, out, _ = call("predict", sentences, "really superb", "--format", "jsonl", "--model", trained)
     assert code == 0
     assert [json.loads(line)["text"] for line in out.splitlines()] == [
         *("the film was good", "THE FOOD WAS BAD", "really superb"),
     ]
-    code, out, _ = call("predict", "really superb")
+    code, out, _ = call("predict", "really superb", "--model", trained)
     assert code == 0
     assert "really superb" in out
     assert "100 %" in out  # text is all there is

@@ -25,13 +25,15 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
+from mecam.escaping import CONTROL, json_text
+
 __all__ = [
     "SafeFormatter",
     "echo",
+    "echo_json",
     "err",
     "flush",
     "forget_output",
-    "json_text",
     "one_line",
     "open_streams",
     "out",
@@ -42,17 +44,10 @@ __all__ += ["print_place", "progress", "safe"]
 PIPED_WIDTH = 140
 """Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
 
-_CONTROL = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # all but tab and newline: escape sequences begin with one of these
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of the text around them
-    "\u2028\u2029\ufff9-\ufffb\U000e0000-\U000e007f"  # line ends that are none, and what no one can see
-    "\ud800-\udfff]"  # halves of characters: bytes of a file name that are no text
-)
-
 
 def safe(text: str) -> str:
     r"""Text that a terminal only shows: whatever would steer it stands as `\x1b` or `\u202e`."""
-    return _CONTROL.sub(lambda found: _escaped(found[0]), text)
+    return CONTROL.sub(lambda found: _escaped(found[0]), text)
 
 
 def one_line(text: object) -> str:
@@ -156,14 +151,14 @@ def progress(description: str) -> Iterator[Update]:
 
 def print_json(value: Any) -> None:
     """Print a JSON value, plain, for another program to read."""
-    echo(json_text(value, indent=2) + "\n")
+    echo_json(json_text(value, indent=2) + "\n")
 
 
-def json_text(value: Any, *, indent: int | None = None) -> str:
-    """JSON that any terminal may show and any encoding can carry: the same value, with more escapes where needed."""
-    unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "").startswith("utf")
-    text = json.dumps(value, indent=indent, ensure_ascii=not unicode, allow_nan=False)
-    return _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
+def echo_json(text: str) -> None:
+    """Print JSON as `echo` does; what the encoding of the output lacks is escaped."""
+    encoding = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "")
+    unicode = encoding.startswith("utf")
+    echo(text if unicode else re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], text))
 
 
 def echo(text: str) -> None:

@@ -40,15 +40,14 @@ def prepare_clips(folder: Path, store: Path, *, clips: int, overwrite: bool) -> 
 
 def show_clip(run: Path, clip: Path) -> None:
     """Predict a clip, print it and write its page beside the run's report."""
-    from mecam.cli.predict import about_model
+    from mecam.cli.pages import about_model
     from mecam.prediction.predictor import load
-    from mecam.prediction.recordings import predict_recording
     from mecam.report.predictions import recording_view
     from mecam.report.recording import write_recording
 
     with progress(f"predicting {clip.name}"):
         predictor = load(run)
-        recording = predict_recording(predictor.backend, clip, words=True)
+        recording = predictor.predict_file(clip, words=True)
         page = write_recording(run / f"{clip.stem}.html", recording, predictor.task, about_model(run, predictor))
     for note in recording.notes:
         err.print(note, style="yellow")

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr, speech_model
-from mecam.cli.predict import Copy, Preview, about_model
+from mecam.cli.pages import Copy, Preview, about_model
 
 if TYPE_CHECKING:
     from mecam.data.store import Store

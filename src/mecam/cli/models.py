@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mecam.cli.console import err, out, progress
+from mecam.cli.console import err, out, print_json, progress
 from mecam.errors import ConfigError, MissingExtraError, ModelError
 
 __all__ = ["models"]
@@ -19,13 +19,22 @@ def models(
     check: Annotated[
         bool, typer.Option("--check", help="Test the model on tiny data against the requirements for all models.")
     ] = False,
+    ready: Annotated[
+        bool, typer.Option("--ready", help="Describe the parts of the built-in model, which needs no training.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --ready: print JSON.")] = False,
 ) -> None:
-    """List the models; with a NAME, list all options for training it; with --check, test your own model.
+    """List the models to train; with a NAME, list all options for training it; with --check, test your own model.
 
     Example: mecam models mecam
 
+    Example: mecam models --ready
+
     Example: mecam models my_model --check
     """
+    if ready:
+        _show_ready(as_json=as_json)
+        return
     from mecam.models.registry import MODELS
     from mecam.report.models import model_table, option_table
 
@@ -46,6 +55,18 @@ def models(
     groups = {"model": MODELS[name].config, "data": DataConfig, "training": TrainingConfig}
     options = [option for group, kind in groups.items() for option in _options(kind, group)]
     out.print(option_table(options).terminal())
+
+
+def _show_ready(*, as_json: bool) -> None:
+    """The cards of the built-in model."""
+    from mecam.pretrained.cards import cards
+    from mecam.report.cards import card_view
+
+    if as_json:
+        print_json([dataclasses.asdict(card) for card in cards().values()])
+        return
+    for card in cards().values():
+        out.print(card_view(card))
 
 
 def _check(name: str) -> None:

@@ -4,11 +4,13 @@ A cell that starts with = + - @, a tab or a line end gets an apostrophe in front
 *this is text*. `original_cell` takes it away again, so ids and texts survive the round trip exactly.
 """
 
+import csv
+import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["original_cell", "safe_cell", "safe_row"]
+__all__ = ["csv_text", "original_cell", "safe_cell", "safe_row"]
 
 # The wide forms (U+FF1D …) are signs of a formula to spreadsheets in East Asian settings.
 _DANGEROUS = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
@@ -28,3 +30,12 @@ def safe_row(values: Iterable[Any]) -> list[Any]:
 def original_cell(cell: str) -> str:
     """The text that `safe_cell` was given."""
     return cell[1:] if _MADE_SAFE.match(cell) else cell
+
+
+def csv_text(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """CSV; no text in it is a formula to a spreadsheet."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(safe_row(head))
+    writer.writerows(map(safe_row, rows))
+    return text.getvalue()

@@ -22,18 +22,18 @@ from mecam.errors import DataError, ModelError
 from mecam.evaluation.metrics import leading_metrics
 from mecam.evaluation.predict import ask
 from mecam.export.network import network_of
-from mecam.export.quantize import quantized
+from mecam.export.quantize import quantized, smoothing_of
 from mecam.files import set_alike, usual_mode, whole_folder
 from mecam.hashes import sha256_of
 from mecam.models.backend import Backend
 from mecam.models.checkpoint import sealed
 from mecam.models.trained import Trained
-from mecam.prediction.exported import DESCRIPTION, FORMAT, NETWORK, TOKENIZER, VERSION, WEIGHTS, inputs_of
+from mecam.prediction.exported import FORMAT, NETWORK, STANDARD, TOKENIZER, VERSION, WEIGHTS, Files, inputs_of
 from mecam.prediction.onnx_backend import OnnxBackend
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
-__all__ = ["MAX_DIFFERENCE", "MAX_LOSS", "Quantisation", "export_model"]
+__all__ = ["MAX_DIFFERENCE", "MAX_LOSS", "Quantisation", "calibration", "describe", "example", "export_model"]
 
 MAX_DIFFERENCE = 1e-4
 """How far an answer of the exported network may be from PyTorch's; of numbers above 1, as a part of them."""
@@ -103,7 +103,7 @@ def export_model(
     if int8:
         _require_labels(store, chosen)
     tell("following the network")
-    network = network_of(trained.model, _example(trained))
+    network = network_of(trained.model, example(trained))
     tested = [chosen[i] for i in range(min(CHECKED, len(chosen)))] if chosen else _made_up(trained)
     with whole_folder(folder) as partial:
         _write(partial, trained, network)
@@ -113,13 +113,13 @@ def export_model(
         card["differences"] = _differences(trained, exported, tested)
         if int8 and store is not None and chosen is not None:
             tell("making 8-bit integers")
-            _write(partial, trained, quantized(network, _calibration(trained, store)), mapped=False)
+            smoothing = smoothing_of(network, calibration(trained, store))
+            _write(partial, trained, quantized(network, smoothing), mapped=False)
             tell("measuring what 8-bit integers cost")
             exported = _opened(partial, trained, {**card, "int8": True})
             card["quantisation"] = vars(_measured(trained, exported, chosen, max_loss))
-        names = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (partial / name).exists()]
-        card["bytes"] = {name: (partial / name).stat().st_size for name in names}
-        _describe(partial, trained, {**card, "int8": int8})
+        card["bytes"] = {name: (partial / name).stat().st_size for name in STANDARD.beside_description(partial)}
+        describe(partial, trained, {**card, "int8": int8})
     return {**card, "int8": int8}
 
 
@@ -150,7 +150,7 @@ def _require_labels(store: Store | None, chosen: Dataset | None) -> None:
     chosen.require_labels("valid")
 
 
-def _calibration(trained: Trained, store: Store) -> list[dict[str, NDArray[Any]]]:
+def calibration(trained: Trained, store: Store) -> list[dict[str, NDArray[Any]]]:
     """What the network reads of some utterances of the training split, or of all where there is none."""
     indices = store.split("train")
     indices = indices if len(indices) else np.arange(len(store))
@@ -159,7 +159,7 @@ def _calibration(trained: Trained, store: Store) -> list[dict[str, NDArray[Any]]
     return [inputs_of(batch, trained.reads) for batch in batches]
 
 
-def _example(trained: Trained) -> BatchArrays:
+def example(trained: Trained) -> BatchArrays:
     """A batch to follow the network on: every modality with several rows."""
     return next(array_batches(trained.dataset(_random(trained, 3)), trained.collator, 3))
 
@@ -196,9 +196,9 @@ def _write(folder: Path, trained: Trained, network: onnx.ModelProto, *, mapped: 
         trained.tokenizer.write_json(folder / TOKENIZER)
 
 
-def _describe(folder: Path, trained: Trained, card: Mapping[str, Any]) -> None:
+def describe(folder: Path, trained: Trained, card: Mapping[str, Any], files: Files = STANDARD) -> None:
     """Write the description of what lies in the folder."""
-    network = onnx.load(folder / NETWORK, load_external_data=False)
+    network = onnx.load(folder / files.network, load_external_data=False)
     content = {
         "format": FORMAT,
         "version": VERSION,
@@ -210,10 +210,10 @@ def _describe(folder: Path, trained: Trained, card: Mapping[str, Any]) -> None:
         "tokenizer": _tokenizer_facts(trained.tokenizer),
         "card": dict(card),
     }
-    names = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (folder / name).exists()]
+    names = files.beside_description(folder)
     whole = sealed(content, {name: sha256_of(folder / name) for name in names})
-    (folder / DESCRIPTION).write_text(json.dumps(whole, indent=1), encoding="utf-8")
-    set_alike(folder / name for name in (DESCRIPTION, *names))
+    (folder / files.description).write_text(json.dumps(whole, indent=1), encoding="utf-8")
+    set_alike(folder / name for name in (files.description, *names))
 
 
 def _tokenizer_facts(tokenizer: PretrainedTokenizer | None) -> dict[str, Any] | None:
@@ -226,7 +226,7 @@ def _tokenizer_facts(tokenizer: PretrainedTokenizer | None) -> dict[str, Any] | 
 
 def _opened(folder: Path, trained: Trained, card: Mapping[str, Any]) -> OnnxBackend:
     """The exported model, as its users will read it."""
-    _describe(folder, trained, card)
+    describe(folder, trained, card)
     return OnnxBackend(folder)
 
 

@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mecam.errors import ModelError
 
-__all__ = ["ENCODER_SCOPE", "quantized"]
+__all__ = ["ENCODER_SCOPE", "quantized", "smoothing_of"]
 
 ENCODER_SCOPE = "encoders.text."
 """What the names of a text encoder's operators begin with (`mecam.export.network`)."""
@@ -27,11 +27,14 @@ SMOOTHING = 0.75
 MAX_SMOOTHING = 100.0
 """The most that one column is scaled by, against the others."""
 
+LOW_RANK = ".lora_"
+"""In the names of operators that belong to a low-rank update: two thin matrices, which stay as they are."""
+
 Array = NDArray[Any]
 Weights = dict[str, TensorProto]
 
 
-def quantized(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]]) -> onnx.ModelProto:
+def quantized(network: onnx.ModelProto, smoothing: Mapping[str, Array]) -> onnx.ModelProto:
     """The network with the matrices of its text encoder as 8-bit integers, a scale for each of their columns.
 
     What goes through them is rounded to 8 bits when it arrives, by its largest number ("dynamic" quantisation);
@@ -43,7 +46,8 @@ def quantized(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]])
 
     Args:
         network: in full precision.
-        examples: what it reads, by name, of some utterances of the training data: they tell the largest numbers.
+        smoothing: from `smoothing_of` this network, or another one with the same encoder: the same smoothing makes
+            the same integers of it.
 
     Raises: ModelError if there is no text encoder.
     Source: Xiao, Lin, Seznec, Wu, Demouth and Han, SmoothQuant, ICML 2023 (arXiv 2211.10438), Eq. 3 and 4. Differs: the
@@ -52,17 +56,13 @@ def quantized(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]])
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     nodes = _encoder_nodes(network)
-    if not nodes:
-        raise ModelError(
-            "this model has no text encoder, whose matrices --int8 makes smaller", fix="export it without --int8"
-        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.onnx"
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)  # it recommends a step that the exporter has done
         try:
             quantize_dynamic(
-                _smoothed(network, nodes, examples),
+                _smoothed(network, nodes, smoothing),
                 path,
                 op_types_to_quantize=list(QUANTIZED),
                 nodes_to_quantize=nodes,
@@ -75,34 +75,68 @@ def quantized(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]])
         return onnx.load(path)
 
 
+def smoothing_of(network: onnx.ModelProto, examples: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """What the columns of all that goes through matrices are divided by, to be more alike.
+
+    With x the largest number of a column and w that of the row of the matrix which it meets, the column is divided by
+    x^α / w^(1 − α), relative to the geometric mean over columns.
+
+    Args:
+        network: in full precision.
+        examples: what it reads, by name, of some utterances of the training data: they tell the largest numbers.
+
+    Returns: the part of the encoder that reads the columns first → a factor for each column.
+    Raises: ModelError if there is no text encoder.
+    """
+    weights = {one.name: one for one in network.graph.initializer}
+    readers = _readers(network, _encoder_nodes(network))
+    largest = _largest(network, list(readers), examples)
+    return {
+        _part(products[0]): _factors(largest[name], [weights[node.input[1]] for node in products])
+        for name, products in readers.items()
+    }
+
+
 def _encoder_nodes(network: onnx.ModelProto) -> list[str]:
-    """Operators of the text encoder that have weights, and others that read the same ones."""
+    """Operators of the text encoder that have weights, and others that read the same ones.
+
+    Raises: ModelError if there are none.
+    """
     weights = {one.name for one in network.graph.initializer if len(one.dims) == 2}
-    candidates = [node for node in network.graph.node if node.op_type in QUANTIZED and weights & set(node.input)]
+    with_weights = [node for node in network.graph.node if node.op_type in QUANTIZED and weights & set(node.input)]
+    candidates = [node for node in with_weights if LOW_RANK not in node.name]
     inside = {name for node in candidates if node.name.startswith(ENCODER_SCOPE) for name in weights & set(node.input)}
+    if not inside:
+        raise ModelError(
+            "this model has no text encoder, whose matrices --int8 makes smaller", fix="export it without --int8"
+        )
     return [node.name for node in candidates if inside & set(node.input)]
 
 
-def _smoothed(
-    network: onnx.ModelProto, nodes: Sequence[str], examples: Sequence[Mapping[str, Array]]
-) -> onnx.ModelProto:
-    """The same network, with the columns of what goes through matrices made more alike.
+def _readers(network: onnx.ModelProto, nodes: Sequence[str]) -> dict[str, list[NodeProto]]:
+    """What goes through matrices → the products that read it."""
+    weights = {one.name for one in network.graph.initializer}
+    found: dict[str, list[NodeProto]] = {}
+    for node in network.graph.node:
+        if node.name in nodes and node.op_type == "MatMul" and node.input[1] in weights:
+            found.setdefault(node.input[0], []).append(node)
+    return found
 
-    With x the largest number of a column and w that of the row of the matrix which it meets, the column is divided by
-    x^α / w^(1 − α), relative to the geometric mean over columns, and the row multiplied by it.
-    """
+
+def _part(node: NodeProto) -> str:
+    """The part of the encoder that a product belongs to, with or without a low-rank update beside it."""
+    return node.name.rpartition(".")[0].removesuffix(".base_layer")
+
+
+def _smoothed(network: onnx.ModelProto, nodes: Sequence[str], smoothing: Mapping[str, Array]) -> onnx.ModelProto:
+    """The same network: what goes through matrices is divided by the factors, the rows of the matrices multiplied."""
     smooth = onnx.ModelProto()
     smooth.CopyFrom(network)
     graph = smooth.graph
     weights = {one.name: one for one in graph.initializer}
-    readers: dict[str, list[NodeProto]] = {}  # what goes through matrices → the products
-    for node in graph.node:
-        if node.name in nodes and node.op_type == "MatMul" and node.input[1] in weights:
-            readers.setdefault(node.input[0], []).append(node)
-    largest = _largest(network, list(readers), examples)
     scaled: dict[str, NodeProto] = {}
-    for name, products in readers.items():
-        factor = _factors(largest[name], [weights[node.input[1]] for node in products])
+    for name, products in _readers(smooth, nodes).items():
+        factor = smoothing[_part(products[0])]
         graph.initializer.append(numpy_helper.from_array(1 / factor, f"{name}_smoothing"))
         place = f"{products[0].name}_smoothing"
         scaled[products[0].name] = helper.make_node("Mul", [name, f"{name}_smoothing"], [f"{name}_smooth"], name=place)

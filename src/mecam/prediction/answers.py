@@ -12,7 +12,7 @@ from mecam.prediction.result import Prediction
 from mecam.runs.predictions import interval_around
 from mecam.types import RENDERED, TEXT, Modality, Predictions, Utterance
 
-__all__ = ["notes_of", "predict_dataset", "predict_utterances"]
+__all__ = ["model_of", "notes_of", "predict_dataset", "predict_utterances"]
 
 
 def predict_utterances(
@@ -75,6 +75,12 @@ def _lacks(backend: Backend, modality: Modality, text: str | None, lost: float) 
     if modality == TEXT and backend.preprocessor.tokenizer is not None:
         return not (text or "").split()
     return lost >= 1
+
+
+def model_of(backend: Backend) -> str:
+    """What computes the predictions, in words."""
+    checkpoint = backend.checkpoint
+    return checkpoint.name + (f", trained on {checkpoint.data_name}" if checkpoint.data_name else "")
 
 
 def notes_of(backend: Backend) -> tuple[str, ...]:

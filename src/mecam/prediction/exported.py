@@ -15,7 +15,7 @@ modality is given `index` (B numbers), for how many answers are wanted. It answe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
@@ -38,13 +38,30 @@ __all__ = [
     "WEIGHTS",
     "Exported",
 ]
-__all__ += ["inputs_of", "output_names", "read_exported"]
+__all__ += ["Files", "inputs_of", "output_names", "read_exported"]
 
 FORMAT = "mecam-export"
 VERSION = 1
 
 DESCRIPTION = EXPORTED
 NETWORK, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
+
+
+class Files(NamedTuple):
+    """What the files of an exported model are called; several may share their weights and their tokenizer."""
+
+    description: str = DESCRIPTION
+    network: str = NETWORK
+    weights: str = WEIGHTS
+    tokenizer: str = TOKENIZER
+
+    def beside_description(self, folder: Path) -> list[str]:
+        """Those of the others that are there."""
+        return [name for name in self[1:] if (folder / name).exists()]
+
+
+STANDARD = Files()
+"""As `mecam export` writes them."""
 
 INDEX = "index"
 """What a network reads that is given no modality."""
@@ -71,27 +88,31 @@ class Exported:
     """An exported model, all but its network.
 
     Attributes:
-        folder: where it lies.
+        network: the file of its network.
         preprocessor: makes what the network reads.
         outputs: names of what the network answers.
         int8: its text encoder computes with 8-bit integers.
         card: how the export was made and checked.
     """
 
-    folder: Path
+    network: Path
     preprocessor: Preprocessor
     outputs: tuple[str, ...]
     int8: bool
     card: Mapping[str, Any]
 
 
-def read_exported(folder: Path) -> Exported:
+def read_exported(folder: Path, files: Files = STANDARD) -> Exported:
     """Read an exported model: its files are what was written, and its network asks for no more than they hold.
+
+    Args:
+        folder: where it lies.
+        files: their names.
 
     Raises: ModelError if it is damaged, was changed, or asks for what it may not.
     """
     try:
-        return _read(folder)
+        return _read(folder, files)
     except MecamError as error:
         what, fix = error.what, error.fix
     except Exception as error:  # whatever a changed number or name makes of what reads it
@@ -99,17 +120,20 @@ def read_exported(folder: Path) -> Exported:
     raise ModelError(f"the exported model cannot be read: {what}", where=str(folder), fix=fix or "export it again")
 
 
-def _read(folder: Path) -> Exported:
-    here = [name for name in (NETWORK, WEIGHTS, TOKENIZER) if (folder / name).exists()]
+def _read(folder: Path, files: Files) -> Exported:
     content = read_description(
-        folder / DESCRIPTION, kind=FORMAT, newest=VERSION, files=here, again="export the model again"
+        folder / files.description,
+        kind=FORMAT,
+        newest=VERSION,
+        files=files.beside_description(folder),
+        again="export the model again",
     )
-    check_network(folder / NETWORK, data=folder / WEIGHTS)
+    check_network(folder / files.network, data=folder / files.weights)
     checkpoint = Checkpoint.from_json(content)
     reads = tuple(content["reads"])
     if unknown := set(reads) - set(checkpoint.inputs.modalities):
         raise ModelError(f"it reads {', '.join(sorted(unknown))}, of which nothing is known")
-    tokenizer = _tokenizer(folder, content["tokenizer"])
+    tokenizer = _tokenizer(folder / files.tokenizer, content["tokenizer"])
     if (tokenizer is None) == (TEXT in reads and checkpoint.inputs.raw_text):
         raise ModelError(
             "it reads texts without a tokenizer" if tokenizer is None else "it has a tokenizer and reads no text"
@@ -118,17 +142,17 @@ def _read(folder: Path) -> Exported:
     if "prediction" not in outputs:
         raise ModelError("its network answers nothing")
     preprocessor, card = Preprocessor(checkpoint, reads, tokenizer), content["card"]
-    return Exported(folder, preprocessor, outputs, bool(card["int8"]), card)
+    return Exported(folder / files.network, preprocessor, outputs, bool(card["int8"]), card)
 
 
-def _tokenizer(folder: Path, facts: Mapping[str, Any] | None) -> Tokenizer | None:
+def _tokenizer(path: Path, facts: Mapping[str, Any] | None) -> Tokenizer | None:
     if facts is None:
         return None
     special = TypeAdapter(SpecialIds).validate_python({key: facts[key] for key in ("start", "end", "unk", "pad")})
     most = TypeAdapter(int).validate_python(facts["max_tokens"])
     if most <= len(special.start) + len(special.end):
         raise ModelError(f"it reads {most} pieces of a text at most, which leaves no room for words")
-    tokenizer = Tokenizer.from_file(folder / TOKENIZER, special, max_tokens=most)
+    tokenizer = Tokenizer.from_file(path, special, max_tokens=most)
     if len(tokenizer) != facts["vocabulary"]:
         raise ModelError(f"the tokenizer knows {len(tokenizer)} pieces instead of {facts['vocabulary']}")
     if not all(0 <= piece < len(tokenizer) for piece in (*special.start, *special.end, special.unk, special.pad)):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from mecam.errors import DataError, ModelError
 from mecam.features.find_media import MEDIA_SUFFIXES
 
-__all__ = ["as_paths", "as_sentences", "is_folder", "kind_of", "kind_of_all", "printable"]
+__all__ = ["as_paths", "as_sentences", "id_of", "is_folder", "kind_of", "kind_of_all", "printable"]
 
 Kind = Literal["file", "text"]
 
@@ -121,6 +121,16 @@ def _listed(given: object) -> list[Any]:
     if isinstance(given, bytes | bytearray | memoryview) or not isinstance(given, Sequence):
         raise ModelError(f"this is neither a single input nor a list: {type(given).__name__}", fix=_FIX)
     return list(given)
+
+
+def id_of(path: Path) -> str:
+    """The file's name as the id of its recording; where it cannot be one, `recording`."""
+    from mecam.data.importing.sources.base import make_id  # a sentence need not wait for it
+
+    try:
+        return make_id(printable(path.stem))
+    except DataError:
+        return "recording"
 
 
 def printable(name: str) -> str:

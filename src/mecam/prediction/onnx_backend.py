@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, OutputArrays, StreamArrays
 from mecam.errors import ModelError
 from mecam.models.checkpoint import ALLOW_ENCODER, Checkpoint, Preprocessor
-from mecam.prediction.exported import NETWORK, Exported, inputs_of, read_exported
+from mecam.prediction.exported import STANDARD, Exported, Files, inputs_of, read_exported
 from mecam.threads import SMALL_UTTERANCES, available_cores
 from mecam.types import Modality
 
@@ -35,12 +35,13 @@ class OnnxBackend:
     Args:
         folder: from `mecam export`.
         allow_encoder: let the model name speech encoders that are fetched, or read from elsewhere on this machine.
+        files: their names in the folder.
 
     Raises: ModelError if it cannot be used.
     """
 
-    def __init__(self, folder: str | Path, *, allow_encoder: bool | None = None) -> None:
-        self._exported = read_exported(Path(folder))
+    def __init__(self, folder: str | Path, *, allow_encoder: bool | None = None, files: Files = STANDARD) -> None:
+        self._exported = read_exported(Path(folder), files)
         self.allow_encoder = ALLOW_ENCODER.get() if allow_encoder is None else allow_encoder
         self._network = _Network(self._exported)
 
@@ -107,7 +108,7 @@ class _Network:
             return dict(zip(names, session.run(list(names), given), strict=True))
         except Exception as error:  # whatever the library makes of a network that was not written by us
             what = " ".join(str(error).split())[:300]
-            where = str(self._exported.folder / NETWORK)
+            where = str(self._exported.network)
             raise ModelError(f"the network cannot answer: {what}", where=where, fix="export it again") from error
 
     def _ready(self) -> "InferenceSession":
@@ -121,7 +122,7 @@ class _Network:
         return self._session
 
     def _load(self) -> None:
-        path = self._exported.folder / NETWORK
+        path = self._exported.network
         try:
             self._session = _session(path)
             self._inputs = frozenset(given.name for given in self._session.get_inputs())

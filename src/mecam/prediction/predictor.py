@@ -1,7 +1,7 @@
 """Raw input → scores: what the command line and Python share. Safe to call from several threads at once."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from mecam.errors import DataError, ModelError
 from mecam.models.backend import Backend
-from mecam.prediction.answers import predict_dataset, predict_utterances
+from mecam.prediction.answers import notes_of, predict_dataset, predict_utterances
 from mecam.prediction.backend import open_backend
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.result import Prediction, RecordingPrediction
@@ -19,6 +19,7 @@ from mecam.types import Utterance
 if TYPE_CHECKING:
     from mecam.data.store import Store
     from mecam.models.trained import Trained
+    from mecam.pretrained.cards import Tier
 
 __all__ = ["Predictor", "load"]
 
@@ -49,6 +50,26 @@ class Predictor:
     def task(self) -> Task:
         """What the model predicts."""
         return self.backend.checkpoint.inputs.task
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes that belong to every answer."""
+        return notes_of(self.backend)
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What a page says about the model: `model` and, where known, `learned_from`, by name."""
+        checkpoint = self.backend.checkpoint
+        return {"model": checkpoint.name, "learned_from": checkpoint.data_name}
+
+    def check_reads_recordings(self) -> None:
+        """Whether this model can read recordings at all.
+
+        Raises: ModelError if it reads features that we cannot make.
+        """
+        from mecam.prediction.recordings import recipe_of
+
+        recipe_of(self.backend)
 
     @overload
     def predict(self, what: Path, **options: Any) -> RecordingPrediction: ...
@@ -122,10 +143,13 @@ class Predictor:
                 "one transcript is given for several recordings",
                 fix="predict each recording separately with its transcript",
             )
+        recordings = [self._predict_recording(one, options) for one in paths]
+        return recordings[0] if isinstance(path, str | os.PathLike) else recordings
+
+    def _predict_recording(self, path: Path, options: Mapping[str, Any]) -> RecordingPrediction:
         from mecam.prediction.recordings import predict_recording  # a sentence need not wait for it
 
-        recordings = [predict_recording(self.backend, one, **options) for one in paths]
-        return recordings[0] if isinstance(path, str | os.PathLike) else recordings
+        return predict_recording(self.backend, path, **options)
 
     def predict_utterances(self, utterances: Sequence[Utterance], *, together: bool = False) -> list[Prediction]:
         """Predict utterances in memory.
@@ -159,18 +183,30 @@ class Predictor:
         )
 
 
-def load(run: str | Path, *, device: str | None = None, allow_encoder: bool | None = None) -> Predictor:
-    """Load a run folder, a checkpoint folder or an exported model, ready to predict.
+def load(
+    run: str | Path | None = None,
+    *,
+    tier: "Tier" = "research",
+    device: str | None = None,
+    allow_encoder: bool | None = None,
+) -> Predictor:
+    """Load a run folder, a checkpoint folder or an exported model, ready to predict; without one, the built-in model.
 
     Args:
-        run: the folder.
+        run: the folder; None is the built-in model.
+        tier: of the built-in model; `permissive` leaves out what learned from data for research only.
         device: where PyTorch computes; None takes the GPU if there is one.
         allow_encoder: let the checkpoint name encoders that are fetched, or read from elsewhere on this machine.
 
     Raises: ModelError if the model cannot be used; MissingExtraError if it needs PyTorch, which is not installed.
 
     Examples:
+        mecam.load().predict_file("clip.mp4").overall.score
         mecam.load("runs/demo").predict_text("I would see it again tomorrow").score
         mecam.load("runs/mine").predict_file("clip.mp4", transcript="clip.srt").overall.score
     """
+    if run is None:
+        from mecam.prediction.built_in import BuiltIn
+
+        return BuiltIn(tier)
     return Predictor(open_backend(run, device=device, allow_encoder=allow_encoder))

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
-from mecam.data.importing.sources.base import make_id
-from mecam.errors import DataError, ModelError
+from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.models.backend import Backend
-from mecam.prediction.answers import notes_of, predict_utterances
-from mecam.prediction.inputs import printable
+from mecam.prediction.answers import model_of, notes_of, predict_utterances
+from mecam.prediction.inputs import id_of, printable
+from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["predict_recording", "recipe_of"]
+__all__ = ["contributions_of", "overall_of", "predict_recording", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -39,6 +39,7 @@ def predict_recording(
     language: str | None = None,
     lengths: Lengths | None = None,
     words: bool = False,
+    every: float | None = None,
     name: str | None = None,
 ) -> RecordingPrediction:
     """Predict a recording.
@@ -51,16 +52,19 @@ def predict_recording(
         language: of the speech.
         lengths: of utterances.
         words: also look for what each word contributes.
+        every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
         name: what the recording is called; by default the file's name.
 
-    Raises: MediaError for an unusable file; ModelError if the model's features cannot be made, or the recording has
-        nothing that the model reads.
+    Raises: ConfigError if `every` is too short; MediaError for an unusable file; ModelError if the model's features
+        cannot be made, or the recording has nothing that the model reads.
     """
     path = Path(path)
+    if every is not None:
+        check_every(every)
     recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
-    recording = read_recording(path, recipe, id=_id_of(path), transcript=given, beside=beside)
+    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
     predicted = predict_utterances(backend, recording.utterances, together=True)
     parts = [
         replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)
@@ -76,22 +80,16 @@ def predict_recording(
         overall_of(task, printable(path.stem), _telling(backend, parts)),
         tuple(parts),
         recording.utterances,
-        _contributions(backend, recording.utterances, parts) if asked else (),
+        contributions_of(backend, recording.utterances, parts) if asked else (),
         absent,
         recording.details,
         (*recording.findings, *_empty_parts(backend, parts)),
         recording.language,
         notes_of(backend),
         printable(path.name) if name is None else name,
+        moments=() if every is None else moments_of(parts, recording.utterances, recording.duration, every),
+        model=model_of(backend),
     )
-
-
-def _id_of(path: Path) -> str:
-    """The file's name as an id; where it cannot be one, `recording`."""
-    try:
-        return make_id(printable(path.stem))
-    except DataError:
-        return "recording"
 
 
 def _absent(backend: Backend, recording: Recording, recipe: Recipe, parts: Sequence[Prediction]) -> dict[Modality, str]:
@@ -173,12 +171,19 @@ def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction
         score=score,
         low=mean([p.low for p in parts]),
         high=mean([p.high for p in parts]),
-        label=task.words(np.array(list(probabilities.values())) if score is None else score),
+        label=_words_for(task, score, probabilities),
         probabilities=probabilities,
         shares={m: mean([p.shares.get(m, 0.0) for p in parts]) or 0.0 for m in modalities},
         start=parts[0].start,
         stop=parts[-1].stop,
     )
+
+
+def _words_for(task: Task, score: float | None, probabilities: Mapping[str, float]) -> str:
+    """A prediction in words; none where there is nothing to go by."""
+    if score is not None:
+        return task.words(score)
+    return task.words(np.array(list(probabilities.values()))) if probabilities else ""
 
 
 def _alone(
@@ -208,7 +213,7 @@ def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float |
     return tuple(m for m, score in alone.items() if task.words(score) == opposite)
 
 
-def _contributions(
+def contributions_of(
     backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> tuple[tuple[float, ...], ...]:
     """How much each word carries: the answer less the answer with the word unknown, the recording's rest left out."""

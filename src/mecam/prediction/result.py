@@ -3,9 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mecam.types import Modality, Utterance
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["Face", "Prediction", "RecordingPrediction", "Voice"]
 
@@ -111,6 +114,12 @@ class Prediction:
                 values[name] = _known(vars(values[name]))
         return _known(values)
 
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from mecam.prediction.notebook import html_of
+
+        return html_of(self)
+
 
 @dataclass(frozen=True)
 class RecordingPrediction:
@@ -132,6 +141,7 @@ class RecordingPrediction:
         listeners: like `parts`, for every other person who is seen during one: only what their face shows.
         moments: the same for stretches of equal length, of the speaker and of every other person; empty unless asked.
         name: what the recording is called in tables and on pages; tells it from others that it is shown with.
+        model: what predicted it, in words; empty where it is not known.
     """
 
     path: Path
@@ -148,6 +158,7 @@ class RecordingPrediction:
     name: str = ""
     listeners: tuple[Prediction, ...] = ()
     moments: tuple[Prediction, ...] = ()
+    model: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the file by its name."""
@@ -163,9 +174,35 @@ class RecordingPrediction:
             "details": {m: [dict(row) for row in rows] for m, rows in self.details.items()},
             "findings": list(self.findings),
             "language": self.language,
+            "model": self.model,
             "notes": list(self.notes),
         }
         return {key: value for key, value in content.items() if value not in ([], {}, "")}
+
+    def to_frame(self) -> "DataFrame":
+        """The rows of the table as a pandas DataFrame: of moments, where they were asked for, otherwise of utterances.
+
+        Raises: MissingExtraError if pandas is not installed.
+        """
+        from mecam.prediction.rows import to_frame
+
+        return to_frame([self])
+
+    def save(self, path: str | Path) -> Path:
+        """Write a file in the format of its ending: .json, .jsonl, .csv, .parquet, .vtt or .eaf.
+
+        Raises: ConfigError for another ending; DataError if it cannot be written; MissingExtraError if pyarrow is
+            needed and not installed.
+        """
+        from mecam.prediction.formats import write_predictions
+
+        return write_predictions(Path(path), [self])
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        from mecam.prediction.notebook import html_of_recording
+
+        return html_of_recording(self)
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from mecam.data.cells import csv_text
 from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
 from mecam.evaluation.comparison.overlap import Overlap
 from mecam.evaluation.comparison.ranks import Ranks
@@ -22,7 +23,7 @@ from mecam.report.format import (
     plain,
 )
 from mecam.report.scores import difference_cell, metric_head, score_cell
-from mecam.report.table import Cell, Table, csv_text, latex_tables, markdown_page
+from mecam.report.table import Cell, Table, latex_tables, markdown_page
 
 __all__ = [
     "agreement",

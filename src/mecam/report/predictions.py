@@ -29,7 +29,8 @@ REMOVED = 0.5
 def kicker(command: str, about: Mapping[str, Any]) -> str:
     """What made a page, of which model, when: the small print above its heading."""
     learned = f", trained on {about['learned_from']}" if about.get("learned_from") else ""
-    model = f"model {about['model']} of run {about['run']}{learned}"
+    run = f" of run {about['run']}" if about.get("run") else ""
+    model = f"model {about['model']}{run}{learned}"
     return " · ".join([command, model, datetime.date.today().isoformat(), f"mecam {__version__}"])
 
 
@@ -183,20 +184,21 @@ def _told_below(recording: "RecordingPrediction") -> list[str]:
     return [*absences(recording), *([seen] if seen else []), *remarks(recording)]
 
 
-def page_names(names: Sequence[str]) -> list[str]:
-    """Names of pages that mirror the folders of the recordings; no two are the same.
+def page_names(names: Sequence[str], ending: str = ".html") -> list[str]:
+    """Names of pages, or of files with another ending, that mirror the folders of the recordings; all are different.
 
     Args:
         names: of the recordings, with `/` between folders.
+        ending: of the files.
     """
     found: list[str] = []
     taken: set[str] = set()
     for name in names:
         parts = [_short_name(part) for part in name.replace("\\", "_").split("/") if part not in ("", ".", "..")]
-        made = f"{'/'.join(parts) or 'recording'}.html"
+        made = f"{'/'.join(parts) or 'recording'}{ending}"
         number = 2
         while made.casefold() in taken or made.casefold() == "index.html":  # some file systems ignore capitals
-            made = f"{'/'.join(parts) or 'recording'} ({number}).html"
+            made = f"{'/'.join(parts) or 'recording'} ({number}){ending}"
             number += 1
         taken.add(made.casefold())
         found.append(made)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mecam.data.cells import csv_text
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, FeatureCorruption
 from mecam.evaluation.robustness.findings import ALL, RobustnessFindings, best_of, condition_of
@@ -12,7 +13,7 @@ from mecam.evaluation.robustness.protocols import Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
 from mecam.report.scores import difference_cell, metric_head, score_cell
-from mecam.report.table import Cell, Table, csv_text
+from mecam.report.table import Cell, Table
 
 __all__ = [
     "amount_of",

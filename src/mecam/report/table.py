@@ -1,7 +1,5 @@
 """A table, made once and shown five times: in the terminal, on a page, as Markdown, LaTeX and CSV."""
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Literal
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
-from mecam.data.cells import safe_row
+from mecam.data.cells import csv_text
 from mecam.files import write_whole, writing
 from mecam.report.format import UNDEFINED
 
@@ -140,15 +138,6 @@ class Table:
     def csv(self) -> str:
         """Rows of text; no cell of it is a formula to a spreadsheet."""
         return csv_text([head.text for head in self.heads], ([cell.text for cell in row] for row in self.cells))
-
-
-def csv_text(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """CSV; no text in it is a formula to a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(safe_row(head))
-    writer.writerows(map(safe_row, rows))
-    return text.getvalue()
 
 
 def markdown_page(title: str, tables: Iterable[Table], notes: Iterable[str] = ()) -> str:

@@ -1,19 +1,18 @@
 """The timeline of a recording: sentiment with its interval, gates and faces over the same seconds."""
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mecam.prediction.moments import row_times
 from mecam.report.format import signed
 from mecam.report.predictions import says, text_first
 from mecam.report.strips import FULL_RANGE, WIDTH, Legend, Strip, StripBox, gate_boxes, stretches, time_axis
 from mecam.task import Task
-from mecam.types import TEXT, VISION, Modality
+from mecam.types import VISION, Modality
 
 if TYPE_CHECKING:
-    from mecam.prediction.result import Prediction, RecordingPrediction
+    from mecam.prediction.result import RecordingPrediction
 
 __all__ = ["timeline"]
 
@@ -82,11 +81,7 @@ def _gates(recording: "RecordingPrediction", modality: Modality) -> Strip:
     total, count = np.zeros(BINS), np.zeros(BINS)
     for part, utterance in zip(recording.parts, recording.utterances, strict=True):
         kept = np.array(part.kept.get(modality, []), np.float64)
-        if modality == TEXT:
-            times = _word_times(part, [(w.start, w.stop) for w in utterance.words], len(kept))
-        else:
-            times = list(map(tuple, utterance.intervals.get(modality, np.empty((0, 2))).tolist()))
-        for (start, stop), value in zip(times, kept, strict=False):
+        for (start, stop), value in zip(row_times(part, utterance, modality, len(kept)), kept, strict=False):
             first = int(BINS * start / recording.duration)
             last = max(first + 1, int(np.ceil(BINS * min(stop, recording.duration) / recording.duration)))
             if np.isnan(value):
@@ -96,14 +91,6 @@ def _gates(recording: "RecordingPrediction", modality: Modality) -> Strip:
     gates = np.divide(total, count, out=np.full(BINS, np.nan), where=count > 0)
     boxes = gate_boxes(gates, FULL_RANGE, np.linspace(0, WIDTH, BINS + 1).tolist())
     return Strip(f"{modality} gate", boxes, f"{modality} gate over time")
-
-
-def _word_times(part: "Prediction", known: Sequence[tuple[float, float]], count: int) -> Sequence[tuple[float, float]]:
-    """When words were said; without times, evenly over the utterance."""
-    if len(known) >= count and np.isfinite(np.array(known[:count])).all():
-        return known
-    edges = np.linspace(part.start or 0.0, part.stop or 0.0, count + 1).tolist()
-    return list(pairwise(edges))
 
 
 def _seen(recording: "RecordingPrediction") -> Strip:

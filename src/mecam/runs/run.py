@@ -426,17 +426,10 @@ class Run:
             return None
 
 
-def newest_run(folder: Path) -> Path:
-    """The run below a folder whose checkpoint is the youngest.
-
-    Raises: ModelError if there is none.
-    """
+def newest_run(folder: Path) -> Path | None:
+    """The run below a folder whose checkpoint is the youngest; None if there is none."""
     runs = [path.parent.parent for path in folder.glob("*/checkpoint/config.json")]
-    if not runs:
-        raise ModelError(
-            f"there is no trained model in {folder}/", fix="give one with --model RUN, or train one: `mecam demo`"
-        )
-    return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime)
+    return max(runs, key=lambda run: (run / "checkpoint" / "config.json").stat().st_mtime, default=None)
 
 
 def runs_in(folder: Path) -> list[Path]:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from rich.table import Table
 
 from mecam.cli import main
-from mecam.cli.console import SafeConsole, SafeFormatter, json_text, one_line, safe
+from mecam.cli.console import SafeConsole, SafeFormatter, one_line, safe
 from mecam.data.store import Store
+from mecam.escaping import json_text
 from mecam.task import Classes, Regression
 from mecam.types import Utterance
 from store_samples import write

@@ -14,7 +14,7 @@ from mecam.data.collate import array_batches
 from mecam.data.store import Store
 from mecam.errors import ModelError
 from mecam.export.network import network_of
-from mecam.export.quantize import ENCODER_SCOPE, _encoder_nodes, _largest, _smoothed, quantized
+from mecam.export.quantize import ENCODER_SCOPE, _encoder_nodes, _largest, _smoothed, quantized, smoothing_of
 from mecam.models.trained import Trained
 from mecam.prediction.exported import inputs_of
 
@@ -45,7 +45,7 @@ def answers(network: onnx.ModelProto, given: Inputs) -> dict[str, Any]:
 
 def test_smoothing_alone_changes_no_answer(network: onnx.ModelProto, trained: Trained, batch: BatchArrays) -> None:
     given = inputs_of(batch, trained.reads)
-    smooth = _smoothed(network, _encoder_nodes(network), [given])
+    smooth = _smoothed(network, _encoder_nodes(network), smoothing_of(network, [given]))
     onnx.checker.check_model(smooth)
     added = [node for node in smooth.graph.node if node.name.endswith("_smoothing")]
     assert len(added) == len(smooth.graph.node) - len(network.graph.node) > 0
@@ -55,7 +55,7 @@ def test_smoothing_alone_changes_no_answer(network: onnx.ModelProto, trained: Tr
 
 def test_smoothing_makes_columns_more_alike(network: onnx.ModelProto, trained: Trained, batch: BatchArrays) -> None:
     given = inputs_of(batch, trained.reads)
-    smooth = _smoothed(network, _encoder_nodes(network), [given])
+    smooth = _smoothed(network, _encoder_nodes(network), smoothing_of(network, [given]))
     after = [node.output[0] for node in smooth.graph.node if node.name.endswith("_smoothing")]
     before = [name.removesuffix("_smooth") for name in after]
     found = _largest(smooth, [*before, *after], [given])
@@ -67,7 +67,7 @@ def test_smoothing_makes_columns_more_alike(network: onnx.ModelProto, trained: T
 
 def test_only_the_text_encoder_is_rounded(network: onnx.ModelProto, trained: Trained, batch: BatchArrays) -> None:
     given = inputs_of(batch, trained.reads)
-    small = quantized(network, [given])
+    small = quantized(network, smoothing_of(network, [given]))
     kinds = {node.op_type for node in small.graph.node if node.name.startswith(ENCODER_SCOPE)}
     assert "MatMulInteger" in kinds
     tensors = {one.name: one for one in small.graph.initializer}
@@ -87,4 +87,4 @@ def test_without_a_text_encoder() -> None:
     node = onnx.helper.make_node("MatMul", ["audio_values", "weights"], ["prediction"], name="head.MatMul_1")
     graph = onnx.helper.make_graph([node], "audio", [], [], [weights])
     with pytest.raises(ModelError, match="no text encoder"):
-        quantized(onnx.helper.make_model(graph), [])
+        smoothing_of(onnx.helper.make_model(graph), [])

@@ -13,13 +13,13 @@ import mecam
 import tiny
 import voices
 from mecam.cli import main
-from mecam.cli.predict import as_csv
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import DataError, ModelError
 from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
+from mecam.prediction.formats import as_csv
 from mecam.prediction.predictor import Predictor
 from mecam.prediction.recordings import overall_of, recipe_of
 from mecam.prediction.result import Prediction, RecordingPrediction
@@ -220,7 +220,7 @@ def test_who_contradicts_is_in_the_files(recording: RecordingPrediction) -> None
     assert set(recording.parts[0].doubts) == {"text", "audio"}
     assert recording.to_json()["utterances"][0]["doubts"] == recording.parts[0].doubts
     part = replace(recording.parts[0], doubts={"text": 0.1, "audio": 0.8}, contradicts=("audio",))
-    (row, *_) = csv.DictReader(as_csv([replace(recording, parts=(part, *recording.parts[1:]))], []).splitlines())
+    (row, *_) = csv.DictReader(as_csv([replace(recording, parts=(part, *recording.parts[1:]))]).splitlines())
     assert (row["doubt_audio"], row["contradicts"]) == ("0.8", "audio")
 
 

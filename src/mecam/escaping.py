@@ -1,0 +1,21 @@
+"""Text that any reader only shows: what would steer a terminal or turn the direction of a line is escaped."""
+
+import json
+import re
+from typing import Any
+
+__all__ = ["CONTROL", "json_text"]
+
+CONTROL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # all but tab and newline: escape sequences begin with one of these
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # they turn the direction of the text around them
+    "\u2028\u2029\ufff9-\ufffb\U000e0000-\U000e007f"  # line ends that are none, and what no one can see
+    "\ud800-\udfff]"  # halves of characters: bytes of a file name that are no text
+)
+"""Characters that are not to be seen and do something."""
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON that any terminal may show: the same value, with more escapes where needed."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)

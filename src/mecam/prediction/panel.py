@@ -1,0 +1,282 @@
+"""A recording through the built-in model: what words, voice and face say of each utterance, side by side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.features.people import Person
+from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
+from mecam.features.segmentation import Lengths
+from mecam.features.text import transcript_beside
+from mecam.features.text.asr import ready, why_not
+from mecam.prediction import face_reading, voice_reading
+from mecam.prediction.inputs import id_of, printable
+from mecam.prediction.moments import moments_of
+from mecam.prediction.recordings import contributions_of, overall_of
+from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
+from mecam.types import AUDIO, TEXT, VISION, Modality, Utterance
+
+if TYPE_CHECKING:
+    from mecam.prediction.built_in import BuiltIn
+
+__all__ = ["EXTRACTORS", "Asked", "contradicting", "predict_panel"]
+
+EXTRACTORS = ("mecam-prosody", "mecam-face")
+"""What the parts for voice and face read."""
+
+UNPLEASANT = ("sad", "angry", "fearful", "disgusted")
+"""Expressions against which happiness is weighed."""
+CLEAR_FACE = 0.5
+"""From -1 to 1: a face that is clearly pleasant or unpleasant."""
+SEEN = 0.3
+"""Fraction of the frames in which a face must be seen to contradict."""
+STRONG_WORDS, FLAT_VOICE = 1.5, 0.1
+"""Words this far from 0, said with less activation than this, are said in a flat voice."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a recording is to be read; see `mecam.prediction.predictor.Predictor.predict_file`."""
+
+    transcript: str | Path | None = None
+    asr: str | None = None
+    language: str | None = None
+    lengths: Lengths | None = None
+    words: bool = False
+    name: str | None = None
+    every: float | None = None
+    person: int | Literal["speaker", "listener"] = "speaker"
+    baseline: str | Path | None = None
+
+
+def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> RecordingPrediction:
+    """Predict a recording with the built-in model.
+
+    Raises: MediaError for an unusable file; DataError if it gives nothing at all.
+    """
+    path = Path(path)
+    given = None if asked.transcript is None else Path(asked.transcript)
+    asr = asked.asr or ready(asked.language)
+    recipe = Recipe(
+        EXTRACTORS,
+        asr=asr,
+        language=asked.language,
+        lengths=asked.lengths or Lengths(),
+        people=True,
+        person=asked.person,
+    )
+    beside = transcript_beside(path) if given is None else ()
+    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
+    reading = _Reading(recording, asked.person)
+    parts = list(_parts(model, reading))
+    absent = _absent(recording, parts, transcribes=asr is not None)
+    name = printable(path.name) if asked.name is None else asked.name
+    scored = [part for part in parts if part.score is not None]
+    moments: Sequence[Prediction] = ()
+    if asked.every is not None:
+        moments = moments_of(
+            parts,
+            recording.utterances,
+            recording.duration,
+            asked.every,
+            voice=reading.voice,
+            face=reading.one,
+            others=reading.others,
+        )
+    return RecordingPrediction(
+        path,
+        recording.duration,
+        _overall(model, reading, printable(path.stem), parts),
+        tuple(parts),
+        recording.utterances,
+        contributions_of(model.backend, recording.utterances, parts) if asked.words and scored else (),
+        absent,
+        recording.details,
+        (*recording.findings, *_contradictions(parts)),
+        recording.language,
+        model.notes,
+        name,
+        tuple(_listeners(reading, parts)),
+        tuple(moments),
+        model.about["model"],
+    )
+
+
+class _Reading:
+    """What the voice and the faces of a recording say between any two times.
+
+    Args:
+        recording: with the rows of `EXTRACTORS`.
+        person: whose face is read.
+    """
+
+    def __init__(self, recording: Recording, person: int | Literal["speaker", "listener"]) -> None:
+        self.recording, self._asked = recording, person
+
+    @cached_property
+    def _sound(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+        """Times and rows of the voice, of all utterances."""
+        heard = [u for u in self.recording.utterances if AUDIO in u.streams]
+        if not heard:
+            return np.zeros((0, 2)), np.zeros((0, 0), np.float32)
+        return np.concatenate([u.intervals[AUDIO] for u in heard]), np.concatenate([u.streams[AUDIO] for u in heard])
+
+    def voice(self, start: float, stop: float) -> Voice | None:
+        """How it is said between two times, in seconds."""
+        times, rows = self._sound
+        words = [word for utterance in self.recording.utterances for word in utterance.words]
+        return voice_reading.read_voice(times, rows, start, stop, words=words) if len(rows) else None
+
+    def speaker(self, start: float, stop: float) -> Person | None:
+        """Who speaks most of the time between two times."""
+        speaking = [(int(one.speaking[one.between(start, stop)].sum()), one) for one in self.recording.people]
+        most, who = max(speaking, key=lambda pair: pair[0], default=(0, None))
+        return who if most else None
+
+    def person(self, start: float, stop: float) -> Person | None:
+        """Whose face is read between two times."""
+        if isinstance(self._asked, int):
+            return next((one for one in self.recording.people if one.number == self._asked), None)
+        speaker = self.speaker(start, stop)
+        if self._asked == "speaker":
+            return speaker
+        others = [one for one in self.recording.people if one is not speaker]
+        return max(others, key=lambda one: int(one.between(start, stop).sum()), default=None)
+
+    def face(self, person: Person | None, start: float, stop: float) -> Face | None:
+        """How a face looks between two times; None where it is not seen."""
+        if person is None:
+            return None
+        return face_reading.read_face(person.intervals, person.values, start, stop)
+
+    def one(self, start: float, stop: float) -> tuple[Person | None, bool, Face | None]:
+        """Whose face is read between two times, whether they speak, and how it looks."""
+        who = self.person(start, stop)
+        return who, who is not None and who is self.speaker(start, stop), self.face(who, start, stop)
+
+    def others(self, start: float, stop: float) -> list[Prediction]:
+        """What the faces of everybody else show between two times."""
+        mine, speaker = self.person(start, stop), self.speaker(start, stop)
+        shown = [(one, self.face(one, start, stop)) for one in self.recording.people if one is not mine]
+        nothing = Prediction("", None, None, None, None, "", start=start, stop=stop)
+        return [
+            replace(nothing, face=face, person=one.number, speaking=one is speaker)
+            for one, face in shown
+            if face is not None
+        ]
+
+
+def _parts(model: "BuiltIn", reading: _Reading) -> Iterator[Prediction]:
+    """What is said of each utterance."""
+    utterances, spans = reading.recording.utterances, reading.recording.spans
+    said = model.predict_utterances(utterances)
+    for one, utterance, (start, stop) in zip(said, utterances, spans, strict=True):
+        who, speaking, face = reading.one(start, stop)
+        part = replace(
+            one,
+            start=start,
+            stop=stop,
+            voice=reading.voice(start, stop),
+            face=face,
+            person=None if who is None else who.number,
+            speaking=speaking,
+            kept={**one.kept, **_kept(utterance)},
+        )
+        told = {TEXT: bool(part.label or part.emotions), AUDIO: part.voice is not None, VISION: face is not None}
+        absent = tuple(modality for modality, there in told.items() if not there)
+        yield replace(part, absent=absent, contradicts=contradicting(part))
+
+
+def _listeners(reading: _Reading, parts: Sequence[Prediction]) -> Iterator[Prediction]:
+    """Everybody else who is seen during an utterance."""
+    for part in parts:
+        for other in reading.others(part.start or 0.0, part.stop or 0.0):
+            yield replace(other, id=part.id)
+
+
+def _kept(utterance: Utterance) -> dict[Modality, list[float | None]]:
+    """How much of each row of voice and face is kept; None where it is missing."""
+    gates = {AUDIO: voice_reading.kept, VISION: face_reading.kept}
+    found: dict[Modality, list[float | None]] = {}
+    for modality, gate in gates.items():
+        if modality in utterance.streams:
+            rows = utterance.streams[modality]
+            known = np.isfinite(rows).any(axis=1)
+            found[modality] = [float(k) if there else None for k, there in zip(gate(rows), known, strict=True)]
+    return found
+
+
+def contradicting(part: Prediction) -> tuple[Modality, ...]:
+    """Who contradicts the words: a face that shows the opposite, or a flat voice under strong words.
+
+    Args:
+        part: with a score; without one nothing is contradicted.
+    """
+    if part.score is None:
+        return ()
+    found = []
+    sign = {"positive": 1, "negative": -1}.get(part.label, 0)
+    if part.face is not None and part.face.visible >= SEEN and sign * _pleasant(part.face) <= -CLEAR_FACE:
+        found.append(VISION)
+    activation = part.voice.activation if part.voice is not None else None
+    if abs(part.score) >= STRONG_WORDS and activation is not None and activation <= FLAT_VOICE:
+        found.append(AUDIO)
+    return tuple(found)
+
+
+def _pleasant(face: Face) -> float:
+    """From -1, an unpleasant expression, to 1, a happy one."""
+    return face.expressions.get("happy", 0.0) - sum(face.expressions.get(name, 0.0) for name in UNPLEASANT)
+
+
+def _overall(model: "BuiltIn", reading: _Reading, name: str, parts: Sequence[Prediction]) -> Prediction:
+    """The whole recording: the mean of the utterances with words, and what voice and face say over all of it."""
+    said = [part for part in parts if part.text and (part.score is not None or part.emotions)]
+    stop = reading.recording.duration
+    who, speaking, face = reading.one(0.0, stop)
+    if said:
+        whole = overall_of(model.task, name, said)
+        weights = [max((part.stop or 0) - (part.start or 0), 1e-3) for part in said]
+        emotions = {
+            emotion: float(np.average([part.emotions[emotion] for part in said], weights=weights))
+            for emotion in said[0].emotions
+        }
+    else:
+        whole, emotions = Prediction(name, None, None, None, None, ""), {}
+    return replace(
+        whole,
+        start=0.0,
+        stop=stop,
+        emotions=emotions,
+        voice=reading.voice(0.0, stop),
+        face=face,
+        person=None if who is None else who.number,
+        speaking=speaking,
+    )
+
+
+def _absent(recording: Recording, parts: Sequence[Prediction], *, transcribes: bool) -> Mapping[Modality, str]:
+    """What no utterance has, each with the reason."""
+    reasons = {}
+    for modality in (TEXT, AUDIO, VISION):
+        if all(modality in part.absent for part in parts):
+            reasons[modality] = recording.absent.get(modality) or NOTHING[modality]
+    if TEXT in reasons and not transcribes and "transcript" in reasons[TEXT]:
+        reasons[TEXT] = f"{reasons[TEXT]}; {why_not()}"
+    return reasons
+
+
+def _contradictions(parts: Sequence[Prediction]) -> Iterator[str]:
+    """Who contradicts the words, in sentences."""
+    for part in parts:
+        when = f"{part.start or 0:.1f} to {part.stop or 0:.1f} s"
+        if VISION in part.contradicts and part.face is not None:
+            shown = max(part.face.expressions, key=lambda name: part.face.expressions[name])  # type: ignore[union-attr]
+            yield f"{when}: the words are {part.label}, the face shows the expression {shown!r}"
+        if AUDIO in part.contradicts:
+            yield f"{when}: the words are {part.label}, the voice is flat"
