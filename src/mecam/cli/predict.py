@@ -8,7 +8,16 @@ import typer
 
 from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
+from mecam.cli.extract import (
+    SOME_FAILED,
+    AsrModel,
+    Language,
+    Longest,
+    Shortest,
+    UseAsr,
+    left_out_note,
+    speech_model,
+)
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
@@ -75,7 +84,7 @@ def predict(
         ),
     ] = None,
     asr: UseAsr = False,
-    asr_model: AsrModel = "small",
+    asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
     shortest: Shortest = 1.0,
@@ -109,7 +118,7 @@ def predict(
         err.print(note, style="yellow", soft_wrap=True)
     options = {
         "transcript": transcript,
-        "asr": asr_model if asr else None,
+        "asr": speech_model(asr, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
         "every": moments,

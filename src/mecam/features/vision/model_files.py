@@ -1,22 +1,14 @@
-"""The networks that look at faces: they come with mecam, and every byte is checked (licences: `models/NOTICE`).
-
-Files that are fetched, once and on request, lie in `folders`: the cache folder of the platform, or the folder that the
-environment variable `MECAM_ASSETS` names.
-"""
+"""The networks that look at faces: they come with mecam, and every byte is checked (licences: `models/NOTICE`)."""
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from mecam.errors import DataError
 
-__all__ = ["BUILT_IN", "DETECTOR", "EXPRESSION", "IRIS", "LANDMARKER", "MESH", "Asset"]
-__all__ += ["content", "ensure", "find", "folders"]
+__all__ = ["BUILT_IN", "DETECTOR", "EXPRESSION", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find"]
 
 MODELS = Path(__file__).parent / "models"
 """Where the networks lie."""
@@ -77,12 +69,6 @@ EXPRESSION = Asset(
 )
 BUILT_IN = (DETECTOR, MESH, IRIS, LANDMARKER, EXPRESSION)
 """What comes with mecam."""
-
-
-def folders() -> list[Path]:
-    """Where fetched files are looked for, in this order: `MECAM_ASSETS` if set, the platform's cache folder."""
-    given = os.environ.get("MECAM_ASSETS")
-    return [*([Path(given)] if given else []), user_cache_path("mecam", appauthor=False) / "assets"]
 
 
 def find(asset: Asset) -> Path | None:
