@@ -1,13 +1,15 @@
 # Two commands for a newcomer; each does all of its own set-up.
 #   make demo   train MECAM on the built-in corpus and write runs/demo/report.html
 #   make test   run the tests
+# And one for who changes the built-in model:
+#   make pretrained DATA=FOLDER   make its weights and cards again (hours; needs the data sets)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint pretrained clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -23,6 +25,13 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The order matters: cards are written by what measures, last.
+DATA ?= data
+WORK ?= work
+pretrained: $(VENV)/installed-dev
+	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)
+	$(BIN)/python pretraining/text_quality.py --data $(DATA)
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

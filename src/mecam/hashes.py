@@ -9,7 +9,7 @@ This finds damage and mistakes; who forges both a file and what is recorded of i
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,14 @@ def check_files(folder: Path, sha256: Mapping[str, str], *, beside: str, full: b
 def _remembered(folder: Path, sha256: Mapping[str, str]) -> bool:
     """True if these very files were compared before."""
     try:
-        return _memory(folder).read_text(encoding="utf-8") == _facts(folder, sha256)
+        return _memory(folder, sha256).read_text(encoding="utf-8") == _facts(folder, sha256)
     except (OSError, ValueError, RuntimeError):
         return False
 
 
 def _remember(folder: Path, sha256: Mapping[str, str]) -> None:
     with suppress(OSError, ValueError, RuntimeError, DataError):  # a service without a home reads every time
-        place = _memory(folder)
+        place = _memory(folder, sha256)
         place.parent.mkdir(parents=True, exist_ok=True)
         write_whole(place, _facts(folder, sha256))
         known = sorted(place.parent.glob("*.json"), key=lambda file: file.stat().st_mtime)
@@ -97,10 +97,12 @@ def _remember(folder: Path, sha256: Mapping[str, str]) -> None:
             old.unlink()
 
 
-def _memory(folder: Path) -> Path:
+def _memory(folder: Path, names: Iterable[str]) -> Path:
+    """Where it is remembered that these files of a folder were compared; a folder may hold several records."""
     from platformdirs import user_cache_path
 
-    name = hashlib.sha256(str(folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    whole = "\0".join([str(folder.resolve()), *sorted(names)])
+    name = hashlib.sha256(whole.encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return user_cache_path("mecam", appauthor=False) / "compared" / f"{name}.json"
 
 
