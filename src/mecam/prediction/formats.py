@@ -123,7 +123,7 @@ def check_format(ending: str, *, recordings: int, others: int, where: str) -> No
         )
     if ending in ONE_RECORDING and recordings != 1:
         fix = f"name a folder, and --format {ending[1:]}, for a file each"
-        raise ConfigError(f"an {ending} file holds one recording; these are {recordings}", where=where, fix=fix)
+        raise ConfigError(f"a {ending} file holds one recording; these are {recordings}", where=where, fix=fix)
     if ending == ".parquet":
         require("pyarrow")
 
