@@ -42,7 +42,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Recordings or folders of them, sentences, text files with one sentence per line, - for standard "
+            help="Recordings, folders or patterns of them ('clips/*.mp4'), sentences, text files with one sentence per line, - for standard "
             "input, or stores.",
         ),
     ],
