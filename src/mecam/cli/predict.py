@@ -42,8 +42,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Recordings, folders or patterns of them ('clips/*.mp4'), sentences, text files with one sentence per line, - for standard "
-            "input, or stores.",
+            help="Recordings, folders or patterns of them ('clips/*.mp4'), sentences, text files with one sentence per "
+            "line, - for standard input, or stores.",
         ),
     ],
     model: Annotated[

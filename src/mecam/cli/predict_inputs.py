@@ -97,7 +97,7 @@ def sorted_out(inputs: Sequence[str]) -> Found:
 
 
 def _is_pattern(given: str) -> bool:
-    """Whether a text stands for files by a pattern, such as `clips/*.mp4`; one with blanks and without is a sentence."""
+    """Whether a text stands for files by a pattern, such as `clips/*.mp4`, and is no sentence."""
     from mecam.features.find_media import MEDIA_SUFFIXES
 
     if not set(given) & set("*?[") or os.path.exists(given):
