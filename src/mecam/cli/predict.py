@@ -87,6 +87,13 @@ def predict(
     asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
+    person: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Whose face is read: 1 is who appears first. [default: the speaker's]"),
+    ] = None,
+    listener: Annotated[
+        bool, typer.Option("--listener", help="Read the face of the most visible person who is not speaking.")
+    ] = False,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
@@ -110,6 +117,8 @@ def predict(
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
+    if person is not None and listener:
+        raise ConfigError("--person and --listener are two answers to one question", fix="give one of them")
     if html is not None and not found.recordings:
         raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else Pages(html, several=len(found.recordings) > 1 or found.folders)
@@ -122,6 +131,7 @@ def predict(
         "language": language,
         "lengths": (shortest, longest),
         "every": moments,
+        "person": person or ("listener" if listener else "speaker"),
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)
