@@ -23,7 +23,7 @@ from mecam.cli import main as mecam
 from mecam.data.store import Store
 from mecam.export.export import calibration, describe, example
 from mecam.export.network import network_of
-from mecam.export.quantize import quantized, smoothing_of
+from mecam.export.quantize import LOW_RANK, quantized, smoothing_of
 from mecam.models.trained import Trained, load_checkpoint
 from mecam.prediction.answers import predict_utterances
 from mecam.prediction.built_in import TOKENIZER, WEIGHTS, files_of, logits, text_model
@@ -33,7 +33,7 @@ from mecam.prediction.onnx_backend import OnnxBackend
 from mecam.pretrained.cards import FOLDER
 
 EMOTIONS = {"training.epochs": 4, "training.patience": 4, "data.max_tokens": 64}
-SENTIMENT = {"model.lora": 16, "training.epochs": 4, "training.encoder_learning_rate": 5e-4}
+SENTIMENT = {"model.lora": 16, "training.epochs": 3, "training.encoder_learning_rate": 5e-4}
 """Departures from the defaults."""
 
 SHARED_BYTES = 10_000
@@ -64,8 +64,23 @@ def networks(models: Mapping[str, tuple[Trained, Store]]) -> dict[str, onnx.Mode
         examples = calibration(trained, store)
         network = network_of(trained.model, example(trained))
         smoothing = smoothing or smoothing_of(network, examples)
-        made[name] = quantized(network, smoothing)
+        made[name] = halve_low_rank(quantized(network, smoothing))
     return made
+
+
+def halve_low_rank(network: onnx.ModelProto) -> onnx.ModelProto:
+    """Keep the low-rank updates in half precision, which is turned into single precision when the network is loaded."""
+    graph = network.graph
+    readers = [node for node in graph.node if LOW_RANK in node.name and node.op_type == "MatMul"]
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    for number, node in enumerate(readers):
+        tensor = weights[node.input[1]]
+        half = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(half, tensor.name))
+        cast = onnx.helper.make_node("Cast", [tensor.name], [f"{tensor.name}_single"], to=onnx.TensorProto.FLOAT)
+        node.input[1] = cast.output[0]
+        graph.node.insert(number, cast)
+    return network
 
 
 def share(made: Mapping[str, onnx.ModelProto], weights: Path) -> int:
