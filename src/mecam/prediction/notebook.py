@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mecam.prediction.in_words import activation_of, emotions_of, face_of, sentiment_of
+from mecam.prediction.rows import in_time
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -26,7 +27,7 @@ def html_of(part: "Prediction") -> str:
 
 def html_of_recording(recording: "RecordingPrediction") -> str:
     """A recording: what is said of the whole, then a row a moment or an utterance, and what is absent or odd."""
-    parts = recording.moments or sorted((*recording.parts, *recording.listeners), key=lambda p: p.start or 0.0)
+    parts = in_time(recording)
     told = [f"{modality} is absent: {why}" for modality, why in recording.absent.items()]
     told += [*recording.findings, *recording.notes]
     if len(parts) > MAX_ROWS:

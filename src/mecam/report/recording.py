@@ -12,7 +12,8 @@ from mecam.prediction.preview import PreviewChoice
 from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
 from mecam.report.page import Section, page, section
 from mecam.report.player import player
-from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, remarks, says, span_of, text_first
+from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, remarks, says, text_first
+from mecam.report.recording_table import span_of
 from mecam.report.strips import ShadedWord
 from mecam.report.table import Cell, Table
 from mecam.report.timeline import timeline
