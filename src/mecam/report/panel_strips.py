@@ -90,7 +90,7 @@ def face_group(recording: "RecordingPrediction") -> StripGroup | None:
 def removed_boxes(recording: "RecordingPrediction", modality: Modality) -> list[StripBox]:
     """Where the filter removed rows of a modality; neighbours are one box."""
     stretches: list[list[float]] = []
-    for part, utterance in zip(recording.parts, recording.utterances, strict=False):
+    for part, utterance in zip(recording.parts, recording.utterances, strict=True):
         kept = part.kept.get(modality, [])
         for gate, (start, stop) in zip(kept, row_times(part, utterance, modality, len(kept)), strict=False):
             if gate is None or gate >= REMOVED:

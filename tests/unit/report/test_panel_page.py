@@ -11,7 +11,7 @@ from mecam.prediction.result import Face, Prediction, RecordingPrediction
 from mecam.report.predictions import write_index
 from mecam.report.recording import write_recording
 from mecam.task import Regression
-from panel_answers import PART, panel_recording
+from panel_answers import PART, panel_recording, with_parts
 
 ABOUT = {"model": "the built-in model, research tier"}
 
@@ -78,7 +78,7 @@ def test_what_the_filter_removed_is_marked(wav: Path, tmp_path: Path) -> None:
     assert body.count("removed by the filter") >= 3
     assert re.findall(r'class="word faded"[^>]*>(\w+)', body) == ["film", "long", "sad"]
     assert "Struck words were removed by the filter." in body
-    clean = replace(panel_recording(wav), parts=(replace(PART, kept={"text": [0.9] * 5, "audio": [0.9] * 3}),))
+    clean = with_parts(panel_recording(wav), replace(PART, kept={"text": [0.9] * 5, "audio": [0.9] * 3}))
     assert "removed" not in body_of(clean, tmp_path).replace("no colour", "")
 
 
@@ -112,7 +112,7 @@ def test_without_words_the_rest_is_shown_and_the_reason_told(wav: Path, tmp_path
 
 def test_movements_against_a_baseline_go_both_ways(wav: Path, tmp_path: Path) -> None:
     part = replace(PART, face=Face(1.0, {"neutral": 1.0}, {"smile": -0.5, "frown": 0.5}))
-    body = body_of(replace(panel_recording(wav, people=1), parts=(part,)), tmp_path)
+    body = body_of(with_parts(panel_recording(wav, people=1), part), tmp_path)
     smile = strip_of(body, "smile over time")
     assert re.findall(r'y="([\d.]+)" height="([\d.]+)"', smile)[:2] == [("49", "2"), ("75", "25")]
     assert "smile −0.50" in smile
@@ -131,14 +131,14 @@ def test_a_long_recording_makes_no_heavy_page(wav: Path, tmp_path: Path) -> None
 def test_what_comes_from_outside_is_text(wav: Path, tmp_path: Path) -> None:
     hostile = "<script>alert(1)</script>"
     part = replace(PART, text=hostile, emotions={hostile: 1.0}, face=Face(1.0, {hostile: 1.0}, {hostile: 1.0}))
-    body = body_of(replace(panel_recording(wav), parts=(part,)), tmp_path)
+    body = body_of(with_parts(panel_recording(wav), part), tmp_path)
     assert "<script>alert" not in body
     assert body.count("&lt;script&gt;alert") > 5
 
 
 def test_pages_of_trained_models_have_none_of_it(wav: Path, tmp_path: Path) -> None:
     part = Prediction(*("x", "a film", 1.0, 0.0, 2.0, "positive"), kept={"text": [0.1, 0.9]}, start=0.0, stop=1.0)
-    trained = replace(panel_recording(wav, people=0), overall=part, parts=(part,), listeners=(), findings=())
+    trained = replace(with_parts(panel_recording(wav, people=0), part), overall=part, findings=())
     body = body_of(trained, tmp_path)
     timeline = body.partition("Timeline</h2>")[2].partition("<section")[0]
     assert "<h3>" not in timeline
