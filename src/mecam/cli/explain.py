@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr, speech_model
 from mecam.cli.pages import Copy, Preview, about_model
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def recording(
         ),
     ] = None,
     asr: UseAsr = False,
-    asr_model: AsrModel = "small",
+    asr_model: AsrModel = None,
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
@@ -121,7 +121,7 @@ def recording(
     """
     options = {
         "transcript": transcript,
-        "asr": asr_model if asr else None,
+        "asr": speech_model(asr, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
     }

@@ -13,16 +13,30 @@ if TYPE_CHECKING:
     from mecam.features.extract import ExtractReport
 
 __all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "left_out_note"]
+__all__ += ["speech_model"]
 
 SOME_FAILED = 3
 """Exit code when some of the files gave nothing."""
 MAX_LISTED = 20
 
 UseAsr = Annotated[bool, typer.Option("--asr", help="Transcribe the speech; needs the extra `asr`.")]
-AsrModel = Annotated[str, typer.Option(help="faster-whisper model: tiny, base, small, medium, large-v3, or a folder.")]
+AsrModel = Annotated[
+    str | None,
+    typer.Option(
+        help="faster-whisper model: tiny, base, small, medium, large-v3, or a folder. [default: the one that "
+        "`mecam assets fetch asr` fetched, else small]"
+    ),
+]
 Language = Annotated[str | None, typer.Option(help="Language of the speech, such as en. [default: detected]")]
 Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Merge shorter utterances with a neighbour.")]
 Longest = Annotated[float, typer.Option("--max-seconds", min=0.5, help="Cut longer recordings into utterances.")]
+
+
+def speech_model(asr: bool, model: str | None, language: str | None) -> str | None:
+    """The speech model that was asked for; None if none was."""
+    from mecam.features.text.asr import default_model
+
+    return (model or default_model(language)) if asr else None
 
 
 def extract(
@@ -40,12 +54,12 @@ def extract(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="mecam-audio, mecam-prosody, mecam-vision, mecam-blendshapes, egemaps or speech:MODEL; repeatable, "
-            "one per modality; see docs/video.md. [default: mecam-audio and mecam-vision]",
+            help="mecam-audio, mecam-prosody, mecam-vision, mecam-blendshapes, mecam-face, egemaps or speech:MODEL; "
+            "repeatable, one per modality; see docs/video.md. [default: mecam-audio and mecam-vision]",
         ),
     ] = None,
     asr: UseAsr = False,
-    asr_model: AsrModel = "small",
+    asr_model: AsrModel = None,
     language: Language = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
@@ -96,7 +110,7 @@ def extract(
     names = tuple(extractor or DEFAULT)
     recipe = Recipe(
         extractors=names,
-        asr=asr_model if asr else None,
+        asr=speech_model(asr, asr_model, language),
         language=language,
         lengths=Lengths(shortest, longest),
         aligned=tuple(chosen(names)) if align else (),

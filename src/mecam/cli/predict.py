@@ -8,7 +8,16 @@ import typer
 
 from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import SOME_FAILED, AsrModel, Language, Longest, Shortest, UseAsr, left_out_note
+from mecam.cli.extract import (
+    SOME_FAILED,
+    AsrModel,
+    Language,
+    Longest,
+    Shortest,
+    UseAsr,
+    left_out_note,
+    speech_model,
+)
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
@@ -33,8 +42,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Recordings or folders of them, sentences, text files with one sentence per line, - for standard "
-            "input, or stores.",
+            help="Recordings, folders or patterns of them ('clips/*.mp4'), sentences, text files with one sentence per "
+            "line, - for standard input, or stores.",
         ),
     ],
     model: Annotated[
@@ -75,9 +84,16 @@ def predict(
         ),
     ] = None,
     asr: UseAsr = False,
-    asr_model: AsrModel = "small",
+    asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
+    person: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Whose face is read: 1 is who appears first. [default: the speaker's]"),
+    ] = None,
+    listener: Annotated[
+        bool, typer.Option("--listener", help="Read the face of the most visible person who is not speaking.")
+    ] = False,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
@@ -101,6 +117,8 @@ def predict(
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
+    if person is not None and listener:
+        raise ConfigError("--person and --listener are two answers to one question", fix="give one of them")
     if html is not None and not found.recordings:
         raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else Pages(html, several=len(found.recordings) > 1 or found.folders)
@@ -109,10 +127,11 @@ def predict(
         err.print(note, style="yellow", soft_wrap=True)
     options = {
         "transcript": transcript,
-        "asr": asr_model if asr else None,
+        "asr": speech_model(asr, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
         "every": moments,
+        "person": person or ("listener" if listener else "speaker"),
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)

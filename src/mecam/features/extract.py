@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +326,9 @@ def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str
 
 
 def _options(extractor: Any) -> dict[str, Any]:
-    return {key: value for key, value in vars(extractor).items() if key != "modality"}
+    """The options of an extractor, as JSON-serialisable values; an extractor may be built upon another's options."""
+    plain = {key: asdict(value) if is_dataclass(value) else value for key, value in vars(extractor).items()}
+    return {key: value for key, value in plain.items() if key != "modality"}
 
 
 def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, ExtractedRecording | str]]:

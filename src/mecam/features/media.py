@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import MediaError
 from mecam.features import decoding
+from mecam.features.audio.level import gain_of
 from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
 from mecam.features.decoding import Frame, SoundFacts, VideoFacts
 from mecam.features.duration import seconds_of
@@ -46,6 +47,7 @@ class Media:
         self.path = Path(path)
         self.findings: list[str] = []
         self._mix: Mix | None = None
+        self._gain: float | None = None
         with decoding.opened(self.path) as container:
             self.format: str = container.format.name
             self._has_video_stream = bool(container.streams.video)
@@ -130,6 +132,15 @@ class Media:
             return start, np.zeros(0, np.float32)
         return blocks[0].time, np.concatenate([block.samples for block in blocks])
 
+    def gain(self) -> float:
+        """What brings its speech to the level of `mecam.features.audio.level`; its sound is read for it, once.
+
+        Raises: MediaError if there is no sound stream that gives samples.
+        """
+        if self._gain is None:
+            self._gain = gain_of(block.samples for block in self.sound_blocks(seconds=60.0))
+        return self._gain
+
     def apart(self) -> "Media":
         """The same file for a thread that reads it beside this one: what it finds is its own, until `take_in`."""
         other = copy(self)
@@ -142,6 +153,8 @@ class Media:
             self._note(finding)
         if self._mix is None:
             self._mix = other._mix
+        if self._gain is None:
+            self._gain = other._gain
 
     def _note(self, finding: str) -> None:
         if finding not in self.findings:

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from mecam.data.corruption import Corruption
 from mecam.data.corruption.corruption import spans_of
 from mecam.data.operations.align import mean_per_interval
-from mecam.errors import DataError, MediaError
+from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.corruption import CorruptedMedia
 from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
 from mecam.features.media import Media
+from mecam.features.people import OfPerson, Person, Whose, of_person
 from mecam.features.segmentation import Lengths, cut
 from mecam.features.side_threads import side_by_side
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
@@ -46,6 +47,10 @@ class Recipe:
         lengths: of utterances, where a recording is cut.
         aligned: streams that get one row per word, the mean of its rows.
         corruptions: put into sound and pictures before anything is made of them; their places are kept.
+        people: tell everybody apart whose face is seen: `Recording.people`.
+        person: whose face it is: that of the speaker, of the most visible one who does not speak at that moment, or of
+            the person with this number. With `people`, or for anybody but the speaker, pictures are looked at once for
+            the whole recording, so that numbers hold for all utterances.
     """
 
     extractors: tuple[str, ...] = DEFAULT
@@ -54,6 +59,12 @@ class Recipe:
     lengths: Lengths = field(default_factory=Lengths)
     aligned: tuple[Modality, ...] = ()
     corruptions: tuple[Corruption, ...] = ()
+    people: bool = False
+    person: Whose = "speaker"
+
+    def __post_init__(self) -> None:
+        if self.person not in ("speaker", "listener") and not (isinstance(self.person, int) and self.person >= 1):
+            raise ConfigError(f"there is no person {self.person!r}", fix="give a number from 1, speaker or listener")
 
     def made(self) -> dict[Modality, Extractor]:
         """Modality → extractor."""
@@ -76,6 +87,7 @@ class Recording:
         details: modality → per utterance, what its extractor reports (faces found, voiced share …).
         findings: what was odd in the file or the transcript, in sentences.
         language: of the transcript, where known.
+        people: everybody whose face is seen, by number; empty where the recipe does not ask for people.
     """
 
     utterances: tuple[Utterance, ...]
@@ -85,6 +97,7 @@ class Recording:
     details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     language: str = ""
+    people: tuple[Person, ...] = ()
 
 
 def read_recording(
@@ -129,6 +142,8 @@ def read_recording(
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
         findings += ("the words of the transcript differ from the label table; the transcript is used",)
     made = recipe.made()
+    if recipe.people or recipe.person != "speaker":
+        made = of_person(made, recipe.person)
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
     for number, segment in enumerate(segments, 1):
@@ -150,6 +165,9 @@ def read_recording(
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
+    people = next((e.people for e in made.values() if isinstance(e, OfPerson)), None)
+    if people is not None:
+        findings += people.findings
     return Recording(
         tuple(utterances),
         tuple((s.start, s.stop) for s in segments),
@@ -158,6 +176,7 @@ def read_recording(
         {m: tuple(rows) for m, rows in details.items()},
         (*media.findings, *findings),
         said.language if said else "",
+        people.persons if people is not None else (),
     )
 
 

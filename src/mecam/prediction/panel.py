@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EXTRACTORS", "Asked", "contradicting", "predict_panel"]
 
-EXTRACTORS = ("mecam-prosody", "mecam-face")
+EXTRACTORS = ("mecam-voice", "mecam-face")
 """What the parts for voice and face read."""
 
 UNPLEASANT = ("sad", "angry", "fearful", "disgusted")

@@ -13,6 +13,7 @@ import numpy as np
 from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
+from mecam.features.people import Whose
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
@@ -40,6 +41,7 @@ def predict_recording(
     lengths: Lengths | None = None,
     words: bool = False,
     every: float | None = None,
+    person: Whose = "speaker",
     name: str | None = None,
 ) -> RecordingPrediction:
     """Predict a recording.
@@ -53,15 +55,18 @@ def predict_recording(
         lengths: of utterances.
         words: also look for what each word contributes.
         every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
+        person: whose face is read: the speaker's, that of the most visible one who does not speak (`listener`), or that
+            of the person with this number, in order of appearance.
         name: what the recording is called; by default the file's name.
 
-    Raises: ConfigError if `every` is too short; MediaError for an unusable file; ModelError if the model's features
-        cannot be made, or the recording has nothing that the model reads.
+    Raises: ConfigError if `every` is too short, or a person is asked for and the model does not read faces that mecam
+        extracts; DataError if there is no person with this number; MediaError for an unusable file; ModelError if the
+        model's features cannot be made, or the recording has nothing that the model reads.
     """
     path = Path(path)
     if every is not None:
         check_every(every)
-    recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
+    recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths(), person=person)
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)

@@ -8,6 +8,7 @@ from mecam.report.table import Cell, Table, Tone
 
 if TYPE_CHECKING:  # these bring torch, which `mecam data --help` need not wait for
     from mecam.data.operations.describe import Description
+    from mecam.features.assets import Fetched
     from mecam.features.extract import ExtractReport
     from mecam.features.vision.model_files import Asset
 
@@ -16,6 +17,7 @@ __all__ = [
     "description_tables",
     "description_title",
     "failure_table",
+    "fetched_table",
     "file_lines",
     "finding_table",
 ]
@@ -78,6 +80,16 @@ def asset_table(assets: Sequence[tuple["Asset", Path | None]]) -> Table:
         where = Cell("not here", tone="warning") if path is None else Cell(str(path.parent))
         rows.append([asset.name, asset.purpose, f"{asset.size:,}", asset.licence, asset.sha256[:12] + "…", where])
     head = ("file", "what it does", "bytes", "licence", "SHA-256", "where")
+    return Table(head, rows, words=frozenset({0, 1, 3, 4, 5}))
+
+
+def fetched_table(models: Sequence[tuple["Fetched", Path | None]]) -> Table:
+    """The models that are fetched on request, from where, and where they are."""
+    rows = []
+    for model, path in models:
+        where = Cell("not here", tone="warning") if path is None else Cell(str(path))
+        rows.append([model.name, model.purpose, f"{model.size:,}", model.licence, model.sources[0].packages[0], where])
+    head = ("model", "what it does", "bytes", "licence", "package", "where")
     return Table(head, rows, words=frozenset({0, 1, 3, 4, 5}))
 
 

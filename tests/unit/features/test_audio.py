@@ -83,6 +83,9 @@ def test_speech_becomes_words_with_times(media: Media, monkeypatch: pytest.Monke
             if model != "tiny":
                 raise OSError("no such model")
 
+        def encode(self, features: Any) -> Any:
+            return features
+
         def transcribe(self, sound: Any, *, language: str | None, **options: Any) -> Any:
             assert len(sound) == 2 * voices.RATE_HZ
             assert options == {"word_timestamps": True, "vad_filter": True}
@@ -111,6 +114,9 @@ def test_many_threads_share_one_speech_model_one_after_the_other(media: Media, m
             time.sleep(0.02)  # long enough for another thread to ask for it, too
             built.append(model)
 
+        def encode(self, features: Any) -> Any:
+            return features
+
         def transcribe(self, sound: Any, **_: Any) -> Any:
             def segments() -> Iterator[Any]:  # it computes while it is read, as the real one
                 inside.append(sound)
@@ -132,6 +138,42 @@ def test_many_threads_share_one_speech_model_one_after_the_other(media: Media, m
     assert asr.transcribe(media, model="tiny")
     assert built == ["tiny", "tiny"]
     asr._engine.cache_clear()
+
+
+def test_short_sounds_are_padded_by_ten_seconds_only() -> None:
+    features = np.zeros((80, 3000), np.float32)
+    features[:, :301] = 1
+    assert asr._shortened(features).shape == (80, 1302)  # two frames a step
+    features[:, 301:2500] = -1
+    assert asr._shortened(features).shape == (80, 3000)
+    assert asr._shortened(np.zeros((80, 3000), np.float32)).shape == (80, asr.PADDING)
+
+
+def test_which_model_is_ready_follows_the_language(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(asr, "find_spec", lambda _: object())
+    fetched: set[str] = set()
+    monkeypatch.setattr(asr, "find", lambda model: tmp_path if model.name.removeprefix("whisper-") in fetched else None)
+
+    def chosen() -> list[str | None]:
+        return [asr.ready(language) for language in ("en", "en-GB", None, "de")]
+
+    assert chosen() == [None] * 4
+    assert asr.default_model("en") == asr.HUB_MODEL
+    fetched.add("tiny.en")
+    assert chosen() == ["tiny.en", "tiny.en", "tiny.en", None]
+    fetched.add("base")
+    assert chosen() == ["tiny.en", "tiny.en", "base", "base"]
+    fetched.remove("tiny.en")
+    assert chosen() == ["base"] * 4
+    assert asr.why_not("de") == "there is no speech to text: `mecam assets fetch asr --language any`"
+    monkeypatch.setattr(asr, "find_spec", lambda _: None)
+    assert chosen() == [None] * 4
+    assert asr.why_not() == "there is no speech to text: `pip install 'mecam[asr]'`, then `mecam assets fetch asr`"
+
+
+@pytest.mark.skipif(asr.ready("en") is None, reason=asr.why_not("en"))
+def test_a_voice_without_words_gives_no_transcript_by_the_real_model(media: Media) -> None:
+    assert asr.transcribe(media, language="en") is None
 
 
 def test_a_speech_encoder_from_a_folder(media: Media, tmp_path: Path) -> None:

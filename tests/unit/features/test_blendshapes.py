@@ -1,7 +1,6 @@
-"""MediaPipe's blendshapes: what is read, in which scale and order, for which rows; and what is said without the file.
+"""MediaPipe's blendshapes: what is read, in which scale and order, for which rows; and what the real networks say.
 
-Most of it runs with made-up networks behind LiteRT's interface; what the real ones say of a rendered face is tested
-where `face_landmarker.task` is at hand.
+Most of it runs with made-up networks behind LiteRT's interface; the real ones look at a rendered face.
 """
 
 import zipfile
@@ -17,15 +16,15 @@ import pytest
 from numpy.typing import NDArray
 
 from clips import clip, moving_face
-from mecam.errors import ConfigError, DataError, MecamError
+from mecam.errors import ConfigError, DataError
 from mecam.features import extractor as registry
 from mecam.features.extractor import Features
 from mecam.features.media import Frame, Media
 from mecam.features.vision import blendshapes, face_models, tracking
-from mecam.features.vision import face_extractors as vision
 from mecam.features.vision import model_files as assets
 from mecam.features.vision.expression import NAMES as MEASURES
-from mecam.features.vision.face_extractors import Blendshapes, Expressions
+from mecam.features.vision.expression_network import EXPRESSIONS
+from mecam.features.vision.face_extractors import Blendshapes, Expressions, FaceCues
 from mecam.features.vision.face_models import Box
 from mecam.features.vision.tracking import Tracker
 
@@ -73,11 +72,10 @@ class MadeUp:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty folder of assets; whatever `face_landmarker.task` comes to lie there counts as the right one."""
-    place = tmp_path / "assets"
+    """An empty folder in the place of the package's models."""
+    place = tmp_path / "models"
     place.mkdir()
-    monkeypatch.setenv("MECAM_ASSETS", str(place))
-    monkeypatch.setattr(assets, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setattr(assets, "MODELS", place)
     assets.ensure.cache_clear()
     face_models._idle.clear()
     yield place
@@ -97,9 +95,7 @@ def bring(
     else:
         path.write_bytes(content)
     right = replace(assets.LANDMARKER, sha256=sha256(path.read_bytes()).hexdigest(), size=path.stat().st_size)
-    for module in (assets, face_models, vision):
-        monkeypatch.setattr(module, "LANDMARKER", right)
-    monkeypatch.setattr(assets, "GIVEN", (right,))
+    monkeypatch.setattr(face_models, "LANDMARKER", right)
 
 
 @pytest.fixture
@@ -206,7 +202,7 @@ def test_of_two_faces_the_rows_are_those_of_the_chosen_one(tmp_path: Path) -> No
 @pytest.mark.usefixtures("bright_is_a_face")
 def test_a_look_stays_with_its_face_and_frame() -> None:
     """Over more frames than are held at once, across a gap in which the face is away."""
-    tracker = Tracker(gaze_s=np.inf, look=lambda image, box: np.array([image[0, 0, 0], box.side], np.float32))
+    tracker = Tracker(gaze_s=np.inf, look=lambda image, _, box: np.array([image[0, 0, 0], box.side], np.float32))
     for number in range(400):
         grey = 30 if 300 <= number < 310 else 80 + number % 150
         tracker.see(Frame(number / 25, np.full((48, 64, 3), grey, np.uint8)))
@@ -219,23 +215,10 @@ def test_a_look_stays_with_its_face_and_frame() -> None:
     assert face.values.shape == (len(face.frames), len(MEASURES))
 
 
-def test_without_the_file_it_is_said_what_to_put_where(folder: Path, tmp_path: Path) -> None:
-    media = Media(clip(tmp_path / "a.mp4", 3))
-    for ask in (lambda: Blendshapes()(media), lambda: registry.prepare(["mecam-blendshapes"])):
-        with pytest.raises(MecamError, match=r"face_landmarker\.task is missing") as caught:
-            ask()
-        said = str(caught.value)
-        assert "mecam assets fetch --source face_landmarker.task" in said
-        assert "MECAM_ASSETS" in said
-        assert assets.LANDMARKER.url in said
-    assert not any(folder.iterdir())  # and nothing was fetched
-
-
-def test_a_file_that_is_another_is_refused(folder: Path) -> None:
-    (folder / assets.LANDMARKER.name).write_bytes(b"something else")
-    with pytest.raises(DataError, match="damaged") as caught:
-        registry.prepare(["mecam-blendshapes"])
-    assert "mecam assets fetch --source face_landmarker.task" in str(caught.value)
+@pytest.mark.usefixtures("folder")
+def test_without_the_file_it_is_said_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"face_landmarker\.task is missing[\s\S]*install mecam again"):
+        blendshapes.look(np.zeros((48, 64, 3), np.uint8), Box(32.0, 24.0, 20.0))
 
 
 @pytest.mark.parametrize(
@@ -256,22 +239,6 @@ def test_a_file_that_lacks_a_network_is_one_clear_error(
     assert str(folder / assets.LANDMARKER.name) in str(caught.value)
 
 
-def test_the_file_is_taken_alone_or_out_of_a_folder(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bring(folder, monkeypatch, parts=(MESH, SHAPES))
-    given = folder / assets.LANDMARKER.name
-    for number, source in enumerate((given, folder)):
-        taken = assets.put(source, tmp_path / str(number))
-        assert taken.read_bytes() == given.read_bytes()
-    other = tmp_path / "other.task"
-    other.write_bytes(b"something else")
-    with pytest.raises(DataError, match="does not have the expected SHA-256") as caught:
-        assets.put(other, tmp_path / "never")
-    assert assets.LANDMARKER.url in str(caught.value)
-    assert not (tmp_path / "never").exists()
-
-
 RATE = 12.5
 MOVES = {
     "mouth_open": lambda t: 0.5 + 0.5 * np.sin(2 * np.pi * (1.7 * t + 0.1)),
@@ -285,8 +252,6 @@ MOVES = {
 @pytest.fixture(scope="module")
 def moved(tmp_path_factory: pytest.TempPathFactory) -> Features:
     """The real networks on a rendered face: mouth, its corners and brows move, each with its own rhythm."""
-    if assets.find(assets.LANDMARKER) is None:
-        pytest.skip(f"no {assets.LANDMARKER.name} on this machine; `mecam assets` says where it is looked for")
     path = moving_face(tmp_path_factory.mktemp("clips") / "moved.mp4", MOVES, seconds=6.0, rate=RATE)
     return Blendshapes()(Media(path))
 
@@ -301,7 +266,9 @@ def moved(tmp_path_factory: pytest.TempPathFactory) -> Features:
     ],
 )
 def test_a_real_blendshape_follows_its_movement(moved: Features, name: str, move: str) -> None:
-    done = np.maximum(MOVES[move](moved.intervals[:, 0]), 0)  # what goes the other way has a blendshape of its own
+    done = MOVES[move](moved.intervals[:, 0])
+    if move.startswith("brow"):
+        done = np.maximum(done, 0)  # what goes the other way has a blendshape of its own; the portrait smiles already
     measured = moved.values[:, blendshapes.NAMES.index(name)]
     assert np.corrcoef(measured, done)[0, 1] >= 0.6
 
@@ -309,3 +276,23 @@ def test_a_real_blendshape_follows_its_movement(moved: Features, name: str, move
 def test_real_blendshapes_are_shares(moved: Features) -> None:
     assert np.isfinite(moved.values).all()
     assert ((moved.values >= 0) & (moved.values <= 1)).all()
+
+
+@pytest.fixture(scope="module")
+def cued(tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """The same movements, as `mecam-face` sees them."""
+    path = moving_face(tmp_path_factory.mktemp("clips") / "moved.mp4", MOVES, seconds=6.0, rate=RATE)
+    return FaceCues()(Media(path))
+
+
+def test_face_cues_are_the_blendshapes_and_what_the_face_shows(moved: Features, cued: Features) -> None:
+    spec = registry.extractor("mecam-face").spec
+    assert spec.names == (*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS))
+    assert cued.values.shape == (len(moved.values), COUNT + 7)
+    np.testing.assert_array_equal(cued.intervals, moved.intervals)
+    assert np.abs(cued.values[:, :COUNT] - moved.values).mean() < 0.02
+    np.testing.assert_allclose(cued.values[:, COUNT:].sum(axis=1), 1, atol=1e-5)
+    happy = cued.values[:, spec.names.index("expression_happy")]
+    corners = MOVES["corner_left"](cued.intervals[:, 0])
+    assert happy[corners > 0.4].mean() > 0.8
+    assert happy[corners < -0.4].mean() < happy[corners > 0.4].mean()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import clips
 import tiny
 import voices
 from mecam.data.mixture import WeightedStore, check_sources
@@ -24,6 +25,7 @@ from mecam.features.extraction_cache import ExtractedRecording, key_of, read_par
 from mecam.features.extractor import extractor
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
+from mecam.features.vision.face_extractors import Blendshapes
 from mecam.hashes import sha256_of
 from mecam.task import Regression
 from mecam.types import Utterance, Word
@@ -79,6 +81,16 @@ def test_a_labelled_folder_and_any_number_of_workers(mmsa: Path, tmp_path: Path)
     assert spec == made.spec
     assert store.manifest["provenance"]["extracted"]["extractors"]["audio"]["version"] == made.version
     assert str(tmp_path) not in (store.path / "manifest.json").read_text(encoding="utf-8")
+
+
+def test_the_manifest_tells_the_options_of_each_extractor(tmp_path: Path) -> None:
+    """Those of one that is built upon another too."""
+    media = tmp_path / "a.mp4"
+    clips.clip(media, 10, sound=clips.tone(0.4))
+    extract([media], tmp_path / "store", recipe=Recipe(("mecam-audio", "mecam-blendshapes")), jobs=1)
+    told = Store(tmp_path / "store").manifest["provenance"]["extracted"]["extractors"]["vision"]
+    assert told["name"] == "mecam-blendshapes"
+    assert told["options"]["watching"]["rate_hz"] == Blendshapes().watching.rate_hz
 
 
 def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""How a voice sounds over half a second: the extractor `mecam-prosody`.
+"""How a voice sounds over half a second: the extractors `mecam-prosody` and `mecam-voice`.
 
 Emotion in a voice lies less in single hundredths of a second than in how pitch, level and timbre lie and move over
 some syllables. A row holds the mean and the standard deviation of every measure of `mecam-audio` over half a second,
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from mecam.features.audio.acoustics import NAMES as MEASURES
 from mecam.features.audio.acoustics import ROWS_PER_S
-from mecam.features.audio.voice_extractors import Acoustics
+from mecam.features.audio.voice_extractors import acoustic_rows
 from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "NAMES", "Prosody"]
+__all__ = ["EXTRACTORS", "NAMES", "LevelledProsody", "Prosody"]
 
 STEP = ROWS_PER_S // 4
 """Rows of `mecam-audio` from one window to the next."""
@@ -52,18 +52,49 @@ class Prosody:
 
         Raises: MediaError if the recording has no sound.
         """
-        end = media.duration if stop is None else min(stop, media.duration)
-        first = round(max(start, 0.0) * ROWS_PER_S / STEP)
-        last = max(first + 1, round(end * ROWS_PER_S / STEP))  # the shortest clip has a row
-        begin = max(first * STEP - REACH, 0)
-        heard = Acoustics()(media, begin / ROWS_PER_S, (last * STEP + REACH + 1) / ROWS_PER_S)
-        edges = np.arange(first, last + 1) * STEP / ROWS_PER_S
-        windows = [
-            summary(heard.values[max(k * STEP - REACH - begin, 0) : (k + 1) * STEP + REACH + 1 - begin])
-            for k in range(first, last)
-        ]
-        values = np.stack(windows) if windows else np.empty((0, len(NAMES)), np.float32)
-        return Features(values, np.column_stack([edges[:-1], edges[1:]]), heard.details)
+        return _half_seconds(media, start, stop)
+
+
+@dataclass(frozen=True)
+class LevelledProsody:
+    """The same of the sound at one level, however loud it was recorded.
+
+    A microphone that stands twice as far away makes every voice 6 dB softer, and what is softer than -60 dB counts as
+    silence. So the sound is first brought to the level that speech has in a good recording; the whole recording
+    decides by how much.
+    """
+
+    name = "mecam-voice"
+    version = "1"
+    modality: Modality = AUDIO
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(NAMES), self.name, self.version, NAMES)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """As `Prosody`.
+
+        Raises: MediaError if the recording has no sound.
+        """
+        return _half_seconds(media, start, stop, gain=media.gain())
+
+
+def _half_seconds(media: Media, start: float, stop: float | None, *, gain: float = 1.0) -> Features:
+    """The rows of both, of the samples times `gain`."""
+    end = media.duration if stop is None else min(stop, media.duration)
+    first = round(max(start, 0.0) * ROWS_PER_S / STEP)
+    last = max(first + 1, round(end * ROWS_PER_S / STEP))  # the shortest clip has a row
+    begin = max(first * STEP - REACH, 0)
+    heard = acoustic_rows(media, begin / ROWS_PER_S, (last * STEP + REACH + 1) / ROWS_PER_S, gain=gain)
+    edges = np.arange(first, last + 1) * STEP / ROWS_PER_S
+    windows = [
+        summary(heard.values[max(k * STEP - REACH - begin, 0) : (k + 1) * STEP + REACH + 1 - begin])
+        for k in range(first, last)
+    ]
+    values = np.stack(windows) if windows else np.empty((0, len(NAMES)), np.float32)
+    return Features(values, np.column_stack([edges[:-1], edges[1:]]), heard.details)
 
 
 def summary(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -87,4 +118,7 @@ def summary(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([mean, spread, [voiced, sounding]]).astype(np.float32)
 
 
-EXTRACTORS = {Prosody.name: ExtractorEntry(lambda _: Prosody())}
+EXTRACTORS = {
+    Prosody.name: ExtractorEntry(lambda _: Prosody()),
+    LevelledProsody.name: ExtractorEntry(lambda _: LevelledProsody()),
+}

@@ -23,7 +23,7 @@ from mecam.hub import CONVERT, loading_options, refusal
 from mecam.threads import ProcessLock
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "load_smile"]
+__all__ = ["EGEMAPS_NAMES", "EXTRACTORS", "Acoustics", "Egemaps", "SpeechEncoder", "acoustic_rows", "load_smile"]
 
 CONTEXT_ROWS = 10
 """Rows of sound before and after a stretch that its first and last rows hear."""
@@ -62,18 +62,23 @@ class Acoustics:
 
         Raises: MediaError if the recording has no sound.
         """
-        first, last = _grid(media, start, stop)
-        parts = [np.empty((0, len(NAMES)), np.float32)]
-        for begin, end in _pieces(first, last, round(PIECE_S * ROWS_PER_S)):
-            # Samples are asked for so that the middle of a row is the middle of its hundredth of a second.
-            at = (begin - CONTEXT_ROWS + 0.5) / ROWS_PER_S
-            sound = _exact(media, at, (end - begin + 2 * CONTEXT_ROWS) * HOP)
-            parts.append(measure(sound)[CONTEXT_ROWS : CONTEXT_ROWS + end - begin])
-        values = np.concatenate(parts)
-        voiced = ~np.isnan(values[:, NAMES.index("f0_semitones")])
-        sounding = ~np.isnan(values[:, NAMES.index("rms_db")])
-        details = {"sounding": _share(sounding), "voiced": _share(voiced)}
-        return Features(values, _hundredths(first, last), details)
+        return acoustic_rows(media, start, stop)
+
+
+def acoustic_rows(media: Media, start: float = 0.0, stop: float | None = None, *, gain: float = 1.0) -> Features:
+    """As `Acoustics`, of the samples times `gain`."""
+    first, last = _grid(media, start, stop)
+    parts = [np.empty((0, len(NAMES)), np.float32)]
+    for begin, end in _pieces(first, last, round(PIECE_S * ROWS_PER_S)):
+        # Samples are asked for so that the middle of a row is the middle of its hundredth of a second.
+        at = (begin - CONTEXT_ROWS + 0.5) / ROWS_PER_S
+        sound = _exact(media, at, (end - begin + 2 * CONTEXT_ROWS) * HOP)
+        parts.append(measure(sound * np.float32(gain))[CONTEXT_ROWS : CONTEXT_ROWS + end - begin])
+    values = np.concatenate(parts)
+    voiced = ~np.isnan(values[:, NAMES.index("f0_semitones")])
+    sounding = ~np.isnan(values[:, NAMES.index("rms_db")])
+    details = {"sounding": _share(sounding), "voiced": _share(voiced)}
+    return Features(values, _hundredths(first, last), details)
 
 
 @dataclass(frozen=True)

@@ -1,40 +1,79 @@
-"""Speech to text with word times, by faster-whisper (extra `asr`)."""
+"""Speech to text with word times, by faster-whisper (extra `asr`), with a model that was fetched or one of the hub."""
 
 import math
 import os
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mecam.errors import DataError, MissingExtraError
+from mecam.features.assets import find
 from mecam.features.media import Media
 from mecam.features.text import Segment, Transcript, settled
 from mecam.features.text.captions import plain
+from mecam.features.text.speech_models import MODELS, is_english
 from mecam.features.text.word_times import segment_of
 from mecam.hub import out_of_reach
 from mecam.threads import ProcessLock
 from mecam.types import Word
 
-__all__ = ["DEFAULT_MODEL", "transcribe"]
+__all__ = ["default_model", "ready", "transcribe", "why_not"]
 
-DEFAULT_MODEL = "small"
-"""Runs at about real time on two cores."""
+HUB_MODEL = "small"
+"""What is taken where no model was fetched; runs at about real time on two cores."""
 RATE_HZ = 16_000
+PADDING = 1000
+"""Frames (10 s) of padding behind the sound. Whisper learned from 30 s, and repeats itself where too few are left."""
 _LOCK = ProcessLock()
 """One recording at a time: a model is loaded once, and computes for one caller with all its threads."""
 
 
-def transcribe(media: Media, *, model: str = DEFAULT_MODEL, language: str | None = None) -> Transcript | None:
+def ready(language: str | None = None) -> str | None:
+    """The speech model that can be used right now, without a network.
+
+    Args:
+        language: code of what is spoken; None: not known.
+
+    Returns: `tiny.en` for English, and where nothing else is there and the language is not known; `base` otherwise;
+        None if the extra `asr` is not installed, or no model for this language was fetched.
+    """
+    if find_spec("faster_whisper") is None:
+        return None
+    english = language is not None and is_english(language)
+    order = ("tiny.en", "base") if english else ("base", "tiny.en") if language is None else ("base",)
+    return next((name for name in order if find(MODELS[name]) is not None), None)
+
+
+def why_not(language: str | None = None) -> str:
+    """What to do so that `ready` names a model."""
+    steps = [] if find_spec("faster_whisper") is not None else ["pip install 'mecam[asr]'"]
+    english = language is None or is_english(language)
+    steps.append("mecam assets fetch asr" if english else "mecam assets fetch asr --language any")
+    return f"there is no speech to text: {', then '.join(f'`{step}`' for step in steps)}"
+
+
+def default_model(language: str | None = None) -> str:
+    """The model that is taken where none is named: what was fetched, else a name on the hub."""
+    return ready(language) or HUB_MODEL
+
+
+def transcribe(media: Media, *, model: str | None = None, language: str | None = None) -> Transcript | None:
     """Write down what is said.
 
     Args:
         media: a recording with sound; it is read whole, 4 MB a minute.
-        model: a name (`tiny`, `base`, `small`, `medium`, `large-v3` …), fetched once, or the folder of one.
+        model: a name (`tiny`, `base`, `small`, `medium`, `large-v3` …), fetched once, or the folder of one; None:
+            `default_model`.
         language: its code; by default it is detected.
 
     Returns: None if nothing is said.
     Raises: MediaError if there is no sound; MissingExtraError; DataError if the model cannot be loaded.
     """
+    model = default_model(language) if model is None else model
     with _LOCK:
         engine = _engine(model, os.getpid())
     offset, sound = media.waveform(rate=RATE_HZ)
@@ -67,13 +106,26 @@ def _engine(model: str, process: int) -> Any:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise MissingExtraError("faster_whisper") from error
+    fetched = find(MODELS[model]) if model in MODELS else None
+    source = str(fetched or model)
     try:
-        return WhisperModel(model, device="auto", compute_type="default", local_files_only=out_of_reach(model))
+        engine = WhisperModel(source, device="auto", compute_type="auto", local_files_only=out_of_reach(source))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own
-        place = "the folder is not a faster-whisper model" if Path(model).is_dir() else "it could not be fetched"
+        place = "the folder is not a faster-whisper model" if Path(source).is_dir() else "it could not be fetched"
         raise DataError(
             f"the speech model {model!r} cannot be loaded: {place} ({type(error).__name__})",
             where="--asr-model",
-            fix="go online once, or give the folder of a model fetched elsewhere (`huggingface-cli download "
-            "Systran/faster-whisper-small --local-dir DIR`), or give a transcript with --transcript",
+            fix="`mecam assets fetch asr`, or go online once, or give the folder of a model fetched elsewhere "
+            "(`huggingface-cli download Systran/faster-whisper-small --local-dir DIR`), or give a transcript with "
+            "--transcript",
         ) from error
+    whole = engine.encode
+    engine.encode = lambda features: whole(_shortened(features))
+    return engine
+
+
+def _shortened(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Spectrum of a stretch that was padded to 30 s, with less of the padding: it costs as much as speech."""
+    heard = np.flatnonzero(features.any(axis=0))
+    last = (int(heard[-1]) + 1 if len(heard) else 0) + PADDING
+    return features[:, : last + last % 2]

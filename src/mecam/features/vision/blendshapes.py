@@ -1,7 +1,7 @@
 """The 52 blendshapes of MediaPipe's Face Landmarker: how far each of its expressions is there, 0 to 1.
 
 They are read from 146 of the 478 points that the Face Landmarker lays on a face: their x and y in pixels of the
-picture, without depth. Both networks lie in `face_landmarker.task`, which the user brings (see `assets`).
+picture, without depth. Both networks lie in `face_landmarker.task`.
 
 Source: MediaPipe (Apache-2.0), `mediapipe/tasks/cc/vision/face_landmarker/face_blendshapes_graph.cc`: which points, in
 which order and scale, and the names; `face_landmarks_detector_graph.cc` beside it: the crop that the points come from.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mecam.features.vision.face_models import Box, coefficients, landmarks
 
-__all__ = ["NAMES", "POINTS", "look"]
+__all__ = ["NAMES", "POINTS", "look", "shapes"]
 
 
 def _sides(name: str) -> tuple[str, str]:
@@ -72,4 +72,9 @@ def look(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     Returns: len(NAMES).
     Raises: DataError if `face_landmarker.task` is missing or damaged.
     """
-    return coefficients(landmarks(image, box)[list(POINTS), :2])
+    return shapes(landmarks(image, box)[0])
+
+
+def shapes(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The blendshapes of a face whose 478 landmarks are known, in pixels of the picture."""
+    return coefficients(points[list(POINTS), :2])

@@ -1,27 +1,19 @@
-"""The networks that look at faces: three come with mecam, one the user brings; every byte is checked.
-
-MediaPipe's face models (Apache-2.0; see `models/NOTICE`) are part of the package. Its Face Landmarker is not: the user
-brings `face_landmarker.task`, into the cache folder of the platform or the folder that the environment variable
-`MECAM_ASSETS` names.
-"""
+"""The networks that look at faces: they come with mecam, and every byte is checked (licences: `models/NOTICE`)."""
 
 import hashlib
-import os
 import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
 from mecam.errors import DataError
-from mecam.files import whole_file, writing
 
-__all__ = ["BUILT_IN", "DETECTOR", "GIVEN", "IRIS", "LANDMARKER", "MESH", "Asset"]
-__all__ += ["content", "ensure", "find", "folders", "put"]
+__all__ = ["BUILT_IN", "DETECTOR", "EXPRESSION", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find"]
 
 MODELS = Path(__file__).parent / "models"
-"""Where the networks lie that come with mecam."""
+"""Where the networks lie."""
+REMEDY = "install mecam again"
+"""What to do when one is missing or damaged."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,6 @@ class Asset:
         sha256: hex digest of its content.
         purpose: what it does, for people.
         licence: SPDX name.
-        url: where the user gets it; empty for one that comes with mecam.
     """
 
     name: str
@@ -42,17 +33,6 @@ class Asset:
     sha256: str
     purpose: str
     licence: str = "Apache-2.0"
-    url: str = ""
-
-    @property
-    def remedy(self) -> str:
-        """What to do when it is missing or damaged."""
-        if not self.url:
-            return "install mecam again"
-        return (
-            f"get it ({self.size / 1e6:.1f} MB) from {self.url}, then `mecam assets fetch --source {self.name}`; "
-            "or put it into the folder that MECAM_ASSETS names"
-        )
 
 
 DETECTOR = Asset(
@@ -73,25 +53,22 @@ IRIS = Asset(
     "d1744d2a09c25f501d39eba4faff47e53ecca8852c5ce19bce8eeac39357521f",
     "iris and eye contour",
 )
-BUILT_IN = (DETECTOR, MESH, IRIS)
-"""What comes with mecam."""
-
 LANDMARKER = Asset(
     "face_landmarker.task",
     3_758_596,
     "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff",
-    "52 blendshapes",
-    url="https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/face_landmarker.task",
+    "478 points and 52 blendshapes",
 )
 """MediaPipe's Face Landmarker, version 1: a zip of networks."""
-GIVEN = (LANDMARKER,)
-"""What the user brings, where it is wanted."""
-
-
-def folders() -> list[Path]:
-    """Where the user's files are looked for, in this order: `MECAM_ASSETS` if set, the platform's cache folder."""
-    given = os.environ.get("MECAM_ASSETS")
-    return [*([Path(given)] if given else []), user_cache_path("mecam", appauthor=False) / "assets"]
+EXPRESSION = Asset(
+    "face_expressions.onnx",
+    343_491,
+    "1d15bf558ccb663d59115bc4045dce978bc5dc4aa3f0e0597c8256876676f3e5",
+    "probabilities of 7 expressions",
+    "MIT",
+)
+BUILT_IN = (DETECTOR, MESH, IRIS, LANDMARKER, EXPRESSION)
+"""What comes with mecam."""
 
 
 def find(asset: Asset) -> Path | None:
@@ -99,13 +76,12 @@ def find(asset: Asset) -> Path | None:
 
     Raises: DataError if a file of this name has another content.
     """
-    for folder in folders() if asset.url else [MODELS]:
-        path = folder / asset.name
-        if path.is_file():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != asset.sha256:
-                raise _damaged(asset, path, "its SHA-256 is not the expected one")
-            return path
-    return None
+    path = MODELS / asset.name
+    if not path.is_file():
+        return None
+    if hashlib.sha256(path.read_bytes()).hexdigest() != asset.sha256:
+        raise _damaged(path, "its SHA-256 is not the expected one")
+    return path
 
 
 @cache
@@ -116,8 +92,7 @@ def ensure(asset: Asset) -> Path:
     """
     path = find(asset)
     if path is None:
-        place = folders()[-1] if asset.url else MODELS
-        raise DataError(f"the model file {asset.name} is missing", where=str(place), fix=asset.remedy)
+        raise DataError(f"the model file {asset.name} is missing", where=str(MODELS), fix=REMEDY)
     return path
 
 
@@ -137,35 +112,10 @@ def content(asset: Asset, part: str = "") -> bytes:
         with zipfile.ZipFile(path) as bundle:
             return bundle.read(part)
     except KeyError as error:
-        raise _damaged(asset, path, f"there is no {part} in it") from error
+        raise _damaged(path, f"there is no {part} in it") from error
     except (OSError, zipfile.BadZipFile) as error:
-        raise _damaged(asset, path, f"it is not a readable zip file ({error})") from error
+        raise _damaged(path, f"it is not a readable zip file ({error})") from error
 
 
-def put(source: str | Path, folder: str | Path | None = None) -> Path:
-    """Put the file that the user brings where it is looked for; what lies there is replaced.
-
-    Args:
-        source: `face_landmarker.task`, or a folder that holds it.
-        folder: where to put it; None: the cache folder of the platform.
-
-    Raises: DataError if it is not there, or has another content.
-    """
-    path = Path(source) / LANDMARKER.name if Path(source).is_dir() else Path(source)
-    try:
-        found = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path.name} cannot be read: {error}", where=str(source), fix=LANDMARKER.remedy) from error
-    if hashlib.sha256(found).hexdigest() != LANDMARKER.sha256:
-        raise DataError(f"{path.name} does not have the expected SHA-256", where=str(source), fix=LANDMARKER.remedy)
-    target = (Path(folder) if folder is not None else folders()[-1]) / LANDMARKER.name
-    fix = "set MECAM_ASSETS, or give --folder"
-    with writing(target, fix=fix):
-        target.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(target, fix=fix) as partial:
-        partial.write_bytes(found)
-    return target
-
-
-def _damaged(asset: Asset, path: Path, why: str) -> DataError:
-    return DataError(f"the model file is damaged: {why}", where=str(path), fix=f"remove it and {asset.remedy}")
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(f"the model file is damaged: {why}", where=str(path), fix=REMEDY)
