@@ -14,7 +14,7 @@ from mecam.prediction.rows import tells_more
 from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
 from mecam.report.page import Section, page, section
 from mecam.report.panel_strips import people_of
-from mecam.report.people import people_table
+from mecam.report.people import people_table, voice_table
 from mecam.report.player import player
 from mecam.report.predictions import (
     absence,
@@ -67,6 +67,7 @@ def write_recording(
         Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
         Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
         section("people", "People", tables=[people_table(recording)]),
+        section("voice", "Voice", tables=[voice_table(recording)]),
         section("probabilities", "Probabilities", tables=[_probabilities(recording)]),
         Section("utterances", "Utterances", "utterances.j2", _utterances(recording)),
         _modalities(recording),
@@ -106,7 +107,7 @@ def _utterances(recording: "RecordingPrediction") -> dict[str, Any]:
     largest = max((abs(c) for row in recording.contributions for c in row), default=0.0)
     scored = recording.overall.score is not None
     faded = tells_more(recording)
-    parts = []
+    parts: list[dict[str, Any]] = []
     for i, part in enumerate(recording.parts):
         given = recording.contributions[i] if i < len(recording.contributions) else ()
         parts.append(

@@ -62,6 +62,14 @@ def test_people_have_colours_of_their_own(wav: Path, tmp_path: Path) -> None:
     ]
 
 
+def test_the_voice_is_told_in_numbers(wav: Path, tmp_path: Path) -> None:
+    table = body_of(panel_recording(wav), tmp_path).partition("Voice</h2>")[2].partition("</table>")[0]
+    first = table.partition("<tbody>")[2].partition("</tr>")[0]
+    assert re.findall(r"<t[hd][^>]*>([^<]*)", first) == [
+        *("0:00.4–0:02.6", "0.71", "0.59 to 0.81", "2.5", "182", "6.4", "12 %"),
+    ]
+
+
 def test_one_person_needs_no_colours(wav: Path, tmp_path: Path) -> None:
     body = body_of(panel_recording(wav, people=1), tmp_path)
     assert 'class="key person' not in body
