@@ -8,7 +8,7 @@ import numpy as np
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 from mecam.types import Utterance, Word
 
-__all__ = ["PART", "panel_recording"]
+__all__ = ["PART", "panel_recording", "utterance_of", "with_parts"]
 
 EXPRESSIONS = ("neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised")
 EMOTIONS = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
@@ -70,6 +70,11 @@ def utterance_of(part: Prediction) -> Utterance:
         streams={m: np.ones((len(edge) - 1, 2), np.float32) for m, edge in times.items()},
         intervals={m: np.stack([edge[:-1], edge[1:]], axis=1) for m, edge in times.items()},
     )
+
+
+def with_parts(recording: RecordingPrediction, *parts: Prediction) -> RecordingPrediction:
+    """The recording with these utterances instead."""
+    return replace(recording, parts=parts, utterances=tuple(map(utterance_of, parts)), listeners=())
 
 
 def listener_of(part: Prediction) -> Prediction:

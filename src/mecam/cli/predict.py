@@ -69,8 +69,7 @@ def predict(
             "--output",
             "-o",
             metavar="PATH",
-            help="Write a .csv, .parquet, .jsonl, .json, .vtt (captions) or .eaf (ELAN) file, or a folder with a file "
-            "of --format for each recording.",
+            help="Write a .csv, .parquet, .jsonl, .json, .vtt or .eaf file, or a folder of --format files.",
         ),
     ] = None,
     html: Annotated[

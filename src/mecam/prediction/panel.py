@@ -16,7 +16,7 @@ from mecam.features.text import transcript_beside
 from mecam.features.text.asr import ready, why_not
 from mecam.prediction import face_reading, voice_reading
 from mecam.prediction.inputs import id_of, printable
-from mecam.prediction.moments import moments_of
+from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.recordings import contributions_of, overall_of
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 from mecam.types import AUDIO, TEXT, VISION, Modality, Utterance
@@ -60,6 +60,8 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     Raises: MediaError for an unusable file; DataError if it gives nothing at all.
     """
     path = Path(path)
+    if asked.every is not None:
+        check_every(asked.every)
     given = None if asked.transcript is None else Path(asked.transcript)
     asr = asked.asr or ready(asked.language)
     recipe = Recipe(

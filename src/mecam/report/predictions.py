@@ -216,7 +216,7 @@ def write_index(
     rows = [
         [
             Cell(each.name, link=quote(os.fsencode(name))),
-            says(each.overall),
+            says(each.overall) or no_score(each),
             ", ".join(each.absent) or "nothing",
             f"{each.duration:.1f} s",
         ]
