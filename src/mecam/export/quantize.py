@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mecam.errors import ModelError
 
-__all__ = ["ENCODER_SCOPE", "quantized", "smoothing_of"]
+__all__ = ["ENCODER_SCOPE", "LOW_RANK", "quantized", "smoothing_of"]
 
 ENCODER_SCOPE = "encoders.text."
 """What the names of a text encoder's operators begin with (`mecam.export.network`)."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ModelError
+from mecam.files import usual_mode, whole_file
 
 __all__ = ["Head", "row_cues"]
 
@@ -60,7 +61,9 @@ class Head:
         for number, (weight, bias) in enumerate(self.layers):
             arrays |= {f"weight_{number}": weight, f"bias_{number}": bias}
         made = {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()}
-        save_file(made, path, {"about": json.dumps(self.about, sort_keys=True)})
+        with whole_file(path) as partial:
+            save_file(made, partial, {"about": json.dumps(self.about, sort_keys=True)})
+            partial.chmod(usual_mode(path.parent))  # the library makes it the owner's alone
 
     @classmethod
     def read(cls, path: Path) -> "Head":
