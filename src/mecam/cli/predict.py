@@ -87,6 +87,14 @@ def predict(
     asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|auto",
+            help="Recording of the same person speaking calmly, to which voice and face are then relative; auto: the "
+            "calm parts of the recording itself.",
+        ),
+    ] = None,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
@@ -122,6 +130,7 @@ def predict(
         "language": language,
         "lengths": (shortest, longest),
         "every": moments,
+        "baseline": baseline,
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)

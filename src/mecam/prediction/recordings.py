@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mecam.data.operations.speakers import RELATIVE
 from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
@@ -41,6 +42,7 @@ def predict_recording(
     words: bool = False,
     every: float | None = None,
     name: str | None = None,
+    baseline: str | Path | None = None,
 ) -> RecordingPrediction:
     """Predict a recording.
 
@@ -54,6 +56,8 @@ def predict_recording(
         words: also look for what each word contributes.
         every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
         name: what the recording is called; by default the file's name.
+        baseline: a recording of the same person, or `auto`, this recording itself: what the features are relative to,
+            of a model that learned from features relative to the speaker; others do not need it.
 
     Raises: ConfigError if `every` is too short; MediaError for an unusable file; ModelError if the model's features
         cannot be made, or the recording has nothing that the model reads.
@@ -61,7 +65,7 @@ def predict_recording(
     path = Path(path)
     if every is not None:
         check_every(every)
-    recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths())
+    recipe = replace(recipe_of(backend, baseline), asr=asr, language=language, lengths=lengths or Lengths())
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
@@ -136,19 +140,25 @@ def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
     ]
 
 
-def recipe_of(backend: Backend) -> Recipe:
+def recipe_of(backend: Backend, baseline: str | Path | None = None) -> Recipe:
     """How recordings must be treated so that this model can read them, as its checkpoint says.
+
+    Args:
+        backend: the model.
+        baseline: of the person, if there is one.
 
     Raises: ModelError if the features are not ours to make; the error names them.
     """
     inputs = backend.checkpoint.inputs
     specs = {m: inputs.features[m] for m in backend.reads if m in inputs.features}
-    allow, here = (
-        backend.allow_encoder,
-        {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)},
+    here = {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)}
+    known = {"allow_encoder": backend.allow_encoder, "baseline": baseline is not None}
+    return Recipe(
+        extractors=tuple(extractor_of(m, spec, **known).name for m, spec in here.items()),
+        aligned=tuple(m for m, spec in specs.items() if spec.aligned),
+        relative=tuple(m for m, spec in here.items() if spec.extractor.endswith(RELATIVE)),
+        baseline=baseline,
     )
-    names = tuple(extractor_of(m, spec, allow_encoder=allow).name for m, spec in here.items())
-    return Recipe(extractors=names, aligned=tuple(m for m, spec in specs.items() if spec.aligned))
 
 
 def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction:
