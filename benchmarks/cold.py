@@ -1,7 +1,8 @@
 """What a command costs from cold: whole processes from their start to their end, and where the time goes.
 
     python benchmarks/cold.py --model exported/mine --clip clip.mp4 --output cold.json
-    python benchmarks/cold.py --python other/bin/python --repeat 3      # Python, `import mecam` and the help alone
+    python benchmarks/cold.py --clip clip.mp4                           # the built-in model
+    python benchmarks/cold.py --python other/bin/python --sentence "" --repeat 3    # `import mecam` and the help alone
 
 Every command runs `--repeat` times, after a first run that does not count: it compiles every module, into a folder that
 is removed again, and brings every file into memory. `wall` is what a person waits; `cpu` (user and system) depends
@@ -28,9 +29,12 @@ from typing import Any
 SENTENCE = "The acting was superb but the last half hour drags on and on, so I left before the end."
 
 STAGES = {
-    "model": [("mecam.prediction.predictor", "open_backend")],
-    "reading": [("mecam.prediction.recordings", "read_recording")],
-    "network": [(f"mecam.prediction.{module}", "predict_utterances") for module in ("predictor", "recordings")],
+    "model": [("mecam.prediction.predictor", "open_backend"), ("mecam.prediction.built_in", "text_model")],
+    "speech": [("mecam.features.text.asr", "transcribe")],
+    "reading": [(f"mecam.prediction.{module}", "read_recording") for module in ("recordings", "panel")],
+    "network": [
+        (f"mecam.prediction.{module}", "predict_utterances") for module in ("predictor", "recordings", "built_in")
+    ],
 }
 """Stage → where its functions are looked up."""
 
@@ -122,7 +126,7 @@ def staged(python: str, arguments: list[str], environment: dict[str, str], repea
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, help="a run or an exported model; without it nothing is predicted")
+    parser.add_argument("--model", type=Path, help="a run or an exported model (default: the built-in one)")
     parser.add_argument("--clip", type=Path, help="a recording to predict")
     parser.add_argument("--sentence", default=SENTENCE, help="a sentence to predict, empty for none")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has mecam (default: this one)")
@@ -134,19 +138,14 @@ def main() -> None:
         "import mecam": [options.python, "-c", "import mecam"],
         "mecam --help": [options.python, "-m", "mecam", "--help"],
     }
-    predictions = {}
-    if options.model is not None:
-        asked = {"sentence": options.sentence, "clip": options.clip and str(options.clip)}
-        predictions = {
-            f"mecam predict, a {kind}": ["predict", "--model", str(options.model), what]
-            for kind, what in asked.items()
-            if what
-        }
-        commands |= {name: [options.python, "-m", "mecam", *arguments] for name, arguments in predictions.items()}
+    model = [] if options.model is None else ["--model", str(options.model)]
+    asked = {"sentence": options.sentence, "clip": options.clip and str(options.clip)}
+    predictions = {f"mecam predict, a {kind}": ["predict", *model, what] for kind, what in asked.items() if what}
+    commands |= {name: [options.python, "-m", "mecam", *arguments] for name, arguments in predictions.items()}
     result: dict[str, Any] = {
         "machine": platform.processor() or platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "model": options.model and options.model.name,
+        "model": options.model.name if options.model else "built-in",
         "clip": options.clip and options.clip.name,
         "repeat": options.repeat,
         "commands": {},

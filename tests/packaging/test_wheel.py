@@ -132,6 +132,20 @@ def test_a_sentence_and_a_clip_are_predicted_as_with_pytorch(environment: Path, 
     assert set(part["shares"]) == set(expected.shares) == {"text", "audio", "vision"}
 
 
+def test_the_built_in_model_answers(environment: Path, tmp_path: Path) -> None:
+    """The first answer after `pip install`: a clip that comes with mecam, and a sentence, without a model named."""
+    code = "from mecam.pretrained.cards import DEMO_CLIP, damaged_files; print(damaged_files(), DEMO_CLIP)"
+    listed, clip = done(environment / "python", "-c", code, folder=tmp_path).split()
+    assert listed == "[]"
+    command = (environment / "mecam", "predict", "--format", "jsonl")
+    said = json.loads(done(*command, "I love this film", folder=tmp_path))
+    assert said["score"] > 1
+    seen = json.loads(done(*command, clip, folder=tmp_path))
+    assert len(seen["utterances"]) == 3
+    assert {"emotions", "voice", "face", "score"} <= set(seen["utterances"][0])
+    assert "words-emotions" in done(environment / "mecam", "models", "--ready", folder=tmp_path)
+
+
 def test_training_says_what_it_needs(environment: Path, trained: Path) -> None:
     result = run(environment / "mecam", "train", "--data", "store", "--out", "new", folder=trained)
     assert (result.returncode, result.stdout) == (1, "")

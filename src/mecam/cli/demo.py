@@ -1,11 +1,13 @@
 """`mecam demo`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mecam.cli.console import err, progress
+from mecam.cli import console
+from mecam.cli.console import err, print_place, progress
 from mecam.cli.train import finish_run, run
 from mecam.errors import require
 
@@ -26,17 +28,18 @@ def demo(
     ] = None,
     clips: Annotated[int, typer.Option(min=18, help="With --video: number of clips to render.")] = 48,
 ) -> None:
-    """Try MECAM on synthetic data: generate a corpus, train, evaluate, write a report.
+    """Try mecam: the built-in model on a clip, then MECAM trained on synthetic data, with a report.
 
-    Needs no data and no network. With --video, the corpus consists of rendered clips of a talking face, and a page
-    shows the prediction for one clip. Such a model is only a demonstration: it does not know real faces or voices.
-
-    Needs the extra `train`.
+    Needs no data and no network. First the built-in model reads a rendered clip that comes with mecam. Then a corpus
+    is generated and MECAM is trained and evaluated on it, which needs the extra `train`. With --video, the corpus
+    consists of rendered clips of a talking face, and a page shows the prediction for one clip. Such a trained model is
+    only a demonstration: it does not know real faces or voices.
 
     Example: mecam demo
 
     Example: mecam demo --video --out runs/demo-video
     """
+    _show_built_in(out.with_name(f"{out.name}-clip.html"))
     require("torch")
     if video:
         _demo_video(out, clip, clips, seeds, overwrite=overwrite)
@@ -55,6 +58,23 @@ def demo(
         finish_run(out)
         return
     run({**SETTINGS, "seeds": seeds}, [WeightedStore(Store(corpus))], out, overwrite=overwrite)
+
+
+def _show_built_in(page: Path) -> None:
+    """Predict the clip that comes with mecam with the built-in model, print the result and write its page."""
+    from mecam.cli.pages import about_model
+    from mecam.prediction.predictor import load
+    from mecam.pretrained.cards import DEMO_CLIP
+    from mecam.report.predictions import recording_view
+    from mecam.report.recording import write_recording
+
+    with progress("predicting a rendered clip with the built-in model"):
+        predictor = load()
+        recording = predictor.predict_file(DEMO_CLIP, words=True, every=1.0)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_recording(page, recording, predictor.task, about_model(None, predictor))
+    console.out.print(recording_view(replace(recording, moments=())))
+    print_place("page", page)
 
 
 def _demo_video(out: Path, clip: Path | None, clips: int, seeds: int, *, overwrite: bool) -> None:

@@ -54,8 +54,8 @@ def extract(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="mecam-audio, mecam-prosody, mecam-vision, mecam-blendshapes, egemaps or speech:MODEL; repeatable, "
-            "one per modality; see docs/video.md. [default: mecam-audio and mecam-vision]",
+            help="mecam-audio, mecam-prosody, mecam-vision, mecam-blendshapes, mecam-face, egemaps or speech:MODEL; "
+            "repeatable, one per modality; see docs/video.md. [default: mecam-audio and mecam-vision]",
         ),
     ] = None,
     asr: UseAsr = False,

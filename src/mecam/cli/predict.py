@@ -1,5 +1,6 @@
 """`mecam predict`."""
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,6 @@ from mecam.cli.extract import (
     Language,
     Longest,
     Shortest,
-    UseAsr,
     left_out_note,
     speech_model,
 )
@@ -42,8 +42,8 @@ def predict(
         list[str],
         typer.Argument(
             metavar="INPUT...",
-            help="Recordings or folders of them, sentences, text files with one sentence per line, - for standard "
-            "input, or stores.",
+            help="Recordings, folders or patterns of them ('clips/*.mp4'), sentences, text files with one sentence per "
+            "line, - for standard input, or stores.",
         ),
     ],
     model: Annotated[
@@ -69,8 +69,7 @@ def predict(
             "--output",
             "-o",
             metavar="PATH",
-            help="Write a .csv, .parquet, .jsonl, .json, .vtt (captions) or .eaf (ELAN) file, or a folder with a file "
-            "of --format for each recording.",
+            help="Write a .csv, .parquet, .jsonl, .json, .vtt or .eaf file, or a folder of --format files.",
         ),
     ] = None,
     html: Annotated[
@@ -83,7 +82,13 @@ def predict(
             metavar="FILE", help="Transcript: txt, SRT, VTT, CSV or JSON. [default: the file of the same name]"
         ),
     ] = None,
-    asr: UseAsr = False,
+    asr: Annotated[
+        bool | None,
+        typer.Option(
+            "--asr/--no-asr",
+            help="Transcribe the speech; needs the extra `asr`. [default: the built-in model does where it can]",
+        ),
+    ] = None,
     asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
@@ -95,6 +100,13 @@ def predict(
             "calm parts of the recording itself.",
         ),
     ] = None,
+    person: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Whose face is read: 1 is who appears first. [default: the speaker's]"),
+    ] = None,
+    listener: Annotated[
+        bool, typer.Option("--listener", help="Read the face of the most visible person who is not speaking.")
+    ] = False,
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
@@ -118,6 +130,8 @@ def predict(
     _tell(found)
     if transcript is not None and len(found.recordings) != 1:
         raise DataError("--transcript needs exactly one recording", where=f"{len(found.recordings)} are given")
+    if person is not None and listener:
+        raise ConfigError("--person and --listener are two answers to one question", fix="give one of them")
     if html is not None and not found.recordings:
         raise DataError("--html needs a recording, and none is given")
     paged = None if html is None else Pages(html, several=len(found.recordings) > 1 or found.folders)
@@ -126,15 +140,17 @@ def predict(
         err.print(note, style="yellow", soft_wrap=True)
     options = {
         "transcript": transcript,
-        "asr": speech_model(asr, asr_model, language),
+        "asr": "" if asr is False else speech_model(asr is True or asr_model is not None, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
-        "every": moments,
         "baseline": baseline,
+        "every": predictor.page_every if moments is None and html is not None else moments,
+        "person": person or ("listener" if listener else "speaker"),
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)
-    place.put(recordings, others)
+    told = recordings if moments is not None else [replace(one, moments=()) for one in recordings]
+    place.put(told, others)
     if paged is not None:
         with progress("writing pages"):
             pages = paged.write(recordings, predictor.task, about_model(model, predictor), preview)

@@ -1,5 +1,6 @@
 """What the inputs of `mecam predict` are: recordings with names that tell them apart, stores, sentences with ids."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -76,6 +77,9 @@ def sorted_out(inputs: Sequence[str]) -> Found:
             files += [(file, path) for file in inside]
             stores += [] if inside else [path]
             folders = folders or bool(inside)
+        elif _is_pattern(given):
+            files += [(file, None) for file in _recordings_in(path, left_out)]
+            folders = True
         elif kind_of(given, missing_fix=MISSING_FIX) == "text":
             said += 1
             lines.append(("", [(said, given)]))
@@ -92,8 +96,17 @@ def sorted_out(inputs: Sequence[str]) -> Found:
     return Found(_named(files), stores, sentences, folders, tuple(dict.fromkeys(left_out)), tuple(notes))
 
 
+def _is_pattern(given: str) -> bool:
+    """Whether a text stands for files by a pattern, such as `clips/*.mp4`, and is no sentence."""
+    from mecam.features.find_media import MEDIA_SUFFIXES
+
+    if not set(given) & set("*?[") or os.path.exists(given):
+        return False
+    return Path(given).suffix.lower() in MEDIA_SUFFIXES or ("*" in given and not any(map(str.isspace, given)))
+
+
 def _recordings_in(folder: Path, left_out: list[str]) -> list[Path]:
-    """All recordings below a folder, those that `mecam extract` finds; hidden files left out.
+    """All recordings below a folder or of a pattern, those that `mecam extract` finds; hidden files left out.
 
     Raises: DataError if there is neither a recording nor a store.
     """

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 from mecam.data.corruption import Corruption
 from mecam.data.corruption.corruption import spans_of
 from mecam.data.operations.align import mean_per_interval
-from mecam.errors import DataError, MediaError
+from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.baseline import relative_to_baseline
 from mecam.features.corruption import CorruptedMedia
 from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
 from mecam.features.media import Media
+from mecam.features.people import OfPerson, Person, Whose, of_person
 from mecam.features.segmentation import Lengths, cut
 from mecam.features.side_threads import side_by_side
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
@@ -49,6 +50,10 @@ class Recipe:
         corruptions: put into sound and pictures before anything is made of them; their places are kept.
         relative: streams that are made relative to the person.
         baseline: for these: a recording of the person, or `auto`, this recording itself.
+        people: tell everybody apart whose face is seen: `Recording.people`.
+        person: whose face it is: that of the speaker, of the most visible one who does not speak at that moment, or of
+            the person with this number. With `people`, or for anybody but the speaker, pictures are looked at once for
+            the whole recording, so that numbers hold for all utterances.
     """
 
     extractors: tuple[str, ...] = DEFAULT
@@ -59,6 +64,12 @@ class Recipe:
     corruptions: tuple[Corruption, ...] = ()
     relative: tuple[Modality, ...] = ()
     baseline: str | Path | None = None
+    people: bool = False
+    person: Whose = "speaker"
+
+    def __post_init__(self) -> None:
+        if self.person not in ("speaker", "listener") and not (isinstance(self.person, int) and self.person >= 1):
+            raise ConfigError(f"there is no person {self.person!r}", fix="give a number from 1, speaker or listener")
 
     def made(self) -> dict[Modality, Extractor]:
         """Modality → extractor."""
@@ -81,6 +92,7 @@ class Recording:
         details: modality → per utterance, what its extractor reports (faces found, voiced share …).
         findings: what was odd in the file or the transcript, in sentences.
         language: of the transcript, where known.
+        people: everybody whose face is seen, by number; empty where the recipe does not ask for people.
     """
 
     utterances: tuple[Utterance, ...]
@@ -90,6 +102,7 @@ class Recording:
     details: Mapping[Modality, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     findings: tuple[str, ...] = ()
     language: str = ""
+    people: tuple[Person, ...] = ()
 
 
 def read_recording(
@@ -134,6 +147,8 @@ def read_recording(
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
         findings += ("the words of the transcript differ from the label table; the transcript is used",)
     made = recipe.made()
+    if recipe.people or recipe.person != "speaker":
+        made = of_person(made, recipe.person)
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
     for number, segment in enumerate(segments, 1):
@@ -152,11 +167,14 @@ def read_recording(
         )
         utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
     if recipe.relative and recipe.baseline is not None:
-        utterances = relative_to_baseline(utterances, recipe.baseline, {m: made[m] for m in recipe.relative})
+        utterances = relative_to_baseline(utterances, recipe.baseline, {m: recipe.made()[m] for m in recipe.relative})
     absent.update((m, NOTHING.get(m, "all time steps are missing")) for m in made if _all_missing(utterances, m))
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())
         raise DataError(f"the recording gives no features ({reasons or 'it is too short'})", where=str(path))
+    people = next((e.people for e in made.values() if isinstance(e, OfPerson)), None)
+    if people is not None:
+        findings += people.findings
     return Recording(
         tuple(utterances),
         tuple((s.start, s.stop) for s in segments),
@@ -165,6 +183,7 @@ def read_recording(
         {m: tuple(rows) for m, rows in details.items()},
         (*media.findings, *findings),
         said.language if said else "",
+        people.persons if people is not None else (),
     )
 
 

@@ -10,6 +10,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from mecam.prediction.in_words import activation_of, emotions_of, face_of, sentiment_of
+from mecam.prediction.rows import in_time
 from mecam.version import __version__
 
 if TYPE_CHECKING:
@@ -91,15 +92,14 @@ def _add_tier(root: ElementTree.Element, name: str, annotations: Sequence[Annota
 
 def _tiers(recording: "RecordingPrediction") -> dict[str, list[tuple["Prediction", str]]]:
     """Tier → what stands on it, in time; those of faces are one a person."""
-    parts = recording.moments or (*recording.parts, *recording.listeners)
     tiers: dict[str, list[tuple[Prediction, str]]] = {name: [] for name in SPOKEN}
-    for part in sorted(parts, key=lambda part: part.start or 0.0):
+    for part in sorted(in_time(recording), key=lambda part: part.start or 0.0):
         for name, told in SPOKEN.items() if part.speaking else ():
             tiers[name].append((part, told(part)))
         face = "expression" if part.person is None else f"expression (person {part.person})"
         tiers.setdefault(face, []).append((part, face_of(part)))
-    told = {name: [(part, text) for part, text in given if text.strip()] for name, given in tiers.items()}
-    return {name: given for name, given in told.items() if given}
+    filled = {name: [(part, text) for part, text in given if text.strip()] for name, given in tiers.items()}
+    return {name: given for name, given in filled.items() if given}
 
 
 def _parted(given: Sequence[tuple["Prediction", str]]) -> list[Annotation]:

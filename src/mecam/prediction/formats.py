@@ -15,7 +15,7 @@ from mecam.escaping import json_text
 from mecam.files import whole_file, write_whole
 from mecam.prediction.eaf import as_eaf
 from mecam.prediction.result import Prediction, RecordingPrediction
-from mecam.prediction.rows import Row, columns_of, kind_of_column, place_of, rows_of
+from mecam.prediction.rows import Row, columns_of, kind_of_column, place_of, rows_of, tells_more
 from mecam.prediction.vtt import as_vtt
 
 __all__ = ["ONE_RECORDING", "WRITERS", "Results", "as_csv", "as_json", "as_jsonl", "as_parquet", "check_format"]
@@ -37,7 +37,7 @@ def as_json(results: Results) -> str:
 def as_csv(results: Results) -> str:
     """The table of `rows_of`."""
     rows = rows_of(results)
-    columns = columns_of(rows) if any(map(_tells_more, results)) else _columns_as_ever(rows)
+    columns = columns_of(rows) if any(map(tells_more, results)) else _columns_as_ever(rows)
     return csv_text(columns, ([row.get(column, "") for column in columns] for row in rows))
 
 
@@ -61,13 +61,6 @@ def _encodable(row: Row) -> Row:
     """A row whose texts are UTF-8: half a character stands as an escape."""
     encoded = {name: value.encode("utf-8", "backslashreplace") for name, value in row.items() if isinstance(value, str)}
     return {**row, **{name: data.decode("utf-8") for name, data in encoded.items()}}
-
-
-def _tells_more(result: RecordingPrediction | Prediction) -> bool:
-    """Whether more is told than trained models say of utterances."""
-    if isinstance(result, RecordingPrediction):
-        return bool(result.moments or result.listeners) or any(map(_tells_more, result.parts))
-    return bool(result.voice or result.face or result.emotions) or result.person is not None
 
 
 def _columns_as_ever(rows: Sequence[Row]) -> list[str]:
@@ -123,7 +116,7 @@ def check_format(ending: str, *, recordings: int, others: int, where: str) -> No
         )
     if ending in ONE_RECORDING and recordings != 1:
         fix = f"name a folder, and --format {ending[1:]}, for a file each"
-        raise ConfigError(f"an {ending} file holds one recording; these are {recordings}", where=where, fix=fix)
+        raise ConfigError(f"a {ending} file holds one recording; these are {recordings}", where=where, fix=fix)
     if ending == ".parquet":
         require("pyarrow")
 

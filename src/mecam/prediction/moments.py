@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,17 +13,23 @@ from mecam.prediction.result import Face, Prediction, Voice
 from mecam.prediction.rows import mean_of_known
 from mecam.types import TEXT, Modality, Utterance
 
-if TYPE_CHECKING:
-    from mecam.features.people import Person
-
 __all__ = ["SHORTEST", "FaceOf", "OthersOf", "VoiceOf", "check_every", "moments_of", "row_times"]
 
 SHORTEST = 0.1
 """Seconds of a moment, at least: features are not made more often."""
 
+
+class Numbered(Protocol):
+    """Somebody with a number: `mecam.features.people.Person`."""
+
+    @property
+    def number(self) -> int:
+        """From 1."""
+
+
 VoiceOf: TypeAlias = Callable[[float, float], Voice | None]
 """How it sounds from a second to another; None where nobody speaks."""
-FaceOf: TypeAlias = "Callable[[float, float], tuple[Person | None, bool, Face | None]]"
+FaceOf: TypeAlias = Callable[[float, float], tuple[Numbered | None, bool, Face | None]]
 """Whose face is told from a second to another, whether they speak, and how it looks; None where it is not seen."""
 OthersOf: TypeAlias = Callable[[float, float], Sequence[Prediction]]
 """A prediction for everybody else who is seen from a second to another."""

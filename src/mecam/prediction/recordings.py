@@ -14,6 +14,7 @@ from mecam.data.operations.speakers import RELATIVE
 from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
+from mecam.features.people import Whose
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
@@ -41,6 +42,7 @@ def predict_recording(
     lengths: Lengths | None = None,
     words: bool = False,
     every: float | None = None,
+    person: Whose = "speaker",
     name: str | None = None,
     baseline: str | Path | None = None,
 ) -> RecordingPrediction:
@@ -50,22 +52,27 @@ def predict_recording(
         backend: computes the model.
         path: a video or sound file.
         transcript: its file; by default the one next to the recording with the same name.
-        asr: a speech model that writes down what no transcript says; None leaves text absent.
+        asr: a speech model that writes down what no transcript says; None or empty leaves text absent.
         language: of the speech.
         lengths: of utterances.
         words: also look for what each word contributes.
         every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
+        person: whose face is read: the speaker's, that of the most visible one who does not speak (`listener`), or that
+            of the person with this number, in order of appearance.
         name: what the recording is called; by default the file's name.
         baseline: a recording of the same person, or `auto`, this recording itself: what the features are relative to,
             of a model that learned from features relative to the speaker; others do not need it.
 
-    Raises: ConfigError if `every` is too short; MediaError for an unusable file; ModelError if the model's features
-        cannot be made, or the recording has nothing that the model reads.
+    Raises: ConfigError if `every` is too short, or a person is asked for and the model does not read faces that mecam
+        extracts; DataError if there is no person with this number; MediaError for an unusable file; ModelError if the
+        model's features cannot be made, or the recording has nothing that the model reads.
     """
     path = Path(path)
     if every is not None:
         check_every(every)
-    recipe = replace(recipe_of(backend, baseline), asr=asr, language=language, lengths=lengths or Lengths())
+    recipe = replace(
+        recipe_of(backend, baseline), asr=asr or None, language=language, lengths=lengths or Lengths(), person=person
+    )
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)

@@ -12,8 +12,8 @@ from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-__all__ = ["ORDER", "columns_of", "kind_of_column", "mean_of_known", "place_of", "row_of", "rows_of"]
-__all__ += ["rows_of_recording", "to_frame"]
+__all__ = ["ORDER", "columns_of", "in_time", "kind_of_column", "mean_of_known", "place_of", "row_of", "rows_of"]
+__all__ += ["rows_of_recording", "tells_more", "to_frame"]
 
 Row = dict[str, Any]
 
@@ -55,16 +55,16 @@ def rows_of_recording(recording: RecordingPrediction) -> list[Row]:
     """A row for each moment, where they were asked for; otherwise for each utterance and everybody seen in it."""
     note = {"note": " ".join(recording.notes)} if recording.notes else {}
     rows = []
-    for part in recording.moments or _in_time(recording):
+    for part in in_time(recording):
         place = {"file": recording.name, "start": part.start, "stop": part.stop}
         rows.append({**place, **row_of(part), "disagrees": " ".join(part.disagrees), **note})
     return rows
 
 
-def _in_time(recording: RecordingPrediction) -> Sequence[Prediction]:
-    """Utterances in time, each followed by the other people who are seen in it."""
-    if not recording.listeners:
-        return recording.parts
+def in_time(recording: RecordingPrediction) -> Sequence[Prediction]:
+    """Moments, where they were asked for; otherwise utterances, each followed by the other people seen in it."""
+    if recording.moments or not recording.listeners:
+        return recording.moments or recording.parts
     return sorted((*recording.parts, *recording.listeners), key=lambda p: (p.start or 0.0, not p.speaking))
 
 
@@ -94,6 +94,13 @@ def place_of(column: str) -> int:
     """Where a column stands in `ORDER`."""
     group = column if column in ORDER else f"{column.partition('_')[0]}_"
     return ORDER.index(group if group in ORDER else MOVEMENTS)
+
+
+def tells_more(result: RecordingPrediction | Prediction) -> bool:
+    """Whether more is told than trained models say of utterances."""
+    if isinstance(result, RecordingPrediction):
+        return bool(result.moments or result.listeners) or any(map(tells_more, result.parts))
+    return bool(result.voice or result.face or result.emotions) or result.person is not None
 
 
 def kind_of_column(column: str) -> Literal["text", "integer", "flag", "number"]:

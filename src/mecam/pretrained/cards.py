@@ -12,10 +12,13 @@ from pydantic import TypeAdapter, ValidationError
 from mecam.errors import ModelError
 from mecam.hashes import sha256_of
 
-__all__ = ["FOLDER", "Card", "Measured", "Tier", "cards", "damaged_files"]
+__all__ = ["DEMO_CLIP", "FOLDER", "Card", "Measured", "Tier", "cards", "damaged_files"]
 
 FOLDER = Path(__file__).parent
 """Where the weights lie."""
+
+DEMO_CLIP = FOLDER / "demo" / "clip.mp4"
+"""A rendered clip to try the built-in model on; its captions lie beside it."""
 
 Tier = Literal["permissive", "research"]
 """Whether what it learned from allows any use, or research only."""

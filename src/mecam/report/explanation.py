@@ -18,8 +18,9 @@ from mecam.report.explanation_tables import agreement_table, completeness, minus
 from mecam.report.format import capital, percent, plural, signed
 from mecam.report.page import Section, page
 from mecam.report.player import player
-from mecam.report.predictions import absences, ends_of, kicker, span_of
+from mecam.report.predictions import absences, ends_of, kicker
 from mecam.report.recording import STYLES
+from mecam.report.recording_table import span_of
 from mecam.report.timeline import timeline
 from mecam.task import Task
 from mecam.types import Modality

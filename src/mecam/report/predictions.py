@@ -12,7 +12,10 @@ from rich.console import Group
 from rich.text import Text
 
 from mecam.files import write_whole
-from mecam.report.format import capital, clock, percent, plural, signed
+from mecam.prediction.in_words import leading
+from mecam.prediction.rows import tells_more
+from mecam.report.format import capital, percent, plain, plural, signed
+from mecam.report.recording_table import REMOVED, filtered, sentiment_tone, shaded_words, span_of, table_over_time
 from mecam.report.table import STYLES, Cell, Table, Tone
 from mecam.types import TEXT, VISION, Modality
 from mecam.version import __version__
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
 
 MAX_NAME_BYTES = 200
 """Of a file name that a page keeps; file systems take 255."""
-REMOVED = 0.5
-"""A word whose gate is below this is shown as filtered out."""
 
 
 def kicker(command: str, about: Mapping[str, Any]) -> str:
@@ -87,24 +88,39 @@ def text_first(modality: Modality) -> tuple[bool, Modality]:
     return modality != TEXT, modality
 
 
-def span_of(part: "Prediction") -> str:
-    """When an utterance begins and ends in its recording."""
-    return f"{clock(part.start or 0.0)}–{clock(part.stop or 0.0)}"
-
-
 def recording_view(recording: "RecordingPrediction") -> Group:
-    """A recording: the whole in a line, its utterances in a table, then what is absent or odd."""
+    """A recording: the whole in a line, what is said over time in a table, then what is filtered, absent or odd."""
     overall = recording.overall
+    more = tells_more(recording)
     weights = " · ".join(f"{m} {percent(share, 0)}" for m, share in overall.shares.items() if m not in recording.absent)
     head = Text.assemble(
         (recording.name, "bold"),
         f" · {recording.duration:.1f} s · ",
-        (says(overall), STYLES.get(_tone(overall), "bold")),
+        (says(overall) or no_score(recording), STYLES.get(sentiment_tone(overall), "bold")),
         f" · {weights}" if weights else "",
+        f" · {beside}" if (beside := beside_score(overall)) else "",
     )
     whole = [Text(odds(overall))] if overall.probabilities else []
-    table = _table(recording.parts, "time", [span_of(part) for part in recording.parts])
-    return Group(head, *whole, table.terminal(), *map(Text, _told_below(recording)), Text())
+    names = [span_of(part) for part in recording.parts]
+    table = table_over_time(recording) if more else _table(recording.parts, "time", names).terminal()
+    below = [*(filtered(recording) if more else []), *_told_below(recording)]
+    return Group(head, *whole, table, *map(Text, below), Text())
+
+
+def no_score(recording: "RecordingPrediction") -> str:
+    """Why a recording has no score, where it has none."""
+    why = absence(recording, TEXT).partition(";")[0] if TEXT in recording.absent else ""  # all of it stands below
+    return f"no score: {why}" if why else "no score"
+
+
+def beside_score(overall: "Prediction") -> str:
+    """What is told beside a score: the emotions of the words, the voice, the face."""
+    told = [f"{name} {percent(share, 0)}" for name, share in leading(overall.emotions)]
+    if overall.voice is not None and overall.voice.activation is not None:
+        told.append(f"activation {plain(overall.voice.activation, 2)}")
+    if overall.face is not None:
+        told += [f"face {name} {percent(share, 0)}" for name, share in leading(overall.face.expressions, 1)]
+    return " · ".join(told)
 
 
 def predictions_table(results: Sequence["Prediction"]) -> Table:
@@ -120,18 +136,19 @@ def failures_table(failures: Sequence[tuple[str, str]]) -> Table:
 def _table(parts: Sequence["Prediction"], first: str, names: Sequence[str]) -> Table:
     """The predictions for utterances, one per line; empty columns are left out."""
     modalities = sorted({m for part in parts for m in part.shares}, key=text_first)
-    head = [first, "text", "prediction", "score", "90 % interval", "probabilities"]
-    words = frozenset({0, 1, 2, 5, 6 + len(modalities)})
+    head = [first, "text", "prediction", "score", "90 % interval", "probabilities", "emotions"]
+    words = frozenset({0, 1, 2, 5, 6, 7 + len(modalities)})
     rows = [
         [
             Cell(name),
-            _words(part),
-            Cell(part.label, tone=_tone(part)),
+            shaded_words(part),
+            Cell(part.label, tone=sentiment_tone(part)),
             Cell(signed(part.score)),
             Cell(ends_of(part.low, part.high).strip(" ()")),
             Cell(odds(part)),
+            Cell(" · ".join(f"{name} {percent(share, 0)}" for name, share in leading(part.emotions))),
             *(_weight(part, m) for m in modalities),
-            Cell(", ".join(f"{m} {percent(part.doubts[m], 0)}" for m in part.contradicts), tone="warning"),
+            Cell(", ".join(f"{m} {percent(part.doubts.get(m), 0)}" for m in part.contradicts), tone="warning"),
         ]
         for name, part in zip(names, parts, strict=True)
     ]
@@ -160,22 +177,6 @@ def _weight(part: "Prediction", modality: Modality) -> Cell:
     said = "" if alone is None else f" ({signed(alone) if isinstance(alone, float) else alone})"
     tone: Tone = "warning" if modality in part.disagrees else ""
     return Cell(percent(part.shares.get(modality), 0) + said, tone=tone)
-
-
-def _words(part: "Prediction") -> Cell:
-    """The words; dim where the filter removed them, struck where they are missing."""
-    gates = part.kept.get(TEXT, [])
-    pieces: list[tuple[str, Tone]] = []
-    for i, word in enumerate((part.text or "").split()):
-        gate = gates[i] if i < len(gates) else 1.0
-        pieces.append((word, "missing" if gate is None else "muted" if gate < REMOVED else ""))
-        pieces.append((" ", ""))
-    return Cell.joined(pieces[:-1])
-
-
-def _tone(given: "Prediction") -> Tone:
-    tones: Mapping[str, Tone] = {"positive": "positive", "negative": "negative"}
-    return tones.get(given.label, "") if given.score is not None else "strong"
 
 
 def _told_below(recording: "RecordingPrediction") -> list[str]:
@@ -215,7 +216,7 @@ def write_index(
     rows = [
         [
             Cell(each.name, link=quote(os.fsencode(name))),
-            says(each.overall),
+            says(each.overall) or no_score(each),
             ", ".join(each.absent) or "nothing",
             f"{each.duration:.1f} s",
         ]

@@ -4,20 +4,36 @@ A page loads nothing from anywhere but the recording, which it holds itself or l
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
+from mecam.prediction.rows import tells_more
 from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
 from mecam.report.page import Section, page, section
+from mecam.report.panel_strips import people_of
+from mecam.report.people import people_table, voice_table
 from mecam.report.player import player
-from mecam.report.predictions import absence, absences, faces_seen, kicker, odds, remarks, says, span_of, text_first
+from mecam.report.predictions import (
+    absence,
+    absences,
+    beside_score,
+    faces_seen,
+    kicker,
+    no_score,
+    odds,
+    remarks,
+    says,
+    text_first,
+)
+from mecam.report.recording_table import NAMES, REMOVED, span_of
 from mecam.report.strips import ShadedWord
 from mecam.report.table import Cell, Table
 from mecam.report.timeline import timeline
 from mecam.task import Task
-from mecam.types import VISION, Modality
+from mecam.types import TEXT, VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, RecordingPrediction
@@ -50,6 +66,8 @@ def write_recording(
     sections = [
         Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
         Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
+        section("people", "People", tables=[people_table(recording)]),
+        section("voice", "Voice", tables=[voice_table(recording)]),
         section("probabilities", "Probabilities", tables=[_probabilities(recording)]),
         Section("utterances", "Utterances", "utterances.j2", _utterances(recording)),
         _modalities(recording),
@@ -57,13 +75,14 @@ def write_recording(
         section("remarks", "Remarks", texts=remarks(recording), text_only=True),
     ]
     length = f"{recording.duration:.1f} s, {plural(len(recording.parts), 'utterance')}"
-    small = [odds(recording.overall), length] if recording.overall.probabilities else [length]
+    small = [told for told in (odds(recording.overall), beside_score(recording.overall), length) if told]
+    headline = says(recording.overall) or no_score(recording)
     made = page(
         recording.name,
         kicker=kicker("mecam predict", about),
         sections=sections,
         badges=recording.notes,
-        top=Section("", "", "score.j2", {"text": says(recording.overall), "small": " · ".join(small)}),
+        top=Section("", "", "score.j2", {"text": headline, "small": " · ".join(small)}),
         attributes={"duration": f"{max(recording.duration, 1e-3):.3f}"},
         **STYLES,
     )
@@ -87,7 +106,8 @@ def _probabilities(recording: "RecordingPrediction") -> Table | None:
 def _utterances(recording: "RecordingPrediction") -> dict[str, Any]:
     largest = max((abs(c) for row in recording.contributions for c in row), default=0.0)
     scored = recording.overall.score is not None
-    parts = []
+    faded = tells_more(recording)
+    parts: list[dict[str, Any]] = []
     for i, part in enumerate(recording.parts):
         given = recording.contributions[i] if i < len(recording.contributions) else ()
         parts.append(
@@ -96,17 +116,39 @@ def _utterances(recording: "RecordingPrediction") -> dict[str, Any]:
                 "stop": part.stop or 0.0,
                 "time": span_of(part),
                 "says": says(part),
-                "words": _words(part, given if largest > 0 else (), largest, scored),
+                "beside": _beside(recording, part),
+                "words": _words(part, given if largest > 0 else (), largest, scored, faded=faded),
                 "warnings": _oddities(part),
             }
         )
     signs = ("raises the score", "lowers it") if scored else ("raises it", "lowers it")
     unit = "" if scored else ", in points of its probability"
     note = f"The number under a word is its contribution to the prediction{unit}, measured by removing the word."
-    return {"parts": parts, "signs": signs if largest > 0 else None, "note": note}
+    removed = any("faded" in word.css for part in parts for word in part["words"])
+    return {"parts": parts, "signs": signs if largest > 0 else None, "note": note, "removed": removed}
 
 
-def _words(part: "Prediction", given: Sequence[float], largest: float, scored: bool) -> list[ShadedWord]:
+def _beside(recording: "RecordingPrediction", part: "Prediction") -> list[str]:
+    """What is told beside the score, a line for each who is seen."""
+    mine = beside_score(part)
+    several = len(people_of(recording)) > 1
+    lines = [f"person {part.person}: {mine}" if several and part.person is not None else mine]
+    others = [one for one in recording.listeners if (one.id, one.start) == (part.id, part.start)]
+    return [line for line in [*lines, *(f"person {one.person}: {beside_score(one)}" for one in others)] if line]
+
+
+def _words(
+    part: "Prediction", given: Sequence[float], largest: float, scored: bool, *, faded: bool
+) -> list[ShadedWord]:
+    """The words in the shades of their contributions.
+
+    Args:
+        part: the utterance.
+        given: the contributions.
+        largest: the one with the full shade.
+        scored: they are parts of a score.
+        faded: words that the filter removed are dim and struck.
+    """
     words = [ShadedWord(word) for word in (part.text or "").split()]
     shaded = [
         ShadedWord(
@@ -117,12 +159,21 @@ def _words(part: "Prediction", given: Sequence[float], largest: float, scored: b
         )
         for word, adds in zip(words, given, strict=False)
     ]
-    return [*shaded, *words[len(shaded) :]]
+    gates = dict(enumerate(part.kept.get(TEXT, []) if faded else []))
+    removed = {place for place, gate in gates.items() if gate is not None and gate < REMOVED}
+    shown = [*shaded, *words[len(shaded) :]]
+    return [replace(w, css=f"{w.css} faded".strip()) if place in removed else w for place, w in enumerate(shown)]
 
 
 def _oddities(part: "Prediction") -> list[str]:
     """Which modality contradicts the others by the model's estimate, and which modality alone predicts the opposite."""
-    lines = [f"{capital(m)} contradicts the others: {percent(part.doubts[m], 0)} probable." for m in part.contradicts]
+    lines = []
+    for modality in part.contradicts:
+        if modality in part.doubts:
+            likely = percent(part.doubts[modality], 0)
+            lines.append(f"{capital(modality)} contradicts the others: {likely} probable.")
+        else:
+            lines.append(f"The {NAMES.get(modality, modality)} contradicts the words.")
     for modality in part.disagrees:
         alone = part.alone[modality]
         opposite = f"the opposite: {signed(alone)}" if isinstance(alone, float) else f"something else: {alone}"

@@ -4,7 +4,7 @@ Shades run over a range of gates that the legend names: 0 to 1, or the range in 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +32,8 @@ class StripBox:
     Attributes:
         x: its left end, in thousandths of the strip.
         width: in thousandths.
-        css: what it is: `gate`, `up`, `down`, `injected`, `face`, `interval`, `level`, `line`.
+        css: what it is: `gate`, `up`, `down`, `injected`, `face`, `interval`, `level`, `line`, `removed`, `emotion`,
+            `person0` and so on.
         weight: strength of its colour, 0 to 1.
         title: shown when the pointer rests on it.
         y: its upper end, in hundredths of the height.
@@ -56,7 +57,7 @@ class Strip:
         name: stands at its left.
         boxes: on it.
         label: read to those who do not see it.
-        css: `tall`, `lane` (with a muted name) or nothing.
+        css: `tall`, `mid`, `lane` (with a muted name) or nothing.
         kinds: of inserted corruption.
         levels: of a vertical axis: hundredths from the top, and the number there.
     """
@@ -67,6 +68,23 @@ class Strip:
     css: str = ""
     kinds: str = ""
     levels: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class StripGroup:
+    """Strips that belong together.
+
+    Attributes:
+        name: the heading; empty for none.
+        strips: below each other.
+        notes: what they show, in sentences.
+        keys: css and meaning of the colours on them.
+    """
+
+    name: str
+    strips: Sequence[Strip]
+    notes: Sequence[str] = ()
+    keys: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True)
@@ -112,6 +130,36 @@ class Legend:
         """The numbers at both ends; a gate lies between 0 and 1."""
         low, high = self.shades
         return ("0" if low <= 0 else f"{plain(low, 1)} or less", "1" if high >= 1 else f"{plain(high, 1)} or more")
+
+
+def across(seconds: float, duration: float) -> float:
+    """Where a second of a recording lies, in thousandths of a strip."""
+    return round(WIDTH * min(max(float(seconds) / max(duration, 1e-3), 0.0), 1.0), 1)
+
+
+def step_boxes(
+    span: Range,
+    level: float,
+    ends: tuple[float | None, float | None],
+    y: Callable[[float], float],
+    title: str,
+) -> list[StripBox]:
+    """A piece of a line, with the band of its interval behind it, where it has one.
+
+    Args:
+        span: from and to, in thousandths of the strip.
+        level: of the line.
+        ends: of the interval.
+        y: gives hundredths from the top for a level.
+        title: shown when the pointer rests on it.
+    """
+    left, right = span
+    boxes = []
+    if ends[0] is not None and ends[1] is not None:
+        top, bottom = y(ends[1]), y(ends[0])
+        boxes.append(StripBox(left, right - left, "interval", title=title, y=top, height=bottom - top))
+    at = min(max(y(level) - 1, 0.0), 98.0)
+    return [*boxes, StripBox(left, right - left, "score-level", title=title, y=at, height=2.0)]
 
 
 def shades_of(gates: Iterable[Sequence[float | None]]) -> Range:

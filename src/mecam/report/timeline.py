@@ -1,15 +1,30 @@
 """The timeline of a recording: sentiment with its interval, gates and faces over the same seconds."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mecam.prediction.moments import row_times
+from mecam.prediction.rows import tells_more
 from mecam.report.format import signed
+from mecam.report.panel_strips import KEYS, emotion_group, face_group, removed_boxes, voice_group
 from mecam.report.predictions import says, text_first
-from mecam.report.strips import FULL_RANGE, WIDTH, Legend, Strip, StripBox, gate_boxes, stretches, time_axis
+from mecam.report.strips import (
+    FULL_RANGE,
+    WIDTH,
+    Legend,
+    Strip,
+    StripBox,
+    StripGroup,
+    across,
+    gate_boxes,
+    step_boxes,
+    stretches,
+    time_axis,
+)
 from mecam.task import Task
-from mecam.types import VISION, Modality
+from mecam.types import TEXT, VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.result import RecordingPrediction
@@ -28,30 +43,47 @@ ONE_UTTERANCE = (
     "with times, for several shorter utterances with a score each."
 )
 
+GATE = "Gate: how much of the input the filter lets through to the model, from 0 (nothing) to 1 (all)."
+
 
 def timeline(recording: "RecordingPrediction", task: Task) -> dict[str, Any] | None:
-    """Sentiment with its interval, the gates of each modality, and where a face is, over the same seconds."""
-    scored = recording.overall.score is not None
-    strips = [_sentiment(recording, task)] if scored else []
+    """Sentiment with its interval, the gates of each modality, and where a face is, over the same seconds.
+
+    Where voice, emotions and faces are told, each has a group of strips of its own between the sentiment and the gates.
+    """
+    scored = any(part.score is not None for part in recording.parts)
+    more = tells_more(recording)
+    groups = [_sentiment_group(recording, task, more=more)] if scored else []
     gated = sorted({m for part in recording.parts for m in part.kept}, key=text_first)
-    strips += [_gates(recording, modality) for modality in gated]
-    strips += [_seen(recording)] if any(VISION in u.streams for u in recording.utterances) else []
-    if not strips:
+    gates = [_gates(recording, modality) for modality in gated]
+    gates += [_seen(recording)] if any(VISION in u.streams for u in recording.utterances) else []
+    gate_notes = [GATE] if gated else []
+    if more:
+        told = (emotion_group(recording), voice_group(recording), face_group(recording))
+        groups += [group for group in told if group is not None]
+        groups += [StripGroup("Filter", gates, gate_notes)] if gates else []
+    elif groups or gates:
+        flat = [strip for group in groups for strip in group.strips]
+        notes = [note for group in groups for note in group.notes]
+        notes += [ONE_UTTERANCE] if len(recording.parts) == 1 else []
+        groups = [StripGroup("", [*flat, *gates], [*notes, *gate_notes])]
+    if not groups:
         return None
-    notes = []
-    if scored:
-        band = any(part.low is not None for part in recording.parts)
-        what = "; the line is the score, the band its 90 % interval" if band else ""
-        notes.append(f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.")
-        notes += [] if band else [UNCALIBRATED]
-    notes += [ONE_UTTERANCE] if len(recording.parts) == 1 else []
-    if gated:
-        notes.append("Gate: how much of the input the filter lets through to the model, from 0 (nothing) to 1 (all).")
     legend = Legend(FULL_RANGE, missing=True) if gated else None
-    return {"strips": strips, "axis": time_axis(0.0, recording.duration), "notes": notes, "legend": legend}
+    return {"groups": groups, "axis": time_axis(0.0, recording.duration), "legend": legend}
 
 
-def _sentiment(recording: "RecordingPrediction", task: Task) -> Strip:
+def _sentiment_group(recording: "RecordingPrediction", task: Task, *, more: bool) -> StripGroup:
+    """The score over time; words that the filter removed are marked where more than the score is told."""
+    band = any(part.low is not None for part in recording.parts)
+    what = "; the line is the score, the band its 90 % interval" if band else ""
+    notes = [f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.", *([] if band else [UNCALIBRATED])]
+    removed = removed_boxes(recording, TEXT) if more else []
+    keys = KEYS if removed else ()
+    return StripGroup("Sentiment of the words" if more else "", [_sentiment(recording, task, removed)], notes, keys)
+
+
+def _sentiment(recording: "RecordingPrediction", task: Task, removed: Sequence[StripBox]) -> Strip:
     middle = (task.low + task.high) / 2
     size = (task.high - task.low) or 1.0
 
@@ -60,15 +92,13 @@ def _sentiment(recording: "RecordingPrediction", task: Task) -> Strip:
 
     boxes = [StripBox(0.0, WIDTH, "line", y=49.7, height=0.6)]
     for part in recording.parts:
-        left, right = _x(recording, part.start or 0.0), _x(recording, part.stop or recording.duration)
-        assert part.score is not None
-        if part.low is not None and part.high is not None:
-            top, bottom = y(part.high), y(part.low)
-            boxes.append(StripBox(left, right - left, "interval", title=says(part), y=top, height=bottom - top))
-        at = min(max(y(part.score) - 1, 0.0), 98.0)
-        boxes.append(StripBox(left, right - left, "score-level", title=says(part), y=at, height=2.0))
+        if part.score is None:
+            continue
+        stop = part.stop or recording.duration
+        span = across(part.start or 0.0, recording.duration), across(stop, recording.duration)
+        boxes += step_boxes(span, part.score, (part.low, part.high), y, says(part))
     levels = [(0.0, _level(task.high)), (50.0, _level(middle)), (100.0, _level(task.low))]
-    return Strip("sentiment", boxes, "sentiment over time", "tall", levels=levels)
+    return Strip("sentiment", [*boxes, *removed], "sentiment over time", "tall", levels=levels)
 
 
 def _level(number: float) -> str:
@@ -100,10 +130,6 @@ def _seen(recording: "RecordingPrediction") -> Strip:
         if frames is None or times is None:
             continue
         for first, last in stretches(np.asarray(~np.isnan(frames).all(axis=1))):
-            left, right = _x(recording, times[first, 0]), _x(recording, times[last - 1, 1])
+            left, right = (across(time, recording.duration) for time in (times[first, 0], times[last - 1, 1]))
             boxes.append(StripBox(left, right - left, "face"))
     return Strip("face seen", boxes, "where a face is seen, over time")
-
-
-def _x(recording: "RecordingPrediction", seconds: float) -> float:
-    return round(WIDTH * min(max(float(seconds) / max(recording.duration, 1e-3), 0.0), 1.0), 1)

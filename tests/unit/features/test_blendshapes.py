@@ -23,7 +23,8 @@ from mecam.features.media import Frame, Media
 from mecam.features.vision import blendshapes, face_models, tracking
 from mecam.features.vision import model_files as assets
 from mecam.features.vision.expression import NAMES as MEASURES
-from mecam.features.vision.face_extractors import Blendshapes, Expressions
+from mecam.features.vision.expression_network import EXPRESSIONS
+from mecam.features.vision.face_extractors import Blendshapes, Expressions, FaceCues
 from mecam.features.vision.face_models import Box
 from mecam.features.vision.tracking import Tracker
 
@@ -201,7 +202,7 @@ def test_of_two_faces_the_rows_are_those_of_the_chosen_one(tmp_path: Path) -> No
 @pytest.mark.usefixtures("bright_is_a_face")
 def test_a_look_stays_with_its_face_and_frame() -> None:
     """Over more frames than are held at once, across a gap in which the face is away."""
-    tracker = Tracker(gaze_s=np.inf, look=lambda image, box: np.array([image[0, 0, 0], box.side], np.float32))
+    tracker = Tracker(gaze_s=np.inf, look=lambda image, _, box: np.array([image[0, 0, 0], box.side], np.float32))
     for number in range(400):
         grey = 30 if 300 <= number < 310 else 80 + number % 150
         tracker.see(Frame(number / 25, np.full((48, 64, 3), grey, np.uint8)))
@@ -275,3 +276,23 @@ def test_a_real_blendshape_follows_its_movement(moved: Features, name: str, move
 def test_real_blendshapes_are_shares(moved: Features) -> None:
     assert np.isfinite(moved.values).all()
     assert ((moved.values >= 0) & (moved.values <= 1)).all()
+
+
+@pytest.fixture(scope="module")
+def cued(tmp_path_factory: pytest.TempPathFactory) -> Features:
+    """The same movements, as `mecam-face` sees them."""
+    path = moving_face(tmp_path_factory.mktemp("clips") / "moved.mp4", MOVES, seconds=6.0, rate=RATE)
+    return FaceCues()(Media(path))
+
+
+def test_face_cues_are_the_blendshapes_and_what_the_face_shows(moved: Features, cued: Features) -> None:
+    spec = registry.extractor("mecam-face").spec
+    assert spec.names == (*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS))
+    assert cued.values.shape == (len(moved.values), COUNT + 7)
+    np.testing.assert_array_equal(cued.intervals, moved.intervals)
+    assert np.abs(cued.values[:, :COUNT] - moved.values).mean() < 0.02
+    np.testing.assert_allclose(cued.values[:, COUNT:].sum(axis=1), 1, atol=1e-5)
+    happy = cued.values[:, spec.names.index("expression_happy")]
+    corners = MOVES["corner_left"](cued.intervals[:, 0])
+    assert happy[corners > 0.4].mean() > 0.8
+    assert happy[corners < -0.4].mean() < happy[corners > 0.4].mean()

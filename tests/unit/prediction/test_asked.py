@@ -174,3 +174,16 @@ def test_no_two_recordings_are_called_the_same(files: Path) -> None:
     assert [r.name for r in sorted_out(["d/a/x.wav", "d/b/x.wav"]).recordings] == ["a/x.wav", "b/x.wav"]
     assert [r.name for r in sorted_out(["d", "e"]).recordings] == ["d/a/x.wav", "b/x.wav", "y.wav", "e/a/x.wav"]
     assert [r.name for r in sorted_out(["d/y.wav", "./d/y.wav", "d"]).recordings] == ["y.wav", "a/x.wav", "b/x.wav"]
+
+
+@pytest.mark.parametrize("pattern", ["*.wav", "[ot]*.wav", "./*"])
+def test_a_pattern_stands_for_recordings(files: Path, pattern: str) -> None:
+    assert [one.name for one in sorted_out([pattern]).recordings] == ["one.wav", "two clips.wav"]
+
+
+def test_what_looks_like_a_pattern_and_is_none(files: Path) -> None:
+    assert [text for _, text in sorted_out(["really?", "good * bad"]).sentences] == ["really?", "good * bad"]
+    (files / "take[1].wav").write_bytes((files / "one.wav").read_bytes())
+    assert [one.name for one in sorted_out(["take[1].wav"]).recordings] == ["take[1].wav"]
+    with pytest.raises(DataError):
+        sorted_out(["nothing*.mp4"])

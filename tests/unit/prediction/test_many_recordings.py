@@ -141,3 +141,50 @@ def test_sentences_from_files_and_from_standard_input(
     code, _, err = call("")
     assert code == 1
     assert "the sentence is empty" in err
+
+
+def test_a_folder_takes_a_file_of_each_recording(call: Any, folder: Path, tmp_path: Path) -> None:
+    for name in ("vtt", "eaf", "csv"):
+        code, out, _ = call(folder, "--output", tmp_path / name, "--format", name)
+        assert code == 3
+        assert f"3 predictions in 3 files: {tmp_path / name}" in out
+        written = sorted(path.relative_to(tmp_path / name).as_posix() for path in (tmp_path / name).rglob("*.*"))
+        assert written == [f"{place}.{name}" for place in ("a/x.wav", "b/x.wav", "top.wav")]
+    assert (tmp_path / "vtt" / "top.wav.vtt").read_text("utf-8").startswith("WEBVTT\n\nNOTE mecam ")
+    code, out, _ = call(folder / "top.wav", "--format", "vtt")
+    assert (code, out) == (0, (tmp_path / "vtt" / "top.wav.vtt").read_text("utf-8"))
+
+
+def test_moments_instead_of_utterances(call: Any, folder: Path, tmp_path: Path) -> None:
+    code, out, _ = call(folder / "top.wav", "--every", "200ms", "-o", tmp_path / "a.csv")
+    assert code == 0
+    assert "3 predictions: " in out
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text("utf-8").splitlines()))
+    assert [(row["start"], row["stop"]) for row in rows] == [("0.0", "0.2"), ("0.2", "0.4"), ("0.4", "0.5")]
+    assert len({row["score"] for row in rows}) == 1
+    assert all(0 <= float(row["kept_audio"]) <= 1 for row in rows)
+    code, out, _ = call(folder / "top.wav", "--every", " .25 s", "--format", "json")
+    assert len(json.loads(out)[0]["moments"]) == 2
+    for every in ("1m", "0", "50ms", "-1", "", "1e3", "nan"):
+        code, out, err = call(folder / "top.wav", "--every", every)
+        assert (code, out) == (1, "")
+        assert "a moment cannot last" in err
+        assert "give at least 0.1s" in err
+
+
+def test_what_a_format_cannot_hold_is_said_before_the_work(call: Any, folder: Path, tmp_path: Path) -> None:
+    for arguments, says in (
+        ((folder, "-o", tmp_path / "all.vtt"), "a .vtt file holds one recording; these are 4"),
+        ((folder, "--format", "eaf"), "a .eaf file holds one recording; these are 4"),
+        (("a sentence", "-o", tmp_path / "a.eaf"), "these are sentences or a store"),
+        ((folder / "top.wav", "--format", "parquet"), "parquet cannot be printed"),
+        (
+            (folder / "top.wav", "a sentence", "--format", "csv", "-o", tmp_path / "all"),
+            "a folder takes files of recor",
+        ),
+        ((folder / "top.wav", "-o", tmp_path), "without an ending"),
+    ):
+        code, out, err = call(*arguments)
+        assert (code, out) == (1, "")
+        assert says in err
+        assert "loading" not in err

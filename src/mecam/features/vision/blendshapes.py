@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mecam.features.vision.face_models import Box, coefficients, landmarks
 
-__all__ = ["NAMES", "POINTS", "look"]
+__all__ = ["NAMES", "POINTS", "look", "shapes"]
 
 
 def _sides(name: str) -> tuple[str, str]:
@@ -72,4 +72,9 @@ def look(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     Returns: len(NAMES).
     Raises: DataError if `face_landmarker.task` is missing or damaged.
     """
-    return coefficients(landmarks(image, box)[list(POINTS), :2])
+    return shapes(landmarks(image, box)[0])
+
+
+def shapes(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The blendshapes of a face whose 478 landmarks are known, in pixels of the picture."""
+    return coefficients(points[list(POINTS), :2])

@@ -1,8 +1,8 @@
-"""The expression of the speaking face, row by row: the extractors `mecam-vision` and `mecam-blendshapes`."""
+"""The expression of the speaking face, row by row: `mecam-vision`, `mecam-blendshapes` and `mecam-face`."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +10,25 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError
 from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media
+from mecam.features.people import People, Person
 from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, voice_level
 from mecam.features.vision.expression import NAMES
-from mecam.features.vision.tracking import Face, Look, Tracker
+from mecam.features.vision.expression_network import EXPRESSIONS, expressions
+from mecam.features.vision.face_models import Box, landmarks, mesh
+from mecam.features.vision.same_face import joined
+from mecam.features.vision.tracking import Face, Lay, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "Blendshapes", "Expressions"]
+__all__ = ["EXTRACTORS", "Blendshapes", "Expressions", "FaceCues"]
 
 FRAMES_AHEAD = 8
 """Pictures that are decoded before they are looked at."""
+DESCRIBE_S, LEAST_S = 0.5, 0.5
+"""Where people are told apart: seconds between two descriptions of a face, and for how many one must be seen."""
+_SURE = 0.5
+"""Presence from which a mesh lies on a face."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,14 @@ class Expressions:
 
         Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        return _watch(self, media, start, stop)
+        return _watch(self, media, start, stop, MEASURES)
+
+    def people(self, media: Media) -> People:
+        """Everybody in a recording, with these rows.
+
+        Raises: as `__call__`.
+        """
+        return _people(self, media, MEASURES)
 
 
 @dataclass(frozen=True)
@@ -91,32 +106,149 @@ class Blendshapes:
 
         Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
         """
-        return _watch(self.watching, media, start, stop, look=blendshapes.look)
+        return _watch(self.watching, media, start, stop, SHAPES)
+
+    def people(self, media: Media) -> People:
+        """Everybody in a recording, with these rows.
+
+        Raises: as `__call__`.
+        """
+        return _people(self.watching, media, SHAPES)
 
 
-def _watch(
-    options: Expressions, media: Media, start: float, stop: float | None, *, look: Look | None = None
-) -> Features:
-    """Follow every face, choose the one that speaks; its rows are what `look` says, or the measures of its mesh."""
-    tracker = Tracker(
+@dataclass(frozen=True)
+class FaceCues:
+    """The 52 blendshapes, and what the face shows: seven expressions with probabilities.
+
+    See `mecam.features.vision.blendshapes` and `mecam.features.vision.expression_network`. The finer mesh of the Face
+    Landmarker is laid at once, each crop from the points before, as MediaPipe does: this takes less time than
+    `mecam-blendshapes`, which has a mesh of its own laid first.
+
+    Attributes:
+        watching: how pictures are looked at; gaze is not measured apart, it is among the blendshapes.
+    """
+
+    watching: Expressions = field(default_factory=lambda: Expressions(gaze_hz=0.0))
+
+    name = "mecam-face"
+    version = "1"
+    modality: Modality = VISION
+
+    @property
+    def spec(self) -> FeatureSpec:
+        """Width and names."""
+        return FeatureSpec(len(CUES.names), self.name, self.version, CUES.names)
+
+    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+        """One row per picture looked at, 0 to 1; a row of NaN where there is no face.
+
+        Raises: MediaError if the recording has no picture; DataError if the face models cannot be had.
+        """
+        return _watch(self.watching, media, start, stop, CUES)
+
+    def people(self, media: Media) -> People:
+        """Everybody in a recording, with these rows.
+
+        Raises: as `__call__`.
+        """
+        return _people(self.watching, media, CUES)
+
+
+def _fine_mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+    """The landmarks of a face; where the box does not fit closely, around the mesh, which asks for less."""
+    points, presence = landmarks(image, box)
+    if presence < _SURE:
+        around, there = mesh(image, box)
+        if there >= _SURE:
+            return landmarks(image, Box.around(around))
+    return points, presence
+
+
+def _cues(image: NDArray[np.uint8], points: NDArray[np.float32], _: Box) -> NDArray[np.float32]:
+    return np.concatenate([blendshapes.shapes(points), expressions(image, points)])
+
+
+class View(NamedTuple):
+    """What is made of every face.
+
+    Attributes:
+        names: of the columns.
+        lay: how the mesh is laid; None: by `face_models.mesh`.
+        look: what the rows are; None: the measures of the mesh.
+    """
+
+    names: tuple[str, ...]
+    lay: Lay | None = None
+    look: Look | None = None
+
+
+MEASURES = View(NAMES)
+SHAPES = View(blendshapes.NAMES, look=lambda image, _, box: blendshapes.look(image, box))
+CUES = View((*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS)), _fine_mesh, _cues)
+
+
+def _watch(options: Expressions, media: Media, start: float, stop: float | None, view: View) -> Features:
+    """Follow every face, choose the one that speaks; its rows are what the view says."""
+    tracker = _tracker(options, view)
+    rate = _follow(tracker, options, media, start, stop)
+    times, faces = np.array(tracker.times), tracker.faces()
+    voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
+    chosen = choose(faces, times, voice)
+    values = np.full((len(times), len(view.names)), np.nan, np.float32)
+    for number, face in enumerate(faces):
+        mine = chosen[face.frames] == number
+        values[face.frames[mine]] = (face.looks if view.look else face.values)[mine]
+    details = _details(times, faces, chosen, tracker.most_at_once)
+    return Features(values, _intervals(times, rate), details)
+
+
+def _people(options: Expressions, media: Media, view: View) -> People:
+    """Follow every face of a whole recording; know each again; see who speaks."""
+    tracker = _tracker(options, view, describe_s=DESCRIBE_S)
+    rate = _follow(tracker, options, media, 0.0, None)
+    times = np.array(tracker.times)
+    intervals = _intervals(times, rate)
+    faces = joined(tracker.faces(), least=LEAST_S * rate)
+    chosen = choose(faces, times, voice_level(media, times) if len(faces) > 1 else None)
+    persons = tuple(
+        Person(
+            number,
+            intervals[face.frames],
+            face.looks if view.look else face.values,
+            face.side,
+            face.presence,
+            face.boxes,
+            chosen[face.frames] == number - 1,
+        )
+        for number, face in enumerate(faces, 1)
+    )
+    findings = ()
+    if tracker.most_at_once > options.most_faces:
+        findings = (
+            f"up to {tracker.most_at_once} faces are visible at once; the {options.most_faces} largest are followed",
+        )
+    frames = tuple(face.frames for face in faces)
+    return People(persons, intervals, frames, len(view.names), tracker.most_at_once, findings)
+
+
+def _tracker(options: Expressions, view: View, *, describe_s: float | None = None) -> Tracker:
+    return Tracker(
         most=options.most_faces,
         least_presence=options.least_presence,
         gaze_s=1 / options.gaze_hz if options.gaze_hz else np.inf,
-        look=look,
+        lay=view.lay,
+        look=view.look,
+        describe_s=describe_s,
     )
+
+
+def _follow(tracker: Tracker, options: Expressions, media: Media, start: float, stop: float | None) -> float:
+    """Show the tracker what is to be looked at; the rate of it per second."""
     rate = _even_rate(media, options.rate_hz)
     with closing(ahead(media.frames(start, stop, rate=rate, max_side=options.max_side), FRAMES_AHEAD)) as frames:
         for frame in frames:
             tracker.see(frame)
-    times, faces = np.array(tracker.times), tracker.faces()
-    voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
-    chosen = choose(faces, times, voice)
-    values = np.full((len(times), len(blendshapes.NAMES if look else NAMES)), np.nan, np.float32)
-    for number, face in enumerate(faces):
-        mine = chosen[face.frames] == number
-        values[face.frames[mine]] = (face.looks if look else face.values)[mine]
-    details = _details(times, faces, chosen, tracker.most_at_once)
-    return Features(values, _intervals(times, rate), details)
+    return rate
 
 
 def _even_rate(media: Media, most: float) -> float:
@@ -161,4 +293,5 @@ def _details(
 EXTRACTORS = {
     Expressions.name: ExtractorEntry(lambda _: Expressions()),
     Blendshapes.name: ExtractorEntry(lambda _: Blendshapes()),
+    FaceCues.name: ExtractorEntry(lambda _: FaceCues()),
 }

@@ -1,4 +1,4 @@
-"""The networks that look at a face: where faces are, 468 points of one, its irises; blendshapes where they are there.
+"""The networks that look at a face: where faces are, 468 points of one, its irises, a finer mesh and blendshapes.
 
 Coordinates are pixels of the picture, x to the right, y down, the middle of the first pixel at 0.5. *Left* and *right*
 are the person's own.
@@ -119,8 +119,7 @@ def mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float
     """
     wide = Box(box.x, box.y, box.side * _MARGIN, box.angle)
     points, logit = _run(MESH, crop(image, wide, _SIDE))
-    presence = 1 / (1 + np.exp(-np.clip(float(logit.reshape(-1)[0]), -50, 50)))
-    return _placed(points.reshape(468, 3), wide, _SIDE), float(presence)
+    return _placed(points.reshape(468, 3), wide, _SIDE), _probability(logit)
 
 
 def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -145,14 +144,15 @@ def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.
     return np.stack(middles)
 
 
-def landmarks(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+def landmarks(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
     """Lay the finer mesh of the Face Landmarker on the face in a box.
 
-    Returns: 478 × 3 points as `mesh` gives them: its 468, then five of the right iris and five of the left.
+    Returns: 478 × 3 points as `mesh` gives them: its 468, then five of the right iris and five of the left; and the
+        presence of a face, 0 to 1.
     """
     wide = Box(box.x, box.y, box.side * _MARGIN, box.angle)
-    points = _run(LANDMARKER, crop(image, wide, _LANDMARK_SIDE), "face_landmarks_detector.tflite")[0]
-    return _placed(points.reshape(478, 3), wide, _LANDMARK_SIDE)
+    points, logit, _ = _run(LANDMARKER, crop(image, wide, _LANDMARK_SIDE), "face_landmarks_detector.tflite")
+    return _placed(points.reshape(478, 3), wide, _LANDMARK_SIDE), _probability(logit)
 
 
 def coefficients(points: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -230,6 +230,10 @@ def _middles(side: int) -> NDArray[np.float32]:
     doubled = np.arange(side, dtype=np.float32) * np.float32(2) + np.float32(1)
     middles: NDArray[np.float32] = doubled / np.float32(side) - np.float32(1)
     return middles
+
+
+def _probability(logit: NDArray[np.float32]) -> float:
+    return float(1 / (1 + np.exp(-np.clip(float(logit.reshape(-1)[0]), -50, 50))))
 
 
 def _placed(points: NDArray[np.float32], box: Box, side: int) -> NDArray[np.float32]:

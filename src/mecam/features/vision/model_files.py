@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mecam.errors import DataError
 
-__all__ = ["BUILT_IN", "DETECTOR", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find"]
+__all__ = ["BUILT_IN", "DETECTOR", "EXPRESSION", "IRIS", "LANDMARKER", "MESH", "Asset", "content", "ensure", "find"]
 
 MODELS = Path(__file__).parent / "models"
 """Where the networks lie."""
@@ -60,7 +60,14 @@ LANDMARKER = Asset(
     "478 points and 52 blendshapes",
 )
 """MediaPipe's Face Landmarker, version 1: a zip of networks."""
-BUILT_IN = (DETECTOR, MESH, IRIS, LANDMARKER)
+EXPRESSION = Asset(
+    "face_expressions.onnx",
+    343_491,
+    "1d15bf558ccb663d59115bc4045dce978bc5dc4aa3f0e0597c8256876676f3e5",
+    "probabilities of 7 expressions",
+    "MIT",
+)
+BUILT_IN = (DETECTOR, MESH, IRIS, LANDMARKER, EXPRESSION)
 """What comes with mecam."""
 
 

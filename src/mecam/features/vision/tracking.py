@@ -7,13 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.media import Frame
-from mecam.features.vision.expression import NAMES, measure
+from mecam.features.vision.appearance import Description
+from mecam.features.vision.cuts import Cuts
+from mecam.features.vision.expression import NAMES, POINTS, measure
 from mecam.features.vision.face_models import Box, detect, irises, mesh
 
-__all__ = ["Face", "Look", "Tracker"]
+__all__ = ["Face", "Lay", "Look", "Tracker"]
 
-Look = Callable[[NDArray[np.uint8], Box], NDArray[np.float32]]
-"""Something else to be known of a face: of a picture and the upright box of the face in it, a row of numbers."""
+Lay = Callable[[NDArray[np.uint8], Box], tuple[NDArray[np.float32], float]]
+"""Lays a mesh on the face in a box of a picture: `expression.POINTS` or more; how sure it is, 0 to 1."""
+
+Look = Callable[[NDArray[np.uint8], NDArray[np.float32], Box], NDArray[np.float32]]
+"""Something else to be known of a face: of a picture, the mesh and the upright box around it, a row of numbers."""
 
 _SAME = 0.3
 """Overlap from which two boxes are taken for the same face."""
@@ -36,6 +41,8 @@ class Face:
         side: N pixels, its size.
         presence: N, how sure the mesh was that it lies on a face, 0 to 1.
         looks: N × whatever the tracker's `look` gives; N × 0 without one.
+        boxes: N × 4, left, top, width and height in shares of the picture.
+        appearance: what it looks like, see `appearance.Description`; empty where people are not told apart.
     """
 
     frames: NDArray[np.int64]
@@ -43,6 +50,8 @@ class Face:
     side: NDArray[np.float32]
     presence: NDArray[np.float32]
     looks: NDArray[np.float32]
+    boxes: NDArray[np.float32]
+    appearance: NDArray[np.float32]
 
 
 class Tracker:
@@ -54,7 +63,10 @@ class Tracker:
         look_s: seconds between two searches for further faces.
         look_again_s: the same while there is no face at all.
         gaze_s: seconds between two looks at the irises; what lies between is interpolated. Infinite: none at all.
+        lay: how the mesh is laid; None: by `face_models.mesh`.
         look: what else is asked of every face in every frame.
+        describe_s: seconds between two descriptions of a face, and tracks end where the picture is cut, so that one
+            track is one person; None: neither.
 
     Attributes:
         times: seconds of the frames seen.
@@ -69,20 +81,26 @@ class Tracker:
         look_s: float = 1.0,
         look_again_s: float = 0.1,
         gaze_s: float = 0.2,
+        lay: Lay | None = None,
         look: Look | None = None,
+        describe_s: float | None = None,
     ) -> None:
         self.most, self.least_presence, self.gaze_s = most, least_presence, gaze_s
-        self.look = look
+        self.lay, self.look, self.describe_s = lay or mesh, look, describe_s
         self.look_s, self.look_again_s = look_s, look_again_s
         self.times: list[float] = []
         self.most_at_once = 0
         self._looked = self._looked_closer = -np.inf
         self._tracks: list[_Track] = []
         self._active: list[_Track] = []
+        self._shot = 0
+        self._cuts = Cuts()
 
     def see(self, frame: Frame) -> None:
         """Follow the known faces into a later frame, and look for others when it is time."""
         self.times.append(frame.time)
+        if self.describe_s is not None and self._cuts.at(frame):
+            self._shot, self._active, self._looked = len(self.times) - 1, [], -np.inf
         before = len(self._active)
         self._active = self._distinct([track for track in self._active if self._follow(track, track.box, frame)])
         pause = self.look_s if self._active else self.look_again_s
@@ -94,7 +112,7 @@ class Tracker:
         return [track.face(self.gaze_s) for track in self._tracks]
 
     def _follow(self, track: "_Track", box: Box, frame: Frame) -> bool:
-        points, presence = mesh(frame.image, box)
+        points, presence = self.lay(frame.image, box)
         now = Box.around(points, presence)
         height, width = frame.image.shape[:2]
         inside = 0 <= now.x < width and 0 <= now.y < height and now.side >= _MIN_FACE_PIXELS
@@ -102,8 +120,12 @@ class Tracker:
             return False
         gazes = np.isfinite(self.gaze_s) and frame.time - track.gazed >= self.gaze_s - 1e-3
         middles = irises(frame.image, points) if gazes else np.full((2, 2), np.nan, np.float32)
-        looked = self.look(frame.image, now) if self.look else np.zeros(0, np.float32)
-        track.add(len(self.times) - 1, frame.time, now, points, middles, looked)
+        looked = self.look(frame.image, points, now) if self.look else np.zeros(0, np.float32)
+        place = [(now.x - now.side / 2) / width, (now.y - now.side / 2) / height, now.side / width, now.side / height]
+        track.add(len(self.times) - 1, frame.time, now, points[:POINTS], middles, looked, np.array(place, np.float32))
+        if self.describe_s is not None and frame.time - track.described >= self.describe_s - 1e-3:
+            track.description.add(frame.image, points, now)
+            track.described = frame.time
         return True
 
     def _look(self, frame: Frame) -> None:
@@ -130,6 +152,7 @@ class Tracker:
             track
             for track in self._tracks
             if track not in self._active
+            and track.last_frame >= self._shot
             and time - track.seen <= _PATIENCE_S
             and len(self.times) - 1 != track.last_frame
             and box.overlap(track.box) > _SAME
@@ -158,6 +181,7 @@ class _Stretch:
     points: list[NDArray[np.float32]] = field(default_factory=list)
     irises: list[NDArray[np.float32]] = field(default_factory=list)
     looks: list[NDArray[np.float32]] = field(default_factory=list)
+    places: list[NDArray[np.float32]] = field(default_factory=list)
     measured: list[NDArray[np.float32]] = field(default_factory=list)
     done: int = 0
 
@@ -179,6 +203,8 @@ class _Track:
     box: Box = field(default_factory=lambda: Box(0.0, 0.0, 0.0))
     seen: float = -np.inf
     gazed: float = -np.inf
+    described: float = -np.inf
+    description: Description = field(default_factory=Description)
     runs: list[_Stretch] = field(default_factory=list)
 
     @property
@@ -193,6 +219,7 @@ class _Track:
         points: NDArray[np.float32],
         middles: NDArray[np.float32],
         looked: NDArray[np.float32],
+        place: NDArray[np.float32],
     ) -> None:
         if not self.runs or self.last_frame != frame - 1:
             self.runs.append(_Stretch())
@@ -204,6 +231,7 @@ class _Track:
         run.points.append(points)
         run.irises.append(middles)
         run.looks.append(looked)
+        run.places.append(place)
         self.box, self.seen = box, time
         if np.isfinite(middles).all():
             self.gazed = time
@@ -212,7 +240,8 @@ class _Track:
 
     def forget_last(self) -> None:
         run = self.runs[-1]
-        for column in (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks):
+        columns = (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks, run.places)
+        for column in columns:
             column.pop()
         if not run.frames:
             self.runs.pop()
@@ -229,6 +258,8 @@ class _Track:
             np.concatenate([np.array(run.sides, np.float32) for run in self.runs]),
             np.concatenate([np.array(run.presences, np.float32) for run in self.runs]),
             np.concatenate([np.stack(run.looks) for run in self.runs]),
+            np.concatenate([np.stack(run.places) for run in self.runs]),
+            self.description.mean(),
         )
 
 

@@ -1,0 +1,95 @@
+"""What a face shows between two times: rows of `mecam-face`, those that are kept, as one `Face`."""
+
+from collections.abc import Mapping
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mecam.features.vision.face_extractors import CUES
+from mecam.prediction.heads import Head, row_cues
+from mecam.prediction.result import Face
+from mecam.pretrained.cards import FOLDER
+
+__all__ = ["GATE", "GROUPS", "MOVEMENTS", "kept", "read_face"]
+
+GATE = FOLDER / "face" / "gate.safetensors"
+"""How probably a row is corrupted."""
+_EXPRESSION = "expression_"
+_FIRST_EXPRESSION = next(i for i, name in enumerate(CUES.names) if name.startswith(_EXPRESSION))
+GROUPS = (slice(0, _FIRST_EXPRESSION), slice(_FIRST_EXPRESSION, len(CUES.names)))
+"""Blendshapes and expressions, as `row_cues` takes them."""
+MOVEMENTS: Mapping[str, tuple[str, ...]] = {
+    "smile": ("mouthSmileLeft", "mouthSmileRight"),
+    "frown": ("mouthFrownLeft", "mouthFrownRight"),
+    "brows_raised": ("browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
+    "brows_lowered": ("browDownLeft", "browDownRight"),
+    "eyes_closed": ("eyeBlinkLeft", "eyeBlinkRight"),
+    "mouth_open": ("jawOpen",),
+}
+"""Movement → the blendshapes that it is the mean of."""
+AROUND_S = 10.0
+"""Seconds before and after that the gate sees, too: what is usual is learned from them."""
+_LEAST = 1e-3
+"""Mean gate below which nothing is told: all of it is corrupted."""
+
+
+def kept(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of each row is kept, 0 to 1: the probability that it is not corrupted.
+
+    Args:
+        rows: T × 59, in a row; NaN where there is no face.
+    """
+    if not len(rows):
+        return np.zeros(0, np.float32)
+    return np.asarray(1 - _gate().probabilities(row_cues(rows, GROUPS))[:, 0], np.float32)
+
+
+def read_face(
+    intervals: NDArray[np.float64],
+    rows: NDArray[np.float32],
+    start: float,
+    stop: float,
+    *,
+    baseline: NDArray[np.float32] | None = None,
+) -> Face | None:
+    """What a face shows between two times.
+
+    Args:
+        intervals: N × 2 seconds, in order.
+        rows: N × 59, of `mecam-face`.
+        start: seconds.
+        stop: seconds; rows whose middle lies before it count.
+        baseline: rows of the same person with a neutral face: movements are told relative to their mean, from −1 to 1.
+
+    Returns: None where the face is not seen.
+    """
+    middle = intervals.mean(axis=1)
+    near = (middle >= start - AROUND_S) & (middle < stop + AROUND_S)
+    middle, intervals, rows = middle[near], intervals[near], rows[near]
+    mine = (middle >= start) & (middle < stop) & np.isfinite(rows).all(axis=1)
+    if not mine.any():
+        return None
+    seen = float(np.diff(intervals[mine], axis=1).sum()) / max(stop - start, 1e-9)
+    weights = kept(rows)[mine].astype(np.float64)
+    if weights.mean() < _LEAST:
+        return Face(min(seen, 1.0))
+    mean = np.average(rows[mine].astype(np.float64), axis=0, weights=weights)
+    shares = mean[_FIRST_EXPRESSION:]
+    names = [name.removeprefix(_EXPRESSION) for name in CUES.names[_FIRST_EXPRESSION:]]
+    expressions = {name: float(share) for name, share in zip(names, shares / shares.sum(), strict=True)}
+    usual = _movements(np.nanmean(baseline, axis=0)) if _tells(baseline) else dict.fromkeys(MOVEMENTS, 0.0)
+    return Face(min(seen, 1.0), expressions, {name: amount - usual[name] for name, amount in _movements(mean).items()})
+
+
+def _tells(baseline: NDArray[np.float32] | None) -> bool:
+    return baseline is not None and bool(np.isfinite(baseline).any())
+
+
+def _movements(row: NDArray[np.floating]) -> dict[str, float]:
+    return {name: float(np.mean([row[CUES.names.index(one)] for one in shapes])) for name, shapes in MOVEMENTS.items()}
+
+
+@cache
+def _gate() -> Head:
+    return Head.read(GATE)
