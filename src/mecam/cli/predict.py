@@ -92,6 +92,14 @@ def predict(
     asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|auto",
+            help="Recording of the same person speaking calmly, to which voice and face are then relative; auto: the "
+            "calm parts of the recording itself.",
+        ),
+    ] = None,
     person: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Whose face is read: 1 is who appears first. [default: the speaker's]"),
@@ -135,6 +143,7 @@ def predict(
         "asr": "" if asr is False else speech_model(asr is True or asr_model is not None, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
+        "baseline": baseline,
         "every": predictor.page_every if moments is None and html is not None else moments,
         "person": person or ("listener" if listener else "speaker"),
     }

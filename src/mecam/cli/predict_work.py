@@ -24,7 +24,7 @@ def predict_recordings(
     from mecam.features.segmentation import Lengths
     from mecam.prediction.inputs import printable
 
-    predictor.check_reads_recordings()  # this does not depend on the file
+    predictor.check_reads_recordings(options.get("baseline"))  # this does not depend on the file
     options = {**options, "lengths": Lengths(*options["lengths"])}
     predicted: list[RecordingPrediction] = []
     failures: list[tuple[str, str]] = []

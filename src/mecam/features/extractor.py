@@ -12,7 +12,7 @@ loaded when first needed and kept by the process, never by the extractor.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -150,22 +150,28 @@ def chosen(names: Sequence[str]) -> dict[Modality, Extractor]:
     return found
 
 
-def extractor_of(modality: Modality, spec: FeatureSpec, *, allow_encoder: bool = False) -> Extractor:
+def extractor_of(
+    modality: Modality, spec: FeatureSpec, *, allow_encoder: bool = False, baseline: bool = False
+) -> Extractor:
     """The extractor that makes the features a model was trained on.
 
     Args:
         modality: of the features.
         spec: as the model's checkpoint records it.
+        baseline: whether there is a baseline of the person, so that features relative to the speaker can be made of
+            what this extractor makes.
         allow_encoder: let the checkpoint name a speech encoder, which is fetched or read from where it says.
 
     Raises: ModelError that says which features they are and what to do, if we cannot make them, or may not.
     """
-    if spec.extractor.endswith(RELATIVE):
+    if spec.extractor.endswith(RELATIVE) and not baseline:
         raise ModelError(
             f"this model reads {modality} features that are normalised for each speaker",
-            fix="extract recordings of the same people, `mecam data normalise` the store and predict that; or train a "
+            fix="give --baseline with a recording of the same person, or `auto`, which is this recording itself; or "
+            "extract recordings of the same people, `mecam data normalise` the store and predict that; or train a "
             "model on the store as it was extracted",
         )
+    spec = replace(spec, extractor=spec.extractor.removesuffix(RELATIVE))
     kind, _, named = spec.extractor.partition(":")
     entry = _entry(kind)
     if entry is None:

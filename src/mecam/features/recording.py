@@ -19,6 +19,7 @@ from mecam.data.corruption import Corruption
 from mecam.data.corruption.corruption import spans_of
 from mecam.data.operations.align import mean_per_interval
 from mecam.errors import ConfigError, DataError, MediaError
+from mecam.features.baseline import relative_to_baseline
 from mecam.features.corruption import CorruptedMedia
 from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
 from mecam.features.media import Media
@@ -47,6 +48,8 @@ class Recipe:
         lengths: of utterances, where a recording is cut.
         aligned: streams that get one row per word, the mean of its rows.
         corruptions: put into sound and pictures before anything is made of them; their places are kept.
+        relative: streams that are made relative to the person.
+        baseline: for these: a recording of the person, or `auto`, this recording itself.
         people: tell everybody apart whose face is seen: `Recording.people`.
         person: whose face it is: that of the speaker, of the most visible one who does not speak at that moment, or of
             the person with this number. With `people`, or for anybody but the speaker, pictures are looked at once for
@@ -59,6 +62,8 @@ class Recipe:
     lengths: Lengths = field(default_factory=Lengths)
     aligned: tuple[Modality, ...] = ()
     corruptions: tuple[Corruption, ...] = ()
+    relative: tuple[Modality, ...] = ()
+    baseline: str | Path | None = None
     people: bool = False
     person: Whose = "speaker"
 
@@ -161,6 +166,8 @@ def read_recording(
             intervals={m: f.intervals for m, f in known.items()},
         )
         utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
+    if recipe.relative and recipe.baseline is not None:
+        utterances = relative_to_baseline(utterances, recipe.baseline, {m: recipe.made()[m] for m in recipe.relative})
     absent.update((m, NOTHING.get(m, "all time steps are missing")) for m in made if _all_missing(utterances, m))
     if made and all(not u.streams and u.text is None for u in utterances):
         reasons = "; ".join(f"{m}: {why}" for m, why in absent.items())

@@ -145,7 +145,7 @@ class BuiltIn(Predictor):
                 progress(len(results), len(indices))
         return results
 
-    def check_reads_recordings(self) -> None:
+    def check_reads_recordings(self, baseline: str | Path | None = None) -> None:
         """It reads any recording."""
 
     def _predict_recording(self, path: Path, options: Mapping[str, Any]) -> RecordingPrediction:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features.baseline import AUTO
 from mecam.features.people import Person
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
@@ -17,6 +18,7 @@ from mecam.features.text.asr import ready, why_not
 from mecam.prediction import face_reading, voice_reading
 from mecam.prediction.inputs import id_of, printable
 from mecam.prediction.moments import check_every, moments_of
+from mecam.prediction.person_baseline import PersonBaseline, baseline_from_file, calm_face, calm_voice
 from mecam.prediction.recordings import contributions_of, overall_of
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 from mecam.types import AUDIO, TEXT, VISION, Modality, Utterance
@@ -79,7 +81,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     )
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
-    reading = _Reading(recording, asked.person)
+    reading = _Reading(recording, asked)
     parts = list(_parts(model, reading))
     absent = _absent(recording, parts, transcribes=asr is not None)
     name = printable(path.name) if asked.name is None else asked.name
@@ -104,7 +106,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         contributions_of(model.backend, recording.utterances, parts) if asked.words and scored else (),
         absent,
         recording.details,
-        (*recording.findings, *_contradictions(parts)),
+        (*recording.findings, *reading.findings, *_contradictions(parts)),
         recording.language,
         model.notes,
         name,
@@ -119,11 +121,24 @@ class _Reading:
 
     Args:
         recording: with the rows of `EXTRACTORS`.
-        person: whose face is read.
+        asked: whose face is read, and relative to what.
     """
 
-    def __init__(self, recording: Recording, person: int | Literal["speaker", "listener"]) -> None:
-        self.recording, self._asked = recording, person
+    def __init__(self, recording: Recording, asked: Asked) -> None:
+        self.recording, self._asked, self._auto = recording, asked.person, asked.baseline == AUTO
+        given = None if self._auto or asked.baseline is None else Path(asked.baseline)
+        self._given = PersonBaseline() if given is None else baseline_from_file(given, EXTRACTORS)
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """What was odd about the baseline."""
+        if self._auto and self._usual_voice is None and len(self._sound[1]):
+            return ("there is too little speech for a baseline of the voice: its activation is relative to nobody",)
+        return ()
+
+    @cached_property
+    def _usual_voice(self) -> NDArray[np.float64] | None:
+        return calm_voice(*self._sound) if self._auto else self._given.voice
 
     @cached_property
     def _sound(self) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
@@ -136,8 +151,10 @@ class _Reading:
     def voice(self, start: float, stop: float) -> Voice | None:
         """How it is said between two times, in seconds."""
         times, rows = self._sound
+        if not len(rows):
+            return None
         words = [word for utterance in self.recording.utterances for word in utterance.words]
-        return voice_reading.read_voice(times, rows, start, stop, words=words) if len(rows) else None
+        return voice_reading.read_voice(times, rows, start, stop, words=words, baseline=self._usual_voice)
 
     def speaker(self, start: float, stop: float) -> Person | None:
         """Who speaks most of the time between two times."""
@@ -159,7 +176,10 @@ class _Reading:
         """How a face looks between two times; None where it is not seen."""
         if person is None:
             return None
-        return face_reading.read_face(person.intervals, person.values, start, stop)
+        usual = calm_face(person.values) if self._auto else None
+        if person is self.person(start, stop) and not self._auto:
+            usual = self._given.face
+        return face_reading.read_face(person.intervals, person.values, start, stop, baseline=usual)
 
     def one(self, start: float, stop: float) -> tuple[Person | None, bool, Face | None]:
         """Whose face is read between two times, whether they speak, and how it looks."""

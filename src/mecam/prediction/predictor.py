@@ -67,14 +67,17 @@ class Predictor:
         checkpoint = self.backend.checkpoint
         return {"model": checkpoint.name, "learned_from": checkpoint.data_name}
 
-    def check_reads_recordings(self) -> None:
+    def check_reads_recordings(self, baseline: str | Path | None = None) -> None:
         """Whether this model can read recordings at all.
+
+        Args:
+            baseline: of the person, if there is one.
 
         Raises: ModelError if it reads features that we cannot make.
         """
         from mecam.prediction.recordings import recipe_of
 
-        recipe_of(self.backend)
+        recipe_of(self.backend, baseline)
 
     @overload
     def predict(self, what: Path, **options: Any) -> RecordingPrediction: ...

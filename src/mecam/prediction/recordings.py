@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mecam.data.operations.speakers import RELATIVE
 from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
@@ -43,6 +44,7 @@ def predict_recording(
     every: float | None = None,
     person: Whose = "speaker",
     name: str | None = None,
+    baseline: str | Path | None = None,
 ) -> RecordingPrediction:
     """Predict a recording.
 
@@ -58,6 +60,8 @@ def predict_recording(
         person: whose face is read: the speaker's, that of the most visible one who does not speak (`listener`), or that
             of the person with this number, in order of appearance.
         name: what the recording is called; by default the file's name.
+        baseline: a recording of the same person, or `auto`, this recording itself: what the features are relative to,
+            of a model that learned from features relative to the speaker; others do not need it.
 
     Raises: ConfigError if `every` is too short, or a person is asked for and the model does not read faces that mecam
         extracts; DataError if there is no person with this number; MediaError for an unusable file; ModelError if the
@@ -67,7 +71,7 @@ def predict_recording(
     if every is not None:
         check_every(every)
     recipe = replace(
-        recipe_of(backend), asr=asr or None, language=language, lengths=lengths or Lengths(), person=person
+        recipe_of(backend, baseline), asr=asr or None, language=language, lengths=lengths or Lengths(), person=person
     )
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
@@ -143,19 +147,25 @@ def _empty_parts(backend: Backend, parts: Sequence[Prediction]) -> list[str]:
     ]
 
 
-def recipe_of(backend: Backend) -> Recipe:
+def recipe_of(backend: Backend, baseline: str | Path | None = None) -> Recipe:
     """How recordings must be treated so that this model can read them, as its checkpoint says.
+
+    Args:
+        backend: the model.
+        baseline: of the person, if there is one.
 
     Raises: ModelError if the features are not ours to make; the error names them.
     """
     inputs = backend.checkpoint.inputs
     specs = {m: inputs.features[m] for m in backend.reads if m in inputs.features}
-    allow, here = (
-        backend.allow_encoder,
-        {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)},
+    here = {m: s for m, s in specs.items() if not (m == TEXT and inputs.raw_text)}
+    known = {"allow_encoder": backend.allow_encoder, "baseline": baseline is not None}
+    return Recipe(
+        extractors=tuple(extractor_of(m, spec, **known).name for m, spec in here.items()),
+        aligned=tuple(m for m, spec in specs.items() if spec.aligned),
+        relative=tuple(m for m, spec in here.items() if spec.extractor.endswith(RELATIVE)),
+        baseline=baseline,
     )
-    names = tuple(extractor_of(m, spec, allow_encoder=allow).name for m, spec in here.items())
-    return Recipe(extractors=names, aligned=tuple(m for m, spec in specs.items() if spec.aligned))
 
 
 def overall_of(task: Task, name: str, parts: Sequence[Prediction]) -> Prediction:

@@ -2,12 +2,14 @@
 
 A voice is high or low, a brow is heavy or light, whatever its owner feels. What is left is how somebody sounds and
 looks compared with how they usually do. No label is used, but all that a speaker says is needed before the
-first utterance can be read: right for a data set or an archive, wrong for a stranger's single clip.
+first utterance can be read: right for a data set or an archive. A stranger's single clip needs a baseline of that
+person (`mecam.features.baseline`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +19,15 @@ from mecam.data.store.derive import Progress, write_derived
 from mecam.errors import DataError
 from mecam.types import Modality, Utterance
 
-__all__ = ["RELATIVE", "normalise_by_speaker"]
+__all__ = ["RELATIVE", "Moments", "moments_of", "normalise_by_speaker", "relative_to"]
 
 RELATIVE = " relative to the speaker"
 """What is added to the name of an extractor, so that a model is not given other features in place of these."""
 MIN_KNOWN_VALUES = 2
 """Known values of a column that a mean and a deviation are taken from; with fewer the column is left out."""
 
-Moments = Mapping[Modality, tuple[NDArray[np.float64], NDArray[np.float64]]]
+Moments: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Mean and deviation of each column."""
 
 
 def normalise_by_speaker(
@@ -56,7 +59,7 @@ def normalise_by_speaker(
 
     def utterances() -> Iterator[Utterance]:
         for index, speaker in enumerate(speakers):
-            yield _relative(store[index], moments[speaker])
+            yield relative_to(store[index], moments[speaker])
 
     specs = {
         m: replace(spec, extractor=spec.extractor + RELATIVE) if m in chosen else spec
@@ -84,28 +87,36 @@ def _check(store: Store, chosen: Sequence[Modality]) -> None:
         )
 
 
-def _moments(store: Store, indices: Sequence[int], chosen: Sequence[Modality]) -> Moments:
-    """Mean and deviation of every column over one speaker's rows; NaN where too little is known."""
+def _moments(store: Store, indices: Sequence[int], chosen: Sequence[Modality]) -> dict[Modality, Moments]:
     found = {}
     for modality in chosen:
-        width = store.specs[modality].width
-        count, total, square = (np.zeros(width) for _ in range(3))
-        for index in indices:
-            rows = store[index].streams.get(modality)
-            if rows is not None:
-                known = np.isfinite(rows)
-                values = np.where(known, rows, 0.0).astype(np.float64)
-                count += known.sum(axis=0)
-                total += values.sum(axis=0)
-                square += np.square(values).sum(axis=0)
-        enough = np.where(count >= MIN_KNOWN_VALUES, count, np.nan)
-        mean = total / enough
-        spread = np.sqrt(np.maximum(square / enough - mean**2, 0.0))
-        found[modality] = mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)
+        streams = (store[index].streams.get(modality) for index in indices)
+        found[modality] = moments_of((rows for rows in streams if rows is not None), store.specs[modality].width)
     return found
 
 
-def _relative(utterance: Utterance, moments: Moments) -> Utterance:
+def moments_of(streams: Iterable[NDArray[np.float32]], width: int) -> Moments:
+    """Mean and deviation of every column over one speaker's rows; NaN where too little is known.
+
+    Args:
+        streams: T × F each.
+        width: F.
+    """
+    count, total, square = (np.zeros(width) for _ in range(3))
+    for rows in streams:
+        known = np.isfinite(rows)
+        values = np.where(known, rows, 0.0).astype(np.float64)
+        count += known.sum(axis=0)
+        total += values.sum(axis=0)
+        square += np.square(values).sum(axis=0)
+    enough = np.where(count >= MIN_KNOWN_VALUES, count, np.nan)
+    mean = total / enough
+    spread = np.sqrt(np.maximum(square / enough - mean**2, 0.0))
+    return mean, np.where(spread > 1e-6 * (1 + np.abs(mean)), spread, 1.0)
+
+
+def relative_to(utterance: Utterance, moments: Mapping[Modality, Moments]) -> Utterance:
+    """The utterance with these streams relative to a speaker."""
     streams = dict(utterance.streams)
     for modality, (mean, spread) in moments.items():
         if modality in streams:
