@@ -80,7 +80,7 @@ def _sentiment_group(recording: "RecordingPrediction", task: Task, *, more: bool
     notes = [f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.", *([] if band else [UNCALIBRATED])]
     removed = removed_boxes(recording, TEXT) if more else []
     keys = KEYS if removed else ()
-    return StripGroup("Sentiment of the words" if more else "", [_sentiment(recording, task, removed)], notes, keys)
+    return StripGroup("Sentiment" if more else "", [_sentiment(recording, task, removed)], notes, keys)
 
 
 def _sentiment(recording: "RecordingPrediction", task: Task, removed: Sequence[StripBox]) -> Strip:
