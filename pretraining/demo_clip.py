@@ -1,9 +1,9 @@
-"""Render the clip that ships with mecam, and its captions: a portrait that speaks four sentences.
+"""Render the clip that ships with mecam, and its captions: a portrait that speaks three sentences.
 
     python pretraining/demo_clip.py
 
 Everything in it is made: NASA's portrait of Eileen Collins (public domain) is moved, the voice is espeak-ng's. In the
-second sentence the sound is covered by a noise burst, in the last one the face contradicts the words.
+second sentence a noise burst covers some of the sound, in the third the face smiles at words that are negative.
 """
 
 from collections.abc import Iterator
@@ -33,10 +33,9 @@ class Line:
 
 
 LINES = (
-    Line("I watched it last night with my sister, and we loved every minute of it.", 0.8, 1.0),
-    Line("The film is about a woman who flies to a station in orbit.", 0.0, 0.0, (1.2, 2.0)),
-    Line("The ending made me angry, it was far too long and really boring.", -0.6, -0.9),
-    Line("Oh wonderful, what a great way to spend three hours.", -0.8, -1.0),
+    Line("I watched it last night with my sister, and we loved every minute of it.", 0.8, 0.3),
+    Line("The film is about a woman who flies to a station in orbit.", 0.0, -0.8, (1.2, 2.0)),
+    Line("But the ending was awful, far too long and really boring.", -0.6, 0.4),
 )
 
 
