@@ -1,5 +1,6 @@
 """`mecam demo`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -72,7 +73,7 @@ def _show_built_in(page: Path) -> None:
         recording = predictor.predict_file(DEMO_CLIP, words=True, every=1.0)
         page.parent.mkdir(parents=True, exist_ok=True)
         write_recording(page, recording, predictor.task, about_model(None, predictor))
-    console.out.print(recording_view(recording))
+    console.out.print(recording_view(replace(recording, moments=())))
     print_place("page", page)
 
 

@@ -1,5 +1,6 @@
 """`mecam predict`."""
 
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +15,6 @@ from mecam.cli.extract import (
     Language,
     Longest,
     Shortest,
-    UseAsr,
     left_out_note,
     speech_model,
 )
@@ -82,7 +82,13 @@ def predict(
             metavar="FILE", help="Transcript: txt, SRT, VTT, CSV or JSON. [default: the file of the same name]"
         ),
     ] = None,
-    asr: UseAsr = False,
+    asr: Annotated[
+        bool | None,
+        typer.Option(
+            "--asr/--no-asr",
+            help="Transcribe the speech; needs the extra `asr`. [default: the built-in model does where it can]",
+        ),
+    ] = None,
     asr_model: AsrModel = None,
     language: Language = None,
     every: Every = None,
@@ -126,15 +132,16 @@ def predict(
         err.print(note, style="yellow", soft_wrap=True)
     options = {
         "transcript": transcript,
-        "asr": speech_model(asr, asr_model, language),
+        "asr": "" if asr is False else speech_model(asr is True or asr_model is not None, asr_model, language),
         "language": language,
         "lengths": (shortest, longest),
-        "every": moments,
+        "every": predictor.page_every if moments is None and html is not None else moments,
         "person": person or ("listener" if listener else "speaker"),
     }
     recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
     others = predict_others(predictor, found, split)
-    place.put(recordings, others)
+    told = recordings if moments is not None else [replace(one, moments=()) for one in recordings]
+    place.put(told, others)
     if paged is not None:
         with progress("writing pages"):
             pages = paged.write(recordings, predictor.task, about_model(model, predictor), preview)

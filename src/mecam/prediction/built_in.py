@@ -58,6 +58,8 @@ class BuiltIn(Predictor):
     Raises: ModelError if the package is damaged, or the tier is unknown.
     """
 
+    page_every = 1.0
+
     def __init__(self, tier: Tier = "research", *, all_emotions: bool = False) -> None:
         if tier not in ("research", "permissive"):
             raise ModelError(f"there is no tier {tier!r}", fix="choose research or permissive")

@@ -41,7 +41,12 @@ STRONG_WORDS, FLAT_VOICE = 1.5, 0.1
 
 @dataclass(frozen=True)
 class Asked:
-    """How a recording is to be read; see `mecam.prediction.predictor.Predictor.predict_file`."""
+    """How a recording is to be read: `mecam.prediction.recordings.predict_recording` says what each option is.
+
+    Attributes:
+        asr: the speech model that writes down what no transcript says; None: the one that was fetched, if any; empty:
+            none.
+    """
 
     transcript: str | Path | None = None
     asr: str | None = None
@@ -63,7 +68,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     if asked.every is not None:
         check_every(asked.every)
     given = None if asked.transcript is None else Path(asked.transcript)
-    asr = asked.asr or ready(asked.language)
+    asr = ready(asked.language) if asked.asr is None else asked.asr or None
     recipe = Recipe(
         EXTRACTORS,
         asr=asr,

@@ -29,7 +29,12 @@ class Predictor:
 
     Args:
         backend: what computes it: from `open_backend`, or a `Trained` in memory.
+
+    Attributes:
+        page_every: seconds of the moments that a page shows where none are asked for; None: its utterances.
     """
+
+    page_every: float | None = None
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

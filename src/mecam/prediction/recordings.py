@@ -50,7 +50,7 @@ def predict_recording(
         backend: computes the model.
         path: a video or sound file.
         transcript: its file; by default the one next to the recording with the same name.
-        asr: a speech model that writes down what no transcript says; None leaves text absent.
+        asr: a speech model that writes down what no transcript says; None or empty leaves text absent.
         language: of the speech.
         lengths: of utterances.
         words: also look for what each word contributes.
@@ -66,7 +66,9 @@ def predict_recording(
     path = Path(path)
     if every is not None:
         check_every(every)
-    recipe = replace(recipe_of(backend), asr=asr, language=language, lengths=lengths or Lengths(), person=person)
+    recipe = replace(
+        recipe_of(backend), asr=asr or None, language=language, lengths=lengths or Lengths(), person=person
+    )
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
