@@ -34,8 +34,9 @@ def original_cell(cell: str) -> str:
 
 def csv_text(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """CSV; no text in it is a formula to a spreadsheet."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(safe_row(head))
-    writer.writerows(map(safe_row, rows))
-    return text.getvalue()
+    lines = []
+    for row in (head, *rows):
+        line = io.StringIO()
+        csv.writer(line).writerow(safe_row(row))  # its own line end has it quote both a bare \r and a bare \n
+        lines.append(line.getvalue().removesuffix("\r\n"))
+    return "".join(f"{line}\n" for line in lines)

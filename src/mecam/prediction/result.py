@@ -206,4 +206,6 @@ class RecordingPrediction:
 
 
 def _known(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in values.items() if value not in (None, {}, ())}
+    """What is neither None nor an empty dictionary or tuple."""
+    empty = {key for key, value in values.items() if value is None or (isinstance(value, dict | tuple) and not value)}
+    return {key: value for key, value in values.items() if key not in empty}

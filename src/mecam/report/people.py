@@ -21,7 +21,7 @@ NOTE = (
 )
 
 VOICE_NOTE = (
-    "Activation: from 0, calm, to 1, activated. Pitch: its median; range: between its 10th and 90th percentile. "
+    "Activation: from 0, calm, to 1, activated. Pitch: its median; range: between its 10th and its 90th percentile. "
     "Pauses: the time without voice."
 )
 

@@ -78,9 +78,10 @@ def _sentiment_group(recording: "RecordingPrediction", task: Task, *, more: bool
     band = any(part.low is not None for part in recording.parts)
     what = "; the line is the score, the band its 90 % interval" if band else ""
     notes = [f"Sentiment runs from {_level(task.low)} to {_level(task.high)}{what}.", *([] if band else [UNCALIBRATED])]
+    notes += [ONE_UTTERANCE] if more and len(recording.parts) == 1 else []
     removed = removed_boxes(recording, TEXT) if more else []
     keys = KEYS if removed else ()
-    return StripGroup("Sentiment of the words" if more else "", [_sentiment(recording, task, removed)], notes, keys)
+    return StripGroup("Sentiment" if more else "", [_sentiment(recording, task, removed)], notes, keys)
 
 
 def _sentiment(recording: "RecordingPrediction", task: Task, removed: Sequence[StripBox]) -> Strip:

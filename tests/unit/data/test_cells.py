@@ -1,6 +1,7 @@
 """Text that a spreadsheet would run as a formula: made safe in every CSV, and read back as it was."""
 
 import csv
+import io
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mecam.cli import main
-from mecam.data.cells import original_cell, safe_cell
+from mecam.data.cells import csv_text, original_cell, safe_cell
 from mecam.data.store import StoreWriter
 from mecam.runs.run import Run
 from mecam.task import Classes
@@ -24,6 +25,17 @@ FORMULA = "=cmd|' /C calc'!A0"
 def test_every_text_survives_and_none_is_a_formula(text: str) -> None:
     assert original_cell(safe_cell(text)) == text
     assert not safe_cell(text).startswith(SIGNS)
+
+
+CELLS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=5), min_size=2, max_size=2)
+
+
+@given(st.lists(CELLS, max_size=4))
+def test_a_table_of_any_texts_is_read_back(rows: list[list[str]]) -> None:
+    """Also where a text holds a line end, of either kind."""
+    content = csv_text(["a", "b"], [["\rx", "y\n"], *rows])
+    read = [[original_cell(cell) for cell in row] for row in csv.reader(io.StringIO(content, newline=""))]
+    assert read == [["a", "b"], ["\rx", "y\n"], *rows]
 
 
 def is_number(cell: str) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from mecam.prediction.formats import as_json
@@ -45,6 +46,11 @@ def test_what_is_written_is_described() -> None:
         details={"vision": ({"frames": 3},)}, findings=("odd",), language="en",
     )  # fmt: skip
     checked([full, panel_recording(CLIP, people=0), trained, classes, replace(full, parts=(trained, classes))])
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    said = replace(PART, voice=Voice(np.float64(0.5)), score=np.float64(0.0)).to_json()
+    assert (said["voice"], said["score"]) == ({"activation": 0.5}, 0.0)
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def strip_of(body: str, label: str) -> str:
 def test_each_thing_has_its_strips(wav: Path, tmp_path: Path) -> None:
     body = body_of(panel_recording(wav), tmp_path)
     headings = re.findall(r"<h3>([^<]+)</h3>", body.partition("Timeline</h2>")[2].partition("<section")[0])
-    assert headings == ["Sentiment of the words", "Emotions of the words", "Voice", "Faces", "Filter"]
+    assert headings == ["Sentiment", "Emotions of the words", "Voice", "Faces", "Filter"]
     names = re.findall(r'<div class="strip[^"]*"><span>([a-z ]+)', body)
     assert names == [
         *("sentiment", "joy", "neutral", "sadness", "activation", "speaker", "happy", "surprised", "smile", "frown"),
