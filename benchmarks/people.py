@@ -3,10 +3,12 @@
     python benchmarks/people.py --data FOLDER --work FOLDER --output people.json
 
 The data folder holds `video/`: clips of the GRID corpus (*.mpg, one per speaker, with sound), and others whose faces
-only listen. Scenes of two or three people are made of them: turns without a cut, hard cuts to swapped sides, to one
-person alone and back, in another size and light. The sound is that of one person. In `turns` the others rest (the
-moments before they speak, to and fro); in `all talk` they speak their own sentence, unheard, at the same time. There is
-one clip a speaker, so that a person who is seen again says the same; what is new is size, light and place.
+only listen. Scenes of two or three people are made of them, in shots of three seconds: turns without a cut, hard cuts
+to swapped sides, to fewer people and back, in another size and light. The sound is that of one person. In `turns` the
+others rest (the moments before they speak, to and fro). In `all talk` they speak their own sentence, unheard, at the
+same time; one is heard throughout, or another in each shot. There is one clip a speaker, so that a person who is seen
+again says the same; what is new is size, light and place. A second counts as right if most of its rows are;
+`speaker_rows` is the share of rows.
 """
 
 import argparse
@@ -92,31 +94,34 @@ def read(path: Path) -> Clip:
 
 
 def scenes(speakers: Sequence[str], listeners: Sequence[str]) -> Iterator[Scene]:
-    """All pairs of speakers in both ways, each speaker beside somebody who only listens, and triples."""
-    pair = (
+    """All pairs of speakers, each speaker beside somebody who only listens, and triples."""
+    turns = (
         Shot((0, 1), 0),
         Shot((0, 1), 1),
         Shot((1, 0), 0, zoom=1.15, light=0.85),
         Shot((1,), 1, zoom=1.1),
         Shot((0, 1), 0),
     )
+    one = (Shot((0, 1), 0), Shot((1, 0), 0, zoom=1.15, light=0.85), Shot((0,), 0, zoom=1.1), Shot((0, 1), 0))
     for two in combinations(speakers, 2):
-        yield Scene("two, turns", two, pair, all_talk=False)
-        yield Scene("two, all talk", two, pair, all_talk=True)
-    beside = (Shot((0, 1), 0), Shot((1, 0), 0, zoom=1.15, light=0.85), Shot((0,), 0, zoom=1.1), Shot((0, 1), 0))
+        yield Scene("two, turns", two, turns, all_talk=False)
+        yield Scene("two, all talk, one is heard", two, one, all_talk=True)
+        yield Scene("two, all talk, heard in turns", two, turns, all_talk=True)
     for number, speaker in enumerate(speakers):
-        yield Scene("two, one only listens", (speaker, listeners[number % len(listeners)]), beside, all_talk=True)
-    triple = (
+        yield Scene("two, one only listens", (speaker, listeners[number % len(listeners)]), one, all_talk=True)
+    turns = (
         Shot((0, 1, 2), 0),
         Shot((0, 1, 2), 2),
         Shot((2, 0, 1), 1, light=0.85),
         Shot((1, 2), 2, zoom=1.15),
         Shot((0, 1, 2), 0),
     )
+    one = (Shot((0, 1, 2), 0), Shot((2, 0, 1), 0, light=0.85), Shot((0, 2), 0, zoom=1.15), Shot((0, 1, 2), 0))
     for number in range(len(speakers)):
         three = tuple(speakers[(number + step) % len(speakers)] for step in range(3))
-        yield Scene("three, turns", three, triple, all_talk=False)
-        yield Scene("three, all talk", three, triple, all_talk=True)
+        yield Scene("three, turns", three, turns, all_talk=False)
+        yield Scene("three, all talk, one is heard", three, one, all_talk=True)
+        yield Scene("three, all talk, heard in turns", three, turns, all_talk=True)
 
 
 def render(scene: Scene, clips: dict[str, Clip], place: Path) -> Path:
@@ -142,35 +147,36 @@ def render(scene: Scene, clips: dict[str, Clip], place: Path) -> Path:
 
 
 def score(scene: Scene, people: People) -> dict[str, float]:
-    """Rows in which everybody visible has the right number, the speaker is right, and both."""
-    widest = max(len(shot.seen) for shot in scene.shots)
+    """Seconds for most of which everybody visible has the right number, the speaker is right, and both."""
     times = people.intervals.mean(axis=1)
     shots = [scene.shots[min(int(time / SECONDS), len(scene.shots) - 1)] for time in times]
-    found = np.full((len(times), len(scene.people)), -1)  # the number of the face where this person is
-    for place, (person, frames) in enumerate(zip(people.persons, people.frames, strict=True)):
-        for frame, box in zip(frames, person.box, strict=True):
-            shot = shots[frame]
-            at = int((box[0] + box[2] / 2) * widest - (widest - len(shot.seen)) / 2)
-            if 0 <= at < len(shot.seen):
-                found[frame, shot.seen[at]] = place
-    count = np.array(
-        [[(found[:, who] == place).sum() for place in range(len(people.persons))] for who in range(len(scene.people))]
-    )
-    right = dict(zip(*linear_sum_assignment(-count), strict=True))
+    found = places(scene, people, shots)
+    count = np.array([[(row == place).sum() for place in range(len(people.persons))] for row in found.T])
+    right = dict(zip(*linear_sum_assignment(-count), strict=True))  # person → place in `people`
     speaks = np.full(len(times), -1)
     for place, (person, frames) in enumerate(zip(people.persons, people.frames, strict=True)):
         speaks[frames[person.speaking]] = place
-    known = np.array(
-        [all(found[row, who] == right.get(who, -2) for who in shot.seen) for row, shot in enumerate(shots)]
-    )
-    told = np.array([speaks[row] == right.get(shot.heard, -2) for row, shot in enumerate(shots)])
-    return {
-        "seconds": float(len(times) / len(times) * SECONDS * len(scene.shots)),
-        "numbers": float(known.mean()),
-        "speaker": float(told.mean()),
-        "both": float((known & told).mean()),
-        "people": len(people.persons),
-    }
+    numbers = [all(found[row, who] == right.get(who, -2) for who in shot.seen) for row, shot in enumerate(shots)]
+    speaker = [speaks[row] == right.get(shot.heard, -2) for row, shot in enumerate(shots)]
+    rows = {"numbers": np.array(numbers), "speaker": np.array(speaker)}
+    rows["both"] = rows["numbers"] & rows["speaker"]
+    second = times.astype(int)
+    shares = {key: np.bincount(second, right) / np.bincount(second) for key, right in rows.items()}
+    seconds = {key: float((share > 0.5).mean()) for key, share in shares.items()}
+    return {"seconds": int(second.max()) + 1, **seconds, "speaker_rows": float(rows["speaker"].mean())}
+
+
+def places(scene: Scene, people: People, shots: Sequence[Shot]) -> NDArray[np.int64]:
+    """Rows × the scene's people: the place in `people` of the face that is seen where they are; −1 for none."""
+    widest = max(len(shot.seen) for shot in scene.shots)
+    found = np.full((len(shots), len(scene.people)), -1)
+    for place, (person, frames) in enumerate(zip(people.persons, people.frames, strict=True)):
+        for frame, box in zip(frames, person.box, strict=True):
+            seen = shots[frame].seen
+            at = int((box[0] + box[2] / 2) * widest - (widest - len(seen)) / 2)
+            if 0 <= at < len(seen):
+                found[frame, seen[at]] = place
+    return found
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -181,7 +187,7 @@ def summary(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
         weights = [row["seconds"] for row in mine]
         shares = {
             key: float(np.average([row[key] for row in mine], weights=weights))
-            for key in ("numbers", "speaker", "both")
+            for key in ("numbers", "speaker", "both", "speaker_rows")
         }
         result[kind] = {"scenes": len(mine), "seconds": sum(weights), **shares}
     return result
@@ -203,7 +209,7 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     rows = []
     for number, scene in enumerate(scenes(speakers, LISTENERS)):
-        place = asked.work / f"scene{number}.mp4"
+        place = asked.work / f"{scene.kind} {' '.join(scene.people)}.mp4".replace(" ", "_").replace(",", "")
         if not place.exists():
             render(scene, clips, place)
         people = extractor(asked.extractor).people(Media(place))  # type: ignore[attr-defined]

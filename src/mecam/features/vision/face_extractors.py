@@ -13,7 +13,7 @@ from mecam.features.media import Media
 from mecam.features.people import People, Person
 from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
-from mecam.features.vision.active_speaker import choose, voice_level
+from mecam.features.vision.active_speaker import choose, choose_by_lips, voice_level
 from mecam.features.vision.expression import NAMES
 from mecam.features.vision.expression_network import EXPRESSIONS, expressions
 from mecam.features.vision.face_models import Box, landmarks, mesh
@@ -209,7 +209,7 @@ def _people(options: Expressions, media: Media, view: View) -> People:
     times = np.array(tracker.times)
     intervals = _intervals(times, rate)
     faces = joined(tracker.faces(), least=LEAST_S * rate)
-    chosen = choose(faces, times, voice_level(media, times) if len(faces) > 1 else None)
+    chosen = choose_by_lips(faces, times, media)
     persons = tuple(
         Person(
             number,
