@@ -327,8 +327,11 @@ def _provenance(report: ExtractReport, recipe: Recipe, found: Clips) -> dict[str
 
 def _options(extractor: Any) -> dict[str, Any]:
     """The options of an extractor, as JSON-serialisable values; an extractor may be built upon another's options."""
-    plain = {key: asdict(value) if is_dataclass(value) else value for key, value in vars(extractor).items()}
-    return {key: value for key, value in plain.items() if key != "modality"}
+    return {key: _plain(value) for key, value in vars(extractor).items() if key != "modality"}
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
 
 
 def _run(clips: Sequence[Clip], recipe: Recipe, jobs: int) -> Iterator[tuple[Clip, ExtractedRecording | str]]:

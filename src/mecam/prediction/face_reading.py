@@ -78,12 +78,10 @@ def read_face(
     shares = mean[_FIRST_EXPRESSION:]
     names = [name.removeprefix(_EXPRESSION) for name in CUES.names[_FIRST_EXPRESSION:]]
     expressions = {name: float(share) for name, share in zip(names, shares / shares.sum(), strict=True)}
-    usual = _movements(np.nanmean(baseline, axis=0)) if _tells(baseline) else dict.fromkeys(MOVEMENTS, 0.0)
+    usual = dict.fromkeys(MOVEMENTS, 0.0)
+    if baseline is not None and np.isfinite(baseline).any():
+        usual = _movements(np.nanmean(baseline, axis=0))
     return Face(min(seen, 1.0), expressions, {name: amount - usual[name] for name, amount in _movements(mean).items()})
-
-
-def _tells(baseline: NDArray[np.float32] | None) -> bool:
-    return baseline is not None and bool(np.isfinite(baseline).any())
 
 
 def _movements(row: NDArray[np.floating]) -> dict[str, float]:

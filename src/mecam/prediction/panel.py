@@ -21,7 +21,7 @@ from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.person_baseline import PersonBaseline, baseline_from_file, calm_face, calm_voice
 from mecam.prediction.recordings import contributions_of, overall_of
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
-from mecam.types import AUDIO, TEXT, VISION, Modality, Utterance
+from mecam.types import AUDIO, TEXT, VISION, Modality
 
 if TYPE_CHECKING:
     from mecam.prediction.built_in import BuiltIn
@@ -148,13 +148,32 @@ class _Reading:
             return np.zeros((0, 2)), np.zeros((0, 0), np.float32)
         return np.concatenate([u.intervals[AUDIO] for u in heard]), np.concatenate([u.streams[AUDIO] for u in heard])
 
+    @cached_property
+    def _sound_kept(self) -> NDArray[np.float32]:
+        """How much of each row of the voice is kept; what is usual is learned from the whole recording."""
+        return voice_reading.kept(self._sound[1])
+
+    def kept(self) -> Iterator[dict[Modality, list[float | None]]]:
+        """Per utterance, how much of each row of voice and face is kept; None where it is missing."""
+        at = 0
+        for utterance in self.recording.utterances:
+            found = {}
+            if (rows := utterance.streams.get(AUDIO)) is not None:
+                found[AUDIO] = _of_known(rows, self._sound_kept[at : at + len(rows)])
+                at += len(rows)
+            if (rows := utterance.streams.get(VISION)) is not None:
+                found[VISION] = _of_known(rows, face_reading.kept(rows))
+            yield found
+
     def voice(self, start: float, stop: float) -> Voice | None:
         """How it is said between two times, in seconds."""
         times, rows = self._sound
         if not len(rows):
             return None
         words = [word for utterance in self.recording.utterances for word in utterance.words]
-        return voice_reading.read_voice(times, rows, start, stop, words=words, baseline=self._usual_voice)
+        return voice_reading.read_voice(
+            times, rows, start, stop, gates=self._sound_kept, words=words, baseline=self._usual_voice
+        )
 
     def speaker(self, start: float, stop: float) -> Person | None:
         """Who speaks most of the time between two times."""
@@ -200,9 +219,8 @@ class _Reading:
 
 def _parts(model: "BuiltIn", reading: _Reading) -> Iterator[Prediction]:
     """What is said of each utterance."""
-    utterances, spans = reading.recording.utterances, reading.recording.spans
-    said = model.predict_utterances(utterances)
-    for one, utterance, (start, stop) in zip(said, utterances, spans, strict=True):
+    said = model.predict_utterances(reading.recording.utterances)
+    for one, kept, (start, stop) in zip(said, reading.kept(), reading.recording.spans, strict=True):
         who, speaking, face = reading.one(start, stop)
         part = replace(
             one,
@@ -212,7 +230,7 @@ def _parts(model: "BuiltIn", reading: _Reading) -> Iterator[Prediction]:
             face=face,
             person=None if who is None else who.number,
             speaking=speaking,
-            kept={**one.kept, **_kept(utterance)},
+            kept={**one.kept, **kept},
         )
         told = {TEXT: bool(part.label or part.emotions), AUDIO: part.voice is not None, VISION: face is not None}
         absent = tuple(modality for modality, there in told.items() if not there)
@@ -226,16 +244,10 @@ def _listeners(reading: _Reading, parts: Sequence[Prediction]) -> Iterator[Predi
             yield replace(other, id=part.id)
 
 
-def _kept(utterance: Utterance) -> dict[Modality, list[float | None]]:
-    """How much of each row of voice and face is kept; None where it is missing."""
-    gates = {AUDIO: voice_reading.kept, VISION: face_reading.kept}
-    found: dict[Modality, list[float | None]] = {}
-    for modality, gate in gates.items():
-        if modality in utterance.streams:
-            rows = utterance.streams[modality]
-            known = np.isfinite(rows).any(axis=1)
-            found[modality] = [float(k) if there else None for k, there in zip(gate(rows), known, strict=True)]
-    return found
+def _of_known(rows: NDArray[np.float32], kept: NDArray[np.float32]) -> list[float | None]:
+    """How much of each row is kept; None where it is missing."""
+    known: NDArray[np.bool_] = np.isfinite(rows).any(axis=1)
+    return [float(gate) if there else None for gate, there in zip(kept, known, strict=True)]
 
 
 def contradicting(part: Prediction) -> tuple[Modality, ...]:

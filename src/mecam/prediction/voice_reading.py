@@ -91,6 +91,7 @@ def read_voice(
     start: float,
     stop: float,
     *,
+    gates: NDArray[np.float32] | None = None,
     words: Sequence[Word] = (),
     baseline: NDArray[np.float64] | None = None,
 ) -> Voice | None:
@@ -101,6 +102,7 @@ def read_voice(
         rows: T × 112 of `mecam-voice`, of a whole recording: what is loud in it tells its pauses.
         start: seconds.
         stop: seconds.
+        gates: `kept` of these rows, where it is known already.
         words: with their times; those outside are left out.
         baseline: of the person, by `baseline_of`; the activation is then relative to it.
 
@@ -108,7 +110,7 @@ def read_voice(
     """
     middle = intervals.mean(axis=1)
     inside = (middle >= start) & (middle < stop)
-    voiced, weights = sounding(rows)[inside], kept(rows)[inside]
+    voiced, weights = sounding(rows)[inside], (kept(rows) if gates is None else gates)[inside]
     mine = rows[inside]
     if not voiced.any():
         return None

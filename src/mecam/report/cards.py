@@ -15,10 +15,11 @@ def card_view(card: Card) -> Group:
     head = Text.assemble((card.name, "bold"), f" · reads {card.reads} · {card.tier}")
     learned = ", ".join(f"{data} ({licence})" for data, licence in card.learned_from.items())
     lines = (card.says, f"Learned from: {learned}. Licence of the weights: {card.licence}.", f"Limits: {card.limits}")
-    rows = [(one.data, one.metric, plain(one.value, 3), _interval(one), one.note) for one in card.measured]
-    columns = ("measured on", "metric", "value", "95 % interval", "note")
-    if not any(one.note for one in card.measured):
-        rows, columns = [row[:-1] for row in rows], columns[:-1]
+    columns = ["measured on", "metric", "value", "95 % interval"]
+    rows = [[one.data, one.metric, plain(one.value, 3), _interval(one)] for one in card.measured]
+    if any(one.note for one in card.measured):
+        columns.append("note")
+        rows = [[*row, one.note] for row, one in zip(rows, card.measured, strict=True)]
     table = [Table(columns, rows, words=frozenset({0, 1, 4})).terminal()] if rows else []
     return Group(head, *map(Text, lines), *table, Text(f"Not for: {card.not_for}"), Text())
 

@@ -222,7 +222,7 @@ def _people(options: Expressions, media: Media, view: View) -> People:
         )
         for number, face in enumerate(faces, 1)
     )
-    findings = ()
+    findings: tuple[str, ...] = ()
     if tracker.most_at_once > options.most_faces:
         findings = (
             f"up to {tracker.most_at_once} faces are visible at once; the {options.most_faces} largest are followed",
