@@ -3,11 +3,11 @@
 from rich.console import Group
 from rich.text import Text
 
-from mecam.pretrained.cards import Card, Measured
+from mecam.pretrained.cards import Card, Measured, cards
 from mecam.report.format import plain
 from mecam.report.table import Table
 
-__all__ = ["card_view"]
+__all__ = ["card_view", "quality_table"]
 
 
 def card_view(card: Card) -> Group:
@@ -26,3 +26,14 @@ def card_view(card: Card) -> Group:
 
 def _interval(one: Measured) -> str:
     return "" if one.low is None or one.high is None else f"{plain(one.low, 3)} to {plain(one.high, 3)}"
+
+
+def quality_table() -> str:
+    """What all cards measured, as a table in Markdown."""
+    lines = ["| part | measured on | metric | value | 95 % interval |", "|---|---|---|---|---|"]
+    for card in cards().values():
+        for one in card.measured:
+            note = f" ({one.note})" if one.note else ""
+            cells = (card.name, one.data, f"{one.metric}{note}", plain(one.value, 3), _interval(one) or "–")
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -8,6 +8,7 @@ import pytest
 from mecam.errors import ModelError
 from mecam.pretrained import cards as module
 from mecam.pretrained.cards import FOLDER, cards, damaged_files
+from mecam.report.cards import quality_table
 
 MAX_BYTES = 35_000_000
 NETWORKS = FOLDER.parent / "features" / "vision" / "models"
@@ -60,3 +61,8 @@ def test_a_changed_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             module.cards()
     finally:
         module.cards.cache_clear()
+
+
+def test_the_docs_say_what_the_cards_measured() -> None:
+    page = (FOLDER.parents[2] / "docs" / "built_in.md").read_text(encoding="utf-8")
+    assert f"<!-- quality -->\n{quality_table()}<!-- /quality -->" in page
