@@ -49,7 +49,8 @@ def sounding(rows: Rows) -> NDArray[np.bool_]:
     known = np.isfinite(level)
     if not known.any():
         return known
-    return (level >= np.quantile(level[known], 0.9) - ACTIVE_DB) & (rows[:, VOICED] >= MIN_VOICED)
+    heard = (level >= np.quantile(level[known], 0.9) - ACTIVE_DB) & (rows[:, VOICED] >= MIN_VOICED)
+    return np.asarray(heard, np.bool_)
 
 
 def kept(rows: Rows) -> NDArray[np.float32]:
