@@ -32,6 +32,8 @@ WORK ?= work
 pretrained: $(VENV)/installed-dev
 	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)
 	$(BIN)/python pretraining/text_quality.py --data $(DATA)
+	$(BIN)/python pretraining/voice_gate.py --data $(DATA) --work $(WORK)/voice
+	$(BIN)/python pretraining/voice.py --data $(DATA) --work $(WORK)/voice
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

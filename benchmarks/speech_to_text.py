@@ -7,7 +7,6 @@ FOLDER holds `ravdess/` and `mosi/raw/`. Needs the extra `asr` and a fetched mod
 
 import argparse
 import csv
-import os
 import random
 import re
 import time
@@ -52,7 +51,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[30, 10, 5, 3])
     given = parser.parse_args()
     sounds = [(Media(path), text) for path, text in clips(given.data, given.clips)]
-    asr._engine(given.model, os.getpid())
+    asr.engine(given.model)
     for seconds in given.seconds:
         asr.PADDING = round(seconds * 100)
         wrong, total, begin = 0, 0, time.process_time()

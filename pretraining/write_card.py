@@ -19,5 +19,6 @@ def write_card(card: Card, files: Sequence[Path]) -> Path:
     hashes = {path.relative_to(FOLDER).as_posix(): sha256_of(path) for path in files}
     values = {**asdict(card), "files": hashes}
     place = FOLDER / "cards" / f"{card.name}.json"
+    place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return place

@@ -21,14 +21,14 @@ from mecam.hub import out_of_reach
 from mecam.threads import ProcessLock
 from mecam.types import Word
 
-__all__ = ["default_model", "ready", "transcribe", "why_not"]
+__all__ = ["ENGINE_LOCK", "default_model", "engine", "ready", "transcribe", "why_not"]
 
 HUB_MODEL = "small"
 """What is taken where no model was fetched; runs at about real time on two cores."""
 RATE_HZ = 16_000
 PADDING = 1000
 """Frames (10 s) of padding behind the sound. Whisper learned from 30 s, and repeats itself where too few are left."""
-_LOCK = ProcessLock()
+ENGINE_LOCK = ProcessLock()
 """One recording at a time: a model is loaded once, and computes for one caller with all its threads."""
 
 
@@ -74,13 +74,12 @@ def transcribe(media: Media, *, model: str | None = None, language: str | None =
     Raises: MediaError if there is no sound; MissingExtraError; DataError if the model cannot be loaded.
     """
     model = default_model(language) if model is None else model
-    with _LOCK:
-        engine = _engine(model, os.getpid())
+    made = engine(model)
     offset, sound = media.waveform(rate=RATE_HZ)
     if not len(sound):
         return None
-    with _LOCK:
-        found, info = engine.transcribe(sound, language=language, word_timestamps=True, vad_filter=True)
+    with ENGINE_LOCK:
+        found, info = made.transcribe(sound, language=language, word_timestamps=True, vad_filter=True)
         segments = [_segment(part, offset) for part in found]
     spoken = [segment for segment in segments if segment.text]
     if not spoken:
@@ -99,6 +98,15 @@ def _segment(part: Any, offset: float) -> Segment:
     return segment_of(part.start + offset, max(part.start, part.end) + offset, plain(part.text), pieces, {})
 
 
+def engine(model: str) -> Any:
+    """The speech model, faster-whisper's; whoever computes with it holds `ENGINE_LOCK`.
+
+    Raises: MissingExtraError; DataError if it cannot be loaded.
+    """
+    with ENGINE_LOCK:
+        return _engine(model, os.getpid())
+
+
 @cache
 def _engine(model: str, process: int) -> Any:
     """The speech model, for this process: one that is forked off has none of the threads that compute."""
@@ -109,7 +117,7 @@ def _engine(model: str, process: int) -> Any:
     fetched = find(MODELS[model]) if model in MODELS else None
     source = str(fetched or model)
     try:
-        engine = WhisperModel(source, device="auto", compute_type="auto", local_files_only=out_of_reach(source))
+        made = WhisperModel(source, device="auto", compute_type="auto", local_files_only=out_of_reach(source))
     except Exception as error:  # the hub's client, ctranslate2 and the file system each raise their own
         place = "the folder is not a faster-whisper model" if Path(source).is_dir() else "it could not be fetched"
         raise DataError(
@@ -119,9 +127,9 @@ def _engine(model: str, process: int) -> Any:
             "(`huggingface-cli download Systran/faster-whisper-small --local-dir DIR`), or give a transcript with "
             "--transcript",
         ) from error
-    whole = engine.encode
-    engine.encode = lambda features: whole(_shortened(features))
-    return engine
+    whole = made.encode
+    made.encode = lambda features: whole(_shortened(features))
+    return made
 
 
 def _shortened(features: NDArray[np.float32]) -> NDArray[np.float32]:
