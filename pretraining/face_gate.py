@@ -22,9 +22,9 @@ from mecam.data.corruption.corruption import Corruption
 from mecam.evaluation.detection import auroc
 from mecam.features.corruption import KINDS, CorruptedMedia
 from mecam.features.media import Media
-from mecam.features.vision.face_extractors import CUES, FaceCues
-from mecam.prediction.face_reading import GATE, GROUPS
-from mecam.prediction.heads import Head, row_cues
+from mecam.features.vision.face_extractors import FaceCues
+from mecam.prediction.face_reading import GATE, cues
+from mecam.prediction.heads import Head
 from mecam.pretrained.cards import Card, Measured
 from mecam.synthetic.clips.talking import render_set
 
@@ -35,7 +35,7 @@ EXTENT = 0.4
 SEED = 1111
 RENDERED = 6
 HIDDEN = 16
-STEPS = (100, 200, 400, 800)
+STEPS = (200, 400, 800, 1600, 3200)
 """Of the optimiser; one is chosen."""
 EVERY = 4
 """A clean clip counts so often, as damaged ones are many."""
@@ -58,13 +58,13 @@ class Rows:
     ) -> None:
         self.who, self.kind, self.level = who, kind, level
         seen = np.isfinite(values).all(axis=1)
-        self.cues, self.bad = row_cues(values, GROUPS)[seen], touched[seen]
+        self.cues, self.bad = cues(values)[seen], touched[seen]
         self.lost = float((~seen[touched]).mean()) if touched.any() else 0.0
 
 
 def extracted(clip: Path, who: str, kind: str, level: int, cache: Path) -> Rows:
     """The rows of a clip; kept in a folder, so that they are made once."""
-    place = cache / f"{who}-{clip.stem}-{kind or 'clean'}-{level}.npz"
+    place = cache / f"{who}-{clip.parent.name}-{clip.stem}-{kind or 'clean'}-{level}.npz"
     if not place.exists():
         media = Media(clip)
         if kind:
@@ -96,12 +96,12 @@ def all_of(clips: Sequence[tuple[Path, str]], cache: Path) -> Iterator[Rows]:
 def train(rows: Sequence[Rows], steps: int) -> Head:
     """Learn the gate; damaged and clean rows weigh alike, and so do all kinds."""
     torch.manual_seed(SEED)
-    cues = np.concatenate([one.cues for one in rows])
+    seen = np.concatenate([one.cues for one in rows])
     bad = np.concatenate([one.bad for one in rows])
     weight = np.concatenate([np.full(len(one.bad), EVERY if not one.kind else 1.0) for one in rows])
     weight[bad] *= weight[~bad].sum() / weight[bad].sum()
-    mean, scale = np.nanmean(cues, axis=0), np.nanstd(cues, axis=0) + 1e-4
-    given = torch.from_numpy(np.nan_to_num((cues - mean) / scale).clip(-5, 5).astype(np.float32))
+    mean, scale = np.nanmean(seen, axis=0), np.nanstd(seen, axis=0) + 1e-4
+    given = torch.from_numpy(np.nan_to_num((seen - mean) / scale).clip(-5, 5).astype(np.float32))
     target, weights = (
         torch.from_numpy(bad.astype(np.float32)),
         torch.from_numpy((weight / weight.mean()).astype(np.float32)),
@@ -119,7 +119,7 @@ def train(rows: Sequence[Rows], steps: int) -> Head:
         (layer.weight.detach().numpy().T.copy(), layer.bias.detach().numpy().copy())
         for layer in (network[0], network[2])
     )
-    about = {"inputs": list(CUES.names), "outputs": ["corrupted"], "cues": "mecam.prediction.heads.row_cues"}
+    about = {"inputs": "mecam.prediction.face_reading.cues", "outputs": ["corrupted"]}
     return Head(mean.astype(np.float32), scale.astype(np.float32), layers, about)
 
 

@@ -7,18 +7,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.vision.face_extractors import CUES
-from mecam.prediction.heads import Head, row_cues
+from mecam.prediction.heads import Head
 from mecam.prediction.result import Face
 from mecam.pretrained.cards import FOLDER
 
-__all__ = ["GATE", "GROUPS", "MOVEMENTS", "kept", "read_face"]
+__all__ = ["GATE", "MOVEMENTS", "cues", "kept", "read_face"]
 
 GATE = FOLDER / "face" / "gate.safetensors"
 """How probably a row is corrupted."""
 _EXPRESSION = "expression_"
 _FIRST_EXPRESSION = next(i for i, name in enumerate(CUES.names) if name.startswith(_EXPRESSION))
-GROUPS = (slice(0, _FIRST_EXPRESSION), slice(_FIRST_EXPRESSION, len(CUES.names)))
-"""Blendshapes and expressions, as `row_cues` takes them."""
+_PARTS = (("brow",), ("eyeBlink", "eyeSquint", "eyeWide"), ("eyeLook",), ("jaw", "mouth"), (_EXPRESSION,))
+_COLUMNS = tuple([i for i, name in enumerate(CUES.names) if name.startswith(part)] for part in _PARTS)
+"""Columns that the gate looks at together."""
+_NEAR = 5
+"""Rows that are near: two before and two after."""
+_LEAST_CHANGE = 1e-4
 MOVEMENTS: Mapping[str, tuple[str, ...]] = {
     "smile": ("mouthSmileLeft", "mouthSmileRight"),
     "frown": ("mouthFrownLeft", "mouthFrownRight"),
@@ -42,7 +46,47 @@ def kept(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     if not len(rows):
         return np.zeros(0, np.float32)
-    return np.asarray(1 - _gate().probabilities(row_cues(rows, GROUPS))[:, 0], np.float32)
+    return np.asarray(1 - _gate().probabilities(cues(rows))[:, 0], np.float32)
+
+
+def cues(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What marks rows that are made from damaged pictures: parts of the face that jump, jerk, or stand still.
+
+    They say nothing of what the face looks like, so that few faces are enough to learn from.
+
+    Args:
+        rows: T × 59, in a row; NaN where there is no face.
+
+    Returns: T × 33, per part of the face: how far it is from its median, the smaller and the larger change to a
+        neighbour, how it jerks, and the mean of the first two near by; how sure the expression is; how many rows near
+        by have no face. NaN where it is not known.
+    """
+    values = rows.astype(np.float64)
+    seen = np.isfinite(values).all(axis=1)
+    middle = np.median(values[seen], axis=0) if seen.any() else np.zeros(values.shape[1])
+    blank = np.full((1, values.shape[1]), np.nan)
+    steps = np.abs(np.diff(values, axis=0, prepend=blank, append=blank))  # to the row before; one more at the end
+    jerks = np.abs(np.diff(values, n=2, axis=0, prepend=blank, append=blank))
+    found = []
+    for columns in _COLUMNS:
+        away = np.abs(values[:, columns] - middle[columns]).mean(axis=1)
+        change = np.log(steps[:, columns].mean(axis=1) + _LEAST_CHANGE)
+        still, moved = np.fmin(change[:-1], change[1:]), np.fmax(change[:-1], change[1:])
+        jerk = np.log(jerks[:, columns].mean(axis=1) + _LEAST_CHANGE)
+        found += [away, still, moved, jerk, _near(still), _near(away)]
+    shares = values[:, _FIRST_EXPRESSION:]
+    found += [-(shares * np.log(shares + 1e-6)).sum(axis=1), shares.max(axis=1), _near(1.0 - seen)]
+    return np.stack(found, axis=1).astype(np.float32)
+
+
+def _near(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The mean of what is known of the rows near by."""
+    known = np.isfinite(values)
+    window = np.ones(_NEAR)
+    reach = _NEAR // 2
+    total = np.convolve(np.pad(np.where(known, values, 0.0), reach), window, "valid")
+    count = np.convolve(np.pad(known.astype(np.float64), reach), window, "valid")
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def read_face(

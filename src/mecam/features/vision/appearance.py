@@ -63,15 +63,15 @@ def describe(image: NDArray[np.uint8], points: NDArray[np.float32], box: Box) ->
     return np.concatenate([_edges(face), _colours(image, box)]).astype(np.float32)
 
 
-def _edges(face: NDArray[np.float32]) -> NDArray[np.float64]:
+def _edges(face: NDArray[np.float32]) -> NDArray[np.float32]:
     """Per cell, how strong the edges of each direction are, together of about unit length."""
     down, across = np.gradient(face)
     strength = np.hypot(across, down)
     direction = np.floor(np.arctan2(down, across) % np.pi / np.pi * _ANGLES).astype(int) % _ANGLES
-    apart = np.where(direction[..., None] == np.arange(_ANGLES), strength[..., None], 0.0)
+    apart = np.where(direction[..., None] == np.arange(_ANGLES), strength[..., None], np.float32(0))
     count = _SIDE // _CELL
     cells = apart.reshape(count, _CELL, count, _CELL, _ANGLES).sum(axis=(1, 3))
-    edges: NDArray[np.float64] = cells / (np.linalg.norm(cells, axis=2, keepdims=True) + _FAINT)
+    edges: NDArray[np.float32] = cells / (np.linalg.norm(cells, axis=2, keepdims=True) + np.float32(_FAINT))
     return edges.ravel()
 
 
