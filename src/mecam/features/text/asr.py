@@ -25,6 +25,8 @@ __all__ = ["ENGINE_LOCK", "default_model", "engine", "ready", "transcribe", "why
 
 HUB_MODEL = "small"
 """What is taken where no model was fetched; runs at about real time on two cores."""
+ENGLISH = "the speech model tiny.en takes any speech for English; --language names another language"
+"""What is worth knowing where nobody said which language is spoken."""
 RATE_HZ = 16_000
 PADDING = 1000
 """Frames (10 s) of padding behind the sound. Whisper learned from 30 s, and repeats itself where too few are left."""
@@ -85,7 +87,8 @@ def transcribe(media: Media, *, model: str | None = None, language: str | None =
     if not spoken:
         return None
     transcript = settled(spoken, ())
-    return Transcript(transcript.segments, info.language, transcript.estimated, transcript.findings)
+    findings = transcript.findings if language is not None or model != "tiny.en" else (*transcript.findings, ENGLISH)
+    return Transcript(transcript.segments, info.language, transcript.estimated, findings)
 
 
 def _segment(part: Any, offset: float) -> Segment:
