@@ -26,12 +26,18 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The order matters: cards are written by what measures, last.
+# A network for expressions is converted once, and not trained: pretraining/expression_network.py. The clip that ships
+# needs espeak-ng: pretraining/demo_clip.py.
 DATA ?= data
 WORK ?= work
 pretrained: $(VENV)/installed-dev
-	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)
+	$(BIN)/python pretraining/mean_face.py --data $(DATA)
+	$(BIN)/python pretraining/face_gate.py --data $(DATA) --work $(WORK)/faces
+	$(BIN)/python pretraining/voice_gate.py --data $(DATA) --work $(WORK)/voices
+	$(BIN)/python pretraining/voice.py --data $(DATA) --work $(WORK)/voices
+	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)/texts
 	$(BIN)/python pretraining/text_quality.py --data $(DATA)
+	$(BIN)/python pretraining/write_docs.py
 	$(BIN)/python pretraining/voice_gate.py --data $(DATA) --work $(WORK)/voice
 	$(BIN)/python pretraining/voice.py --data $(DATA) --work $(WORK)/voice
 
