@@ -75,7 +75,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         EXTRACTORS,
         asr=asr,
         language=asked.language,
-        lengths=asked.lengths or Lengths(),
+        lengths=replace(asked.lengths or Lengths(), sentences=True),
         people=True,
         person=asked.person,
     )
