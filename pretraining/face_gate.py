@@ -33,9 +33,9 @@ UNSEEN = ("driving_d11.mp4", "driving_d12.mp4", "driving_d18.mp4", "single_face.
 LEVELS = (1, 3, 5)
 EXTENT = 0.4
 SEED = 1111
-RENDERED = 6
+RENDERED = 3
 HIDDEN = 16
-STEPS = (200, 400, 800, 1600, 3200)
+STEPS = (400, 800, 1600)
 """Of the optimiser; one is chosen."""
 EVERY = 4
 """A clean clip counts so often, as damaged ones are many."""

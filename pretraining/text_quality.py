@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import word_stores
 from numpy.typing import NDArray
-from write_card import write_card
+from write_card import NOT_FOR, write_card
 
 from mecam.evaluation.metrics import score
 from mecam.prediction.built_in import SCALE, BuiltIn
@@ -27,10 +27,6 @@ from mecam.pretrained.cards import FOLDER, Card, Measured
 
 Array = NDArray[Any]
 DRAWS = 2000
-NOT_FOR = (
-    "Decisions about single people. In the European Union, inferring emotions of people at work or in education from "
-    "their face or voice is forbidden (Regulation 2024/1689, Art. 5(1)(f))."
-)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -8,6 +8,11 @@ from pathlib import Path
 from mecam.hashes import sha256_of
 from mecam.pretrained.cards import FOLDER, Card
 
+NOT_FOR = (
+    "Decisions about single people. In the European Union, inferring emotions of people at work or in education from "
+    "their face or voice is forbidden (Regulation 2024/1689, Art. 5(1)(f))."
+)
+
 
 def write_card(card: Card, files: Sequence[Path]) -> Path:
     """Write a card into the package.
