@@ -189,7 +189,6 @@ class OfPerson:
 
         What goes wrong is found again, and told, by that call.
         """
-
         seen = media.apart()
 
         def look() -> None:
