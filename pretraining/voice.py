@@ -5,17 +5,20 @@
 FOLDER holds `emodb/` (CC0) and `ravdess/`. Learned from EmoDB: anger, fear and joy against neutral, boredom and
 sadness; disgust is neither. Each recording is heard as it is, five times with another level (±12 dB) and mostly noise
 (white or pink, 5 to 20 dB), twice with more noise (0 to 10 dB), once in a room and once through a telephone; of each
-copy, the whole and 1 to 4 s of it.
+copy, the whole (2 s at most) and a part of at least 1 s.
 
 What is chosen (the strength C of the penalty, what is pooled) was chosen on EmoDB with one speaker after another left
 out: the best of the worst condition. RAVDESS, actors 1 to 18, is only measured on. The probability is calibrated on
 the speakers left out. The heads hold one model for each speaker, made without that speaker.
+
+A third head reads Whisper's encoder beside the measures of the voice; it needs the extra `asr` and its model
+(`mecam assets fetch asr`), and learns from fewer copies.
 """
 
 import argparse
 import csv
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,10 +30,11 @@ from mecam.data.corruption import generator_for
 from mecam.evaluation.detection import auroc
 from mecam.features.audio.level import gain_of
 from mecam.features.audio.prosody import LevelledProsody
+from mecam.features.audio.whisper_encoder import WhisperEncoder
 from mecam.features.corruption import sounds
 from mecam.features.media import Media
 from mecam.prediction.heads import Head
-from mecam.prediction.voice_reading import INPUTS, NOT_READ, pooled, relative, sounding
+from mecam.prediction.voice_reading import ENCODED, INPUTS, NOT_READ, pooled, pooled_encoding, relative, sounding
 from mecam.pretrained.cards import FOLDER, Card, Measured
 
 RATE_HZ = 16_000
@@ -48,13 +52,21 @@ COPIES = (
     "room",
     "telephone",
 )
+ENCODED_COPIES = ("clean", "varied 1", "varied 2", "varied 3", "telephone")
 TESTS = ("clean", "noise", "pink noise", "softer", "louder")
 CHOSEN = [name for name in INPUTS if name not in NOT_READ]
 PENALTIES = (3e-4, 1e-3, 3e-3)
 UNHEARD = ("noisy", "room", "telephone")
 """Conditions that a penalty is chosen on, each without having learned from it."""
 BASELINE_CLIPS = 3
+PER_ROW = 12.5
+"""Rows of the encoder in a row of the voice."""
 SEED = 22
+HEADS = {
+    "activation": "how activated a voice is, from 0, calm, to 1, with an interval",
+    "activation_relative": "the same, relative to how the speaker usually sounds; used with a baseline",
+    "activation_whisper": "the same, from Whisper's encoder too; used where speech to text is installed and fetched",
+}
 NOT_FOR = (
     "Not for decisions about people: the EU AI Act, Art. 5(1)(f), forbids inferring emotions from voices at work and "
     "in education. It does not tell what anybody feels."
@@ -84,12 +96,14 @@ class Clip:
         speaker: who speaks.
         emotion: played.
         rows: T × 112.
+        encoding: 50 rows a second of Whisper's encoder.
     """
 
     name: str
     speaker: str
     emotion: str
     rows: NDArray[np.float32]
+    encoding: NDArray[np.float16] | None = None
 
 
 def changed(samples: NDArray[np.float32], condition: str, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -114,6 +128,24 @@ def changed(samples: NDArray[np.float32], condition: str, rng: np.random.Generat
     return (np.round(loud * 32767) / 32767).astype(np.float32)
 
 
+def sound_of(folder: Path, label: dict[str, str], condition: str) -> Sound:
+    samples = Media(folder / "flac" / Path(label["flac"]).name).waveform(rate=RATE_HZ)[1]
+    return Sound(changed(samples, condition, generator_for(SEED, label["name"], condition)))
+
+
+def encoded(given: Sequence[Clip], data: Path, name: str, condition: str, cache: Path) -> list[Clip]:
+    """The clips with what Whisper's encoder makes of them."""
+    place = cache / f"whisper-{name}-{condition.replace(' ', '-')}.npz"
+    if not place.exists():
+        with (data / name / "label.csv").open(encoding="utf-8") as file:
+            sounds = {label["name"]: sound_of(data / name, label, condition) for label in csv.DictReader(file)}
+        made = {clip: WhisperEncoder()(sound).values.astype(np.float16) for clip, sound in sounds.items()}
+        np.savez(place, **made)
+        print(f"{name}, {condition}: {len(made)} recordings encoded", flush=True)
+    with np.load(place) as found:
+        return [replace(clip, encoding=found[clip.name]) for clip in given]
+
+
 def clips(data: Path, name: str, condition: str, cache: Path) -> list[Clip]:
     """The rows of all recordings of a data set in a condition; kept in a folder, so that they are made once."""
     place = cache / f"{name}-{condition.replace(' ', '-')}.npz"
@@ -122,9 +154,7 @@ def clips(data: Path, name: str, condition: str, cache: Path) -> list[Clip]:
     if not place.exists():
         made = {}
         for label in labels:
-            samples = Media(data / name / "flac" / Path(label["flac"]).name).waveform(rate=RATE_HZ)[1]
-            rng = generator_for(SEED, label["name"], condition)
-            made[label["name"]] = LevelledProsody()(Sound(changed(samples, condition, rng))).values
+            made[label["name"]] = LevelledProsody()(sound_of(data / name, label, condition)).values
         np.savez(place, **made)
         print(f"{name}, {condition}: {len(made)} recordings", flush=True)
     with np.load(place) as found:
@@ -152,7 +182,7 @@ class Examples:
 
 
 def examples(given: Sequence[Clip], *, stretches: bool, against_neutral: int = 0, seed: int = SEED) -> Examples:
-    """Pool clips, and a stretch of 1 to 4 s of each.
+    """Pool clips, and a stretch of at least 1 s of each.
 
     Args:
         given: clips in one condition.
@@ -167,17 +197,22 @@ def examples(given: Sequence[Clip], *, stretches: bool, against_neutral: int = 0
         if clip.emotion not in (*ACTIVATED, *CALM) or clip.name in used:
             continue
         rng = generator_for(seed, clip.name, "stretch")
-        parts = [clip.rows]
+        parts = [(0, len(clip.rows))]
         length = int(rng.integers(4, 17))
         if stretches and length < len(clip.rows):
             first = int(rng.integers(len(clip.rows) - length + 1))
-            parts.append(clip.rows[first : first + length])
-        for part in parts:
+            parts.append((first, first + length))
+        for first, last in parts:
+            part = clip.rows[first:last]
             inputs = pooled(part, sounding(part).astype(float))
             if baselines:
                 calm = np.concatenate([own.rows[sounding(own.rows)] for own in baselines[clip.speaker]])
                 inputs = relative(inputs, pooled(calm, np.ones(len(calm))))
-            rows.append(inputs[[INPUTS.index(name) for name in CHOSEN]])
+            inputs = inputs[[INPUTS.index(name) for name in CHOSEN]]
+            if clip.encoding is not None:
+                heard = clip.encoding[int(first * PER_ROW) : int(last * PER_ROW)].astype(np.float32)
+                inputs = np.concatenate([inputs, pooled_encoding(heard)])
+            rows.append(inputs)
             kinds.append((clip.emotion in ACTIVATED, clip.speaker, clip.emotion))
     activated, speaker, emotion = zip(*kinds, strict=True)
     return Examples(np.array(rows), np.array(activated), np.array(speaker), np.array(emotion))
@@ -237,12 +272,12 @@ def uar(odds: NDArray[np.float64], activated: NDArray[np.bool_]) -> float:
     return float((np.mean(odds[activated] > 0) + np.mean(odds[~activated] <= 0)) / 2)
 
 
-def chosen_penalty(parts: dict[str, Examples]) -> float:
+def chosen_penalty(parts: dict[str, Examples], unheard_kinds: Sequence[str]) -> float:
     """The penalty whose worst condition is best, of speakers left out and of conditions that are not learned from."""
     scores = []
     for penalty in PENALTIES:
         found = {}
-        for kind in UNHEARD:
+        for kind in unheard_kinds:
             models = members(joined([part for name, part in parts.items() if not name.startswith(kind)]), penalty)
             unheard = joined([part for name, part in parts.items() if name.startswith(kind)])
             found[kind] = uar(left_out(models, unheard), unheard.activated)
@@ -251,7 +286,7 @@ def chosen_penalty(parts: dict[str, Examples]) -> float:
     return PENALTIES[int(np.argmax(scores))]
 
 
-def head_of(models: dict[str, Model], given: Examples) -> Head:
+def head_of(models: dict[str, Model], given: Examples, names: Sequence[str]) -> Head:
     """All models as one head, calibrated: log odds of speakers left out are stretched so that they are honest."""
     odds = left_out(models, given)
     fit = LogisticRegression(C=1e6, class_weight="balanced").fit(odds[:, None], given.activated)
@@ -259,7 +294,7 @@ def head_of(models: dict[str, Model], given: Examples) -> Head:
     one = next(iter(models.values()))
     weight = np.column_stack([model.weight * slope for model in models.values()])
     bias = np.array([model.bias * slope + shift for model in models.values()])
-    about = {"inputs": CHOSEN, "outputs": [f"log odds, learned without speaker {who}" for who in models]}
+    about = {"inputs": list(names), "outputs": [f"log odds, learned without speaker {who}" for who in models]}
     kind = np.float32
     return Head(one.mean.astype(kind), one.scale.astype(kind), ((weight.astype(kind), bias.astype(kind)),), about)
 
@@ -326,34 +361,40 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     given = parser.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
-    heard = {copy: clips(given.data, "emodb", copy, given.work) for copy in COPIES}
-    said = "how activated a voice is, from 0, calm, to 1, with an interval"
-    for name, count, says in (
-        ("activation", 0, said),
-        ("activation_relative", BASELINE_CLIPS, f"{said}; relative to the speaker"),
-    ):
+    for name, says in HEADS.items():
         print(name)
-        parts = {
-            copy: examples(heard[copy], stretches=True, against_neutral=count and 1 + number % count, seed=number)
-            for number, copy in enumerate(COPIES)
-        }
-        learned = joined(list(parts.values()))
-        penalty = chosen_penalty(parts)
-        models = members(learned, penalty)
-        odds = left_out(models, parts["clean"])
-        print(f"C = {penalty:g}; EmoDB, speakers left out: AUC {ranked(odds, parts['clean'].activated):.3f}")
-        head = head_of(models, learned)
-        place = FOLDER / "voice" / f"{name}.safetensors"
-        place.parent.mkdir(exist_ok=True)
-        head.write(place)
-        tests = {}
-        for condition in TESTS:
-            recordings = clips(given.data, "ravdess", condition, given.work)
-            tests[condition] = examples(recordings, stretches=False, against_neutral=count)
-        found = list(measured(head, tests))
-        for one in found:
-            print(f"{one.metric} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}] {one.note}")
-        write_card(card_of(f"voice-{name.replace('_', '-')}", says, found), [place])
+        make(name, says, given.data, given.work)
+
+
+def make(name: str, says: str, data: Path, work: Path) -> None:
+    """Learn a head, measure it, write it and its card."""
+    count = BASELINE_CLIPS if name == "activation_relative" else 0
+    with_encoder = name == "activation_whisper"
+
+    def heard(corpus: str, condition: str) -> list[Clip]:
+        found = clips(data, corpus, condition, work)
+        return encoded(found, data, corpus, condition, work) if with_encoder else found
+
+    copies = ENCODED_COPIES if with_encoder else COPIES
+    parts = {
+        copy: examples(heard("emodb", copy), stretches=True, against_neutral=count and 1 + number % count, seed=number)
+        for number, copy in enumerate(copies)
+    }
+    learned = joined(list(parts.values()))
+    penalty = chosen_penalty(parts, ("varied", "telephone") if with_encoder else UNHEARD)
+    models = members(learned, penalty)
+    odds = left_out(models, parts["clean"])
+    print(f"C = {penalty:g}; EmoDB, speakers left out: AUC {ranked(odds, parts['clean'].activated):.3f}")
+    head = head_of(models, learned, (*CHOSEN, *ENCODED) if with_encoder else CHOSEN)
+    place = FOLDER / "voice" / f"{name}.safetensors"
+    place.parent.mkdir(exist_ok=True)
+    head.write(place)
+    conditions = ("clean", "noise") if with_encoder else TESTS
+    tests = {c: examples(heard("ravdess", c), stretches=False, against_neutral=count) for c in conditions}
+    found = list(measured(head, tests))
+    for one in found:
+        print(f"{one.metric} {one.value:.3f} [{one.low:.3f}, {one.high:.3f}] {one.note}")
+    write_card(card_of(f"voice-{name.replace('_', '-')}", says, found), [place])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Who is seen in a recording, and when: one number a person, in order of appearance, stable over the whole of it."""
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError, DataError
 from mecam.features.extractor import Extractor, Features
 from mecam.features.media import Media
+from mecam.threads import available_cores
 from mecam.types import VISION, FeatureSpec, Modality
 
 __all__ = ["OfPerson", "People", "Person", "Whose", "of_person"]
@@ -154,6 +157,7 @@ class OfPerson:
     extractor: Extractor
     asked: Whose
     _people: People | None = field(default=None, repr=False)
+    _ahead: tuple[threading.Thread, Media] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -180,14 +184,38 @@ class OfPerson:
         """Everybody in the recording; None before the first call, and where there is no picture."""
         return self._people
 
+    def look_ahead(self, media: Media) -> None:
+        """Look at the recording in a thread beside this one, where there is another core; the first call waits for it.
+
+        What goes wrong is found again, and told, by that call.
+        """
+        seen = media.apart()
+
+        def look() -> None:
+            with suppress(Exception):
+                self._people = self._look(seen)
+
+        if available_cores() > 1:
+            thread = threading.Thread(target=look, daemon=True)  # an interrupted program does not wait for it
+            self._ahead = thread, seen
+            thread.start()
+
+    def _look(self, media: Media) -> People:
+        assert isinstance(self.extractor, TellsPeopleApart)
+        return self.extractor.people(media)
+
     def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
         """The person's rows between two times.
 
         Raises: MediaError if the recording has no picture; DataError if there is nobody with this number.
         """
+        if self._ahead is not None:
+            thread, seen = self._ahead
+            thread.join()
+            media.take_in(seen)
+            self._ahead = None
         if self._people is None:
-            assert isinstance(self.extractor, TellsPeopleApart)
-            self._people = self.extractor.people(media)
+            self._people = self._look(media)
         return self._people.features(self.asked, start, stop)
 
 

@@ -137,6 +137,11 @@ def read_recording(
     if recipe.corruptions:
         media = CorruptedMedia(path, recipe.corruptions, name=id, others=others)
     absent: dict[Modality, str] = {}
+    made = recipe.made()
+    if recipe.people or recipe.person != "speaker":
+        made = of_person(made, recipe.person)
+    if recipe.asr is not None and transcript is None and not beside and text is None:
+        _look_ahead(made, media)
     said, findings = _said(media, recipe, text, transcript, beside, absent)
     if span is not None or whole:
         start, stop = span or (0.0, media.duration)
@@ -146,9 +151,6 @@ def read_recording(
         segments = cut(clean, said, recipe.lengths)
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
         findings += ("the words of the transcript differ from the label table; the transcript is used",)
-    made = recipe.made()
-    if recipe.people or recipe.person != "speaker":
-        made = of_person(made, recipe.person)
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
     for number, segment in enumerate(segments, 1):
@@ -185,6 +187,13 @@ def read_recording(
         said.language if said else "",
         people.persons if people is not None else (),
     )
+
+
+def _look_ahead(made: Mapping[Modality, Extractor], media: Media) -> None:
+    """Begin to look at the faces of the whole recording, while its words are written down."""
+    for extractor in made.values():
+        if isinstance(extractor, OfPerson) and not isinstance(media, CorruptedMedia):
+            extractor.look_ahead(media)
 
 
 def _all_missing(utterances: Sequence[Utterance], modality: Modality) -> bool:

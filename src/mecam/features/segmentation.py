@@ -31,10 +31,17 @@ BRIDGE_S, KEEP_S = 0.35, 0.15
 
 @dataclass(frozen=True)
 class Lengths:
-    """How long utterances may be, in seconds."""
+    """How long utterances may be.
+
+    Attributes:
+        shortest: seconds; a sentence that is shorter is told with the next one.
+        longest: seconds; what is longer is cut.
+        sentences: cut after every sentence, also in recordings that are no longer than `longest`.
+    """
 
     shortest: float = 1.0
     longest: float = 15.0
+    sentences: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.shortest < self.longest:
@@ -44,15 +51,18 @@ class Lengths:
 def cut(media: Media, transcript: Transcript | None, lengths: Lengths) -> list[Segment]:
     """Cut a recording into utterances.
 
-    One that is no longer than `lengths.longest` stays whole. Longer ones are cut by their transcript where it has
-    times, else by voice activity; a transcript without times cannot be given to pieces, so its recording stays whole.
+    One that is no longer than `lengths.longest` stays whole, unless every sentence is wanted. Longer ones are cut by
+    their transcript where it has times, else by voice activity; a transcript without times cannot be given to pieces,
+    so its recording stays whole.
 
     Returns: utterances in time, none overlapping; one over all where there is no voice.
     """
     whole = Segment(
         0.0, media.duration, transcript.text if transcript else None, transcript.words if transcript else ()
     )
-    if media.duration <= lengths.longest or (transcript is not None and not transcript.timed):
+    timed = transcript is not None and transcript.timed
+    short = media.duration <= lengths.longest and not (lengths.sentences and timed)
+    if short or (transcript is not None and not timed):
         return [whole]
     if transcript is not None:
         return cut_words(transcript.words, lengths)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features.audio.whisper_encoder import MODEL, WhisperEncoder
 from mecam.features.baseline import AUTO
+from mecam.features.extractor import Features
+from mecam.features.media import Media
 from mecam.features.people import Person
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
@@ -75,13 +78,13 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         EXTRACTORS,
         asr=asr,
         language=asked.language,
-        lengths=asked.lengths or Lengths(),
+        lengths=replace(asked.lengths or Lengths(), sentences=True),
         people=True,
         person=asked.person,
     )
     beside = transcript_beside(path) if given is None else ()
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
-    reading = _Reading(recording, asked)
+    reading = _Reading(path, recording, asked)
     parts = list(_parts(model, reading))
     absent = _absent(recording, parts, transcribes=asr is not None)
     name = printable(path.name) if asked.name is None else asked.name
@@ -120,11 +123,13 @@ class _Reading:
     """What the voice and the faces of a recording say between any two times.
 
     Args:
+        path: of the recording.
         recording: with the rows of `EXTRACTORS`.
         asked: whose face is read, and relative to what.
     """
 
-    def __init__(self, recording: Recording, asked: Asked) -> None:
+    def __init__(self, path: Path, recording: Recording, asked: Asked) -> None:
+        self._path = path
         self.recording, self._asked, self._auto = recording, asked.person, asked.baseline == AUTO
         given = None if self._auto or asked.baseline is None else Path(asked.baseline)
         self._given = PersonBaseline() if given is None else baseline_from_file(given, EXTRACTORS)
@@ -135,6 +140,13 @@ class _Reading:
         if self._auto and self._usual_voice is None and len(self._sound[1]):
             return ("there is too little speech for a baseline of the voice: its activation is relative to nobody",)
         return ()
+
+    @cached_property
+    def _encoding(self) -> Features | None:
+        """What Whisper's encoder makes of the sound, where it is installed and fetched; a baseline does without."""
+        if self._usual_voice is not None or ready("en") != MODEL:
+            return None
+        return WhisperEncoder()(Media(self._path))
 
     @cached_property
     def _usual_voice(self) -> NDArray[np.float64] | None:

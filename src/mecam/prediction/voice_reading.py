@@ -13,12 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features.audio.prosody import NAMES
+from mecam.features.audio.whisper_encoder import WIDTH
+from mecam.features.extractor import Features
 from mecam.prediction.heads import Head, row_cues
 from mecam.prediction.result import Voice
 from mecam.pretrained.cards import FOLDER
 from mecam.types import Word
 
-__all__ = ["INPUTS", "NOT_READ", "baseline_of", "kept", "pooled", "read_voice", "relative", "sounding"]
+__all__ = ["ENCODED", "INPUTS", "NOT_READ", "baseline_of", "kept", "pooled", "pooled_encoding", "read_voice"]
+__all__ += ["relative", "sounding"]
 
 Rows = NDArray[np.floating[Any]]
 
@@ -26,6 +29,8 @@ LEVEL, PITCH, VOICED = (NAMES.index(name) for name in ("rms_db_mean", "f0_semito
 PITCH_SPREAD = NAMES.index("f0_semitones_std")
 INPUTS = tuple(f"{name} {what}" for what in ("mean", "deviation") for name in NAMES)
 """What `pooled` gives."""
+ENCODED = tuple(f"whisper {what} {i}" for what in ("mean", "deviation") for i in range(WIDTH))
+"""What `pooled_encoding` gives."""
 NOT_READ = ("rms_db_mean mean", "mfcc_1_mean mean")
 """What tells how loud it is: the microphone's doing as much as the speaker's."""
 
@@ -36,6 +41,8 @@ MIN_VOICED = 0.2
 MIN_ROWS = 2
 """Rows with voice that an activation is told from."""
 MIN_SPEECH_S = 0.5
+AROUND_S = 30.0
+"""Seconds before and after in which a pause and a corrupted row are looked for: what is usual is learned from them."""
 TINY = 1e-6
 LOWEST_HZ = 27.5
 """Hz from which semitones are counted."""
@@ -63,13 +70,19 @@ def kept(rows: Rows) -> NDArray[np.float32]:
 def pooled(rows: Rows, weights: Rows) -> NDArray[np.float64]:
     """Weighted mean of each column and its deviation, named `INPUTS`; NaN where nothing is known."""
     known = np.isfinite(rows)
-    weight = weights[:, None] * known
-    values = np.where(known, rows, 0.0)
+    weight = weights.astype(np.float64)[:, None] * known
+    values = np.where(known, rows, 0.0).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         total = weight.sum(axis=0)
         mean = (weight * values).sum(axis=0) / total
         spread = np.sqrt((weight * np.square(values - mean)).sum(axis=0) / total)
     return np.concatenate([mean, spread])
+
+
+def pooled_encoding(rows: Rows) -> NDArray[np.float64] | None:
+    """Mean and deviation of each column of rows of the extractor `whisper`, named `ENCODED`; None if there are none."""
+    known = rows[np.isfinite(rows).all(axis=1)].astype(np.float64)
+    return np.concatenate([known.mean(axis=0), known.std(axis=0)]) if len(known) else None
 
 
 def relative(inputs: NDArray[np.float64], baseline: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -95,21 +108,26 @@ def read_voice(
     gates: NDArray[np.float32] | None = None,
     words: Sequence[Word] = (),
     baseline: NDArray[np.float64] | None = None,
+    encoding: Features | None = None,
 ) -> Voice | None:
     """Read a voice between two times.
 
     Args:
         intervals: T × 2, seconds of each row.
-        rows: T × 112 of `mecam-voice`, of a whole recording: what is loud in it tells its pauses.
+        rows: T × 112 of `mecam-voice`, of a whole recording: what is loud around tells the pauses.
         start: seconds.
         stop: seconds.
         gates: `kept` of these rows, where it is known already.
         words: with their times; those outside are left out.
         baseline: of the person, by `baseline_of`; the activation is then relative to it.
+        encoding: what the extractor `whisper` makes of the same recording; the activation is then told from both. With
+            a baseline it is not read.
 
     Returns: None if there is no voice.
     """
     middle = intervals.mean(axis=1)
+    near = (middle >= start - AROUND_S) & (middle < stop + AROUND_S)
+    intervals, rows, middle = intervals[near], rows[near], middle[near]
     inside = (middle >= start) & (middle < stop)
     voiced, weights = sounding(rows)[inside], (kept(rows) if gates is None else gates)[inside]
     mine = rows[inside]
@@ -118,7 +136,8 @@ def read_voice(
     seconds = np.diff(intervals[inside], axis=1)[:, 0]
     speech_s = float(seconds[voiced].sum())
     said = sum(start <= (word.start + word.stop) / 2 < stop for word in words)
-    activation, low, high = _activation(mine, voiced * weights, baseline)
+    encoded = None if encoding is None else pooled_encoding(encoding.between(start, stop).values)
+    activation, low, high = _activation(mine, voiced * weights, baseline, encoded)
     pitch_hz, pitch_range = _pitch(mine, voiced * weights)
     return Voice(
         activation=activation,
@@ -132,7 +151,7 @@ def read_voice(
 
 
 def _activation(
-    rows: Rows, weights: Rows, baseline: NDArray[np.float64] | None
+    rows: Rows, weights: Rows, baseline: NDArray[np.float64] | None, encoded: NDArray[np.float64] | None
 ) -> tuple[float, float, float] | tuple[None, None, None]:
     """The activation and its interval.
 
@@ -142,11 +161,13 @@ def _activation(
     """
     if (weights > 0).sum() < MIN_ROWS:
         return None, None, None
-    head = _head("activation" if baseline is None else "activation_relative")
-    inputs = pooled(rows, weights)
+    inputs, names, kind = pooled(rows, weights), INPUTS, "activation"
     if baseline is not None:
-        inputs = relative(inputs, baseline)
-    odds = head(inputs[[INPUTS.index(name) for name in head.about["inputs"]]][None])[0].astype(np.float64)
+        inputs, kind = relative(inputs, baseline), "activation_relative"
+    elif encoded is not None:
+        inputs, names, kind = np.concatenate([inputs, encoded]), (*INPUTS, *ENCODED), "activation_whisper"
+    head, known = _head(kind), dict(zip(names, inputs, strict=True))
+    odds = head(np.array([[known[name] for name in head.about["inputs"]]]))[0].astype(np.float64)
     middle, count = odds.mean(), len(odds)
     error = 1.645 * np.sqrt((count - 1) / count * np.square(odds - middle).sum())
     low, activation, high = (float(1 / (1 + np.exp(-value))) for value in (middle - error, middle, middle + error))

@@ -16,7 +16,7 @@ from mecam.types import AUDIO, VISION, Modality
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, RecordingPrediction
 
-__all__ = ["emotion_group", "face_group", "people_of", "person_css", "removed_boxes", "voice_group"]
+__all__ = ["KEYS", "emotion_group", "face_group", "people_of", "person_css", "removed_boxes", "voice_group"]
 
 MOST_LINES = 5
 """Emotions, expressions or movements that have a strip; those that are never strong have none."""
@@ -79,7 +79,7 @@ def face_group(recording: "RecordingPrediction") -> StripGroup | None:
     removed = removed_boxes(recording, VISION)
     expressions = [(part, _without(face.expressions, "neutral")) for part, face in shown]
     movements = [(part, face.movements) for part, face in shown]
-    for values, form in ((expressions, percent_0), (movements, plain_2)):
+    for values, form in ((expressions, _probability), (movements, _amount)):
         sizes = [{name: abs(value) for name, value in given.items()} for _, given in values]
         strips += [_face_strip(recording, values, name, form, removed) for name in _strongest(sizes, always=("smile",))]
     note = "What a face shows, which is not what anybody feels: expressions as probabilities, movements by their size."
@@ -104,12 +104,12 @@ def removed_boxes(recording: "RecordingPrediction", modality: Modality) -> list[
     return [StripBox(left, right - left, "removed", title=title) for left, right in ends]
 
 
-def percent_0(value: float) -> str:
+def _probability(value: float) -> str:
     """A probability as it is printed."""
     return percent(value, 0)
 
 
-def plain_2(value: float) -> str:
+def _amount(value: float) -> str:
     """An amount as it is printed."""
     return plain(value, 2)
 

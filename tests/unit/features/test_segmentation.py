@@ -103,7 +103,8 @@ def recording(path: Path, duration: float, spans: list[tuple[float, float]]) -> 
     return Media(path)
 
 
-def test_a_recording_is_cut_by_what_there_is(tmp_path: Path) -> None:
+def test_a_recording_is_cut_by_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segmentation, "has_silero", lambda: False)  # it knows a buzz from a voice
     media = recording(tmp_path / "a.wav", 12, [(1, 3), (6, 8)])
     by_voice = cut(media, None, LENGTHS)
     assert [(s.start, s.stop) for s in by_voice] == [
@@ -155,3 +156,15 @@ def test_silero_hears_no_voice_in_a_tone(tmp_path: Path) -> None:
     times = np.arange(RATE_HZ * 8) / RATE_HZ
     write_wav(path, (0.3 * np.sin(2 * np.pi * 440 * times)).astype(np.float32))
     assert silero_spans(Media(path)) == []
+
+
+def test_sentences_of_a_short_recording(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "short.wav", buzz(4.0))
+    words = tuple(Word(text, float(at), at + 0.9) for at, text in enumerate(("Fine.", "It", "was", "good.")))
+    said = Transcript((Segment(0.0, 3.9, "Fine. It was good.", words),))
+    media = Media(path)
+    assert [one.text for one in cut(media, said, Lengths())] == ["Fine. It was good."]
+    assert [one.text for one in cut(media, said, Lengths(0.5, sentences=True))] == ["Fine.", "It was good."]
+    assert [one.text for one in cut(media, said, Lengths(1.0, sentences=True))] == ["Fine. It was good."]
+    untimed = Transcript((Segment(float("nan"), float("nan"), "Fine. It was good."),))
+    assert len(cut(media, untimed, Lengths(0.5, sentences=True))) == 1

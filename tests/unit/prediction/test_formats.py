@@ -13,7 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import light
@@ -80,6 +80,7 @@ def vtt_of(recording: RecordingPrediction) -> str:
     return content
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, min_size=1, max_size=4))
 def test_captions_say_what_was_said(texts: list[str]) -> None:
     content = vtt_of(with_texts(texts))
@@ -153,6 +154,7 @@ def tiers_of(document: ElementTree.Element) -> dict[str, list[tuple[int, int, st
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, min_size=1, max_size=4))
 def test_annotations_say_what_was_said(texts: list[str]) -> None:
     tiers = tiers_of(document_of(with_texts(texts)))
@@ -200,6 +202,7 @@ def test_the_recording_is_linked() -> None:
     assert properties[0] == ("model", "the built-in model, research tier")
 
 
+@settings(deadline=None)
 @given(st.lists(HOSTILE, min_size=1, max_size=4))
 def test_tables_and_json_say_what_was_said(texts: list[str]) -> None:
     recording = with_texts(texts)
@@ -228,6 +231,7 @@ SAID = st.fixed_dictionaries(
 """What trained models say."""
 
 
+@settings(deadline=None)
 @given(st.lists(SAID, min_size=1, max_size=4), st.booleans())
 def test_the_csv_of_trained_models_stays_as_it_was(said: list[dict[str, Any]], recorded: bool) -> None:
     """Columns as they first appear, also those that stay empty, and no means of gates."""

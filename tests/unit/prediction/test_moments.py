@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import ConfigError
@@ -86,6 +86,7 @@ def test_without_readers_no_voice_and_no_face_is_told() -> None:
     assert {(m.voice, m.face) for m in moments_of(PARTS, UTTERANCES, 2.0, 1.0)} == {(None, None)}
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 60), st.floats(0.01, 60))
 def test_moments_cover_the_recording_without_gaps(every: float, duration: float) -> None:
     moments = moments_of((), (), duration, every)

@@ -11,7 +11,7 @@ from mecam.errors import DataError
 from mecam.features.audio.prosody import NAMES, LevelledProsody
 from mecam.features.media import Media
 from mecam.features.vision.face_extractors import CUES
-from mecam.prediction import person_baseline
+from mecam.prediction import person_baseline, voice_reading
 from mecam.prediction.person_baseline import baseline_from_file, calm_face, calm_voice
 from mecam.prediction.result import Voice
 from mecam.prediction.voice_reading import baseline_of
@@ -51,6 +51,7 @@ def test_the_calmest_third_of_the_stretches_is_what_is_usual(monkeypatch: pytest
         "read_voice",
         lambda times, values, start, stop: Voice(activation=0.2 if start in calm else 0.8),
     )
+    monkeypatch.setattr(voice_reading, "kept", lambda values: np.ones(len(values), np.float32))
     found = calm_voice(intervals, rows)
     assert found is not None
     assert found[PITCH] == pytest.approx(np.mean([start + 0.875 for start in calm]))

@@ -21,7 +21,7 @@ from mecam.features.segmentation import Lengths
 from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.prediction.formats import as_csv
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.recordings import overall_of, recipe_of
+from mecam.prediction.recordings import contributions_of, overall_of, recipe_of
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Classes, Regression
 from mecam.types import FeatureSpec, Utterance
@@ -226,14 +226,12 @@ def test_who_contradicts_is_in_the_files(recording: RecordingPrediction) -> None
 
 def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_path: Path) -> None:
     """No label may reach one half: then the most probable one is what the words speak for."""
-    from mecam.prediction.recordings import _contributions
-
     task = tiny.TASKS["multilabel"]
     store = tiny.write_store(tmp_path / "s", task, tiny.utterances(task))
     several = Predictor(tiny.build("text_only", store, encoder, used=True))
     said = several.predict(["the film was superb"])
     for labels in ("none", "happy, sad"):
-        (row,) = _contributions(
+        (row,) = contributions_of(
             several.backend, [Utterance(id="a", text="the film was superb")], [replace(said[0], label=labels)]
         )
         assert len(row) == 4

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import light
@@ -55,6 +55,7 @@ def test_the_order_of_columns_is_fixed() -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.permutations(range(4)))
 def test_it_does_not_depend_on_the_order_of_rows(order: Sequence[int]) -> None:
     parts = [

@@ -6,13 +6,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import clips
 import voices
+from mecam.data.corruption import Corruption
 from mecam.features.audio.prosody import NAMES, LevelledProsody, Prosody
+from mecam.features.audio.whisper_encoder import WIDTH
+from mecam.features.corruption import KINDS, CorruptedMedia
 from mecam.features.extractor import Features
 from mecam.features.media import Media
 from mecam.prediction import voice_reading
 from mecam.prediction.heads import Head
-from mecam.prediction.voice_reading import INPUTS, baseline_of, kept, pooled, read_voice, relative, sounding
+from mecam.prediction.voice_reading import (
+    ENCODED,
+    INPUTS,
+    baseline_of,
+    kept,
+    pooled,
+    pooled_encoding,
+    read_voice,
+    relative,
+    sounding,
+)
 from mecam.types import Word
 
 HERTZ = 220.0
@@ -23,9 +37,10 @@ def rows_of(path: Path, sound: NDArray[np.float32]) -> Features:
 
 
 def speech(gain: float = 0.2) -> NDArray[np.float32]:
-    """Two seconds of a voice, two of silence, two of the voice one octave higher."""
+    """Two seconds of a voice, two of silence, two of the voice one octave higher, in a room with a little noise."""
     quiet = np.zeros(2 * voices.RATE_HZ, np.float32)
-    return np.concatenate([voices.buzz(2.0, hertz=HERTZ, gain=gain), quiet, voices.buzz(2.0, hertz=440.0, gain=gain)])
+    sound = np.concatenate([voices.buzz(2.0, hertz=HERTZ, gain=gain), quiet, voices.buzz(2.0, hertz=440.0, gain=gain)])
+    return sound + (np.random.default_rng(0).normal(0, gain / 100, len(sound))).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +83,12 @@ def test_the_answer_lies_in_its_interval_and_the_level_does_not_matter(heard: Fe
     assert np.nanmean(soft.values[:, level]) > np.nanmean(plain[:, level]) + 10
 
 
+def test_what_is_far_away_does_not_count(heard: Features) -> None:
+    times = np.concatenate([heard.intervals, heard.intervals + 100])
+    rows = np.concatenate([heard.values, heard.values + 50])
+    assert read_voice(times, rows, 0.0, 2.0) == read_voice(heard.intervals, heard.values, 0.0, 2.0)
+
+
 def test_pooling_by_hand() -> None:
     rows = np.full((4, len(NAMES)), np.nan)
     rows[:, 0] = 1, 2, 4, 99
@@ -101,15 +122,24 @@ def test_a_baseline_is_what_the_activation_is_relative_to(heard: Features, monke
     assert "activation_relative" in asked
 
 
-def test_gates_lie_between_nothing_and_all_and_find_a_burst(tmp_path: Path) -> None:
-    sound = voices.buzz(6.0, slope=0.05)
-    sound[3 * voices.RATE_HZ :][: voices.RATE_HZ] += np.random.default_rng(0).normal(0, 0.5, voices.RATE_HZ)
-    rows = rows_of(tmp_path / "burst.wav", sound).values
-    gates = kept(rows)
+def test_gates_lie_between_nothing_and_all(heard: Features) -> None:
+    gates = kept(heard.values)
+    assert gates.shape == (len(heard.values),)
     assert gates.min() >= 0
     assert gates.max() <= 1
-    assert gates[12:16].max() < gates[:10].min()
-    assert kept(rows[:0]).shape == (0,)
+    assert kept(heard.values[:0]).shape == (0,)
+
+
+def test_bursts_in_a_real_voice_are_found() -> None:
+    clip = clips.need_data("emodb") / "flac" / "03a01Nc.flac"
+    burst = Corruption("burst", KINDS["burst"].levels[2], 1.0, 0)
+    media = CorruptedMedia(clip, (burst,), name="a")
+    found = LevelledProsody()(media)
+    (touched,) = media.spans("sound").values()
+    bad = ((found.intervals[:, :1] < touched[:, 1]) & (found.intervals[:, 1:] > touched[:, 0])).any(axis=1)
+    gates = kept(found.values)
+    assert gates[bad].mean() < gates[~bad].mean() - 0.2
+    assert kept(LevelledProsody()(Media(clip)).values).mean() > 0.7
 
 
 def test_rows_without_a_voice_are_told(heard: Features) -> None:
@@ -119,10 +149,31 @@ def test_rows_without_a_voice_are_told(heard: Features) -> None:
     assert not voice[(times > 2.3) & (times < 3.7)].any()
 
 
-@pytest.mark.parametrize("name", ["activation", "activation_relative"])
+def test_what_whisper_heard_is_read_where_it_is_given(heard: Features, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = voice_reading._head
+    monkeypatch.setattr(voice_reading, "_head", lambda name: asked.append(name) or real(name))
+    edges = np.arange(0, 6.02, 0.02)
+    rows = np.random.default_rng(0).normal(size=(len(edges) - 1, WIDTH)).astype(np.float32)
+    rows[:50] = np.nan
+    encoding = Features(rows, np.column_stack([edges[:-1], edges[1:]]))
+    found = read_voice(heard.intervals, heard.values, 0.0, 6.0, encoding=encoding)
+    assert found is not None
+    assert found.activation is not None
+    assert "activation_whisper" in asked
+    asked.clear()
+    assert read_voice(heard.intervals, heard.values, 0.0, 1.0, encoding=encoding) is not None  # nothing of that second
+    assert "activation_whisper" not in asked
+    inputs = pooled_encoding(rows)
+    assert inputs is not None
+    assert inputs[ENCODED.index("whisper mean 3")] == pytest.approx(rows[50:, 3].mean(), abs=1e-6)
+    assert inputs[ENCODED.index("whisper deviation 3")] == pytest.approx(rows[50:, 3].std(), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["activation", "activation_relative", "activation_whisper"])
 def test_heads_read_what_is_pooled_without_the_level(name: str) -> None:
     head = voice_reading._head(name)
     assert isinstance(head, Head)
-    assert set(head.about["inputs"]) <= set(INPUTS)
+    assert set(head.about["inputs"]) <= {*INPUTS, *ENCODED}
     assert not set(head.about["inputs"]) & set(voice_reading.NOT_READ)
     assert len(head.about["outputs"]) == 10  # a model for each speaker of EmoDB

@@ -18,12 +18,12 @@ from mecam.features.text.asr import ENGINE_LOCK, engine
 from mecam.features.text.speech_models import MODELS
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "WhisperEncoder"]
+__all__ = ["EXTRACTORS", "MODEL", "WIDTH", "WhisperEncoder"]
 
 MODEL, WIDTH = "tiny.en", 384
 RATE_HZ, ROW = 16_000, 320
 """Samples a second, and those of a row: 20 ms."""
-PIECE_S = 20
+PIECE_S = 5
 """Seconds that are read at once; a row hears all of its piece."""
 
 
