@@ -49,6 +49,8 @@ TEST_EXTENT, TEST_CLIPS = 0.4, 6
 SEED, HIDDEN, STEPS, BATCH, RATE, DECAY = 7, 32, 1200, 512, 3e-3, 1.0
 CLEAN = 2.0
 """What a row of a clean recording weighs."""
+CORRUPTED = 0.1
+"""Part of the rows that is taken to be corrupted in what people record; half is in what is learned from."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ def train(rows: Sequence[Rows], decay: float = DECAY) -> Head:
         torch.nn.functional.binary_cross_entropy_with_logits(found, target[part], weight=weights[part]).backward()
         optimiser.step()
         schedule.step()
+    with torch.no_grad():
+        last.bias += np.log(CORRUPTED / (1 - CORRUPTED))
     layers = tuple((x.weight.detach().numpy().T.copy(), x.bias.detach().numpy().copy()) for x in (first, last))
     about = {"inputs": list(NAMES), "outputs": ["corrupted"], "cues": "mecam.prediction.heads.row_cues"}
     return Head(mean.astype(np.float32), scale.astype(np.float32), layers, about)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,7 +78,7 @@ def _relative(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return values - np.median(values[known]) if known.any() else values
 
 
-def _near(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _near(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """The mean of what is known of the rows near by."""
     known = np.isfinite(values)
     window = np.ones(_NEAR)

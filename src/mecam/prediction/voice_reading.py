@@ -40,6 +40,8 @@ MIN_VOICED = 0.2
 """Part of a row that must have a pitch; in half a second of speech there are vowels."""
 MIN_ROWS = 2
 """Rows with voice that an activation is told from."""
+LEAST = 0.01
+"""What a row counts at least: where all are noisy, none is left out, and the activation still holds."""
 MIN_SPEECH_S = 0.5
 AROUND_S = 30.0
 """Seconds before and after in which a pause and a corrupted row are looked for: what is usual is learned from them."""
@@ -95,7 +97,7 @@ def relative(inputs: NDArray[np.float64], baseline: NDArray[np.float64]) -> NDAr
 
 def baseline_of(rows: Rows) -> NDArray[np.float64] | None:
     """How a person's voice usually is (`INPUTS`), from rows in which they speak calmly; None if there is no voice."""
-    weights = sounding(rows) * kept(rows)
+    weights = sounding(rows) * np.maximum(kept(rows), LEAST)
     return pooled(rows, weights) if (weights > 0).sum() >= MIN_ROWS else None
 
 
