@@ -31,12 +31,14 @@ lint: $(VENV)/installed-dev
 DATA ?= data
 WORK ?= work
 pretrained: $(VENV)/installed-dev
-	$(BIN)/python pretraining/mean_face.py --data $(DATA)
-	$(BIN)/python pretraining/face_gate.py --data $(DATA) --work $(WORK)/faces
 	@$(PIP) --editable ".[asr]"
 	$(BIN)/mecam assets fetch asr
-	$(BIN)/python pretraining/voice_gate.py --data $(DATA) --work $(WORK)/voices
-	$(BIN)/python pretraining/voice.py --data $(DATA) --work $(WORK)/voices
+	$(BIN)/python pretraining/mean_face.py --data $(DATA)
+	$(BIN)/python pretraining/face_gate.py --data $(DATA) --work $(WORK)/faces
+	$(BIN)/python benchmarks/people.py --data $(DATA) --work $(WORK)/people --output $(WORK)/people.json
+	$(BIN)/python pretraining/face_quality.py --data $(DATA) --work $(WORK)/faces --people $(WORK)/people.json
+	$(BIN)/python pretraining/voice_gate.py --data $(DATA) --work $(WORK)/voice
+	$(BIN)/python pretraining/voice.py --data $(DATA) --work $(WORK)/voice
 	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)/texts
 	$(BIN)/python pretraining/text_quality.py --data $(DATA)
 	$(BIN)/python pretraining/write_docs.py

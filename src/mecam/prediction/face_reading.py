@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from mecam.pretrained.cards import FOLDER
 __all__ = ["GATE", "MOVEMENTS", "cues", "kept", "read_face"]
 
 GATE = FOLDER / "face" / "gate.safetensors"
-"""How probably a row is corrupted."""
+"""How probably a row is made from a picture that stands still."""
 _EXPRESSION = "expression_"
 _FIRST_EXPRESSION = next(i for i, name in enumerate(CUES.names) if name.startswith(_EXPRESSION))
 _PARTS = (("brow",), ("eyeBlink", "eyeSquint", "eyeWide"), ("eyeLook",), ("jaw", "mouth"), (_EXPRESSION,))
@@ -35,11 +36,11 @@ MOVEMENTS: Mapping[str, tuple[str, ...]] = {
 AROUND_S = 10.0
 """Seconds before and after that the gate sees, too: what is usual is learned from them."""
 _LEAST = 1e-3
-"""Mean gate below which nothing is told: all of it is corrupted."""
+"""Mean gate below which nothing is told: all of it stands still."""
 
 
 def kept(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of each row is kept, 0 to 1: the probability that it is not corrupted.
+    """How much of each row is kept, 0 to 1: the probability that its picture does not stand still.
 
     Args:
         rows: T × 59, in a row; NaN where there is no face.
@@ -50,36 +51,34 @@ def kept(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def cues(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What marks rows that are made from damaged pictures: parts of the face that jump, jerk, or stand still.
+    """What marks rows of pictures that stand still: how little, and how suddenly, each part of the face changes.
 
     They say nothing of what the face looks like, so that few faces are enough to learn from.
 
     Args:
         rows: T × 59, in a row; NaN where there is no face.
 
-    Returns: T × 33, per part of the face: how far it is from its median, the smaller and the larger change to a
-        neighbour, how it jerks, and the mean of the first two near by; how sure the expression is; how many rows near
-        by have no face. NaN where it is not known.
+    Returns: T × 20, logarithms per part of the face: the smaller change to a neighbour, its mean near by, and, relative
+        to the median of these rows, the smaller and the larger change. NaN where it is not known.
     """
     values = rows.astype(np.float64)
-    seen = np.isfinite(values).all(axis=1)
-    middle = np.median(values[seen], axis=0) if seen.any() else np.zeros(values.shape[1])
     blank = np.full((1, values.shape[1]), np.nan)
     steps = np.abs(np.diff(values, axis=0, prepend=blank, append=blank))  # to the row before; one more at the end
-    jerks = np.abs(np.diff(values, n=2, axis=0, prepend=blank, append=blank))
     found = []
     for columns in _COLUMNS:
-        away = np.abs(values[:, columns] - middle[columns]).mean(axis=1)
         change = np.log(steps[:, columns].mean(axis=1) + _LEAST_CHANGE)
         still, moved = np.fmin(change[:-1], change[1:]), np.fmax(change[:-1], change[1:])
-        jerk = np.log(jerks[:, columns].mean(axis=1) + _LEAST_CHANGE)
-        found += [away, still, moved, jerk, _near(still), _near(away)]
-    shares = values[:, _FIRST_EXPRESSION:]
-    found += [-(shares * np.log(shares + 1e-6)).sum(axis=1), shares.max(axis=1), _near(1.0 - seen)]
+        found += [still, _near(still), _relative(still), _relative(moved)]
     return np.stack(found, axis=1).astype(np.float32)
 
 
-def _near(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _relative(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Less the median of what is known."""
+    known = np.isfinite(values)
+    return values - np.median(values[known]) if known.any() else values
+
+
+def _near(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """The mean of what is known of the rows near by."""
     known = np.isfinite(values)
     window = np.ones(_NEAR)

@@ -258,7 +258,7 @@ def _listeners(reading: _Reading, parts: Sequence[Prediction]) -> Iterator[Predi
 
 def _of_known(rows: NDArray[np.float32], kept: NDArray[np.float32]) -> list[float | None]:
     """How much of each row is kept; None where it is missing."""
-    known = np.isfinite(rows).any(axis=1).tolist()
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(rows).any(axis=1))
     return [float(gate) if there else None for gate, there in zip(kept, known, strict=True)]
 
 

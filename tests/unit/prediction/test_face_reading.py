@@ -95,7 +95,7 @@ def test_the_gate_reads_any_number_of_rows(count: int) -> None:
     found = kept(rows)
     assert found.shape == (count,)
     assert ((found >= 0) & (found <= 1)).all()
-    assert cues(calm(1)).shape == (1, 33)
+    assert cues(calm(1)).shape == (1, 20)
 
 
 def test_a_picture_that_stands_still_is_kept_less() -> None:
