@@ -13,8 +13,10 @@ import mecam
 import tiny
 import voices
 from mecam.cli import main
+from mecam.data.operations.speakers import RELATIVE
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ConfigError, DataError, ModelError
+from mecam.features.baseline import AUTO
 from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
@@ -92,6 +94,36 @@ def test_each_sentence_is_predicted_as_if_alone(
         assert part.low is not None
         assert part.low < (part.score or 0) < (part.high or 0)
         assert len(part.kept["audio"]) == pytest.approx(100 * ((part.stop or 0) - (part.start or 0)), abs=1)
+
+
+def test_a_model_of_relative_features_reads_a_recording_with_a_baseline(
+    clip: Path, encoder: str, tmp_path: Path
+) -> None:
+    plain = Recipe(("mecam-audio",))
+    spec = plain.specs()["audio"]
+    specs = {"audio": replace(spec, extractor=spec.extractor + RELATIVE)}
+    with StoreWriter(tmp_path / "store", name="voices", task=TASK, specs=specs) as writer:
+        for i, split in enumerate(("train", "train", "train", "valid")):
+            wav = voices.write_wav(tmp_path / f"{i}.wav", voices.buzz(0.6, hertz=100 + 40 * i, slope=i / 4))
+            recipe = replace(plain, relative=("audio",), baseline=AUTO)
+            (utterance,) = read_recording(wav, recipe, id=str(i), text="the film was good").utterances
+            writer.add(replace(utterance, split=split, label=float(i - 1)))
+    trained = tiny.build("mecam", Store(tmp_path / "store"), encoder, used=True)
+    save_checkpoint(tmp_path / "checkpoint", trained)
+    predictor = mecam.load(tmp_path, device="cpu")
+    with pytest.raises(ModelError, match="normalised for each speaker"):
+        predictor.predict_file(clip)
+    with pytest.raises(ModelError, match="--baseline"):
+        predictor.check_reads_recordings()
+    predictor.check_reads_recordings(baseline=AUTO)
+    calm = tmp_path / "1.wav"
+    for baseline in (AUTO, calm):
+        found = predictor.predict_file(clip, baseline=baseline)
+        expected = read_recording(
+            clip, replace(plain, relative=("audio",), baseline=baseline), id="x", transcript=clip.with_suffix(".srt")
+        )
+        assert found.parts[0].score is not None
+        np.testing.assert_array_equal(found.utterances[0].streams["audio"], expected.utterances[0].streams["audio"])
 
 
 def test_modalities_are_asked_alone_and_words_left_out(recording: RecordingPrediction, predictor: Predictor) -> None:
