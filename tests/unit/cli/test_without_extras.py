@@ -146,7 +146,6 @@ def test_what_needs_pytorch_says_so_in_one_line(place: Path) -> None:
         assert (code, shown) == (1, ""), (command, err)
         *progress, last = err.splitlines()
         assert last.startswith("error: this needs "), (command, err)
-
         assert last.endswith(', which is not installed (pip install "mecam[train]")'), (command, err)
         assert all(line.endswith(" …") for line in progress), (command, err)
     assert not (place / "out").exists()
