@@ -15,7 +15,7 @@ import voices
 from mecam.cli import main
 from mecam.data.operations.speakers import RELATIVE
 from mecam.data.store import Store, StoreWriter
-from mecam.errors import DataError, ModelError
+from mecam.errors import ConfigError, DataError, ModelError
 from mecam.features.baseline import AUTO
 from mecam.features.extractor import extractor, extractor_of
 from mecam.features.recording import Recipe, read_recording
@@ -269,3 +269,16 @@ def test_words_carry_something_where_there_are_several_labels(encoder: str, tmp_
         assert len(row) == 4
         assert np.isfinite(row).all()
         assert max(map(abs, row)) > 1e-4
+
+
+def test_a_person_can_be_asked_for_only_where_faces_are_read(
+    run: Path, clip: Path, predictor: Predictor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ConfigError, match="nothing looks at faces"):
+        predictor.predict_file(clip, person=2)
+    for options, said in (
+        (["--listener"], "person 'listener' is asked for, but nothing looks at faces"),
+        (["--person", "1", "--listener"], "two answers to one question"),
+    ):
+        assert main(["predict", str(clip), "--model", str(run), *options]) != 0
+        assert said in " ".join(capsys.readouterr().err.split())
