@@ -145,7 +145,7 @@ def read_voice(
         activation=activation,
         low=low,
         high=high,
-        words_per_s=said / speech_s if said and speech_s >= MIN_SPEECH_S else None,
+        words_per_s=float(said / speech_s) if said and speech_s >= MIN_SPEECH_S else None,
         pitch_hz=pitch_hz,
         pitch_range=pitch_range,
         pauses=1 - speech_s / float(seconds.sum()),
