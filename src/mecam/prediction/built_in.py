@@ -85,7 +85,7 @@ class BuiltIn(Predictor):
         words = score if self.tier == "research" else "emotions learned from GoEmotions, and no score in this tier"
         return (
             f"Built-in model. Words: {words}. Voice: activation, from EmoDB. Face: MediaPipe and face-api. "
-            "`mecam models --ready` says how good each part is, and for whom.",
+            "`mecam models --ready` says how good each part is.",
         )
 
     @property
