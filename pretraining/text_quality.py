@@ -126,7 +126,7 @@ def main() -> None:
     measured = [
         *sentiment(model, mosei, f"MOSEI valid, {len(mosei)} utterances"),
         *sentiment(model, mosi, f"MOSI test, {len(mosi)} utterances, never learned from"),
-        *meld(model, read_csv(data / "meld" / "dev_sent_emo.csv"), "MELD dev, 1108 utterances, never learned from"),
+        *meld(model, read_csv(data / "meld" / "dev_sent_emo.csv"), "MELD dev, 1109 utterances, never learned from"),
     ]
     text = FOLDER / "text"
     write_card(

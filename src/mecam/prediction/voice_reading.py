@@ -97,7 +97,7 @@ def relative(inputs: NDArray[np.float64], baseline: NDArray[np.float64]) -> NDAr
 
 def baseline_of(rows: Rows) -> NDArray[np.float64] | None:
     """How a person's voice usually is (`INPUTS`), from rows in which they speak calmly; None if there is no voice."""
-    weights = sounding(rows) * np.maximum(kept(rows), LEAST)
+    weights = np.where(sounding(rows), np.maximum(kept(rows), LEAST), 0.0)
     return pooled(rows, weights) if (weights > 0).sum() >= MIN_ROWS else None
 
 
@@ -145,7 +145,7 @@ def read_voice(
         activation=activation,
         low=low,
         high=high,
-        words_per_s=said / speech_s if said and speech_s >= MIN_SPEECH_S else None,
+        words_per_s=float(said / speech_s) if said and speech_s >= MIN_SPEECH_S else None,
         pitch_hz=pitch_hz,
         pitch_range=pitch_range,
         pauses=1 - speech_s / float(seconds.sum()),
