@@ -81,11 +81,11 @@ class BuiltIn(Predictor):
     @property
     def notes(self) -> tuple[str, ...]:
         """What every answer should be read with."""
-        learned = [f"{card.name} ({', '.join(card.learned_from)})" for card in self.cards if card.reads == TEXT]
-        without = "" if self.tier == "research" else " No score in the permissive tier."
+        score = "sentiment learned from MOSEI (for research only), emotions from GoEmotions"
+        words = score if self.tier == "research" else "emotions learned from GoEmotions, and no score in this tier"
         return (
-            f"Built-in model: words: {', '.join(learned)}; voice: EmoDB; face: MediaPipe, face-api.{without} "
-            "`mecam models --ready` says what each part learned from and how good it is.",
+            f"Built-in model. Words: {words}. Voice: activation, from EmoDB. Face: MediaPipe and face-api. "
+            "`mecam models --ready` says how good each part is.",
         )
 
     @property

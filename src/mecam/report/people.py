@@ -21,8 +21,8 @@ NOTE = (
 )
 
 VOICE_NOTE = (
-    "Activation: from 0, calm, to 1, activated. Pitch: its median; range: between its 10th and its 90th percentile. "
-    "Pauses: the time without voice."
+    "Activation: from 0, calm, to 1, activated. Pitch: its median; range: semitones (st) between its 10th and its 90th "
+    "percentile. Pauses: the time without voice."
 )
 
 
@@ -65,7 +65,7 @@ def voice_table(recording: "RecordingPrediction") -> Table | None:
                 percent(voice.pauses, 0),
             )
             rows.append((span_of(part), *numbers))
-    head = ("utterance", "activation", "interval", "words per second", "pitch, Hz", "range, semitones", "pauses")
+    head = ("utterance", "activation", "interval", "words / s", "pitch, Hz", "range, st", "pauses")
     return Table(head, rows, note=VOICE_NOTE).compact() if rows else None
 
 

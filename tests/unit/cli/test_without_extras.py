@@ -127,8 +127,6 @@ def test_what_needs_pytorch_says_so_in_one_line(place: Path) -> None:
     store, out, checkpoint = str(place / "store"), str(place / "out"), str(place / "run" / "seeds" / "1")
     one, two = str(place / "one"), str(place / "two")
     commands = [
-        ["demo", "--out", out],
-        ["demo", "--out", out, "--video"],
         ["train", "--data", store, "--out", out],
         ["train", "--data", store, "--out", out, "--models", "mecam,mult"],
         ["evaluate", one, "--data", store],
@@ -151,3 +149,11 @@ def test_what_needs_pytorch_says_so_in_one_line(place: Path) -> None:
         assert last.endswith(', which is not installed (pip install "mecam[train]")'), (command, err)
         assert all(line.endswith(" …") for line in progress), (command, err)
     assert not (place / "out").exists()
+
+
+def test_the_demonstration_shows_the_built_in_model(tmp_path: Path) -> None:
+    ((code, shown, err),) = calls(["demo", "--out", str(tmp_path / "run")])
+    assert code == 1
+    assert "positive" in shown
+    assert (tmp_path / "run-clip.html").stat().st_size > 10_000
+    assert err.splitlines()[-1].startswith("error: this needs ")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mecam.report.page import render
-from mecam.report.strips import Legend, gate_strip, gate_words, shades_of, time_axis
+from mecam.report.strips import Legend, StripGroup, gate_strip, gate_words, shades_of, time_axis
 
 
 def test_a_missing_frame_is_neither_kept_nor_removed() -> None:
@@ -61,6 +61,7 @@ def test_ticks_stand_at_round_times(start: float, stop: float, texts: list[str])
 
 def test_names_of_outside_are_text() -> None:
     strip = gate_strip("<b>", {"kept": [0.5, 0.5], "labels": ["<i>", "y"]}, (0.0, 1.0), np.arange(3.0), (0.0, 2.0))
-    content = {"strips": [strip], "axis": time_axis(0.0, 2.0), "notes": [], "legend": None}
-    assert "<b>" not in render("timeline.j2", **content)
-    assert "<i>" not in render("timeline.j2", **content)
+    groups = [StripGroup("<u>", [strip], ["<s>"])]
+    page = render("timeline.j2", groups=groups, axis=time_axis(0.0, 2.0), legend=None)
+    assert not [tag for tag in ("<b>", "<i>", "<u>", "<s>") if tag in page]
+    assert "&lt;b&gt;" in page
