@@ -351,7 +351,8 @@ def card_of(name: str, says: str, found: Sequence[Measured]) -> Card:
         measured=tuple(found),
         limits="Acted speech of 10 German actors; measured on English actors, never on people who are not acting. "
         "It says calm or activated and names no emotion: those that are learned from some speakers' voices do not hold "
-        "for others. Anger and joy are both activated.",
+        "for others. Anger and joy are both activated. "
+        "Of other voices it is too sure: it was calibrated on actors left out of EmoDB.",
         not_for=NOT_FOR,
         seeds=(SEED,),
     )
