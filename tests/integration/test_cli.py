@@ -210,7 +210,7 @@ BAD: dict[str, tuple[int, Sequence[str], str]] = {
     "no such split": (1, ["evaluate", "{run}", "--data", "{store}", "--split", "tset"], "no utterance in tset"),
     "no run to report": (1, ["report", "{nowhere}"], "nowhere"),
     "no run to predict with": (1, ["predict", "good", "--model", "{nowhere}"], "no checkpoint"),
-    "no run at all": (1, ["predict", "good"], "no trained model"),
+    "a tier of a run": (1, ["predict", "good", "--tier", "permissive", "--model", "{run}"], "built-in model"),
     "no such file": (1, ["predict", "{nowhere}.txt", "--model", "{run}"], "there is no file"),
     "an empty sentence": (1, ["predict", "good", " ", "--model", "{run}"], "sentence is empty"),
     "a file without sentences": (1, ["predict", "{blank}", "--model", "{run}"], "no sentence"),
