@@ -352,8 +352,8 @@ def card_of(name: str, says: str, found: Sequence[Measured]) -> Card:
         limits="Acted speech of 10 German actors; measured on English actors, never on people who are not acting. "
         "It says calm or activated and names no emotion: those that are learned from some speakers' voices do not hold "
         "for others. Anger and joy are both activated. "
-        "Of other voices it is too sure: it was calibrated on actors left out of EmoDB. Training copies with more noise "
-        "were added after a first look at RAVDESS, so its figures with noise are a little kind.",
+        "Of other voices it is too sure: it was calibrated on actors left out of EmoDB. Training copies with more "
+        "noise were added after a first look at RAVDESS, so its figures with noise are a little kind.",
         not_for=NOT_FOR,
         seeds=(SEED,),
     )
