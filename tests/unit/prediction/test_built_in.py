@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 import mecam
@@ -141,7 +142,10 @@ def test_the_clip_that_ships() -> None:
     assert clip.absent == {}
     noisy, clean = (clip.parts[i].kept["audio"] for i in (1, 0))
     assert min(k for k in noisy if k is not None) < 0.5 < min(k for k in clean if k is not None)
-    assert json.loads(json.dumps(clip.to_json()))["utterances"][0]["face"]["visible"] > 0.9
+    written = [json.loads(json.dumps(clip.to_json()))]
+    assert written[0]["utterances"][0]["face"]["visible"] > 0.9
+    schema = Path(mecam.__file__).parent / "prediction" / "predictions.schema.json"
+    jsonschema.validate(written, json.loads(schema.read_text(encoding="utf-8")))
 
 
 def test_without_a_transcript_there_is_no_score(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
