@@ -39,7 +39,7 @@ SCALE = Regression(-3.0, 3.0)
 
 def files_of(name: str) -> Files:
     """The files of one of the two text models, `sentiment` or `emotions`."""
-    return Files(f"{name}.json", f"{name}.onnx", WEIGHTS, TOKENIZER)
+    return Files(f"{name}.json", f"{name}.onnx", WEIGHTS, TOKENIZER, again="install mecam again")
 
 
 def text_model(name: str) -> OnnxBackend:

@@ -15,7 +15,7 @@ modality is given `index` (B numbers), for how many answers are wanted. It answe
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
@@ -47,17 +47,27 @@ DESCRIPTION = EXPORTED
 NETWORK, WEIGHTS, TOKENIZER = "model.onnx", "model.onnx.data", "tokenizer.json"
 
 
-class Files(NamedTuple):
-    """What the files of an exported model are called; several may share their weights and their tokenizer."""
+@dataclass(frozen=True)
+class Files:
+    """What the files of an exported model are called; several may share their weights and their tokenizer.
+
+    Attributes:
+        description: of the model.
+        network: the network.
+        weights: its weights, where they have a file of their own.
+        tokenizer: of its text encoder.
+        again: what to do where one is damaged.
+    """
 
     description: str = DESCRIPTION
     network: str = NETWORK
     weights: str = WEIGHTS
     tokenizer: str = TOKENIZER
+    again: str = "export it again"
 
     def beside_description(self, folder: Path) -> list[str]:
         """Those of the others that are there."""
-        return [name for name in self[1:] if (folder / name).exists()]
+        return [name for name in (self.network, self.weights, self.tokenizer) if (folder / name).exists()]
 
 
 STANDARD = Files()
@@ -89,6 +99,7 @@ class Exported:
 
     Attributes:
         network: the file of its network.
+        again: what to do where a file is damaged.
         preprocessor: makes what the network reads.
         outputs: names of what the network answers.
         int8: its text encoder computes with 8-bit integers.
@@ -96,6 +107,7 @@ class Exported:
     """
 
     network: Path
+    again: str
     preprocessor: Preprocessor
     outputs: tuple[str, ...]
     int8: bool
@@ -117,7 +129,7 @@ def read_exported(folder: Path, files: Files = STANDARD) -> Exported:
         what, fix = error.what, error.fix
     except Exception as error:  # whatever a changed number or name makes of what reads it
         what, fix = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}", None
-    raise ModelError(f"the exported model cannot be read: {what}", where=str(folder), fix=fix or "export it again")
+    raise ModelError(f"the exported model cannot be read: {what}", where=str(folder), fix=fix or files.again)
 
 
 def _read(folder: Path, files: Files) -> Exported:
@@ -126,7 +138,7 @@ def _read(folder: Path, files: Files) -> Exported:
         kind=FORMAT,
         newest=VERSION,
         files=files.beside_description(folder),
-        again="export the model again",
+        again=files.again,
     )
     check_network(folder / files.network, data=folder / files.weights)
     checkpoint = Checkpoint.from_json(content)
@@ -142,7 +154,7 @@ def _read(folder: Path, files: Files) -> Exported:
     if "prediction" not in outputs:
         raise ModelError("its network answers nothing")
     preprocessor, card = Preprocessor(checkpoint, reads, tokenizer), content["card"]
-    return Exported(folder / files.network, preprocessor, outputs, bool(card["int8"]), card)
+    return Exported(folder / files.network, files.again, preprocessor, outputs, bool(card["int8"]), card)
 
 
 def _tokenizer(path: Path, facts: Mapping[str, Any] | None) -> Tokenizer | None:

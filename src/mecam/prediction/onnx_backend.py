@@ -109,7 +109,7 @@ class _Network:
         except Exception as error:  # whatever the library makes of a network that was not written by us
             what = " ".join(str(error).split())[:300]
             where = str(self._exported.network)
-            raise ModelError(f"the network cannot answer: {what}", where=where, fix="export it again") from error
+            raise ModelError(f"the network cannot answer: {what}", where=where, fix=self._exported.again) from error
 
     def _ready(self) -> "InferenceSession":
         self._loading.join()
@@ -128,7 +128,7 @@ class _Network:
             self._inputs = frozenset(given.name for given in self._session.get_inputs())
         except Exception as error:  # whatever the library makes of a network
             what = " ".join(str(error).split())[:300]
-            self._error = ModelError(f"the network cannot be loaded: {what}", where=str(path), fix="export it again")
+            self._error = ModelError(f"the network cannot be loaded: {what}", where=str(path), fix=self._exported.again)
 
 
 def _session(path: Path) -> "InferenceSession":

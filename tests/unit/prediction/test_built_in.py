@@ -1,6 +1,7 @@
 """The model that comes with mecam: what its words say, in whatever company; tiers; what it refuses."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import pytest
 
 import mecam
 from mecam.data.store import Store
+from mecam.errors import ModelError
+from mecam.prediction import built_in
 from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.emotions import GROUPS
 from mecam.prediction.panel import contradicting
@@ -165,3 +168,13 @@ def test_a_sentence_brings_no_training_library() -> None:
         "print([name for name in ('torch', 'scipy', 'sklearn', 'pandas', 'av') if name in sys.modules])"
     )
     assert run_python(code).stdout.strip() == "[]"
+
+
+def test_a_damaged_package_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(built_in.FOLDER / "text", tmp_path / "text")
+    with (tmp_path / "text" / "encoder.data").open("r+b") as file:
+        file.write(b"damaged")
+    monkeypatch.setattr(built_in, "FOLDER", tmp_path)
+    with pytest.raises(ModelError, match="differs from the SHA-256") as error:
+        BuiltIn()
+    assert "install mecam again" in str(error.value)
