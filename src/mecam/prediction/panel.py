@@ -24,7 +24,7 @@ from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.person_baseline import PersonBaseline, baseline_from_file, calm_face, calm_voice
 from mecam.prediction.recordings import contributions_of, overall_of
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
-from mecam.types import AUDIO, TEXT, VISION, Modality
+from mecam.types import AUDIO, TEXT, VISION, Modality, Word
 
 if TYPE_CHECKING:
     from mecam.prediction.built_in import BuiltIn
@@ -161,6 +161,10 @@ class _Reading:
         return np.concatenate([u.intervals[AUDIO] for u in heard]), np.concatenate([u.streams[AUDIO] for u in heard])
 
     @cached_property
+    def _words(self) -> list[Word]:
+        return [word for utterance in self.recording.utterances for word in utterance.words]
+
+    @cached_property
     def _sound_kept(self) -> NDArray[np.float32]:
         """How much of each row of the voice is kept; what is usual is learned from the whole recording."""
         return voice_reading.kept(self._sound[1])
@@ -182,9 +186,15 @@ class _Reading:
         times, rows = self._sound
         if not len(rows):
             return None
-        words = [word for utterance in self.recording.utterances for word in utterance.words]
         return voice_reading.read_voice(
-            times, rows, start, stop, gates=self._sound_kept, words=words, baseline=self._usual_voice
+            times,
+            rows,
+            start,
+            stop,
+            gates=self._sound_kept,
+            words=self._words,
+            baseline=self._usual_voice,
+            encoding=self._encoding,
         )
 
     def speaker(self, start: float, stop: float) -> Person | None:

@@ -131,7 +131,7 @@ def read_voice(
     near = (middle >= start - AROUND_S) & (middle < stop + AROUND_S)
     intervals, rows, middle = intervals[near], rows[near], middle[near]
     inside = (middle >= start) & (middle < stop)
-    voiced, weights = sounding(rows)[inside], (kept(rows) if gates is None else gates)[inside]
+    voiced, weights = sounding(rows)[inside], (kept(rows) if gates is None else gates[near])[inside]
     mine = rows[inside]
     if not voiced.any():
         return None

@@ -10,11 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 
 import mecam
+import voices
 from mecam.data.store import Store
 from mecam.errors import ModelError
+from mecam.features.audio.whisper_encoder import MODEL, WIDTH, WhisperEncoder
+from mecam.features.extractor import Features
+from mecam.features.media import Media
 from mecam.prediction import built_in
 from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.emotions import GROUPS
@@ -160,6 +165,38 @@ def test_without_a_transcript_there_is_no_score(tmp_path: Path, monkeypatch: pyt
     assert clip.overall.label == ""
     assert clip.overall.face is not None
     assert "mecam assets fetch asr" in clip.absent["text"]
+
+
+def test_a_long_recording(model: BuiltIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is near a moment is read, of whatever length the recording is."""
+    monkeypatch.setattr("mecam.prediction.panel.ready", lambda language: None)
+    monkeypatch.setattr("mecam.features.segmentation.has_silero", lambda: False)
+    sound = np.tile(np.concatenate([voices.buzz(3.0, hertz=160), np.zeros(voices.RATE_HZ, np.float32)]), 16)
+    clip = model.predict_file(voices.write_wav(tmp_path / "long.wav", sound), every=1.0)
+    assert clip.duration == pytest.approx(64.0)
+    assert len(clip.moments) == 64
+    pitches = [moment.voice.pitch_hz for moment in clip.moments if moment.voice is not None]
+    assert len(pitches) >= 48
+    assert pitches == pytest.approx([160.0] * len(pitches), rel=0.1)
+
+
+def test_whispers_encoder_is_read_where_it_is_there(model: BuiltIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    def encoded(self: object, media: Media) -> Features:
+        count = round(media.duration * 50)
+        edges = np.arange(count + 1) / 50
+        rows = np.random.default_rng(0).normal(size=(count, WIDTH)).astype(np.float32)
+        return Features(rows, np.column_stack([edges[:-1], edges[1:]]))
+
+    monkeypatch.setattr("mecam.prediction.panel.ready", lambda language: asked.append(language))
+    without = model.predict_file(DEMO_CLIP).overall.voice
+    monkeypatch.setattr("mecam.prediction.panel.ready", lambda language: MODEL)
+    monkeypatch.setattr(WhisperEncoder, "__call__", encoded)
+    beside = model.predict_file(DEMO_CLIP).overall.voice
+    assert "en" in asked
+    assert beside.activation != without.activation
+    assert beside.pitch_hz == without.pitch_hz
 
 
 def test_a_sentence_brings_no_training_library() -> None:
