@@ -86,7 +86,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
     reading = _Reading(path, recording, asked)
     parts = list(_parts(model, reading))
-    absent = _absent(recording, parts, transcribes=asr is not None)
+    absent = _absent(recording, parts, could=asked.asr is None and asr is None)
     name = printable(path.name) if asked.name is None else asked.name
     scored = [part for part in parts if part.score is not None]
     moments: Sequence[Prediction] = ()
@@ -321,13 +321,13 @@ def _overall(model: "BuiltIn", reading: _Reading, name: str, parts: Sequence[Pre
     )
 
 
-def _absent(recording: Recording, parts: Sequence[Prediction], *, transcribes: bool) -> Mapping[Modality, str]:
-    """What no utterance has, each with the reason."""
+def _absent(recording: Recording, parts: Sequence[Prediction], *, could: bool) -> Mapping[Modality, str]:
+    """What no utterance has, each with the reason; `could`: speech to text would be used if it were there."""
     reasons = {}
     for modality in (TEXT, AUDIO, VISION):
         if all(modality in part.absent for part in parts):
             reasons[modality] = recording.absent.get(modality) or NOTHING[modality]
-    if TEXT in reasons and not transcribes and "transcript" in reasons[TEXT]:
+    if TEXT in reasons and could and "transcript" in reasons[TEXT]:
         reasons[TEXT] = f"{reasons[TEXT]}; {why_not()}"
     return reasons
 

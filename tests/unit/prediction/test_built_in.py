@@ -165,6 +165,7 @@ def test_without_a_transcript_there_is_no_score(tmp_path: Path, monkeypatch: pyt
     assert clip.overall.label == ""
     assert clip.overall.face is not None
     assert "mecam assets fetch asr" in clip.absent["text"]
+    assert "fetch" not in mecam.predict(alone, asr="").absent["text"]  # who asks for none need not be told
 
 
 def test_a_long_recording(model: BuiltIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
