@@ -94,7 +94,7 @@ def _tiers(recording: "RecordingPrediction") -> dict[str, list[tuple["Prediction
     """Tier → what stands on it, in time; those of faces are one a person."""
     tiers: dict[str, list[tuple[Prediction, str]]] = {name: [] for name in SPOKEN}
     for part in sorted(in_time(recording), key=lambda part: part.start or 0.0):
-        for name, told in SPOKEN.items() if part.speaking else ():
+        for name, told in () if part.listens else SPOKEN.items():
             tiers[name].append((part, told(part)))
         face = "expression" if part.person is None else f"expression (person {part.person})"
         tiers.setdefault(face, []).append((part, face_of(part)))

@@ -223,9 +223,9 @@ class _Reading:
         return face_reading.read_face(person.intervals, person.values, start, stop, baseline=usual)
 
     def one(self, start: float, stop: float) -> tuple[Person | None, bool, Face | None]:
-        """Whose face is read between two times, whether they speak, and how it looks."""
+        """Whose face is read between two times, whether they speak (also where none is seen), and how it looks."""
         who = self.person(start, stop)
-        return who, who is not None and who is self.speaker(start, stop), self.face(who, start, stop)
+        return who, who is None or who is self.speaker(start, stop), self.face(who, start, stop)
 
     def others(self, start: float, stop: float) -> list[Prediction]:
         """What the faces of everybody else show between two times."""

@@ -106,6 +106,11 @@ class Prediction:
     person: int | None = None
     speaking: bool = True
 
+    @property
+    def listens(self) -> bool:
+        """Whether only a face is told, of somebody who does not speak: no words, and nothing that follows from them."""
+        return not self.speaking and not (self.text or self.label or self.emotions or self.voice)
+
     def to_json(self) -> dict[str, Any]:
         """Plain values; absent ones are left out."""
         values = {**vars(self), "speaking": self.speaking if self.person is not None else None}

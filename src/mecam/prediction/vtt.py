@@ -23,7 +23,7 @@ def as_vtt(recording: "RecordingPrediction") -> str:
     """
     made = f"mecam {__version__}" + (f", model {recording.model}" if recording.model else "")
     blocks = ["WEBVTT", *(f"NOTE {_remark(line)}" for line in (made, *recording.notes))]
-    spoken = [part for part in recording.moments or recording.parts if part.speaking]
+    spoken = [part for part in recording.moments or recording.parts if not part.listens]
     cues = [_cue(part) for part in sorted(spoken, key=lambda part: (part.start or 0.0, part.stop or 0.0))]
     return "\n\n".join([*blocks, *filter(None, cues)]) + "\n"
 

@@ -98,7 +98,7 @@ def _said(part: "Prediction", *, moment: bool) -> Cell:
         part: its words are shaded by their gates; not those of a moment, which has only the mean of them.
         moment: it is one.
     """
-    if not part.speaking:
+    if part.listens:
         return Cell("listening", tone="muted")
     words = Cell(part.text or "") if moment else shaded_words(part)
     against = [f"{NAMES.get(m, m)} contradicts" for m in part.contradicts]

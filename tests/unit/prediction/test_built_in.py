@@ -181,6 +181,20 @@ def test_a_long_recording(model: BuiltIn, tmp_path: Path, monkeypatch: pytest.Mo
     assert pitches == pytest.approx([160.0] * len(pitches), rel=0.1)
 
 
+def test_a_sound_has_captions_and_so_has_a_listener(tmp_path: Path) -> None:
+    """Words belong to whoever says them, whether a face is seen, and whosever face is told."""
+    wav = voices.write_wav(tmp_path / "said.wav", voices.buzz(2.0))
+    wav.with_suffix(".vtt").write_text("WEBVTT\n\n00:00.100 --> 00:01.900\nI love it.\n", encoding="utf-8")
+    sound, listener = mecam.predict(wav), mecam.predict(DEMO_CLIP, person="listener")
+    for clip in (sound, listener):
+        for place in (tmp_path / "clip.vtt", tmp_path / "clip.eaf"):
+            clip.save(place)
+            assert all(part.text in place.read_text(encoding="utf-8") for part in clip.parts)
+    assert sound.parts[0].score > 1
+    assert sound.parts[0].absent == ("vision",)
+    assert sound.absent["vision"]
+
+
 def test_whispers_encoder_is_read_where_it_is_there(model: BuiltIn, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
 
