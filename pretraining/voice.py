@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from write_card import write_card
+from write_card import NOT_FOR, write_card
 
 from mecam.data.corruption import generator_for
 from mecam.evaluation.detection import auroc
@@ -69,10 +69,6 @@ HEADS = {
     "activation_relative": "the same, relative to how the speaker usually sounds; used with a baseline",
     "activation_whisper": "the same, from Whisper's encoder too; used where speech to text is installed and fetched",
 }
-NOT_FOR = (
-    "Not for decisions about people: the EU AI Act, Art. 5(1)(f), forbids inferring emotions from voices at work and "
-    "in education. It does not tell what anybody feels."
-)
 
 
 class Sound:

@@ -216,7 +216,7 @@ def main() -> None:
         measured=tuple(measured),
         limits="The corruptions are made, not recorded. Silence is not read: what is muted throughout is missing, "
         "and not corrupted. A voice that is unlike the rest of its recording, or a laugh, may count as corrupted.",
-        not_for="Not a measure of how good a recording is for people.",
+        not_for="Measuring how good a recording is for people.",
         seeds=(SEED,),
     )
     write_card(card, [place])

@@ -85,7 +85,7 @@ def cards() -> Mapping[str, Card]:
     Raises: ModelError if one is damaged.
     """
     found = {}
-    for path in sorted((FOLDER / "cards").glob("*.json")):
+    for path in sorted((FOLDER / "cards").glob("*.json"), key=lambda path: path.stem):
         try:
             values: Any = json.loads(path.read_text(encoding="utf-8"))
             found[path.stem] = TypeAdapter(Card).validate_python(values)
