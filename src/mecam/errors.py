@@ -108,6 +108,10 @@ EXTRAS = {
     "optuna": ("Optuna", "tune"),
     "captum": ("Captum", "explain"),
     "skimage": ("scikit-image", "demo"),
+    "fastapi": ("FastAPI", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
+    "httpx": ("httpx", "client"),
+    "ray": ("Ray", "ray"),
     "pandas": ("pandas", "table"),
     "pyarrow": ("pyarrow", "table"),
 }

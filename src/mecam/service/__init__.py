@@ -1,0 +1,1 @@
+"""The service: what `mecam predict` answers, over HTTP, on a page, and live."""
