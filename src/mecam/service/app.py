@@ -158,8 +158,14 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer_of(error.problem, error.headers)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        return answer_of({"status": error.status_code, "what": str(error.detail).lower()}, error.headers)
+    async def http(request: Request, error: HTTPException) -> Response:
+        headers = error.headers
+        path = getattr(request.scope.get("route"), "path", None)
+        if error.status_code == 405 and (known := app.openapi()["paths"].get(path)):
+            headers = {
+                "Allow": ", ".join(sorted(map(str.upper, known)))
+            }  # of all routes of this path, not of the first
+        return answer_of({"status": error.status_code, "what": str(error.detail).lower()}, headers)
 
     @app.exception_handler(MecamError)
     async def known(_: Request, error: MecamError) -> Response:
