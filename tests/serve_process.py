@@ -55,6 +55,7 @@ class Server:
     """
 
     def __init__(self, folder: Path, *options: object, script: str = CODE, port: int | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.data = folder, folder / "data"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
