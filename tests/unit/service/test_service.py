@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,13 @@ def client(address: str) -> Iterator[httpx.Client]:
 def description(address: str) -> dict[str, Any]:
     found: dict[str, Any] = httpx.get(f"{address}/openapi.json", trust_env=False).json()
     return found
+
+
+@contextmanager
+def client_of(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
+    """A client of a service of its own."""
+    with running(folder, **settings) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+        yield client
 
 
 def upload(client: httpx.Client, path: Path = DEMO_CLIP, **options: Any) -> httpx.Response:
@@ -272,10 +280,7 @@ def test_many_requests_at_once_are_all_answered(address: str) -> None:
 
 def test_a_token_is_asked_for(tmp_path: Path) -> None:
     settings = {"token": TOKEN, "allow_origins": ("https://friend.example",), "keep_minutes": 0.001}
-    with (
-        running(tmp_path, **settings) as address,
-        httpx.Client(base_url=address, trust_env=False, timeout=60) as client,
-    ):
+    with client_of(tmp_path, **settings) as client:
         assert client.get("/healthz").status_code == client.get("/").status_code == 200
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {TOKEN}"}):
             for place in ("/v1/model", "/metrics", "/openapi.json", "/nothing"):
@@ -286,11 +291,8 @@ def test_a_token_is_asked_for(tmp_path: Path) -> None:
         assert client.get("/v1/model").status_code == 200
         origin = {"Origin": "https://friend.example"}
         assert client.get("/v1/model", headers=origin).headers["access-control-allow-origin"] == origin["Origin"]
-        preflight = {
-            **origin,
-            "Access-Control-Request-Method": "POST",
-            "Access-Control-Request-Headers": "authorization",
-        }
+        asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+        preflight = {**origin, **asked}
         assert client.options("/v1/predict/text", headers=preflight).status_code == 200
         place = upload(client, asr="false").headers["location"]
         time.sleep(0.5)
@@ -299,7 +301,7 @@ def test_a_token_is_asked_for(tmp_path: Path) -> None:
 
 def test_bounds_hold(tmp_path: Path) -> None:
     bounds = {"max_upload_mb": 0.01, "max_body_kb": 1.0, "slow_s": 0.5}
-    with running(tmp_path, **bounds) as address, httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+    with client_of(tmp_path, **bounds) as client:
         assert upload(client).status_code == 413
 
         def endless() -> Iterator[bytes]:
@@ -308,9 +310,10 @@ def test_bounds_hold(tmp_path: Path) -> None:
 
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
         try:
-            assert client.post("/v1/predict/recording", content=endless(), headers=kind).status_code == 413
-        except httpx.HTTPError as error:
-            assert isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError)
+            status = client.post("/v1/predict/recording", content=endless(), headers=kind).status_code
+        except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+            status = 413  # the connection was closed before the client looked for an answer
+        assert status == 413
         assert client.post("/v1/predict/text", json={"text": "a" * 2000}).status_code == 413
         assert not list((tmp_path / "jobs").iterdir())
 
@@ -320,7 +323,7 @@ def test_bounds_hold(tmp_path: Path) -> None:
     [({"max_minutes": 0.05}, "minutes"), ({"max_megapixels": 0.01}, "megapixels"), ({"max_memory_mb": 60.0}, "memory")],
 )
 def test_recordings_beyond_the_bounds_are_told(tmp_path: Path, bounds: dict[str, float], words: str) -> None:
-    with running(tmp_path, **bounds) as address, httpx.Client(base_url=address, trust_env=False, timeout=60) as client:
+    with client_of(tmp_path, **bounds) as client:
         answer = upload(client)
         assert answer.status_code == 422
         assert words in answer.json()["what"]
