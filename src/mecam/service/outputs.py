@@ -1,7 +1,7 @@
 """What comes out of a job: files of one answer, each of a kind that a client may ask for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,8 @@ def _answer(recording: "RecordingPrediction", predictor: "Predictor", place: Pat
 
 
 def _written(recording: "RecordingPrediction", predictor: "Predictor", place: Path) -> None:
-    """The file that `mecam predict -o` writes."""
+    """The file that `mecam predict -o` writes; the recording's place on this machine is nobody's business."""
+    recording = replace(recording, path=Path("/", recording.name))
     content = WRITERS[place.suffix]([recording])
     assert isinstance(content, str)
     write_whole(place, content)

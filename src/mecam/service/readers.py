@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from mecam.service.jobs import Job, Jobs
+from mecam.service.outputs import file_of
 from mecam.service.problems import Refused
 from mecam.service.reading import serve_readings
 from mecam.service.settings import MB, Settings
@@ -28,7 +29,8 @@ RENEW_S = 2.0
 SWEEP_S = 15.0
 MAX_READINGS = 200
 """Recordings after which a reader is replaced."""
-_START_S = 120.0
+_END_S = 2.0
+"""Seconds in which a process without work ends."""
 
 
 class ReaderGone(Exception):  # noqa: N818 - an event, and not always an error
@@ -90,6 +92,13 @@ class Reader:
         """End it, whatever it does."""
         with suppress(OSError, ValueError):
             self._process.kill()
+
+    async def end(self) -> None:
+        """Let it end by itself, if it does so soon."""
+        with suppress(ReaderGone):
+            await self.send(("end",))
+            await asyncio.to_thread(self._process.join, _END_S)
+        self.kill()
 
     def memory(self) -> int:
         """Bytes that it holds."""
@@ -169,8 +178,9 @@ class Readers:
         for id, reader in list(self._running.items()):
             reader.kill()
             await asyncio.to_thread(self._jobs.give_back, id, crashed=False)
-        for reader in [*self._idle, *self._lives]:
+        for reader in self._lives:
             reader.kill()
+        await asyncio.gather(*(reader.end() for reader in self._idle))
 
     async def _ended(self) -> None:
         while self._running:
@@ -250,7 +260,7 @@ class Readers:
                 if kind == "progress":
                     await asyncio.to_thread(self._jobs.report, job.id, *rest)
                 elif kind == "done":
-                    kept = await asyncio.to_thread(self._jobs.finish, job.id, rest[0])
+                    kept = await asyncio.to_thread(self._jobs.finish, job.id, {kind: file_of(kind) for kind in rest[0]})
                     return "done" if kept else ""
                 elif kind == "failed":
                     return await self._fail(job, rest[0])
