@@ -228,12 +228,11 @@ class Readers:
             self._running.pop(job.id, None)
             if ended:
                 self._on_end(ended, self._loop_time() - began)
-            if reader.alive and reader.readings < MAX_READINGS and not self.stopping:
+            if reader.alive and reader.readings < MAX_READINGS:
                 self._idle.append(reader)
             else:
                 reader.kill()
-                if not self.stopping:
-                    self._idle.append(Reader(self._settings))
+                self._idle += [] if self.stopping else [Reader(self._settings)]
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()
