@@ -160,7 +160,9 @@ async def file(request: Request, id: JobId, kind: str) -> Response:
     return _file(request.app.state.jobs, found, kind, {})
 
 
-@router.delete("/v1/jobs/{id}", tags=["jobs"], summary="Remove a job", status_code=204, responses=PROBLEMS(404, 422))
+@router.delete(
+    "/v1/jobs/{id}", tags=["jobs"], summary="Remove a job", status_code=204, responses=PROBLEMS(404, 422, 503, 507)
+)
 async def remove(request: Request, id: JobId) -> Response:
     """Stop a job, and remove all that is kept of it."""
     await _known(request, id)
