@@ -19,6 +19,7 @@ export function gateStrips() {
       row.picture.replaceChildren(...cells.flatMap((cell) => boxes(cell, start, stop)));
       const said = stateOf(cells, stop, row.modality);
       row.state.textContent = said;
+      row.state.classList.toggle("some", said.endsWith("removed"));
       row.picture.setAttribute("aria-label", `${row.name}, now: ${said || "nothing"}`);
     }
   }
@@ -29,8 +30,9 @@ export function gateStrips() {
 function boxes([from, to, gate, word], start, stop) {
   if (gate === null) return [];
   const x = (time) => 1000 * Math.min(Math.max((time - start) / (stop - start), 0), 1);
-  const place = { x: x(from).toFixed(1), width: Math.max(0, x(to) - x(from)).toFixed(1), y: 0, height: 100 };
-  const box = draw("rect", { ...place, class: gate < REMOVED ? "out" : "gate" }, draw("title", {}, `${word ? `${word}: ` : ""}gate ${gate.toFixed(2)}`));
+  const out = gate < REMOVED;  // higher than what is kept, so that the colour is not the only sign
+  const box = draw("rect", { x: x(from).toFixed(1), width: Math.max(0, x(to) - x(from)).toFixed(1), y: out ? 0 : 25, height: out ? 100 : 50,
+    class: out ? "out" : "gate" }, draw("title", {}, `${word ? `${word}: ` : ""}gate ${gate.toFixed(2)}`));
   box.style.setProperty("--weight", gate);
   return [box];
 }

@@ -22,7 +22,7 @@ export function recordingView(place, model) {
   };
 
   function start() {
-    put(() => {}, ...choice({ onFile: (file) => chosen(file), onRecord: record, onSample: sample }));
+    put(() => {}, ...choice({ model, onFile: (file) => chosen(file), onRecord: record, onSample: sample }));
   }
 
   function record() {
@@ -52,7 +52,7 @@ export function recordingView(place, model) {
   async function chosen(file) {
     showProblem(problem, null);
     const about = await model.catch((error) => { showProblem(problem, error); return {}; });
-    const most = about.limits?.upload_bytes ?? Infinity;
+    const most = 1e6 * (about.limits?.max_upload_mb ?? Infinity);
     if (file.size > most) {
       start();
       showProblem(problem, new Problem({ what: `this file has ${size(file.size)}, and the server takes ${size(most)}`,
@@ -133,7 +133,7 @@ function preview(file) {
 }
 
 /** Drop, choose, record, or take the sample. */
-function choice({ onFile, onRecord, onSample }) {
+function choice({ model, onFile, onRecord, onSample }) {
   const field = make("input", { type: "file", id: "file", className: "unseen", accept: "video/*,audio/*,.mkv,.avi,.mov,.flac" });
   field.addEventListener("change", () => { if (field.files.length) onFile(field.files[0]); });
   const record = make("button", { type: "button", onclick: onRecord }, "Record yourself");
@@ -142,6 +142,8 @@ function choice({ onFile, onRecord, onSample }) {
   const drop = make("div", { className: "drop" },
     make("p", { className: "big" }, "Drop a video or a sound file here"),
     make("p", { className: "actions" }, field, make("label", { htmlFor: "file", className: "button main" }, "Choose a file"), record, sample));
+  model.then(({ limits }) => limits && drop.append(make("p", { className: "note" },
+    `Up to ${size(1e6 * limits.max_upload_mb)} and ${limits.max_minutes} minutes; it stays on this server and is removed after a while.`)), () => {});
   const over = (on) => (event) => {
     event.preventDefault();
     drop.classList.toggle("over", on);

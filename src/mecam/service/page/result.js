@@ -19,14 +19,14 @@ export async function showResult({ file, job, onAgain }) {
   heading.tabIndex = -1;
   const player = playerOf(file);
   const side = make("aside", { className: "side", "aria-label": "Player and files" },
-    player.element, downloads(file, job),
+    player.element, downloads(file, job), contents(told),
     make("p", { className: "actions" }, make("button", { type: "button", onclick: onAgain }, "Another recording")));
   const duration = Number(told.querySelector("[data-duration]").dataset.duration);
   window.followPlayer(player.media, told, duration);
   for (const strip of told.querySelectorAll(".timeline svg")) strip.addEventListener("click", () => player.media.play());
   const stop = followFaces(player, tracks);
   const close = () => { stop(); player.media.pause(); URL.revokeObjectURL(player.media.src); };
-  return { element: make("div", { className: "result" }, side, contents(told), told), heading, close };
+  return { element: make("div", { className: "result" }, side, told), heading, close };
 }
 
 /** The recording itself, as the browser has it. */

@@ -11,7 +11,7 @@ export function scale(prediction, task) {
   const at = (value) => `${4 + 92 * Math.min(Math.max((value - low) / (high - low), 0), 1)}%`;
   const middle = at((low + high) / 2);
   const line = (from, to, y1, y2, css) => draw("line", { x1: from, x2: to, y1, y2, class: css });
-  const number = (value) => draw("text", { x: at(value), y: 34, class: "level" }, signed(value, 0));
+  const number = (value) => draw("text", { x: at(value), y: 34, class: "end" }, signed(value, 0));
   return draw("svg", { class: "scale", role: "img", "aria-label": says(prediction) },
     line(at(low), at(high), 12, 12, "base"), line(middle, middle, 5, 19, "base"),
     prediction.low !== undefined && line(at(prediction.low), at(prediction.high), 12, 12, "band"),

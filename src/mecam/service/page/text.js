@@ -55,9 +55,13 @@ export function textView(place, model) {
 
 function check(texts, limits) {
   if (!texts.length) throw new Problem({ what: "there is no sentence yet", fix: "type one, or try the example" });
-  const most = limits?.texts ?? Infinity;
+  const [most, longest] = [limits?.max_texts ?? Infinity, limits?.max_characters ?? Infinity];
   if (texts.length > most) {
     throw new Problem({ what: `${texts.length} sentences are more than ${most}, which this server takes at once`, fix: "give fewer" });
+  }
+  const long = texts.findIndex((text) => text.length > longest);
+  if (long >= 0) {
+    throw new Problem({ what: `a sentence has more than ${longest} characters`, where: `line ${long + 1}`, fix: "divide it" });
   }
 }
 
