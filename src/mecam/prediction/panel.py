@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.features.audio.whisper_encoder import MODEL, WhisperEncoder
 from mecam.features.baseline import AUTO
 from mecam.features.extractor import Features
-from mecam.features.media import Media
+from mecam.features.media import Media, Progress, nobody
 from mecam.features.people import Person
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
@@ -62,6 +62,7 @@ class Asked:
     every: float | None = None
     person: int | Literal["speaker", "listener"] = "speaker"
     baseline: str | Path | None = None
+    progress: Progress = nobody
 
 
 def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> RecordingPrediction:
@@ -83,7 +84,8 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         person=asked.person,
     )
     beside = transcript_beside(path) if given is None else ()
-    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
+    called = path if asked.name is None else Path(asked.name)
+    recording = read_recording(path, recipe, id=id_of(called), transcript=given, beside=beside, progress=asked.progress)
     reading = _Reading(path, recording, asked)
     parts = list(_parts(model, reading))
     absent = _absent(recording, parts, could=asked.asr is None and asr is None)
@@ -103,7 +105,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     return RecordingPrediction(
         path,
         recording.duration,
-        _overall(model, reading, printable(path.stem), parts),
+        _overall(model, reading, printable(called.stem), parts),
         tuple(parts),
         recording.utterances,
         contributions_of(model.backend, recording.utterances, parts) if asked.words and scored else (),
