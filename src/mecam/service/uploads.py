@@ -126,10 +126,9 @@ class _Reading:
             part.data += data[start:end]
             return
         self.form.size += end - start
-        path, waiting = self.ready[-1]
-        if path == part.path:
-            waiting += data[start:end]
-        else:
+        if self.ready and self.ready[-1][0] == part.path:
+            self.ready[-1][1].extend(data[start:end])
+        else:  # what came before has been written
             self.ready.append((part.path, bytearray(data[start:end])))
 
     def _end(self) -> None:

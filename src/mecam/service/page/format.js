@@ -18,8 +18,9 @@ export function clock(seconds) {
 }
 
 export function size(bytes) {
-  if (bytes < 1e6) return `${Math.max(1, Math.round(bytes / 1e3))} kB`;
-  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(1)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;
+  const [unit, name] = bytes < 1e6 ? [1e3, "kB"] : bytes < 1e9 ? [1e6, "MB"] : [1e9, "GB"];
+  const amount = bytes / unit;
+  return `${amount < 10 ? Math.max(0.1, amount.toFixed(1)) : Math.round(amount)} ${name}`;
 }
 
 /** The score with its interval, or the probability, of a prediction. */

@@ -5,7 +5,7 @@ import { capture } from "./capture.js";
 import { axis, chart } from "./chart.js";
 import { closeDevices, openDevices } from "./devices.js";
 import { make, tell } from "./dom.js";
-import { signed } from "./format.js";
+import { percent, signed } from "./format.js";
 import { gateStrips } from "./gates.js";
 import { saidWords } from "./said.js";
 import { Problem } from "./api.js";
@@ -127,24 +127,25 @@ function answers() {
       make("section", {}, make("h2", {}, "Kept and removed"),
         make("p", { className: "legend" }, make("span", {}, make("span", { className: "key kept" }), " kept by the filter"),
           make("span", {}, make("span", { className: "key out" }), " removed"), make("span", {}, "no colour: nothing there")),
-        parts.gates.element, axis(10)),
+        parts.gates.element, axis(10), parts.absent),
       make("section", { className: "two" },
         make("div", {}, make("h2", {}, "Emotions of the words"), parts.emotions),
         make("div", {}, make("h2", {}, "Expressions of the face"), parts.expressions)),
-      parts.absent, parts.small);
+      parts.small);
   }
 
   function show(answer, dropped) {
     const { prediction, now } = answer;
     const { score, low, high } = prediction;
-    parts.sentiment.put(score === undefined ? "—" : signed(score, 1), score === undefined ? "no words yet" : prediction.label,
-      low === undefined ? "" : `${signed(low, 1)} to ${signed(high, 1)}`);
+    if (score !== undefined) parts.sentiment.put(signed(score, 1), prediction.label, low === undefined ? "" : `${signed(low, 1)} to ${signed(high, 1)}`);
+    else if (prediction.label) parts.sentiment.put(prediction.label, "", shareOf(prediction));
+    else parts.sentiment.put("—", "no words yet", "");
     const voice = now?.voice ?? {};
     const known = voice.activation !== undefined && voice.activation !== null;
     parts.activation.put(known ? voice.activation.toFixed(2) : "—", known ? energy(voice.activation) : "no voice",
       known && voice.low !== undefined ? `${voice.low.toFixed(2)} to ${voice.high.toFixed(2)}` : "");
     const faces = Object.entries(now?.face?.expressions ?? {}).sort((first, second) => second[1] - first[1]);
-    parts.expression.put(faces.length ? faces[0][0] : "—", faces.length ? "" : "no face", faces.length ? `${Math.round(100 * faces[0][1])} %` : "");
+    parts.expression.put(faces.length ? faces[0][0] : "—", faces.length ? "" : "no face", faces.length ? percent(faces[0][1]) : "");
     parts.score.add(answer.time, score, low, high);
     parts.energy.add(answer.time, voice.activation, voice.low, voice.high);
     parts.emotions.replaceChildren(bars(prediction.emotions, { most: 4, label: "emotions of the words" }));
@@ -161,6 +162,8 @@ function answers() {
   clear();
   return { element, show, clear };
 }
+
+const shareOf = ({ probabilities, label }) => (probabilities?.[label] === undefined ? "" : percent(probabilities[label]));
 
 const energy = (value) => (value < 1 / 3 ? "calm" : value < 2 / 3 ? "medium" : "activated");
 

@@ -24,7 +24,7 @@ openTabs((name) => {
 
 model.then(
   ({ name, version, notes }) => place("about").replaceChildren(
-    make("p", { className: "note" }, `${name} · mecam ${version}. Nothing leaves the server that serves this page.`),
+    make("p", { className: "note" }, `${name} · mecam ${version}. What you give goes to this server and nowhere else.`),
     ...(notes ?? []).map((note) => make("p", { className: "note" }, note)),
   ),
   (error) => showProblem(place("about"), error),

@@ -2,7 +2,7 @@
 import { make, tell } from "./dom.js";
 import { percent } from "./format.js";
 
-const STAGES = { waiting: "Waiting", words: "Reading the words", faces: "Looking at the faces", voice: "Listening to the voice",
+const STAGES = { waiting: "Waiting", starting: "Starting", words: "Reading the words", faces: "Looking at the faces", voice: "Listening to the voice",
   answer: "Putting it together" };
 
 /** `element`, and `upload(share)` and `state(job)` that tell the news. */

@@ -20,7 +20,7 @@ export async function showResult({ file, job, onAgain }) {
   const player = playerOf(file);
   const side = make("aside", { className: "side", "aria-label": "Player and files" },
     player.element, downloads(file, job), contents(told),
-    make("p", { className: "actions" }, make("button", { type: "button", onclick: onAgain }, "Another recording")));
+    make("p", { className: "actions again" }, make("button", { type: "button", onclick: onAgain }, "Another recording")));
   const duration = Number(told.querySelector("[data-duration]").dataset.duration);
   window.followPlayer(player.media, told, duration);
   for (const strip of told.querySelectorAll(".timeline svg")) strip.addEventListener("click", () => player.media.play());
