@@ -50,13 +50,14 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def wait_until_ready(url: str) -> None:
-    while True:  # the timer ends the process, and then nobody listens
+def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
+    while process.poll() is None:
         try:
             with urllib.request.urlopen(f"{url}/readyz"):
                 return
         except OSError:
             time.sleep(0.1)
+    raise AssertionError("the service ended while it started")
 
 
 @contextmanager
@@ -77,7 +78,7 @@ def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]
                 break
         else:
             raise AssertionError(f"the service did not start:\n{''.join(told)}")
-        wait_until_ready(found[0])
+        wait_until_ready(found[0], process)
         watch.cancel()
         drain = threading.Thread(target=lambda: told.extend(process.stdout or ()), daemon=True)
         drain.start()  # a full pipe would stop it
