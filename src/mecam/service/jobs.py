@@ -190,21 +190,35 @@ class Jobs:
             (stage, min(max(progress, 0.0), 1.0), id, self.owner),
         )
 
-    def finish(self, id: str, files: Iterable[str]) -> bool:
-        """It is done; False if the job is no longer this process's."""
-        kinds, size = list(files), _size_of(self.folder_of(id))
-        return self._end(id, "done", "answer", 1.0, (None, json.dumps(kinds), size))
+    def finish(self, id: str, files: Mapping[str, str]) -> bool:
+        """It is done; False if the job is no longer this process's.
+
+        Args:
+            id: of the job.
+            files: kinds of output, and their files, which are all that stays.
+        """
+        folder = self.folder_of(id)
+        size = sum((folder / name).stat().st_size for name in files.values() if (folder / name).is_file())
+        if not self._end(id, "done", "answer", (None, json.dumps(list(files)), size)):
+            return False
+        for file in folder.iterdir():  # what was uploaded: only now, as a killed process's job is begun again
+            if file.name not in files.values():
+                file.unlink(missing_ok=True)
+        return True
 
     def fail(self, id: str, problem: Mapping[str, Any]) -> bool:
         """It cannot be done; False if the job is no longer this process's."""
-        return self._end(id, "failed", "failed", 1.0, (json.dumps(dict(problem)), "[]", 0))
+        if not self._end(id, "failed", "failed", (json.dumps(dict(problem)), "[]", 0)):
+            return False
+        shutil.rmtree(self.folder_of(id), ignore_errors=True)
+        return True
 
-    def _end(self, id: str, state: State, stage: str, progress: float, values: tuple[Any, ...]) -> bool:
+    def _end(self, id: str, state: State, stage: str, values: tuple[Any, ...]) -> bool:
         now = self._clock()
         changed = self._do(
-            "UPDATE jobs SET state = ?, stage = ?, progress = ?, error = ?, files = ?, bytes = ?, finished = ?, "
+            "UPDATE jobs SET state = ?, stage = ?, progress = 1, error = ?, files = ?, bytes = ?, finished = ?, "
             "expires = ?, owner = NULL, lease = NULL WHERE id = ? AND owner = ? AND state = 'running'",
-            (state, stage, progress, *values, now, now + self.keep_s, id, self.owner),
+            (state, stage, *values, now, now + self.keep_s, id, self.owner),
         )
         return changed == 1
 
@@ -341,10 +355,6 @@ def _job(row: sqlite3.Row, place: int | None) -> Job:
         tuple(json.loads(row["files"])),
         place,
     )
-
-
-def _size_of(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def _age(place: Path) -> float:

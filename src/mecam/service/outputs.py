@@ -44,7 +44,8 @@ def _answer(recording: "RecordingPrediction", predictor: "Predictor", place: Pat
 
 
 def _written(recording: "RecordingPrediction", predictor: "Predictor", place: Path) -> None:
-    """The file that `mecam predict -o` writes."""
+    """The file that `mecam predict -o` writes; the recording's place on this machine is nobody's business."""
+    recording = replace(recording, path=Path("/", recording.name))
     content = WRITERS[place.suffix]([recording])
     assert isinstance(content, str)
     write_whole(place, content)

@@ -33,10 +33,10 @@ class Refused(HTTPException):
         *,
         where: str | None = None,
         fix: str | None = None,
-        retry_s: float | None = None,
+        retry_s: int | None = None,
         close: bool = False,
     ) -> None:
-        headers = {} if retry_s is None else {"Retry-After": str(max(1, round(retry_s)))}
+        headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
         if close:
             headers["Connection"] = "close"
         if status == 401:

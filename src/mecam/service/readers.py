@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from mecam.service.jobs import Job, Jobs
+from mecam.service.outputs import file_of
 from mecam.service.problems import Refused
 from mecam.service.reading import serve_readings
 from mecam.service.settings import MB, Settings
@@ -250,7 +251,7 @@ class Readers:
                 if kind == "progress":
                     await asyncio.to_thread(self._jobs.report, job.id, *rest)
                 elif kind == "done":
-                    kept = await asyncio.to_thread(self._jobs.finish, job.id, rest[0])
+                    kept = await asyncio.to_thread(self._jobs.finish, job.id, {kind: file_of(kind) for kind in rest[0]})
                     return "done" if kept else ""
                 elif kind == "failed":
                     return await self._fail(job, rest[0])

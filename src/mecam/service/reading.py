@@ -72,7 +72,7 @@ def _read(
     name: str,
     options: dict[str, Any],
 ) -> tuple[Any, ...]:
-    """Read the recording in a folder of a job; what came out lies beside it afterwards, and the recording is gone."""
+    """Read the recording in a folder of a job; what comes out lies beside it."""
     from mecam.service.outputs import write_outputs
 
     place = Path(folder)
@@ -93,9 +93,6 @@ def _read(
         _log_without_message(error)
         what = f"reading it ended in an unexpected error ({type(error).__name__})"
         return "failed", {"status": 422, "what": what, "where": name, "fix": "convert the recording, or report this"}
-    finally:
-        for file in given.values():
-            (place / file).unlink(missing_ok=True)
     return "done", kinds
 
 

@@ -13,7 +13,7 @@ from mecam.service.app import create_app
 from mecam.service.metrics import SHARED
 from mecam.service.settings import Settings
 
-__all__ = ["serve"]
+__all__ = ["PatientProtocol", "options_of", "serve"]
 
 MAX_HEADERS = 32_000
 """Bytes."""
@@ -27,7 +27,23 @@ def serve(settings: Settings) -> None:
 
     Raises: ModelError if the model cannot be used; DataError if the folder cannot be; OSError if the port is taken.
     """
-    options: dict[str, Any] = {
+    PatientProtocol.seconds = settings.slow_s
+    options = options_of(settings)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    if settings.workers == 1:
+        uvicorn.Server(uvicorn.Config(create_app(settings), **options)).run()
+        return
+    settings.to_environment()
+    numbers = settings.folder / "metrics"
+    shutil.rmtree(numbers, ignore_errors=True)
+    numbers.mkdir(parents=True)
+    os.environ[SHARED] = str(numbers)
+    uvicorn.run("mecam.service.app:from_environment", factory=True, workers=settings.workers, **options)
+
+
+def options_of(settings: Settings) -> dict[str, Any]:
+    """How uvicorn serves: nothing unbounded, and nothing logged of what clients send."""
+    return {
         "host": settings.host,
         "port": settings.port,
         "http": PatientProtocol,
@@ -44,17 +60,6 @@ def serve(settings: Settings) -> None:
         "ws_max_size": MAX_MESSAGE,
         "ws_max_queue": 8,
     }
-    PatientProtocol.seconds = settings.slow_s
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    if settings.workers == 1:
-        uvicorn.Server(uvicorn.Config(create_app(settings), **options)).run()
-        return
-    settings.to_environment()
-    numbers = settings.folder / "metrics"
-    shutil.rmtree(numbers, ignore_errors=True)
-    numbers.mkdir(parents=True)
-    os.environ[SHARED] = str(numbers)
-    uvicorn.run("mecam.service.app:from_environment", factory=True, workers=settings.workers, **options)
 
 
 def _has_sansio() -> bool:

@@ -197,4 +197,4 @@ async def receive_form(
 def plain_name(given: bytes) -> str:
     """What a client calls a file: the last part of its name, as text that can be shown."""
     name = PurePosixPath(PureWindowsPath(given.decode("utf-8", "replace").replace("\0", "\ufffd")).name).name
-    return printable(name)[:MAX_NAME] or "recording"
+    return "recording" if name in ("", ".", "..") else printable(name)[:MAX_NAME]
