@@ -93,6 +93,7 @@ def recording_fragment(recording: "RecordingPrediction", task: Task, about: Mapp
         name=recording.name,
         kicker=kicker("mecam serve", about),
         badges=recording.notes,
+        absent=absences(recording),
         top=render(top.template, **(top.content or {})),
         duration=_duration(recording),
         sections=[(each, render(each.template, **(each.content or {}))) for each in shown],

@@ -13,6 +13,13 @@ import { showProblem } from "./problems.js";
 import { ends } from "./scale.js";
 import { Stream, mayTryAgain } from "./stream.js";
 
+const HINTS = [
+  "Say what you liked and what you did not: the score of your words moves, and its interval shows how sure that is.",
+  "Say the same sentence calmly, then with energy: the activation follows.",
+  "Smile, or raise your brows.",
+  "Cover the camera, or clap near the microphone: the strips show what the filter removes.",
+];
+
 const NAMES = { text: "Words", audio: "Voice", vision: "Face" };
 
 export function liveView(place, model) {
@@ -159,7 +166,7 @@ function answers() {
       answer.dropped?.sound_s ? ` · ${answer.dropped.sound_s.toFixed(1)} s of sound left out` : ""}`;
   }
 
-  clear();
+  element.append(make("h2", {}, "Things to try"), make("ul", { className: "hints" }, HINTS.map((hint) => make("li", {}, hint))));
   return { element, show, clear };
 }
 
