@@ -25,6 +25,7 @@ const NAMES = { text: "Words", audio: "Voice", vision: "Face" };
 export function liveView(place, model) {
   const problem = make("div");
   const button = make("button", { type: "button", className: "main" }, "Start");
+  const behind = make("span", { className: "note number" });
   const note = make("p", { className: "note" }, "The camera and the microphone are used while this runs; nothing is recorded.");
   const video = make("video", { className: "self", muted: true, playsInline: true, autoplay: true });
   const layer = boxLayer(video, { mirrored: true });
@@ -38,6 +39,7 @@ export function liveView(place, model) {
   async function start() {
     showProblem(problem, null);
     button.disabled = true;
+    button.textContent = "Starting …";
     try {
       const { task, live } = await model;
       if (live === false) throw new Problem({ what: "this server has no live view", fix: "start `mecam serve` with places for live sessions" });
@@ -55,9 +57,10 @@ export function liveView(place, model) {
 
   function connect() {
     session = new Stream({
-      onReady: (ready) => ready_(ready).catch(finish),
+      onReady: (ready) => begin(ready).catch(finish),
       onAnswer: (answer) => {
-        shown.show(answer, session.dropped);
+        shown.show(answer);
+        behind.textContent = lag(answer, session.dropped);
         said.show(answer.texts);
         layer.show(answer.people ?? []);
       },
@@ -68,7 +71,7 @@ export function liveView(place, model) {
     });
   }
 
-  async function ready_(ready) {
+  async function begin(ready) {
     const mine = session;
     said.open(ready.asr, () => mine.now());
     button.textContent = "Stop";
@@ -93,6 +96,7 @@ export function liveView(place, model) {
     layer.show([]);
     said.close();
     session = null;
+    behind.textContent = "";
     button.textContent = "Start";
     button.disabled = false;
     if (error) showProblem(problem, error);
@@ -105,7 +109,7 @@ export function liveView(place, model) {
     make("p", { className: "lede" }, "What your words, voice and face say now, over the last ten seconds, and what the filter leaves out."),
     problem,
     make("div", { className: "live" },
-      make("div", { className: "here" }, screen, make("p", { className: "actions" }, button), note, said.element),
+      make("div", { className: "here" }, screen, make("p", { className: "actions" }, button, behind), note, said.element),
       shown.element));
   return { leave: stop };
 }
@@ -126,7 +130,6 @@ function answers() {
       energy: chart({ name: "activation", range: [0, 1], css: "mid", label: "activation over the last minute",
         levels: [[1, "1"], [0.5, "0.5"], [0, "0"]] }),
       emotions: make("div"), expressions: make("div"), gates: gateStrips(), absent: make("ul", { className: "absent" }),
-      small: make("p", { className: "note number" }),
     };
     element.replaceChildren(
       make("div", { className: "tiles" }, parts.sentiment.element, parts.activation.element, parts.expression.element),
@@ -137,11 +140,10 @@ function answers() {
         parts.gates.element, axis(10), parts.absent),
       make("section", { className: "two" },
         make("div", {}, make("h2", {}, "Emotions of the words"), parts.emotions),
-        make("div", {}, make("h2", {}, "Expressions of the face"), parts.expressions)),
-      parts.small);
+        make("div", {}, make("h2", {}, "Expressions of the face"), parts.expressions)));
   }
 
-  function show(answer, dropped) {
+  function show(answer) {
     const { prediction, now } = answer;
     const { score, low, high } = prediction;
     if (score !== undefined) parts.sentiment.put(signed(score, 1), prediction.label, low === undefined ? "" : `${signed(low, 1)} to ${signed(high, 1)}`);
@@ -161,13 +163,17 @@ function answers() {
     const absent = Object.entries(answer.absent ?? {}).map(([modality, why]) => `${NAMES[modality] ?? modality}: ${why}`);
     const lines = [...absent, ...(answer.findings ?? [])];
     if (parts.absent.textContent !== lines.join("")) parts.absent.replaceChildren(...lines.map((line) => make("li", {}, line)));
-    const lost = dropped + (answer.dropped?.pictures ?? 0);
-    parts.small.textContent = `${answer.latency_s.toFixed(1)} s behind${lost ? ` · ${lost} pictures left out` : ""}${
-      answer.dropped?.sound_s ? ` · ${answer.dropped.sound_s.toFixed(1)} s of sound left out` : ""}`;
   }
 
   element.append(make("h2", {}, "Things to try"), make("ul", { className: "hints" }, HINTS.map((hint) => make("li", {}, hint))));
   return { element, show, clear };
+}
+
+/** How late an answer is, and what was left out so that it is not later. */
+function lag({ latency_s: seconds, dropped }, unsent) {
+  const pictures = unsent + (dropped?.pictures ?? 0);
+  const left = [pictures && `${pictures} pictures`, dropped?.sound_s && `${dropped.sound_s.toFixed(1)} s of sound`].filter(Boolean);
+  return `${seconds.toFixed(1)} s behind${left.length ? `, ${left.join(" and ")} left out` : ""}`;
 }
 
 const shareOf = ({ probabilities, label }) => (probabilities?.[label] === undefined ? "" : percent(probabilities[label]));

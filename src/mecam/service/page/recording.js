@@ -85,17 +85,18 @@ export function recordingView(place, model) {
       job = await predict(file, values, shown, abort.signal);
       if (job.state === "failed") throw readProblem(job.error?.status ?? 422, JSON.stringify(job.error ?? {}));
       if (job.state !== "done") throw new DOMException("cancelled", "AbortError");
-      const result = await showResult({ file, job, onAgain: start });
+      const result = await showResult({ file, job, onAgain: start, onRemove: () => { remove(job); start(); } });
       put(result.close, result.element);
       result.heading.focus({ preventScroll: true });
       tell("The result is there");
     } catch (error) {
       start();
       if (error.name !== "AbortError") showProblem(problem, error);
-      else if (job || shown.job) ask(`/v1/jobs/${(job ?? shown.job).id}`, { method: "DELETE" }).catch(() => {});
+      else if (job ?? shown.job) remove(job ?? shown.job);
     }
   }
 
+  takeDrops(place, chosen);
   addEventListener("pagehide", () => leaveStage());
   start();
   return { leave: () => { if (stage.querySelector(".recorder")) start(); } };
@@ -123,6 +124,9 @@ async function fetched(path) {
   return new File([blob], path.split("/").at(-1), { type: blob.type });
 }
 
+/** Whether it is still there or not, nothing of it is kept. */
+const remove = (job) => ask(`/v1/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
+
 /** What the recording looks or sounds like, where the browser can play it. */
 function preview(file) {
   const kind = file.type.startsWith("audio") ? "audio" : "video";
@@ -130,6 +134,21 @@ function preview(file) {
   player.addEventListener("error", () => player.replaceWith(
     make("p", { className: "note" }, "This browser cannot play this file; the server may well read it.")));
   return player;
+}
+
+/** A file may be dropped anywhere on the page; where none is awaited, nothing happens, and the page stays. */
+function takeDrops(place, onFile) {
+  const awaiting = () => (place.hidden ? null : place.querySelector(".drop"));
+  const over = (on) => (event) => {
+    event.preventDefault();
+    awaiting()?.classList.toggle("over", on);
+  };
+  document.addEventListener("dragover", over(true));
+  document.addEventListener("dragleave", over(false));
+  document.addEventListener("drop", (event) => {
+    over(false)(event);
+    if (awaiting() && event.dataTransfer.files.length) onFile(event.dataTransfer.files[0]);
+  });
 }
 
 /** Drop, choose, record, or take the sample. */
@@ -143,17 +162,7 @@ function choice({ model, onFile, onRecord, onSample }) {
     make("p", { className: "big" }, "Drop a video or a sound file here"),
     make("p", { className: "actions" }, field, make("label", { htmlFor: "file", className: "button main" }, "Choose a file"), record, sample));
   model.then(({ limits }) => limits && drop.append(make("p", { className: "note" },
-    `Up to ${size(1e6 * limits.max_upload_mb)} and ${limits.max_minutes} minutes; it stays on this server and is removed after a while.`)), () => {});
-  const over = (on) => (event) => {
-    event.preventDefault();
-    drop.classList.toggle("over", on);
-  };
-  drop.addEventListener("dragover", over(true));
-  drop.addEventListener("dragleave", over(false));
-  drop.addEventListener("drop", (event) => {
-    over(false)(event);
-    if (event.dataTransfer.files.length) onFile(event.dataTransfer.files[0]);
-  });
+    `Up to ${size(1e6 * limits.max_upload_mb)} and ${limits.max_minutes} minutes; it is read by this server, and removed after a while.`)), () => {});
   return [
     make("p", { className: "lede" }, "What do the words, the voice and the face in a recording say, moment by moment, and how sure is that?"),
     drop];

@@ -8,7 +8,7 @@ const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "Pag
 const ENDLESS_S = 1e7;
 
 /** `element`, its `heading`, and `close()`. */
-export async function showResult({ file, job, onAgain }) {
+export async function showResult({ file, job, onAgain, onRemove }) {
   const [fragment, tracks] = await Promise.all([
     ask(job.files.fragment).then((answer) => answer.text()),
     job.files.tracks ? askJson(job.files.tracks) : [],
@@ -20,10 +20,11 @@ export async function showResult({ file, job, onAgain }) {
   const player = playerOf(file);
   const side = make("aside", { className: "side", "aria-label": "Player and files" },
     player.element, downloads(file, job), contents(told),
-    make("p", { className: "actions again" }, make("button", { type: "button", onclick: onAgain }, "Another recording")));
+    make("p", { className: "actions again" }, make("button", { type: "button", onclick: onAgain }, "Another recording")),
+    make("p", { className: "note expiry" }, until(job), make("button", { type: "button", className: "link", onclick: onRemove }, "Remove it now")));
   const duration = Number(told.querySelector("[data-duration]").dataset.duration);
   window.followPlayer(player.media, told, duration);
-  for (const strip of told.querySelectorAll(".timeline svg")) strip.addEventListener("click", () => player.media.play());
+  for (const strip of told.querySelectorAll(".timeline svg")) strip.addEventListener("click", () => player.media.play().catch(() => {}));
   const stop = followFaces(player, tracks);
   const close = () => { stop(); player.media.pause(); URL.revokeObjectURL(player.media.src); };
   return { element: make("div", { className: "result" }, side, told), heading, close };
@@ -80,6 +81,11 @@ function contents(told) {
     link.addEventListener("click", () => section.scrollIntoView({ block: "start" }));
     return link;
   }));
+}
+
+function until({ expires }) {
+  const time = new Date(expires).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return expires ? `The result is kept on the server until ${time}. ` : "";
 }
 
 function downloads(file, job) {

@@ -10,7 +10,7 @@ export function saidWords(send) {
   const note = make("p", { className: "note" });
   const list = make("ol", { className: "lines", "aria-label": "What was said" });
   const form = make("form", { className: "said" }, make("label", { htmlFor: "said" }, "Words"), field, note);
-  const element = make("div", {}, form, list);
+  const element = make("div", { hidden: true }, form, list);
   let [number, began, wait] = [0, null, 0];
   let now = () => 0;
 
@@ -37,7 +37,7 @@ export function saidWords(send) {
     element,
     open: (asr, clock) => {
       now = clock;
-      field.disabled = false;
+      field.disabled = element.hidden = false;
       note.textContent = asr ? `The server writes down the speech as well (${asr}). Enter ends a sentence.`
         : "This server does not write down speech: type what is said. Enter ends a sentence.";
       list.replaceChildren();
