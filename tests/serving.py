@@ -44,7 +44,7 @@ def running(folder: Path, **settings: Any) -> Iterator[str]:
 
     made = Settings(data=str(folder), port=free_port(), **{"readers": 1, "stop_s": 1.0, **settings})
     PatientProtocol.seconds = made.slow_s
-    server = uvicorn.Server(uvicorn.Config(create_app(made), **options_of(made)))
+    server = uvicorn.Server(uvicorn.Config(create_app(made), port=made.port, **options_of(made)))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:

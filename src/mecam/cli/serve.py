@@ -2,16 +2,13 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mecam.cli.console import err, out, progress
+from mecam.cli.console import err, out
 from mecam.cli.predict import TierName
-from mecam.errors import ConfigError, DataError, missing_extras, require
-
-if TYPE_CHECKING:
-    from mecam.service.settings import Settings
+from mecam.errors import ConfigError, missing_extras, require
 
 __all__ = ["serve"]
 
@@ -109,44 +106,9 @@ def serve(
         from mecam.service.settings import Settings
 
         settings = Settings(**{field.name: given[field.name] for field in dataclasses.fields(Settings)})
-        _check(settings, model)
+        if model is not None and settings.tier != "research":
+            raise ConfigError("--tier is an option of the built-in model", where=f"--model {model}")
         from mecam.service.server import serve as serve_app
     if settings.host not in FREE_HOSTS and settings.token is None:
         err.print(f"Whoever reaches {settings.host} may use the service: there is no --token.", style="yellow")
-    _tell(settings)
-    try:
-        serve_app(settings)
-    except OSError as error:
-        raise ConfigError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
-
-
-def _check(settings: "Settings", model: str | None) -> None:
-    """Find out now what would end every server process later.
-
-    Raises: ConfigError, DataError or ModelError.
-    """
-    import socket
-
-    if model is not None and settings.tier != "research":
-        raise ConfigError("--tier is an option of the built-in model", where=f"--model {model}")
-    with progress("loading the model"):
-        from mecam.service.jobs import Jobs
-        from mecam.service.reading import open_model
-
-        open_model(settings).check_reads_recordings()
-        Jobs(settings.folder).close()
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            fix = "choose another --port, or another --host"
-            what = f"cannot listen there: {error.strerror or error}"
-            raise DataError(what, where=f"{settings.host}:{settings.port}", fix=fix) from error
-
-
-def _tell(settings: "Settings") -> None:
-    """Where it is."""
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    out.print(f"page: http://{host}:{settings.port}/")
+    serve_app(settings, lambda address: out.print(f"page: {address}"))

@@ -30,7 +30,7 @@ from mecam.version import __version__
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
 
-__all__ = ["create_app", "from_environment"]
+__all__ = ["create_app"]
 
 _log = logging.getLogger(__name__)
 
@@ -86,11 +86,6 @@ def create_app(settings: Settings, predictor: "Predictor | None" = None) -> Fast
         )
     app.add_middleware(Measured, metrics=app.state.metrics)
     return app
-
-
-def from_environment() -> FastAPI:
-    """The application of a server process that another one started."""
-    return create_app(Settings.from_environment())
 
 
 async def _start(app: FastAPI, predictor: "Predictor") -> None:

@@ -29,7 +29,8 @@ RENEW_S = 2.0
 SWEEP_S = 15.0
 MAX_READINGS = 200
 """Recordings after which a reader is replaced."""
-_START_S = 120.0
+_END_S = 2.0
+"""Seconds in which a process without work ends."""
 
 
 class ReaderGone(Exception):  # noqa: N818 - an event, and not always an error
@@ -91,6 +92,13 @@ class Reader:
         """End it, whatever it does."""
         with suppress(OSError, ValueError):
             self._process.kill()
+
+    async def end(self) -> None:
+        """Let it end by itself, if it does so soon."""
+        with suppress(ReaderGone):
+            await self.send(("end",))
+            await asyncio.to_thread(self._process.join, _END_S)
+        self.kill()
 
     def memory(self) -> int:
         """Bytes that it holds."""
@@ -170,8 +178,9 @@ class Readers:
         for id, reader in list(self._running.items()):
             reader.kill()
             await asyncio.to_thread(self._jobs.give_back, id, crashed=False)
-        for reader in [*self._idle, *self._lives]:
+        for reader in self._lives:
             reader.kill()
+        await asyncio.gather(*(reader.end() for reader in self._idle))
 
     async def _ended(self) -> None:
         while self._running:
@@ -219,12 +228,11 @@ class Readers:
             self._running.pop(job.id, None)
             if ended:
                 self._on_end(ended, self._loop_time() - began)
-            if reader.alive and reader.readings < MAX_READINGS and not self.stopping:
+            if reader.alive and reader.readings < MAX_READINGS:
                 self._idle.append(reader)
             else:
                 reader.kill()
-                if not self.stopping:
-                    self._idle.append(Reader(self._settings))
+                self._idle += [] if self.stopping else [Reader(self._settings)]
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()

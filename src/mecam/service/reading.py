@@ -48,6 +48,8 @@ def serve_readings(connection: Connection, settings: Settings) -> None:
             kind, *rest = connection.recv()
             if kind == "recording":
                 connection.send(_read(connection, predictor, settings, *rest))
+            elif kind == "end":
+                return
             elif kind == "live":
                 from mecam.service.live_session import serve_live
 

@@ -4,48 +4,108 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
+import socket
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.supervisors import Multiprocess
 
+from mecam.errors import DataError
 from mecam.service.app import create_app
 from mecam.service.metrics import SHARED
 from mecam.service.settings import Settings
 
-__all__ = ["PatientProtocol", "options_of", "serve"]
+__all__ = ["PatientProtocol", "in_a_worker", "leave_on_signals", "options_of", "serve"]
 
 MAX_HEADERS = 32_000
 """Bytes."""
 MAX_MESSAGE = 1_200_000
 """Bytes of a message of a stream: a picture, and what stands before it."""
 KEEP_ALIVE_S = 15
+BACKLOG = 512
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal comes.
+def serve(settings: Settings, tell: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until a signal comes; then what runs is finished.
 
-    Raises: ModelError if the model cannot be used; DataError if the folder cannot be; OSError if the port is taken.
+    Args:
+        settings: of the service.
+        tell: called with its address, once it is listened on.
+
+    Raises: ModelError if the model cannot be used; DataError if the folder cannot be, or the address is taken.
     """
-    PatientProtocol.seconds = settings.slow_s
-    options = options_of(settings)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    if settings.workers == 1:
-        uvicorn.Server(uvicorn.Config(create_app(settings), **options)).run()
-        return
+    PatientProtocol.seconds = settings.slow_s
+    app = create_app(settings)  # also with several workers: what is wrong is better found out here
+    with _listening(settings) as listener:
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        tell(f"http://{host}:{listener.getsockname()[1]}/")
+        if settings.workers == 1:
+            leave_on_signals()
+            uvicorn.Server(uvicorn.Config(app, **options_of(settings))).run([listener])
+        else:
+            _serve_several(settings, listener)
+
+
+def _serve_several(settings: Settings, listener: socket.socket) -> None:
+    """Server processes that share an address; one that ends is replaced."""
     settings.to_environment()
     numbers = settings.folder / "metrics"
     shutil.rmtree(numbers, ignore_errors=True)
     numbers.mkdir(parents=True)
     os.environ[SHARED] = str(numbers)
-    uvicorn.run("mecam.service.app:from_environment", factory=True, workers=settings.workers, **options)
+    config = uvicorn.Config(
+        "mecam.service.server:in_a_worker", factory=True, workers=settings.workers, **options_of(settings)
+    )
+    Multiprocess(config, [listener]).run()
+
+
+def in_a_worker() -> FastAPI:
+    """The application in a server process that `serve` started."""
+    settings = Settings.from_environment()
+    PatientProtocol.seconds = settings.slow_s
+    return create_app(settings)
+
+
+def leave_on_signals() -> None:
+    """Make a signal an ordinary end of the program: uvicorn raises those that stopped it once more when it is done."""
+
+    def leave(number: int, frame: Any) -> None:
+        raise SystemExit(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    """A socket at the address of the service.
+
+    Raises: DataError if it cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # Named as TCP, or asyncio leaves Nagle's algorithm on, and an answer waits 40 ms for its second half.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere it would let two listen at once
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        what = f"cannot listen there: {error.strerror or error}"
+        where = f"{settings.host}:{settings.port}"
+        raise DataError(what, where=where, fix="choose another --port, or another --host") from error
+    listener.set_inheritable(True)
+    return listener
 
 
 def options_of(settings: Settings) -> dict[str, Any]:
     """How uvicorn serves: nothing unbounded, and nothing logged of what clients send."""
     return {
-        "host": settings.host,
-        "port": settings.port,
         "http": PatientProtocol,
         "ws": "websockets-sansio" if _has_sansio() else "websockets",
         "lifespan": "on",
@@ -59,6 +119,7 @@ def options_of(settings: Settings) -> dict[str, Any]:
         "h11_max_incomplete_event_size": MAX_HEADERS,
         "ws_max_size": MAX_MESSAGE,
         "ws_max_queue": 8,
+        "ws_per_message_deflate": False,
     }
 
 

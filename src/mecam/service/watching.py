@@ -36,14 +36,14 @@ class Watch:
             self._task = asyncio.create_task(self._look())
         last, told = None, 0.0
         try:
-            while not self._stopping:
+            while True:
                 job = await inbox.get()
                 if job is None:
                     return
                 if job != last or time.monotonic() - told > SAME_S:
                     last, told = job, time.monotonic()
                     yield job
-                if job.state in ENDED:
+                if job.state in ENDED or (self._stopping and job.state == "queued"):
                     return
         finally:
             self._waiting[id].discard(inbox)
@@ -63,11 +63,8 @@ class Watch:
         return None
 
     def stop(self) -> None:
-        """Let nobody wait any longer."""
+        """Let nobody wait for a job that this process will not begin."""
         self._stopping = True
-        for inboxes in self._waiting.values():
-            for inbox in inboxes:
-                _put(inbox, None)
 
     async def _look(self) -> None:
         while self._waiting:
