@@ -61,4 +61,5 @@ def _together(tracks: Sequence[Face]) -> Face:
         np.concatenate([track.looks for track in tracks])[order],
         np.concatenate([track.boxes for track in tracks])[order],
         tracks[0].appearance,
+        tracks[0].track,
     )
