@@ -16,7 +16,7 @@ from mecam.features.text.asr import ready, why_not
 from mecam.prediction.inputs import id_of, printable
 from mecam.prediction.moments import check_every, moments_of
 from mecam.prediction.person_baseline import PersonBaseline, baseline_from_file
-from mecam.prediction.reading import EXTRACTORS, Reading, contradicting, overall_reading
+from mecam.prediction.reading import EXTRACTORS, Reading, contradictions, overall_reading
 from mecam.prediction.recordings import contributions_of
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.types import AUDIO, TEXT, VISION, Modality
@@ -94,7 +94,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         contributions_of(model.backend, recording.utterances, parts) if asked.words and scored else (),
         absent,
         recording.details,
-        (*recording.findings, *reading.findings, *_contradictions(parts)),
+        (*recording.findings, *reading.findings, *contradictions(parts)),
         recording.language,
         model.notes,
         name,
@@ -113,20 +113,7 @@ def _parts(model: "BuiltIn", reading: Reading) -> Iterator[Prediction]:
     """What is said of each utterance."""
     said = model.predict_utterances(reading.recording.utterances)
     for one, kept, (start, stop) in zip(said, reading.kept(), reading.recording.spans, strict=True):
-        who, speaking, face = reading.one(start, stop)
-        part = replace(
-            one,
-            start=start,
-            stop=stop,
-            voice=reading.voice(start, stop),
-            face=face,
-            person=None if who is None else who.number,
-            speaking=speaking,
-            kept={**one.kept, **kept},
-        )
-        told = {TEXT: bool(part.label or part.emotions), AUDIO: part.voice is not None, VISION: face is not None}
-        absent = tuple(modality for modality, there in told.items() if not there)
-        yield replace(part, absent=absent, contradicts=contradicting(part))
+        yield reading.part(replace(one, kept={**one.kept, **kept}), start, stop)
 
 
 def _listeners(reading: Reading, parts: Sequence[Prediction]) -> Iterator[Prediction]:
@@ -145,14 +132,3 @@ def _absent(recording: Recording, parts: Sequence[Prediction], *, could: bool) -
     if TEXT in reasons and could and "transcript" in reasons[TEXT]:
         reasons[TEXT] = f"{reasons[TEXT]}; {why_not()}"
     return reasons
-
-
-def _contradictions(parts: Sequence[Prediction]) -> Iterator[str]:
-    """Who contradicts the words, in sentences."""
-    for part in parts:
-        when = f"{part.start or 0:.1f} to {part.stop or 0:.1f} s"
-        if VISION in part.contradicts and part.face is not None:
-            shown = max(part.face.expressions, key=lambda name: part.face.expressions[name])  # type: ignore[union-attr]
-            yield f"{when}: the words are {part.label}, the face shows the expression {shown!r}"
-        if AUDIO in part.contradicts:
-            yield f"{when}: the words are {part.label}, the voice is flat"

@@ -19,9 +19,9 @@ from mecam.prediction.person_baseline import PersonBaseline, calm_face, calm_voi
 from mecam.prediction.recordings import overall_of
 from mecam.prediction.result import Face, Prediction, Voice
 from mecam.task import Task
-from mecam.types import AUDIO, VISION, Modality, Word
+from mecam.types import AUDIO, TEXT, VISION, Modality, Word
 
-__all__ = ["EXTRACTORS", "Reading", "contradicting", "overall_reading"]
+__all__ = ["EXTRACTORS", "Reading", "compared", "contradicting", "contradictions", "overall_reading"]
 
 EXTRACTORS = ("mecam-voice", "mecam-face")
 """What the parts for voice and face read."""
@@ -149,6 +149,20 @@ class Reading:
         who = self.person(start, stop)
         return who, who is None or who is self.speaker(start, stop), self.face(who, start, stop)
 
+    def part(self, said: Prediction, start: float, stop: float) -> Prediction:
+        """What is said between two times, with what voice and face say meanwhile, and which of them contradicts it."""
+        who, speaking, face = self.one(start, stop)
+        part = replace(
+            said,
+            start=start,
+            stop=stop,
+            voice=self.voice(start, stop),
+            face=face,
+            person=None if who is None else who.number,
+            speaking=speaking,
+        )
+        return compared(part)
+
     def others(self, start: float, stop: float) -> list[Prediction]:
         """What the faces of everybody else show between two times."""
         mine, speaker = self.person(start, stop), self.speaker(start, stop)
@@ -202,6 +216,13 @@ def overall_reading(
     )
 
 
+def compared(part: Prediction) -> Prediction:
+    """The prediction with what is absent, and with who contradicts the words."""
+    told = {TEXT: bool(part.label or part.emotions), AUDIO: part.voice is not None, VISION: part.face is not None}
+    absent = tuple(modality for modality, there in told.items() if not there)
+    return replace(part, absent=absent, contradicts=contradicting(part))
+
+
 def contradicting(part: Prediction) -> tuple[Modality, ...]:
     """Who contradicts the words: a face that shows the opposite, or a flat voice under strong words.
 
@@ -223,3 +244,14 @@ def contradicting(part: Prediction) -> tuple[Modality, ...]:
 def _pleasant(face: Face) -> float:
     """From -1, an unpleasant expression, to 1, a happy one."""
     return face.expressions.get("happy", 0.0) - sum(face.expressions.get(name, 0.0) for name in UNPLEASANT)
+
+
+def contradictions(parts: Sequence[Prediction]) -> Iterator[str]:
+    """Who contradicts the words, in sentences."""
+    for part in parts:
+        when = f"{part.start or 0:.1f} to {part.stop or 0:.1f} s"
+        if VISION in part.contradicts and part.face is not None:
+            shown = max(part.face.expressions, key=lambda name: part.face.expressions[name])  # type: ignore[union-attr]
+            yield f"{when}: the words are {part.label}, the face shows the expression {shown!r}"
+        if AUDIO in part.contradicts:
+            yield f"{when}: the words are {part.label}, the voice is flat"
