@@ -20,7 +20,9 @@ from mecam.features.audio.whisper_encoder import MODEL, WhisperEncoder
 from mecam.features.extractor import Extractor, Features
 from mecam.features.people import People, Whose
 from mecam.features.recording import NOTHING, Recipe
+from mecam.features.text import join_words
 from mecam.features.text.asr import ready, why_not
+from mecam.features.text.live_speech import LiveSpeech
 from mecam.features.vision.face_extractors import (
     CUES,
     MEASURES,
@@ -74,8 +76,8 @@ def recipe_for_live(predictor: Predictor) -> Recipe:
     recipe = recipe_of(predictor.backend)
     for modality, made in recipe.made().items():
         if made.name not in GROWING and made.name not in VIEWS:
-            can = ", ".join(name for name in (*GROWING, *VIEWS) if name != WhisperEncoder.name)
-            raise _not_live(f"it reads {modality} through {made.name}", f"train a model on one of {can}")
+            fix = f"train a model on one of {', '.join((*GROWING, *VIEWS))}"
+            raise _not_live(f"it reads {modality} through {made.name}", fix)
     return recipe
 
 
@@ -96,9 +98,6 @@ class Live:
         rate: samples a second of the sound that comes in.
         clock: seconds since the session began; what claims to be much later than that is refused. None: any time is
             believed.
-
-    Attributes:
-        asr: the speech model in use; None: nothing is written down.
 
     Raises: ConfigError if an option is out of range; ModelError if the model cannot be used live.
     """
@@ -134,13 +133,19 @@ class Live:
         self._texts = LiveTexts(predictor if self._reads_text else None)
         self._late_pictures = self._unusable = 0
         self._time = 0.0
-        self.asr = ready(language) if asr is not False and self._reads_text else None
-        self._could_hear = asr is not False
+        speaks = ready(language) if asr is not False and self._reads_text else None
+        self._speech = LiveSpeech(speaks, language) if speaks is not None else None
+        self._wants_speech = asr is not False
 
     @property
     def time(self) -> float:
         """Seconds since the session began of the latest that came in."""
         return self._time
+
+    @property
+    def asr(self) -> str | None:
+        """The speech model in use; None: nothing is written down."""
+        return None if self._speech is None else self._speech.model
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -190,11 +195,14 @@ class Live:
             start: seconds since the session began at which they begin.
             stop: seconds at which they end.
         """
-        self.asr, self._could_hear = None, False
+        if self._speech is not None:
+            self._texts.remove("asr")
+        self._speech, self._wants_speech = None, False
         self._texts.say(id, text, start, stop)
 
     def answer(self) -> LiveAnswer:
         """What is said of the window that ends now."""
+        self._write_down()
         stop = self._time
         start = max(0.0, stop - self._window_s)
         self._texts.forget(stop - self._hold_s)
@@ -220,8 +228,33 @@ class Live:
             self._late_pictures,
         )
 
+    def close(self) -> None:
+        """Wait for what goes on in a thread beside; nothing is asked after that."""
+        if self._speech is not None:
+            self._speech.wait()
+
+    def _write_down(self) -> None:
+        """Take in what speech to text has understood, and let it go on."""
+        if self._speech is None:
+            return
+        for number, words in self._speech.sentences.items():
+            text = join_words([word.text for word in words])
+            self._texts.say(f"asr-{number}", text, words[0].start, words[-1].stop, source="asr", words=words)
+        self._speech.listen(self._sound)
+
     def _encoding(self) -> Features | None:
-        return self._encoded.features() if self._encoded is not None else None
+        """What Whisper's encoder makes of the sound; while speech to text needs the model, of what came before."""
+        if self._encoded is None:
+            return None
+        busy = None if self._speech is None else self._speech.busy
+        if busy is None or self._encoded.known is None:
+            return self._encoded.features()
+        if not busy.acquire(blocking=False):
+            return self._encoded.known
+        try:
+            return self._encoded.features()
+        finally:
+            busy.release()
 
     def _usable(self, time: float) -> bool:
         """Whether a time can be one of this session."""
@@ -248,9 +281,9 @@ class Live:
         return {m: reasons.get(m, "all time steps are missing") for m in told.prediction.absent}
 
     def _no_words(self) -> str:
-        if self.asr is not None:
-            return "no words were understood"
-        return "no words were sent" + (f"; {why_not()}" if self._could_hear else "")
+        if self._speech is not None:
+            return self._speech.failed or "no words were understood"
+        return "no words were sent" + (f"; {why_not()}" if self._wants_speech else "")
 
     def _no_voice(self, window: Window) -> str:
         if window.sound is None:

@@ -188,7 +188,9 @@ GROWING: Mapping[str, _Grown] = {
         True,
         lambda sound, start: half_seconds(sound, start, None, gain=sound.gain()),
     ),
-    WhisperEncoder.name: _Grown(RATE_HZ / ROW, PIECE_S, 0.0, True, lambda sound, start: WhisperEncoder()(sound, start)),
+    WhisperEncoder.name: _Grown(
+        RATE_HZ / ROW, float(PIECE_S), 0.0, True, lambda sound, start: WhisperEncoder()(sound, start)
+    ),
 }
 """Name of an extractor → how its rows grow."""
 

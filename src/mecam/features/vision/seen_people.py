@@ -73,7 +73,7 @@ class SeenPeople:
         self._numbers = {t.track: self._numbers[t.track] for t in tracks if t.track in self._numbers}
         for face in sorted(tracks, key=lambda face: (face.frames[0], face.boxes[0, 0])):
             if face.track not in self._numbers and len(face.appearance):
-                seen_s = times[face.frames[-1]] - times[face.frames[0]]
+                seen_s = float(times[face.frames[-1]] - times[face.frames[0]])
                 number = self._number_of(face, tracks, sure=seen_s >= SURE_S) if seen_s >= LEAST_S - 1e-6 else None
                 if number is not None:
                     self._numbers[face.track] = number

@@ -196,6 +196,7 @@ class _Stretch:
     sides: list[float] = field(default_factory=list)
     presences: list[float] = field(default_factory=list)
     points: list[NDArray[np.float32]] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
     irises: list[NDArray[np.float32]] = field(default_factory=list)
     looks: list[NDArray[np.float32]] = field(default_factory=list)
     places: list[NDArray[np.float32]] = field(default_factory=list)
@@ -204,14 +205,13 @@ class _Stretch:
 
     def measure(self) -> NDArray[np.float32]:
         """What waits, measured: all but the last one has both neighbours, which speeds need."""
-        count = len(self.points)
-        return measure(np.stack(self.points), np.stack(self.irises), np.array(self.times[-count:]))[self.done :]
+        return measure(np.stack(self.points), np.stack(self.irises), np.array(self.moments))[self.done :]
 
     def flush(self) -> None:
         """Measure what waits, but for the last; it stays with the one before, as a neighbour."""
         self.measured.append(self.measure()[:-1])
         self.done = 1
-        self.points, self.irises = self.points[-2:], self.irises[-2:]
+        self.points, self.moments, self.irises = self.points[-2:], self.moments[-2:], self.irises[-2:]
 
     def values(self) -> NDArray[np.float32]:
         """N × len(NAMES), all of its measures."""
@@ -262,6 +262,7 @@ class _Track:
         run.sides.append(box.side)
         run.presences.append(box.score)
         run.points.append(points)
+        run.moments.append(time)
         run.irises.append(middles)
         run.looks.append(looked)
         run.places.append(place)
@@ -273,8 +274,8 @@ class _Track:
 
     def forget_last(self) -> None:
         run = self.runs[-1]
-        columns = (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks, run.places)
-        for column in columns:
+        waiting = (run.points, run.moments, run.irises)
+        for column in (run.frames, run.times, run.sides, run.presences, run.looks, run.places, *waiting):
             column.pop()
         if not run.frames:
             self.runs.pop()
