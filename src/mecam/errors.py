@@ -6,6 +6,7 @@
     │   └── MediaError    a video or sound file
     ├── ModelError        a checkpoint, a registry name, a model that cannot use these inputs
     ├── TrainingError     a run that cannot go on (a NaN loss, an unusable run folder)
+    ├── ServiceError      a service that does not answer, or not now
     └── MissingExtraError an optional dependency that is not installed
 
 Library code raises these; only the command line turns them into a message and an exit code.
@@ -23,6 +24,7 @@ __all__ = [
     "MediaError",
     "MissingExtraError",
     "ModelError",
+    "ServiceError",
     "TrainingError",
     "missing_extras",
     "require",
@@ -71,6 +73,10 @@ class ModelError(MecamError):
 
 class TrainingError(MecamError):
     """A training run that cannot start or cannot go on."""
+
+
+class ServiceError(MecamError):
+    """A service that cannot be reached, or that gives no answer now: the same request may succeed later."""
 
 
 class MissingExtraError(MecamError):

@@ -22,6 +22,7 @@ from mecam.cli import (
     predict,
     report,
     robustness,
+    serve,
     train,
     tune,
 )
@@ -53,6 +54,7 @@ app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.add_typer(explain.app, name="explain")
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
 

@@ -4,10 +4,10 @@ Time 0 is where a player starts. Nothing here holds more than a few frames or a 
 What a damaged file still gives is kept; what was wrong is told in `Media.findings`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,17 @@ from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
 from mecam.features.decoding import Frame, SoundFacts, VideoFacts
 from mecam.features.duration import seconds_of
 
-__all__ = ["Frame", "Media", "Sound", "SoundFacts", "SoundSource", "VideoFacts"]
+__all__ = ["Frame", "Media", "Progress", "Sound", "SoundFacts", "SoundSource", "VideoFacts", "nobody"]
+
+Progress: TypeAlias = Callable[[str, float], None]
+"""Told what is being read (`words`, `voice`, `faces`) and how much of it has been, 0 to 1; from any thread."""
 
 _LATE = 0.5
 """Seconds by which a stream may end before the file says so, without being called cut off."""
+
+
+def nobody(what: str, part: float) -> None:
+    """A `Progress` that tells nobody."""
 
 
 @runtime_checkable
@@ -64,6 +71,7 @@ class Media:
         video: the chosen video stream, or None where no frame can be decoded.
         sound: the chosen sound stream, or None where no sample can be decoded.
         findings: what is unusual or damaged, in sentences; reading adds to it.
+        progress: told how far its pictures, and its words, have been read.
 
     Raises: MediaError if the file is missing, empty, unreadable, no media file, gives neither picture nor sound, or
         claims to be longer than a file of its size can be.
@@ -72,6 +80,7 @@ class Media:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self.findings: list[str] = []
+        self.progress: Progress = nobody
         self._mix: Mix | None = None
         self._gain: float | None = None
         with decoding.opened(self.path) as container:
@@ -115,6 +124,7 @@ class Media:
                 ends = False
                 break
             last = frame.time
+            self.progress("faces", last / max(self.duration, 1e-3))
             yield frame
         announced = self.duration if stop is None else min(stop, self.duration)
         if ends and last + _LATE < announced:

@@ -22,7 +22,7 @@ from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.baseline import relative_to_baseline
 from mecam.features.corruption import CorruptedMedia
 from mecam.features.extractor import DEFAULT, Extractor, Features, chosen
-from mecam.features.media import Media
+from mecam.features.media import Media, Progress, nobody
 from mecam.features.people import OfPerson, Person, Whose, of_person
 from mecam.features.segmentation import Lengths, cut
 from mecam.features.side_threads import side_by_side
@@ -116,6 +116,7 @@ def read_recording(
     span: tuple[float, float] | None = None,
     whole: bool = False,
     others: Sequence[Path] = (),
+    progress: Progress = nobody,
 ) -> Recording:
     """Make utterances out of a recording.
 
@@ -129,6 +130,7 @@ def read_recording(
         span: the seconds that matter; None takes all.
         whole: never cut.
         others: recordings that babble is made from, where the recipe asks for it.
+        progress: told how far it is.
 
     Returns: a modality that the recording does not have is absent, with the reason.
     Raises: MecamError if the file gives nothing at all, or the transcript is not of this recording.
@@ -136,6 +138,7 @@ def read_recording(
     media = clean = Media(path)
     if recipe.corruptions:
         media = CorruptedMedia(path, recipe.corruptions, name=id, others=others)
+    media.progress = progress
     absent: dict[Modality, str] = {}
     made = recipe.made()
     if recipe.people or recipe.person != "speaker":
@@ -151,6 +154,7 @@ def read_recording(
         segments = cut(clean, said, recipe.lengths)
     if not _alike(text or "", join_words([s.text for s in segments if s.text])):
         findings += ("the words of the transcript differ from the label table; the transcript is used",)
+    progress("words", 1.0)
     utterances: list[Utterance] = []
     details: dict[Modality, list[Mapping[str, Any]]] = {m: [] for m in made}
     for number, segment in enumerate(segments, 1):
@@ -168,6 +172,8 @@ def read_recording(
             intervals={m: f.intervals for m, f in known.items()},
         )
         utterances.append(_marked(aligned_to_words(utterance, recipe.aligned), media))
+        progress("voice", number / len(segments))
+    progress("faces", 1.0)
     if recipe.relative and recipe.baseline is not None:
         utterances = relative_to_baseline(utterances, recipe.baseline, {m: recipe.made()[m] for m in recipe.relative})
     absent.update((m, NOTHING.get(m, "all time steps are missing")) for m in made if _all_missing(utterances, m))

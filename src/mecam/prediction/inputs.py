@@ -16,6 +16,8 @@ Kind = Literal["file", "text"]
 _ENDING = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 """What the name of a file ends with; `U.S.A` and `3.5` do not."""
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 _MISSING_FIX = "check the path; for a sentence use predict_text(…)"
 _FIX = "predict_text(…) takes sentences, predict_file(…) takes recordings, predict_store(…) a store"
 
@@ -69,7 +71,7 @@ def kind_of_all(given: object) -> Kind | None:
 def as_sentences(given: object) -> list[str]:
     """Sentences, each with at least a word in it.
 
-    Raises: ModelError if they are no texts; DataError naming one that is empty.
+    Raises: ModelError if they are no texts; DataError naming one that is empty, or has half a character in it.
     """
     texts: list[Any] = [given] if isinstance(given, str) else _listed(given)
     for place, text in enumerate(texts, 1):
@@ -77,6 +79,9 @@ def as_sentences(given: object) -> list[str]:
             raise ModelError(f"this is not a text: {type(text).__name__}", where=f"sentence {place}", fix=_FIX)
         if not text.strip():
             raise DataError("the sentence is empty", where=f"sentence {place}", fix="leave it out")
+        if _HALF.search(text):
+            what = "the sentence has half a character in it (a lone surrogate)"
+            raise DataError(what, where=f"sentence {place}", fix="read the text again, in its encoding")
     return texts
 
 

@@ -37,8 +37,8 @@ from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.live_answer import LiveAnswer, SeenPerson
 from mecam.prediction.live_texts import LiveTexts
 from mecam.prediction.live_window import Told, Window, told_by_built_in, told_by_trained
+from mecam.prediction.panel_reading import EXTRACTORS
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.reading import EXTRACTORS
 from mecam.prediction.recordings import recipe_of
 from mecam.types import AUDIO, TEXT, VISION, Modality
 

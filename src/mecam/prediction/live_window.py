@@ -9,9 +9,9 @@ from mecam.features.recording import Recipe, Recording, aligned_to_words
 from mecam.features.text import join_words
 from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.live_answer import Gate, SaidText, gates_of
+from mecam.prediction.panel_reading import Reading, compared, contradictions, overall_reading
 from mecam.prediction.person_baseline import PersonBaseline
 from mecam.prediction.predictor import Predictor
-from mecam.prediction.reading import Reading, compared, contradictions, overall_reading
 from mecam.prediction.recordings import alone_of, disagreeing
 from mecam.prediction.result import Prediction
 from mecam.types import AUDIO, TEXT, VISION, Modality, Utterance

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Literal
 from mecam.features.audio.whisper_encoder import MODEL, WhisperEncoder
 from mecam.features.baseline import AUTO
 from mecam.features.extractor import Features
-from mecam.features.media import Media
+from mecam.features.media import Media, Progress, nobody
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
 from mecam.features.text import transcript_beside
 from mecam.features.text.asr import ready, why_not
 from mecam.prediction.inputs import id_of, printable
 from mecam.prediction.moments import check_every, moments_of
+from mecam.prediction.panel_reading import EXTRACTORS, Reading, contradictions, overall_reading
 from mecam.prediction.person_baseline import PersonBaseline, baseline_from_file
-from mecam.prediction.reading import EXTRACTORS, Reading, contradictions, overall_reading
 from mecam.prediction.recordings import contributions_of
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.types import AUDIO, TEXT, VISION, Modality
@@ -45,6 +45,7 @@ class Asked:
     every: float | None = None
     person: int | Literal["speaker", "listener"] = "speaker"
     baseline: str | Path | None = None
+    progress: Progress = nobody
 
 
 def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> RecordingPrediction:
@@ -66,7 +67,8 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         person=asked.person,
     )
     beside = transcript_beside(path) if given is None else ()
-    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
+    called = path if asked.name is None else Path(asked.name)
+    recording = read_recording(path, recipe, id=id_of(called), transcript=given, beside=beside, progress=asked.progress)
     auto = asked.baseline == AUTO
     usual = PersonBaseline() if auto or asked.baseline is None else baseline_from_file(Path(asked.baseline), EXTRACTORS)
     reading = Reading(recording, asked.person, usual, auto=auto, encode=lambda: _encoded(path))
@@ -88,7 +90,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
     return RecordingPrediction(
         path,
         recording.duration,
-        overall_reading(model.task, reading, printable(path.stem), parts, (0.0, recording.duration)),
+        overall_reading(model.task, reading, printable(called.stem), parts, (0.0, recording.duration)),
         tuple(parts),
         recording.utterances,
         contributions_of(model.backend, recording.utterances, parts) if asked.words and scored else (),

@@ -14,6 +14,7 @@ from mecam.data.operations.speakers import RELATIVE
 from mecam.errors import ModelError
 from mecam.evaluation.explanation.perturbation import leave_one_out, words_left_out
 from mecam.features.extractor import extractor_of
+from mecam.features.media import Progress, nobody
 from mecam.features.people import Whose
 from mecam.features.recording import NOTHING, Recipe, Recording, read_recording
 from mecam.features.segmentation import Lengths
@@ -45,6 +46,7 @@ def predict_recording(
     person: Whose = "speaker",
     name: str | None = None,
     baseline: str | Path | None = None,
+    progress: Progress = nobody,
 ) -> RecordingPrediction:
     """Predict a recording.
 
@@ -59,9 +61,10 @@ def predict_recording(
         every: also tell each stretch of so many seconds apart; see `mecam.prediction.moments`.
         person: whose face is read: the speaker's, that of the most visible one who does not speak (`listener`), or that
             of the person with this number, in order of appearance.
-        name: what the recording is called; by default the file's name.
+        name: what the recording, and by it the ids of its utterances, are called; by default the file's name.
         baseline: a recording of the same person, or `auto`, this recording itself: what the features are relative to,
             of a model that learned from features relative to the speaker; others do not need it.
+        progress: told how far reading it is.
 
     Raises: ConfigError if `every` is too short, or a person is asked for and the model does not read faces that mecam
         extracts; DataError if there is no person with this number; MediaError for an unusable file; ModelError if the
@@ -75,7 +78,8 @@ def predict_recording(
     )
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
-    recording = read_recording(path, recipe, id=id_of(path), transcript=given, beside=beside)
+    called = path if name is None else Path(name)
+    recording = read_recording(path, recipe, id=id_of(called), transcript=given, beside=beside, progress=progress)
     predicted = predict_utterances(backend, recording.utterances, together=True)
     parts = [
         replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)
@@ -88,7 +92,7 @@ def predict_recording(
     return RecordingPrediction(
         path,
         recording.duration,
-        overall_of(task, printable(path.stem), _telling(backend, parts)),
+        overall_of(task, printable(called.stem), _telling(backend, parts)),
         tuple(parts),
         recording.utterances,
         contributions_of(backend, recording.utterances, parts) if asked else (),

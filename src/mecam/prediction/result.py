@@ -1,10 +1,11 @@
 """What a prediction is: of one utterance, and of a whole recording."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mecam.errors import DataError
 from mecam.types import Modality, Utterance
 
 if TYPE_CHECKING:
@@ -119,6 +120,21 @@ class Prediction:
                 values[name] = _known(vars(values[name]))
         return _known(values)
 
+    @classmethod
+    def from_json(cls, values: Any) -> "Prediction":
+        """Inverse of `to_json`: what is left out there is absent here. Fields that are not known are passed over.
+
+        Raises: DataError if it is no prediction.
+        """
+        known = _fields_of(cls, values, what="a prediction", required=("id", "label"))
+        for name in ("disagrees", "contradicts", "absent"):
+            known[name] = tuple(known.get(name, ()))
+        for name, kind in (("voice", Voice), ("face", Face)):
+            if known.get(name) is not None:
+                required = ("visible",) if kind is Face else ()
+                known[name] = kind(**_fields_of(kind, known[name], what=f"a {name}", required=required))
+        return cls(**{"text": None, "score": None, "low": None, "high": None, **known})
+
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
         from mecam.prediction.notebook import html_of
@@ -184,6 +200,23 @@ class RecordingPrediction:
         }
         return {key: value for key, value in content.items() if value not in ([], {}, "")}
 
+    @classmethod
+    def from_json(cls, values: Any) -> "RecordingPrediction":
+        """Inverse of `to_json`, as far as JSON keeps it: the utterances, with their features, are not in it.
+
+        Raises: DataError if it is no prediction of a recording.
+        """
+        known = _fields_of(cls, values, what="a prediction of a recording", required=("duration", "overall"))
+        known["parts"], known["name"] = known.get("utterances", ()), values.get("file", "")
+        for name in ("parts", "listeners", "moments"):
+            known[name] = tuple(Prediction.from_json(one) for one in known.get(name, ()))
+        for name in ("findings", "notes"):
+            known[name] = tuple(known.get(name, ()))
+        known["contributions"] = tuple(tuple(row) for row in known.get("contributions", ()))
+        known["details"] = {modality: tuple(rows) for modality, rows in known.get("details", {}).items()}
+        known["overall"] = Prediction.from_json(known["overall"])
+        return cls(**{**known, "path": Path(known["name"]), "utterances": ()})
+
     def to_frame(self) -> "DataFrame":
         """The rows of the table as a pandas DataFrame: of moments, where they were asked for, otherwise of utterances.
 
@@ -214,3 +247,16 @@ def _known(values: Mapping[str, Any]) -> dict[str, Any]:
     """What is neither None nor an empty dictionary or tuple."""
     empty = {key for key, value in values.items() if value is None or (isinstance(value, dict | tuple) and not value)}
     return {key: value for key, value in values.items() if key not in empty}
+
+
+def _fields_of(kind: type[Any], values: Any, *, what: str, required: tuple[str, ...]) -> dict[str, Any]:
+    """Those values that are fields of a dataclass.
+
+    Raises: DataError if it is no dictionary, or lacks what is required.
+    """
+    if not isinstance(values, Mapping):
+        raise DataError(f"this is not {what}: it is a {type(values).__name__}, not an object of JSON")
+    if lacking := [name for name in required if values.get(name) is None]:
+        raise DataError(f"this is not {what}: it has no {lacking[0]!r}")
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

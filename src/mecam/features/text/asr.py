@@ -82,7 +82,10 @@ def transcribe(media: Media, *, model: str | None = None, language: str | None =
         return None
     with ENGINE_LOCK:
         found, info = made.transcribe(sound, language=language, word_timestamps=True, vad_filter=True)
-        segments = [_segment(part, offset) for part in found]
+        segments = []
+        for part in found:
+            segments.append(_segment(part, offset))
+            media.progress("words", part.end / max(media.duration, 1e-3))
     spoken = [segment for segment in segments if segment.text]
     if not spoken:
         return None

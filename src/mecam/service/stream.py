@@ -1,0 +1,7 @@
+"""`WS /v1/stream`."""
+
+from fastapi import APIRouter
+
+__all__ = ["router"]
+
+router = APIRouter()
