@@ -103,10 +103,8 @@ async def _start(app: FastAPI, predictor: "Predictor") -> None:
 
     app.state.jobs = Jobs(settings.folder, keep_s=settings.keep_minutes * 60)
     app.state.batcher = Batcher(predictor.predict_text, settings, measured)
-    app.state.readers = Readers(settings, app.state.jobs, ended)
+    app.state.readers = Readers(settings, app.state.jobs, ended, metrics.sessions.inc)
     app.state.watch = Watch(app.state.jobs)
-    metrics.waiting.set_function(lambda: app.state.batcher.waiting)
-    metrics.sessions.set_function(lambda: app.state.readers.sessions)
     app.state.readers.start()
     app.state.ready = True
 

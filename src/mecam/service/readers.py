@@ -134,14 +134,22 @@ class Readers:
     Args:
         settings: of the service.
         jobs: that they work on.
-        on_end: called with every job that ended, and the seconds that it took.
+        on_end: called with how each job ended, and the seconds that it took.
+        on_live: called with 1 when a live session begins, and with -1 when it ends.
 
     Attributes:
         stopping: no further job is begun.
     """
 
-    def __init__(self, settings: Settings, jobs: Jobs, on_end: Callable[[str, float], None] = lambda *_: None) -> None:
-        self._settings, self._jobs, self._on_end = settings, jobs, on_end
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        on_end: Callable[[str, float], None] = lambda *_: None,
+        on_live: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._settings, self._jobs = settings, jobs
+        self._on_end, self._on_live = on_end, on_live
         self.stopping = False
         self._wake = asyncio.Event()
         self._running: dict[str, Reader] = {}
@@ -150,16 +158,6 @@ class Readers:
         self._live = 0
         self._lives: set[Reader] = set()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def busy(self) -> int:
-        """Jobs that are worked on."""
-        return len(self._running)
-
-    @property
-    def sessions(self) -> int:
-        """Live sessions."""
-        return self._live
 
     def start(self) -> None:
         """Begin to work."""
@@ -204,6 +202,7 @@ class Readers:
             what = f"all {self._settings.live} places for live sessions are taken"
             raise Refused(429, what, fix="try again later", retry_s=30)
         self._live += 1
+        self._on_live(1)
         reader = Reader(self._settings)
         self._lives.add(reader)
         try:
@@ -212,6 +211,7 @@ class Readers:
             reader.kill()
             self._lives.discard(reader)
             self._live -= 1
+            self._on_live(-1)
 
     async def _work(self) -> None:
         """Take one job after the other; nothing that goes wrong with one, or with the table, ends this."""

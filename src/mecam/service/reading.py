@@ -83,11 +83,13 @@ def _read(
     names = {str(place / file): _called(part, name, options) for part, file in given.items()}
     progress = _Progress(connection)
     try:
-        page = bool(options.pop("page", False))
+        page, moments = bool(options.pop("page", False)), "every" in options
+        if page and not moments:
+            options["every"] = predictor.page_every  # as `mecam predict --html` does
         files = {part: place / file for part, file in given.items()}
         recording = _predicted(predictor, settings, files, name, options, progress)
         progress("answer", 0.0)
-        kinds = write_outputs(recording, predictor, place, page=page)
+        kinds = write_outputs(recording, predictor, place, page=page, moments=moments)
     except MecamError as error:
         return ("full",) if no_room(error) else ("failed", problem_of(error, rename=names))
     except Exception as error:
