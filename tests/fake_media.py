@@ -19,7 +19,12 @@ def camera(clip: Path, place: Path, *, width: int = 480, fps: int = 15) -> Path:
         graph = av.filter.Graph()
         source = graph.add_buffer(template=video)
         last = source
-        for name, options in (("fps", str(fps)), ("scale", f"{width}:{height}"), ("format", "yuvj420p"), ("buffersink", "")):
+        for name, options in (
+            ("fps", str(fps)),
+            ("scale", f"{width}:{height}"),
+            ("format", "yuvj420p"),
+            ("buffersink", ""),
+        ):
             node = graph.add(name, options) if options else graph.add(name)
             last.link_to(node)
             last = node

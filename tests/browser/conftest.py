@@ -22,7 +22,9 @@ from mecam.pretrained.cards import DEMO_CLIP
 
 SRC = Path(__file__).parents[2] / "src"
 START_S = 60
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
 FAKE_DEVICES = ("--use-fake-device-for-media-stream",)
 ALLOWED = ("--use-fake-ui-for-media-stream",)
 DENIED = ("--deny-permission-prompts",)
@@ -102,7 +104,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="the page is tested with Playwright, which is not installed")
+    api = pytest.importorskip(
+        "playwright.sync_api", reason="the page is tested with Playwright, which is not installed"
+    )
     if CHROMIUM is None:
         pytest.skip("the page is tested in Chromium, which is not installed")
     with api.sync_playwright() as running:
@@ -178,7 +182,9 @@ def opened(browser: Any, url: str, *, width: int = 1280, scheme: str = "light") 
     return watched
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda look: f"{look[0]}-{look[1]}")
+@pytest.fixture(
+    params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda look: f"{look[0]}-{look[1]}"
+)
 def look(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A width and a colour scheme."""
     width, scheme = request.param
