@@ -103,6 +103,20 @@ def test_a_recording_that_kills_each_reader_fails_and_the_next_one_is_read(tmp_p
         assert gone(server, deadly, harmless)
 
 
+def test_a_job_that_is_removed_while_it_runs_disturbs_no_other(tmp_path: Path, sound: Path) -> None:
+    with Server(tmp_path, *ALONE) as server:
+        for _ in range(2):
+            removed = hand_in(server, DEMO_CLIP)
+            is_running(server, removed)
+            assert gone(server, removed)
+            assert httpx.get(f"{server.url}{removed}", timeout=10).status_code == 404
+            other = hand_in(server, sound)
+            assert result(server, other)["file"] == "a.wav"
+            assert gone(server, other)
+        assert "Traceback" not in server.said()
+        assert "ended by itself" not in server.said()
+
+
 def state(server: Server, job: str) -> str:
     told: str = httpx.get(f"{server.url}{job}", timeout=10).json()["state"]
     return told

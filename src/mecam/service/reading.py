@@ -106,6 +106,8 @@ def _read(
     except Exception as error:
         if no_room(error):
             return ("full",)
+        if not place.is_dir():
+            return "failed", {"status": 404, "what": "the job was removed while it was read"}
         _log_without_message(error)
         what = f"reading it ended in an unexpected error ({type(error).__name__})"
         return "failed", {"status": 422, "what": what, "where": name, "fix": "convert the recording, or report this"}
