@@ -61,10 +61,10 @@ def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """`mecam serve` on a free port, with its data in a folder."""
+def started(folder: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Server]:
+    """`mecam serve` with its data in a folder, on a port, or on a free one."""
     command = [sys.executable, "-c", "from mecam.cli import main; raise SystemExit(main())"]
-    command += ["serve", "--port", str(free_port()), "--data", str(folder), *options]
+    command += ["serve", "--port", str(port or free_port()), "--data", str(folder), *options]
     given = {**os.environ, "PYTHONPATH": str(SRC), "COLUMNS": "200", **environment}
     process = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None

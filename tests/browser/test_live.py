@@ -118,7 +118,7 @@ def test_answers_are_shown_in_every_look(open_page: Any, look: dict[str, Any]) -
         script.route.send(answer(i / 2))
     page = script.watched.page
     page.locator(".face-box").wait_for()
-    told = page.locator(".answers").inner_text()
+    told = page.locator("#live").inner_text()
     for words in ("+1.5", "+0.4 to +2.6", "0.70", "happy", "joy", "Face: no face is visible", "0.4 s behind"):
         assert words in told, words
     states = page.locator(".answers .kind").all_inner_texts()
