@@ -1,4 +1,4 @@
-"""The page in a real browser: Chromium with a camera and a microphone that play the clip that ships, and a real server."""
+"""The page in a real browser, with a camera and a microphone that play the clip that ships, and a real server."""
 
 import os
 import re
@@ -22,7 +22,8 @@ from mecam.pretrained.cards import DEMO_CLIP
 
 SRC = Path(__file__).parents[2] / "src"
 START_S = 60
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 FAKE_DEVICES = ("--use-fake-device-for-media-stream",)
 ALLOWED = ("--use-fake-ui-for-media-stream",)
 DENIED = ("--deny-permission-prompts",)
@@ -102,9 +103,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="the page is tested with Playwright, which is not installed")
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, which is not installed")
     if CHROMIUM is None:
-        pytest.skip("the page is tested in Chromium, which is not installed")
+        pytest.skip("needs Chromium, which is not installed")
     with api.sync_playwright() as running:
         yield running
 
@@ -178,7 +179,10 @@ def opened(browser: Any, url: str, *, width: int = 1280, scheme: str = "light") 
     return watched
 
 
-@pytest.fixture(params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda look: f"{look[0]}-{look[1]}")
+LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
 def look(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A width and a colour scheme."""
     width, scheme = request.param

@@ -122,9 +122,12 @@ def test_a_job_is_cancelled(open_page: Any) -> None:
 @pytest.mark.parametrize("view", ["", "#live"])
 @pytest.mark.parametrize(
     ("flags", "fake", "words"),
-    [(DENIED, True, "The browser may not use the camera and the microphone"), (ALLOWED, False, "There is no camera and no microphone")],
+    [
+        (DENIED, True, "The browser may not use the camera and the microphone"),
+        (ALLOWED, False, "There is no camera and no microphone"),
+    ],
     ids=["denied", "missing"],
-)  # fmt: skip
+)
 def test_no_camera_and_no_microphone(
     playwright: Any, devices: tuple[str, ...], server: Server, flags: tuple[str, ...], fake: bool, words: str, view: str
 ) -> None:
