@@ -7,7 +7,7 @@ What a damaged file still gives is kept; what was wrong is told in `Media.findin
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
 from mecam.features.decoding import Frame, SoundFacts, VideoFacts
 from mecam.features.duration import seconds_of
 
-__all__ = ["Frame", "Media", "Progress", "Sound", "SoundFacts", "VideoFacts", "nobody"]
+__all__ = ["Frame", "Media", "Progress", "Sound", "SoundFacts", "SoundSource", "VideoFacts", "nobody"]
 
 Progress: TypeAlias = Callable[[str, float], None]
 """Told what is being read (`words`, `voice`, `faces`) and how much of it has been, 0 to 1; from any thread."""
@@ -30,6 +30,32 @@ _LATE = 0.5
 
 def nobody(what: str, part: float) -> None:
     """A `Progress` that tells nobody."""
+
+
+@runtime_checkable
+class SoundSource(Protocol):
+    """Sound that can be asked for by its time: a `Media`, or what was heard so far of a sound that still comes in."""
+
+    @property
+    def sound(self) -> SoundFacts | None:
+        """What it is; None where there is none."""
+
+    @property
+    def duration(self) -> float:
+        """Seconds at which it ends."""
+
+    def sound_blocks(
+        self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000, seconds: float = 1.0
+    ) -> Iterator[Sound]:
+        """As `Media.sound_blocks`."""
+
+    def waveform(
+        self, start: float = 0.0, stop: float | None = None, *, rate: int = 16_000
+    ) -> tuple[float, NDArray[np.float32]]:
+        """As `Media.waveform`."""
+
+    def gain(self) -> float:
+        """As `Media.gain`."""
 
 
 class Media:

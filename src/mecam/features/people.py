@@ -55,7 +55,7 @@ class People:
     """Everybody in a recording.
 
     Attributes:
-        persons: by number, without a gap.
+        persons: by number; without a gap where all of a recording is known.
         intervals: T × 2, start and stop in seconds of every picture looked at.
         frames: per person, N of T: the pictures they are seen in.
         width: columns of the extractor's rows.
@@ -88,8 +88,8 @@ class People:
         """T, whose row it is: the place in `persons`; −1 for nobody's."""
         owner = np.full(len(self.intervals), -1, np.int64)
         if isinstance(asked, int):
-            self._check(asked)
-            owner[self.frames[asked - 1]] = asked - 1
+            place = self._place(asked)
+            owner[self.frames[place]] = place
             return owner
         seen = [float(person.side.sum()) for person in self.persons]
         for place in np.argsort(seen, kind="stable"):  # whoever is more visible comes later, and stays
@@ -97,13 +97,15 @@ class People:
             owner[self.frames[place][speaking if asked == "speaker" else ~speaking]] = place
         return owner
 
-    def _check(self, number: int) -> None:
-        if not 1 <= number <= len(self.persons):
-            numbers = ", ".join(str(person.number) for person in self.persons)
-            raise DataError(
-                f"there is no person {number} in this recording",
-                fix=f"choose one of {numbers}" if numbers else "no face is visible: choose another recording",
-            )
+    def _place(self, number: int) -> int:
+        known = [person.number for person in self.persons]
+        if number in known:
+            return known.index(number)
+        numbers = ", ".join(map(str, known))
+        raise DataError(
+            f"there is no person {number} in this recording",
+            fix=f"choose one of {numbers}" if numbers else "no face is visible: choose another recording",
+        )
 
     def _details(self, rows: Features, start: float, stop: float) -> dict[str, Any]:
         """What was seen between two times, for a report."""

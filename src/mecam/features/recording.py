@@ -29,7 +29,7 @@ from mecam.features.side_threads import side_by_side
 from mecam.features.text import Segment, Transcript, join_words, read_beside, read_transcript
 from mecam.types import TEXT, VISION, FeatureSpec, Modality, Span, Utterance
 
-__all__ = ["NOTHING", "Recipe", "Recording", "read_recording"]
+__all__ = ["NOTHING", "Recipe", "Recording", "aligned_to_words", "read_recording"]
 
 NOTHING = {"audio": "the sound is silent", "vision": "no face is visible", TEXT: "it contains no words"}
 """Why a modality that a recording has may give nothing."""
@@ -171,7 +171,7 @@ def read_recording(
             streams={m: f.values for m, f in known.items()},
             intervals={m: f.intervals for m, f in known.items()},
         )
-        utterances.append(_marked(_aligned(utterance, recipe.aligned), media))
+        utterances.append(_marked(aligned_to_words(utterance, recipe.aligned), media))
         progress("voice", number / len(segments))
     progress("faces", 1.0)
     if recipe.relative and recipe.baseline is not None:
@@ -294,7 +294,7 @@ def _features(
     return {m: result for m, result in found.items() if isinstance(result, Features)}
 
 
-def _aligned(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utterance:
+def aligned_to_words(utterance: Utterance, modalities: tuple[Modality, ...]) -> Utterance:
     """With one row per word in these streams; where words have no times, without them.
 
     A text without blanks, as Chinese is written, then gets them: its words are what rows belong to.

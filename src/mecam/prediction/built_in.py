@@ -2,7 +2,7 @@
 
 No data with words, voice, face and a sentiment label may be redistributed, so nothing is fused that was never learned
 together. Words decide the score. What the voice and the face show stands beside it, and is compared with the words by
-two rules (`mecam.prediction.panel.contradicting`). A model trained on clips of one's own takes its place.
+two rules (`mecam.prediction.panel_reading.contradicting`). A model trained on clips of one's own takes its place.
 """
 
 from collections.abc import Mapping, Sequence

@@ -27,7 +27,7 @@ from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["contributions_of", "overall_of", "predict_recording", "recipe_of"]
+__all__ = ["alone_of", "contributions_of", "disagreeing", "overall_of", "predict_recording", "recipe_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -86,8 +86,8 @@ def predict_recording(
     ]
     absent = _absent(backend, recording, recipe, parts)
     _require_something(backend, path, parts, absent)
-    alone, task = _alone(backend, recording.utterances, parts), backend.checkpoint.inputs.task
-    parts = [replace(p, alone=a, disagrees=_disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
+    alone, task = alone_of(backend, recording.utterances, parts), backend.checkpoint.inputs.task
+    parts = [replace(p, alone=a, disagrees=disagreeing(task, p, a)) for p, a in zip(parts, alone, strict=True)]
     asked = words and TEXT in backend.reads and TEXT not in absent
     return RecordingPrediction(
         path,
@@ -208,7 +208,7 @@ def _words_for(task: Task, score: float | None, probabilities: Mapping[str, floa
     return task.words(np.array(list(probabilities.values()))) if probabilities else ""
 
 
-def _alone(
+def alone_of(
     backend: Backend, utterances: Sequence[Utterance], parts: Sequence[Prediction]
 ) -> list[dict[Modality, float | str]]:
     """The prediction from each modality alone; empty if there is only one."""
@@ -227,7 +227,7 @@ def _only(utterance: Utterance, modality: Modality) -> Utterance:
     return replace(utterance, streams=streams, text=utterance.text if modality == TEXT else None)
 
 
-def _disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
+def disagreeing(task: Task, whole: Prediction, alone: Mapping[Modality, float | str]) -> tuple[Modality, ...]:
     """Modalities that alone predict the opposite sentiment (what is neutral has none), or another class."""
     if not task.is_score or whole.score is None:
         return tuple(m for m, label in alone.items() if label != whole.label)

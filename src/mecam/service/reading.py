@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mecam.errors import DataError, MecamError, MediaError
+from mecam.files import no_room
 from mecam.service.problems import problem_of
 from mecam.service.settings import Settings
 
@@ -90,8 +91,10 @@ def _read(
         progress("answer", 0.0)
         kinds = write_outputs(recording, predictor, place, page=page, moments=moments)
     except MecamError as error:
-        return "failed", problem_of(error, rename=names)
+        return ("full",) if no_room(error) else ("failed", problem_of(error, rename=names))
     except Exception as error:
+        if no_room(error):
+            return ("full",)
         _log_without_message(error)
         what = f"reading it ended in an unexpected error ({type(error).__name__})"
         return "failed", {"status": 422, "what": what, "where": name, "fix": "convert the recording, or report this"}

@@ -126,10 +126,9 @@ class _Reading:
             part.data += data[start:end]
             return
         self.form.size += end - start
-        if self.ready and self.ready[-1][0] == part.path:
-            self.ready[-1][1].extend(data[start:end])
-        else:  # what came before has been written
-            self.ready.append((part.path, bytearray(data[start:end])))
+        if not self.ready or self.ready[-1][0] != part.path:  # what came before is written already
+            self.ready.append((part.path, bytearray()))
+        self.ready[-1][1].extend(data[start:end])
 
     def _end(self) -> None:
         part = self._part

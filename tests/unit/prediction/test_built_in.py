@@ -23,7 +23,7 @@ from mecam.features.media import Media
 from mecam.prediction import built_in
 from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.emotions import GROUPS
-from mecam.prediction.panel import contradicting
+from mecam.prediction.panel_reading import contradicting
 from mecam.prediction.result import Face, Prediction, Voice
 from mecam.pretrained.cards import DEMO_CLIP
 from mecam.types import Utterance

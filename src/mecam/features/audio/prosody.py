@@ -14,10 +14,10 @@ from mecam.features.audio.acoustics import NAMES as MEASURES
 from mecam.features.audio.acoustics import ROWS_PER_S
 from mecam.features.audio.voice_extractors import acoustic_rows
 from mecam.features.extractor import ExtractorEntry, Features
-from mecam.features.media import Media
+from mecam.features.media import Media, SoundSource
 from mecam.types import AUDIO, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "NAMES", "LevelledProsody", "Prosody"]
+__all__ = ["EXTRACTORS", "NAMES", "LevelledProsody", "Prosody", "half_seconds"]
 
 STEP = ROWS_PER_S // 4
 """Rows of `mecam-audio` from one window to the next."""
@@ -52,7 +52,7 @@ class Prosody:
 
         Raises: MediaError if the recording has no sound.
         """
-        return _half_seconds(media, start, stop)
+        return half_seconds(media, start, stop)
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class LevelledProsody:
 
         Raises: MediaError if the recording has no sound.
         """
-        return _half_seconds(media, start, stop, gain=media.gain())
+        return half_seconds(media, start, stop, gain=media.gain())
 
 
-def _half_seconds(media: Media, start: float, stop: float | None, *, gain: float = 1.0) -> Features:
+def half_seconds(media: SoundSource, start: float, stop: float | None, *, gain: float = 1.0) -> Features:
     """The rows of both, of the samples times `gain`."""
     end = media.duration if stop is None else min(stop, media.duration)
     first = round(max(start, 0.0) * ROWS_PER_S / STEP)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mecam.errors import DataError, MissingExtraError
 from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
 from mecam.features.extractor import ExtractorEntry, Features
-from mecam.features.media import Media
+from mecam.features.media import Media, SoundSource
 from mecam.hub import CONVERT, loading_options, refusal
 from mecam.threads import ProcessLock
 from mecam.types import AUDIO, FeatureSpec, Modality
@@ -65,7 +65,7 @@ class Acoustics:
         return acoustic_rows(media, start, stop)
 
 
-def acoustic_rows(media: Media, start: float = 0.0, stop: float | None = None, *, gain: float = 1.0) -> Features:
+def acoustic_rows(media: SoundSource, start: float = 0.0, stop: float | None = None, *, gain: float = 1.0) -> Features:
     """As `Acoustics`, of the samples times `gain`."""
     first, last = _grid(media, start, stop)
     parts = [np.empty((0, len(NAMES)), np.float32)]
@@ -158,7 +158,7 @@ class SpeechEncoder:
         return Features(np.concatenate(values), np.concatenate(intervals))
 
 
-def _grid(media: Media, start: float, stop: float | None) -> tuple[int, int]:
+def _grid(media: SoundSource, start: float, stop: float | None) -> tuple[int, int]:
     """First row and one past the last, in hundredths of a second."""
     first = round(max(0.0, start) * ROWS_PER_S)
     return first, max(first, round((media.duration if stop is None else min(stop, media.duration)) * ROWS_PER_S))
@@ -168,7 +168,7 @@ def _pieces(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
     return ((begin, min(begin + size, last)) for begin in range(first, last, size))
 
 
-def _exact(media: Media, start: float, count: int) -> NDArray[np.float32]:
+def _exact(media: SoundSource, start: float, count: int) -> NDArray[np.float32]:
     """Exactly `count` samples from `start` on, which may lie before the beginning; silence where there is no sound."""
     sound = np.zeros(count, np.float32)
     at, found = media.waveform(max(0.0, start), start + count / RATE_HZ, rate=RATE_HZ)

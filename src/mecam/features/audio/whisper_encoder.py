@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mecam.features.audio.acoustics import SILENCE_DB
 from mecam.features.extractor import ExtractorEntry, Features
-from mecam.features.media import Media
+from mecam.features.media import SoundSource
 from mecam.features.text.asr import ENGINE_LOCK, engine
 from mecam.features.text.speech_models import MODELS
 from mecam.types import AUDIO, FeatureSpec, Modality
@@ -44,7 +44,7 @@ class WhisperEncoder:
         """Width."""
         return FeatureSpec(WIDTH, self.name, self.version)
 
-    def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
+    def __call__(self, media: SoundSource, start: float = 0.0, stop: float | None = None) -> Features:
         """Rows of 20 ms; silence is missing.
 
         Raises: MediaError if the recording has no sound; MissingExtraError without faster-whisper; DataError if the

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.features.media import Media
+from mecam.features.media import SoundSource
 from mecam.features.vision.expression import NAMES
 from mecam.features.vision.tracking import Face
 
@@ -42,7 +42,7 @@ _RANGE_DB = 30.0
 
 
 def voice_level(
-    media: Media, times: NDArray[np.float64], start: float = 0.0, stop: float | None = None
+    media: SoundSource, times: NDArray[np.float64], start: float = 0.0, stop: float | None = None
 ) -> NDArray[np.float64] | None:
     """How loud the recording is at some times, 0 (silence) to 1 (its loudest moments); None without sound."""
     if media.sound is None or not len(times):
@@ -90,7 +90,9 @@ def choose(faces: Sequence[Face], times: NDArray[np.float64], voice: NDArray[np.
     return np.where(present[np.arange(total), chosen], chosen, -1)
 
 
-def choose_by_lips(faces: Sequence[Face], times: NDArray[np.float64], media: Media) -> NDArray[np.int64]:
+def choose_by_lips(
+    faces: Sequence[Face], times: NDArray[np.float64], media: SoundSource, start: float = 0.0
+) -> NDArray[np.int64]:
     """Choose the face that speaks at each moment by how its lips follow the loudness.
 
     Where the lips are and how fast they move is compared with the loudness over windows of several lengths, each face
@@ -101,11 +103,13 @@ def choose_by_lips(faces: Sequence[Face], times: NDArray[np.float64], media: Med
         faces: one a person; their frames number `times`.
         times: T seconds.
         media: the recording; without sound it is chosen as `choose` does.
+        start: seconds; what was heard before does not count.
 
     Returns: T, number of the face; −1 where there is none.
     """
-    moments = np.arange(0.5, max(media.duration * _LEVEL_HZ, 1.0)) / _LEVEL_HZ
-    heard = voice_level(media, moments) if len(faces) > 1 else None
+    first = int(start * _LEVEL_HZ)
+    moments = np.arange(first + 0.5, max(media.duration * _LEVEL_HZ, first + 1.0)) / _LEVEL_HZ
+    heard = voice_level(media, moments, start) if len(faces) > 1 else None
     if heard is None:
         return choose(faces, times, None)
     step = max(float(np.median(np.diff(times))), 1e-6) if len(times) > 1 else 1.0

@@ -1,5 +1,6 @@
 """The expression of the speaking face, row by row: `mecam-vision`, `mecam-blendshapes` and `mecam-face`."""
 
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,7 +22,8 @@ from mecam.features.vision.same_face import joined
 from mecam.features.vision.tracking import Face, Lay, Look, Tracker
 from mecam.types import VISION, FeatureSpec, Modality
 
-__all__ = ["EXTRACTORS", "Blendshapes", "Expressions", "FaceCues"]
+__all__ = ["CUES", "EXTRACTORS", "MEASURES", "SHAPES", "Blendshapes", "Expressions", "FaceCues", "View"]
+__all__ += ["intervals_of", "people_of", "tracker_of"]
 
 FRAMES_AHEAD = 8
 """Pictures that are decoded before they are looked at."""
@@ -189,7 +191,7 @@ CUES = View((*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS)
 
 def _watch(options: Expressions, media: Media, start: float, stop: float | None, view: View) -> Features:
     """Follow every face, choose the one that speaks; its rows are what the view says."""
-    tracker = _tracker(options, view)
+    tracker = tracker_of(options, view)
     rate = _follow(tracker, options, media, start, stop)
     times, faces = np.array(tracker.times), tracker.faces()
     voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
@@ -199,17 +201,35 @@ def _watch(options: Expressions, media: Media, start: float, stop: float | None,
         mine = chosen[face.frames] == number
         values[face.frames[mine]] = (face.looks if view.look else face.values)[mine]
     details = _details(times, faces, chosen, tracker.most_at_once)
-    return Features(values, _intervals(times, rate), details)
+    return Features(values, intervals_of(times, rate), details)
 
 
 def _people(options: Expressions, media: Media, view: View) -> People:
     """Follow every face of a whole recording; know each again; see who speaks."""
-    tracker = _tracker(options, view, describe_s=DESCRIBE_S)
+    tracker = tracker_of(options, view, describe_s=DESCRIBE_S)
     rate = _follow(tracker, options, media, 0.0, None)
     times = np.array(tracker.times)
-    intervals = _intervals(times, rate)
-    faces = joined(tracker.faces(), least=LEAST_S * rate)
-    chosen = choose_by_lips(faces, times, media)
+    faces = dict(enumerate(joined(tracker.faces(), least=LEAST_S * rate), 1))
+    chosen = choose_by_lips(list(faces.values()), times, media)
+    return people_of(faces, chosen, tracker, intervals_of(times, rate), view)
+
+
+def people_of(
+    faces: Mapping[int, Face],
+    chosen: NDArray[np.int64],
+    tracker: Tracker,
+    intervals: NDArray[np.float64],
+    view: View,
+) -> People:
+    """Everybody whose face was followed.
+
+    Args:
+        faces: number of the person → their face, by number.
+        chosen: T, who speaks: the place among the faces; −1 for nobody.
+        tracker: that followed them.
+        intervals: T × 2, seconds of its frames.
+        view: what the rows are.
+    """
     persons = tuple(
         Person(
             number,
@@ -218,20 +238,19 @@ def _people(options: Expressions, media: Media, view: View) -> People:
             face.side,
             face.presence,
             face.boxes,
-            chosen[face.frames] == number - 1,
+            chosen[face.frames] == place,
         )
-        for number, face in enumerate(faces, 1)
+        for place, (number, face) in enumerate(faces.items())
     )
     findings: tuple[str, ...] = ()
-    if tracker.most_at_once > options.most_faces:
-        findings = (
-            f"up to {tracker.most_at_once} faces are visible at once; the {options.most_faces} largest are followed",
-        )
-    frames = tuple(face.frames for face in faces)
+    if tracker.most_at_once > tracker.most:
+        findings = (f"up to {tracker.most_at_once} faces are visible at once; the {tracker.most} largest are followed",)
+    frames = tuple(face.frames for face in faces.values())
     return People(persons, intervals, frames, len(view.names), tracker.most_at_once, findings)
 
 
-def _tracker(options: Expressions, view: View, *, describe_s: float | None = None) -> Tracker:
+def tracker_of(options: Expressions, view: View, *, describe_s: float | None = None) -> Tracker:
+    """What follows faces as these options say, and makes of them what the view says."""
     return Tracker(
         most=options.most_faces,
         least_presence=options.least_presence,
@@ -257,7 +276,7 @@ def _even_rate(media: Media, most: float) -> float:
     return rate / np.ceil(rate / most - 0.01) if rate > 0 else most
 
 
-def _intervals(times: NDArray[np.float64], rate_hz: float) -> NDArray[np.float64]:
+def intervals_of(times: NDArray[np.float64], rate_hz: float) -> NDArray[np.float64]:
     """A row lasts until the next, but at the end, and across a hole, no longer than usual."""
     if not len(times):
         return np.zeros((0, 2))

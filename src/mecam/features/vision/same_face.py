@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mecam.features.vision.appearance import SAME, distances
 from mecam.features.vision.tracking import Face
 
-__all__ = ["joined"]
+__all__ = ["joined", "meet", "together"]
 
 
 def joined(tracks: Sequence[Face], least: float = 0.0) -> list[Face]:
@@ -32,24 +32,24 @@ def joined(tracks: Sequence[Face], least: float = 0.0) -> list[Face]:
     pairs = sorted(zip(unlike[first, second][near], first[near].tolist(), second[near].tolist(), strict=True))
     for _, one, other in pairs:
         a, b = group_of[one], group_of[other]
-        if a == b or unlike[np.ix_(groups[a], groups[b])].mean() > SAME or _meet(seen[a], seen[b]):
+        if a == b or unlike[np.ix_(groups[a], groups[b])].mean() > SAME or meet(seen[a], seen[b]):
             continue
         for number in groups[b]:
             group_of[number] = a
         groups[a] += groups[b]
         seen[a] = np.concatenate([seen[a], seen[b]])
         groups[b] = []
-    faces = [_together([tracks[number] for number in group]) for group in groups if group]
+    faces = [together([tracks[number] for number in group]) for group in groups if group]
     lasting = [face for face in faces if len(face.frames) >= least] or faces
     return sorted(lasting, key=lambda face: (face.frames[0], face.boxes[0, 0]))
 
 
-def _meet(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
+def meet(one: NDArray[np.int64], other: NDArray[np.int64]) -> bool:
     """Whether both are seen in one frame."""
     return bool(np.isin(one, other, assume_unique=True).any())
 
 
-def _together(tracks: Sequence[Face]) -> Face:
+def together(tracks: Sequence[Face]) -> Face:
     """Tracks as one, in order of the frames."""
     frames = np.concatenate([track.frames for track in tracks])
     order = np.argsort(frames)
@@ -61,4 +61,5 @@ def _together(tracks: Sequence[Face]) -> Face:
         np.concatenate([track.looks for track in tracks])[order],
         np.concatenate([track.boxes for track in tracks])[order],
         tracks[0].appearance,
+        tracks[0].track,
     )

@@ -43,6 +43,7 @@ class Face:
         looks: N × whatever the tracker's `look` gives; N × 0 without one.
         boxes: N × 4, left, top, width and height in shares of the picture.
         appearance: what it looks like, see `appearance.Description`; empty where people are not told apart.
+        track: its number, from 0, in order of appearance; it stays when others are forgotten.
     """
 
     frames: NDArray[np.int64]
@@ -52,10 +53,13 @@ class Face:
     looks: NDArray[np.float32]
     boxes: NDArray[np.float32]
     appearance: NDArray[np.float32]
+    track: int = 0
 
 
 class Tracker:
-    """Sees frame after frame; tells the faces at the end. Memory grows with the measures only, never the pictures.
+    """Sees frame after frame; tells the faces whenever it is asked.
+
+    Memory grows with the measures only, never the pictures; where there is no end, `forget` keeps it flat.
 
     Args:
         most: faces that are followed at once; the largest are taken.
@@ -69,7 +73,7 @@ class Tracker:
             track is one person; None: neither.
 
     Attributes:
-        times: seconds of the frames seen.
+        times: seconds of the frames seen, but those that are forgotten.
         most_at_once: the highest number of faces that a search found.
     """
 
@@ -94,6 +98,7 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._active: list[_Track] = []
         self._shot = 0
+        self._found = 0
         self._cuts = Cuts()
 
     def see(self, frame: Frame) -> None:
@@ -110,6 +115,17 @@ class Tracker:
     def faces(self) -> list[Face]:
         """Every face followed so far, in order of appearance."""
         return [track.face(self.gaze_s) for track in self._tracks]
+
+    def forget(self, before: float) -> None:
+        """Let go of the frames before a time, and of the faces that were seen in no other; frames are numbered anew."""
+        gone = int(np.searchsorted(self.times, before))
+        if not gone:
+            return
+        del self.times[:gone]
+        self._shot -= gone
+        for track in self._tracks:
+            track.forget_first(gone)
+        self._tracks = [track for track in self._tracks if track.runs or track in self._active]
 
     def _follow(self, track: "_Track", box: Box, frame: Frame) -> bool:
         points, presence = self.lay(frame.image, box)
@@ -140,11 +156,12 @@ class Tracker:
                 return
             if any(box.overlap(track.box) > _SAME for track in self._active):
                 continue
-            track = self._known(box, frame.time) or _Track()
+            track = self._known(box, frame.time) or _Track(self._found)
             if self._follow(track, box, frame):
                 self._active.append(track)
                 if track not in self._tracks:
                     self._tracks.append(track)
+                    self._found += 1
 
     def _known(self, box: Box, time: float) -> "_Track | None":
         """The face that was lost at this place a moment ago."""
@@ -179,27 +196,43 @@ class _Stretch:
     sides: list[float] = field(default_factory=list)
     presences: list[float] = field(default_factory=list)
     points: list[NDArray[np.float32]] = field(default_factory=list)
+    moments: list[float] = field(default_factory=list)
     irises: list[NDArray[np.float32]] = field(default_factory=list)
     looks: list[NDArray[np.float32]] = field(default_factory=list)
     places: list[NDArray[np.float32]] = field(default_factory=list)
     measured: list[NDArray[np.float32]] = field(default_factory=list)
     done: int = 0
 
-    def flush(self, *, end: bool) -> None:
-        """Measure what waits; unless it is the end, the last two stay as the neighbours that speeds need."""
-        count = len(self.points)
-        values = measure(np.stack(self.points), np.stack(self.irises), np.array(self.times[-count:]))
-        last = count if end else count - 1
-        self.measured.append(values[self.done : last])
-        self.done = last if end else 1
-        if not end:
-            self.points, self.irises = self.points[-2:], self.irises[-2:]
+    def measure(self) -> NDArray[np.float32]:
+        """What waits, measured: all but the last one has both neighbours, which speeds need."""
+        return measure(np.stack(self.points), np.stack(self.irises), np.array(self.moments))[self.done :]
+
+    def flush(self) -> None:
+        """Measure what waits, but for the last; it stays with the one before, as a neighbour."""
+        self.measured.append(self.measure()[:-1])
+        self.done = 1
+        self.points, self.moments, self.irises = self.points[-2:], self.moments[-2:], self.irises[-2:]
+
+    def values(self) -> NDArray[np.float32]:
+        """N × len(NAMES), all of its measures."""
+        return np.concatenate([*self.measured, self.measure()])
+
+    def forget_first(self, count: int) -> None:
+        """Without its first rows."""
+        if not count:
+            return
+        if len(self.points) > 1:
+            self.flush()
+        self.measured = [np.concatenate(self.measured)[count:]]
+        for column in (self.frames, self.times, self.sides, self.presences, self.looks, self.places):
+            del column[:count]  # type: ignore[attr-defined]
 
 
 @dataclass(eq=False)
 class _Track:
     """One face while it is followed."""
 
+    number: int
     box: Box = field(default_factory=lambda: Box(0.0, 0.0, 0.0))
     seen: float = -np.inf
     gazed: float = -np.inf
@@ -229,6 +262,7 @@ class _Track:
         run.sides.append(box.side)
         run.presences.append(box.score)
         run.points.append(points)
+        run.moments.append(time)
         run.irises.append(middles)
         run.looks.append(looked)
         run.places.append(place)
@@ -236,22 +270,25 @@ class _Track:
         if np.isfinite(middles).all():
             self.gazed = time
         if len(run.points) >= _PIECE:
-            run.flush(end=False)
+            run.flush()
 
     def forget_last(self) -> None:
         run = self.runs[-1]
-        columns = (run.frames, run.times, run.sides, run.presences, run.points, run.irises, run.looks, run.places)
-        for column in columns:
+        waiting = (run.points, run.moments, run.irises)
+        for column in (run.frames, run.times, run.sides, run.presences, run.looks, run.places, *waiting):
             column.pop()
         if not run.frames:
             self.runs.pop()
 
-    def face(self, gaze_s: float) -> Face:
-        values = []
+    def forget_first(self, count: int) -> None:
+        """Without what was seen in the first frames of all; the others are numbered anew."""
+        self.runs = [run for run in self.runs if run.frames[-1] >= count]
         for run in self.runs:
-            if len(run.points) > run.done:
-                run.flush(end=True)
-            values.append(_gaze_filled(np.concatenate(run.measured), np.array(run.times), gaze_s))
+            run.forget_first(int(np.searchsorted(run.frames, count)))
+            run.frames = [frame - count for frame in run.frames]
+
+    def face(self, gaze_s: float) -> Face:
+        values = [_gaze_filled(run.values(), np.array(run.times), gaze_s) for run in self.runs]
         return Face(
             np.concatenate([np.array(run.frames, np.int64) for run in self.runs]),
             np.concatenate(values),
@@ -260,6 +297,7 @@ class _Track:
             np.concatenate([np.stack(run.looks) for run in self.runs]),
             np.concatenate([np.stack(run.places) for run in self.runs]),
             self.description.mean(),
+            self.number,
         )
 
 
