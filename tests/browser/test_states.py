@@ -67,9 +67,8 @@ def test_a_server_that_starts_again_goes_on(browser: Any, tmp_path: Path) -> Non
     with started(tmp_path, port=port) as first:
         watched = opened(browser, first.url)
         watched.expected = ["ERR_INCOMPLETE_CHUNKED", "ERR_CONNECTION_REFUSED"]
-        watched.page.get_by_role("button", name="Use the sample").click()
-        watched.page.locator("progress").wait_for()
-        watched.page.wait_for_function("!/Sending|Checking|Waiting/.test(document.querySelector('.stage').textContent)")
+        with watched.page.expect_response("**/v1/predict/recording"):
+            watched.page.get_by_role("button", name="Use the sample").click()
         first.stop()
         watched.page.locator(".stage", has_text="The server does not answer; trying again").wait_for()
     with started(tmp_path, port=port):
@@ -109,10 +108,9 @@ def test_no_sentence(open_page: Any) -> None:
 
 def test_a_job_is_cancelled(open_page: Any) -> None:
     watched = open_page()
-    watched.page.get_by_role("button", name="Use the sample").click()
+    with watched.page.expect_response("**/v1/predict/recording"):
+        watched.page.get_by_role("button", name="Use the sample").click()
     with watched.page.expect_request(lambda request: request.method == "DELETE"):
-        watched.page.locator("progress").wait_for()
-        watched.page.wait_for_function("!/Sending|Checking/.test(document.querySelector('.stage').textContent)")
         watched.page.get_by_role("button", name="Cancel").click()
     watched.page.get_by_text("Choose a file").wait_for()
     assert watched.page.locator(".problem:visible").count() == 0
