@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import struct
 import time
 from contextlib import suppress
@@ -22,9 +23,9 @@ __all__ = ["SayMessage", "StartMessage", "router"]
 
 router = APIRouter()
 
-START_S, IDLE_S, SEND_S, WATCH_S = 10.0, 30.0, 30.0, 0.25
-"""Seconds within which a session begins; after which a client that sends nothing is gone; in which a client takes an
-answer; between two looks at all that."""
+START_S, READY_S, IDLE_S, SEND_S, WATCH_S = 10.0, 60.0, 30.0, 30.0, 0.25
+"""Seconds within which a client begins; in which the model is loaded; after which a client that sends nothing is gone;
+in which a client takes an answer; between two looks at all that."""
 MAX_PICTURE = 1_000_000
 MAX_SOUND_S = 1.0
 HEAD = struct.Struct("<Bd")
@@ -145,7 +146,8 @@ class _Session:
         self._websocket, self._reader = websocket, reader
         self._settings: Settings = websocket.app.state.settings
         self._waiting, self._came = Waiting(start.sample_rate), asyncio.Event()
-        self._began = self._heard = time.monotonic()
+        self._opened = time.monotonic()
+        self._began = self._heard = math.inf  # until it is ready
         self._outbox: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1)
 
     async def run(self) -> _Closing:
@@ -166,7 +168,7 @@ class _Session:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 return _Closing(ORDINARY)
-            self._heard = time.monotonic()
+            self._heard = max(self._heard, time.monotonic())
             if (data := message.get("bytes")) is not None:
                 self._waiting.put(self._binary(data))
             elif _is_end(message.get("text")):
@@ -225,6 +227,7 @@ class _Session:
             self._outbox.put_nowait({"type": kind, **rest[0]})
             if kind == "ready":
                 await self._outbox.join()
+                self._began = self._heard = time.monotonic()
 
     async def _reply(self) -> _Closing:
         """Send what was heard back."""
@@ -247,6 +250,8 @@ class _Session:
             now, minutes = time.monotonic(), self._settings.max_live_minutes
             if self._websocket.app.state.stopping:
                 return _Closing(RESTART, {"status": 503, "what": "the service is stopping", "fix": "start anew"})
+            if self._began == math.inf and now - self._opened > READY_S:
+                return _Closing(FAILED, {"status": 500, "what": f"the model was not ready in {READY_S:g} s"})
             if now - self._heard > IDLE_S and not self._waiting.ended:
                 return _Closing(REFUSED, {"status": 408, "what": f"nothing came for {IDLE_S:g} s"})
             if now - self._began > minutes * 60:

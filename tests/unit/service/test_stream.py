@@ -6,7 +6,7 @@ import signal
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -211,11 +211,10 @@ def test_a_session_has_a_longest_time_and_a_stopping_service_says_so(tmp_path: P
         error, code = refused(client)
         assert (error["status"], code) == (408, 1008)
         assert "minutes at most" in error["what"]
-    with running(tmp_path / "stopping") as address:
-        client = connect(address.replace("http", "ws") + "/v1/stream", proxy=None)
-        client.send('{"type": "start", "asr": false}')
-        client.recv(timeout=60)
-    with suppress(ConnectionClosed):
-        for _ in client:  # answers, and perhaps why it ends
-            pass
-    assert client.protocol.close_code == 1012
+    with ExitStack() as client_open:
+        with running(tmp_path / "stopping") as address:
+            client, _ = client_open.enter_context(session(address))
+        with suppress(ConnectionClosed):
+            for _ in client:  # answers, and perhaps why it ends
+                pass
+        assert client.protocol.close_code == 1012
