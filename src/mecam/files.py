@@ -17,7 +17,18 @@ from pathlib import Path
 from mecam.errors import DataError
 from mecam.locks import locked
 
-__all__ = ["NO_ROOM", "claimed", "clear", "partial_of", "remove", "replace_folder", "restore", "set_alike", "unchanged"]
+__all__ = [
+    "NO_ROOM",
+    "claimed",
+    "clear",
+    "no_room",
+    "partial_of",
+    "remove",
+    "replace_folder",
+    "restore",
+    "set_alike",
+    "unchanged",
+]
 __all__ += ["usual_mode", "whole_file", "whole_folder", "write_whole", "writing"]
 
 FILE_WAIT_SECONDS = 10.0
@@ -41,6 +52,12 @@ def writing(where: Path, *, fix: str | None = None) -> Iterator[None]:
     except OSError as error:
         fix = fix or (NO_ROOM if error.errno in _FULL else None)
         raise DataError(f"cannot write here: {error.strerror or error}", where=str(where), fix=fix) from error
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether the disk was full, of an error of the system or the one that was made of it."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in _FULL
 
 
 @contextmanager

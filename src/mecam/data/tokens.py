@@ -11,6 +11,9 @@ from mecam.types import MISSING_WORD
 
 __all__ = ["PretrainedTokenizer", "SpecialIds", "Tokenizer"]
 
+MAX_KNOWN, LONGEST_KNOWN = 100_000, 50
+"""Words that are remembered, and their letters: more than a data set has, and what a service can hold for ever."""
+
 _BORROWED = Lock()
 """A fast tokenizer refuses a thread while another one is at work in it."""
 
@@ -87,9 +90,13 @@ class Tokenizer:
 
     def ids_of(self, word: str) -> tuple[int, ...]:
         """Return the ids of one word, at least one."""
-        if word not in self._ids:
-            self._ids[word] = self._word(word)
-        return self._ids[word]
+        ids = self._ids.get(word)
+        if ids is None:
+            ids = self._word(word)
+            if len(word) <= LONGEST_KNOWN:
+                self._ids = self._ids if len(self._ids) < MAX_KNOWN else {}
+                self._ids[word] = ids
+        return ids
 
     def _word(self, word: str) -> tuple[int, ...]:
         if word.upper() == MISSING_WORD:

@@ -103,6 +103,7 @@ def predict_panel(model: "BuiltIn", path: str | Path, asked: Asked) -> Recording
         tuple(_listeners(reading, parts)),
         tuple(moments),
         model.about["model"],
+        recording.people,
     )
 
 

@@ -104,6 +104,7 @@ def predict_recording(
         printable(path.name) if name is None else name,
         moments=() if every is None else moments_of(parts, recording.utterances, recording.duration, every),
         model=model_of(backend),
+        people=recording.people,
     )
 
 

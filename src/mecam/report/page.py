@@ -18,7 +18,7 @@ from mecam.report import format as formats
 from mecam.report.table import Table
 from mecam.version import __version__
 
-__all__ = ["PALETTES", "Chart", "Section", "asset", "page", "render", "section"]
+__all__ = ["PALETTES", "Chart", "Section", "asset", "page", "palette", "render", "section"]
 
 PALETTES: Mapping[str, Mapping[str, str]] = {
     "light": {
@@ -179,7 +179,7 @@ def page(
         sections=bodies,
         contents=[section for section in shown if section.name],
         charts=charts,
-        style=Markup("\n".join([_palette(), *map(asset, ("style.css", *styles))])),
+        style=Markup("\n".join([palette(), *map(asset, ("style.css", *styles))])),
         script=Markup("\n".join(map(asset, ("page.js", *scripts)))),
         media=media,
         attributes=attributes or {},
@@ -217,6 +217,7 @@ def _json(content: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def _palette() -> str:
+def palette() -> str:
+    """The colours as a style sheet: light, and dark where the reader's system is."""
     light, dark = ("".join(f"--{name}:{value};" for name, value in colours.items()) for colours in PALETTES.values())
     return f":root{{{light}}}\n@media screen and (prefers-color-scheme:dark){{:root:not([data-print]){{{dark}}}}}"

@@ -1,10 +1,8 @@
 // The playhead on every strip follows the player; a click on a strip or a time goes there.
-(() => {
-  const player = document.querySelector(".player");
-  if (!player) return;
-  const strips = [...document.querySelectorAll(".timeline svg")];
-  const parts = [...document.querySelectorAll(".part")];
-  const duration = Number(document.body.dataset.duration);
+"use strict";
+function followPlayer(player, root, duration) {
+  const strips = [...root.querySelectorAll(".timeline svg")];
+  const parts = [...root.querySelectorAll(".part")];
   const go = (seconds) => { player.currentTime = Math.min(Math.max(seconds, 0), duration); show(); };
   const show = () => {
     const at = player.currentTime;
@@ -29,5 +27,10 @@
   }
   player.addEventListener("timeupdate", show);
   player.addEventListener("seeked", show);
+}
+(() => {
+  const player = document.querySelector(".player");
+  if (!player) return;
+  followPlayer(player, document, Number(document.body.dataset.duration));
   player.addEventListener("error", () => { document.querySelector("#cannot").hidden = false; }, true);
 })();

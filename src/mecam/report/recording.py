@@ -12,7 +12,7 @@ from mecam.files import write_whole
 from mecam.prediction.preview import PreviewChoice
 from mecam.prediction.rows import tells_more
 from mecam.report.format import UNDEFINED, capital, clock, percent, plain, plural, signed
-from mecam.report.page import Section, page, section
+from mecam.report.page import Section, page, render, section
 from mecam.report.panel_strips import people_of
 from mecam.report.people import people_table, voice_table
 from mecam.report.player import player
@@ -38,7 +38,7 @@ from mecam.types import TEXT, VISION, Modality
 if TYPE_CHECKING:
     from mecam.prediction.result import Prediction, RecordingPrediction
 
-__all__ = ["STYLES", "write_recording"]
+__all__ = ["STYLES", "recording_fragment", "write_recording"]
 
 STYLES: Mapping[str, Any] = {"styles": ("recording.css",), "scripts": ("player.js",), "media": True}
 """What `page` adds to a page about a recording or an utterance."""
@@ -63,8 +63,46 @@ def write_recording(
 
     Raises: DataError if it cannot be written.
     """
-    sections = [
-        Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+    made = page(
+        recording.name,
+        kicker=kicker("mecam predict", about),
+        sections=[
+            Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+            *_sections(recording, task),
+        ],
+        badges=recording.notes,
+        top=_score(recording),
+        attributes={"duration": _duration(recording)},
+        **STYLES,
+    )
+    return write_whole(path, made)
+
+
+def recording_fragment(recording: "RecordingPrediction", task: Task, about: Mapping[str, Any]) -> str:
+    """The same as HTML to be put into another page, which has the player, `STYLES` and the colours.
+
+    Args:
+        recording: with the contributions of words, where they are to be shown.
+        task: of the model.
+        about: `run`, `model` and, where known, `learned_from`, by name.
+    """
+    shown = [each for each in _sections(recording, task) if each.content is not None]
+    top = _score(recording)
+    return render(
+        "fragment.j2",
+        name=recording.name,
+        kicker=kicker("mecam serve", about),
+        badges=recording.notes,
+        absent=absences(recording),
+        top=render(top.template, **(top.content or {})),
+        duration=_duration(recording),
+        sections=[(each, render(each.template, **(each.content or {}))) for each in shown],
+    )
+
+
+def _sections(recording: "RecordingPrediction", task: Task) -> list[Section]:
+    """What is said below the player."""
+    return [
         Section("timeline", "Timeline", "timeline.j2", timeline(recording, task)),
         section("people", "People", tables=[people_table(recording)]),
         section("voice", "Voice", tables=[voice_table(recording)]),
@@ -74,19 +112,19 @@ def write_recording(
         _faces(recording),
         section("remarks", "Remarks", texts=remarks(recording), text_only=True),
     ]
+
+
+def _score(recording: "RecordingPrediction") -> Section:
+    """The whole recording in a line, and what is told beside it."""
     length = f"{recording.duration:.1f} s, {plural(len(recording.parts), 'utterance')}"
     small = [told for told in (odds(recording.overall), beside_score(recording.overall), length) if told]
     headline = says(recording.overall) or no_score(recording)
-    made = page(
-        recording.name,
-        kicker=kicker("mecam predict", about),
-        sections=sections,
-        badges=recording.notes,
-        top=Section("", "", "score.j2", {"text": headline, "small": " · ".join(small)}),
-        attributes={"duration": f"{max(recording.duration, 1e-3):.3f}"},
-        **STYLES,
-    )
-    return write_whole(path, made)
+    return Section("", "", "score.j2", {"text": headline, "small": " · ".join(small)})
+
+
+def _duration(recording: "RecordingPrediction") -> str:
+    """Seconds, for the script of the player; never 0."""
+    return f"{max(recording.duration, 1e-3):.3f}"
 
 
 def _probabilities(recording: "RecordingPrediction") -> Table | None:

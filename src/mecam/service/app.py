@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sqlite3
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -102,10 +103,8 @@ async def _start(app: FastAPI, predictor: "Predictor") -> None:
 
     app.state.jobs = Jobs(settings.folder, keep_s=settings.keep_minutes * 60)
     app.state.batcher = Batcher(predictor.predict_text, settings, measured)
-    app.state.readers = Readers(settings, app.state.jobs, ended)
+    app.state.readers = Readers(settings, app.state.jobs, ended, metrics.sessions.inc)
     app.state.watch = Watch(app.state.jobs)
-    metrics.waiting.set_function(lambda: app.state.batcher.waiting)
-    metrics.sessions.set_function(lambda: app.state.readers.sessions)
     app.state.readers.start()
     app.state.ready = True
 
@@ -153,12 +152,25 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer_of(error.problem, error.headers)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> Response:
-        return answer_of({"status": error.status_code, "what": str(error.detail).lower()}, error.headers)
+    async def http(request: Request, error: HTTPException) -> Response:
+        headers = error.headers
+        path = getattr(request.scope.get("route"), "path", None)
+        if error.status_code == 405 and (known := app.openapi()["paths"].get(path)):
+            headers = {
+                "Allow": ", ".join(sorted(map(str.upper, known)))
+            }  # of all routes of this path, not of the first
+        return answer_of({"status": error.status_code, "what": str(error.detail).lower()}, headers)
 
     @app.exception_handler(MecamError)
     async def known(_: Request, error: MecamError) -> Response:
         return answer_of(problem_of(error))
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def table(_: Request, error: sqlite3.OperationalError) -> Response:
+        full = "full" in str(error)
+        what = "there is no room on the disk of the service" if full else "the table of jobs cannot be used now"
+        refused = Refused(507 if full else 503, what, fix="try again later", retry_s=60 if full else 5)
+        return answer_of(refused.problem, refused.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:

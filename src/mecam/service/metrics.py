@@ -6,6 +6,7 @@ Paths are told as routes (`/v1/jobs/{id}`), so that nothing of a client gets int
 import logging
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -40,7 +41,7 @@ class Metrics:
         self.model = Histogram("mecam_model_seconds", "Time of one pass.", buckets=FAST, registry=registry)
         self.jobs = Counter("mecam_jobs_ended", "Jobs that ended.", ["state"], registry=registry)
         self.job_seconds = Histogram("mecam_job_seconds", "Time to read one.", buckets=LONG, registry=registry)
-        self.waiting = self._gauge("mecam_texts_waiting", "Texts that wait for the model.")
+        self.waiting = self._gauge("mecam_text_requests_open", "Requests of texts that are not answered yet.")
         self.sessions = self._gauge("mecam_live_sessions", "Live sessions.")
 
     def _gauge(self, name: str, what: str) -> Gauge:
@@ -51,8 +52,19 @@ class Metrics:
         registry = self.registry
         if SHARED in os.environ:
             registry = CollectorRegistry()
+            _forget_dead(Path(os.environ[SHARED]))
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry) + _shared(jobs)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Leave out what processes counted that do not live any more, where it tells how things stand."""
+    import psutil
+
+    for file in folder.glob("gauge_livesum_*.db"):
+        number = file.stem.rpartition("_")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            multiprocess.mark_process_dead(number)  # type: ignore[no-untyped-call]
 
 
 def _shared(jobs: "Jobs") -> bytes:

@@ -58,6 +58,20 @@ def _page(recording: "RecordingPrediction", predictor: "Predictor", place: Path)
     write_recording(place, recording, predictor.task, predictor.about)
 
 
+def _fragment(recording: "RecordingPrediction", predictor: "Predictor", place: Path) -> None:
+    """The sections of that page, for the page of the service."""
+    from mecam.report.recording import recording_fragment
+
+    write_whole(place, recording_fragment(recording, predictor.task, predictor.about))
+
+
+def _tracks(recording: "RecordingPrediction", predictor: "Predictor", place: Path) -> None:
+    """Where the faces are."""
+    from mecam.prediction.tracks import tracks_of
+
+    write_whole(place, json_text(tracks_of(recording)))
+
+
 OUTPUTS: Mapping[str, Output] = {
     "json": Output(".json", "application/json", _answer),
     "jsonl": Output(".jsonl", "application/jsonl", _written),
@@ -65,6 +79,8 @@ OUTPUTS: Mapping[str, Output] = {
     "vtt": Output(".vtt", "text/vtt; charset=utf-8", _written),
     "eaf": Output(".eaf", "application/xml", _written),
     "html": Output(".html", "text/html; charset=utf-8", _page, asked=True),
+    "fragment": Output(".fragment.html", "text/html; charset=utf-8", _fragment, asked=True),
+    "tracks": Output(".tracks.json", "application/json", _tracks, asked=True),
 }
 """Kind → what it is."""
 
@@ -74,7 +90,9 @@ def file_of(kind: str) -> str:
     return f"{kind}{OUTPUTS[kind].ending}"
 
 
-def write_outputs(recording: "RecordingPrediction", predictor: "Predictor", folder: Path, *, page: bool) -> list[str]:
+def write_outputs(
+    recording: "RecordingPrediction", predictor: "Predictor", folder: Path, *, page: bool, moments: bool = True
+) -> list[str]:
     """Write all outputs of a recording; return their kinds.
 
     Args:
@@ -82,10 +100,13 @@ def write_outputs(recording: "RecordingPrediction", predictor: "Predictor", fold
         predictor: that gave it.
         folder: of the job.
         page: also what only a page needs.
+        moments: were asked for; otherwise only a page tells them.
 
     Raises: DataError if one cannot be written.
     """
     kinds = [kind for kind, output in OUTPUTS.items() if page or not output.asked]
+    told = recording if moments else replace(recording, moments=())
     for kind in kinds:
-        OUTPUTS[kind].make(recording, predictor, folder / file_of(kind))
+        output = OUTPUTS[kind]
+        output.make(recording if output.asked else told, predictor, folder / file_of(kind))
     return kinds

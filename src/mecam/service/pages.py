@@ -1,6 +1,8 @@
-"""The page: files that ship with the package, told by name, and the clip to try it on."""
+"""The page: files that ship with the package, told by name, what they share with reports, and the clip to try it on."""
 
+from collections.abc import Callable, Mapping
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -9,6 +11,7 @@ from starlette.responses import FileResponse, Response
 from mecam.escaping import json_text
 from mecam.hashes import sha256_of
 from mecam.pretrained.cards import DEMO_CLIP
+from mecam.report.page import asset, palette
 from mecam.service.problems import Refused
 
 __all__ = ["router"]
@@ -25,6 +28,12 @@ TYPES = {
     ".mp4": "video/mp4",
     ".vtt": "text/vtt; charset=utf-8",
 }
+SHARED: Mapping[str, Callable[[], str]] = {
+    "colours.css": palette,
+    "report.css": lambda: "\n".join(map(asset, ("style.css", "recording.css"))),
+    "player.js": lambda: asset("player.js"),
+}
+"""What the page has in common with reports, which is written there."""
 SAMPLES = {file.name: file for file in (DEMO_CLIP, DEMO_CLIP.with_suffix(".vtt"))}
 
 
@@ -58,6 +67,8 @@ async def sample(request: Request, name: str) -> Response:
 @router.get("/page/{name}")
 async def file(request: Request, name: str) -> Response:
     """A file of the page."""
+    if name in SHARED:
+        return _shared(request, name)
     if name not in _files():
         raise Refused(404, "the page has no such file")
     return _served(request, FOLDER / name)
@@ -74,9 +85,30 @@ def _tag(path: Path) -> str:
     return f'"{sha256_of(path)[:20]}"'
 
 
+@cache
+def _made(name: str) -> tuple[bytes, str]:
+    """The content of what is shared, and its tag."""
+    content = SHARED[name]().encode()
+    return content, f'"{sha256(content).hexdigest()[:20]}"'
+
+
+def _shared(request: Request, name: str) -> Response:
+    """What the page has in common with reports."""
+    content, tag = _made(name)
+    headers = _headers(tag)
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, headers=headers, media_type=TYPES[Path(name).suffix])
+
+
 def _served(request: Request, path: Path) -> Response:
-    """A file; a browser that has it asks only whether it has changed."""
-    headers = {"ETag": _tag(path), "Cache-Control": "no-cache"}
+    """A file."""
+    headers = _headers(_tag(path))
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
     return FileResponse(path, headers=headers, media_type=TYPES[path.suffix])
+
+
+def _headers(tag: str) -> dict[str, str]:
+    """A browser that has a file asks only whether it has changed."""
+    return {"ETag": tag, "Cache-Control": "no-cache"}

@@ -5,8 +5,11 @@ takes too long or too much memory. What runs inside is in `mecam.service.reading
 """
 
 import asyncio
+import errno
 import logging
 import multiprocessing
+import shutil
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +32,8 @@ RENEW_S = 2.0
 SWEEP_S = 15.0
 MAX_READINGS = 200
 """Recordings after which a reader is replaced."""
+ROOM = 10 * MB
+"""Bytes of the disk that must be free before a job is begun: it waits until what comes out has room."""
 _END_S = 2.0
 """Seconds in which a process without work ends."""
 
@@ -129,31 +134,30 @@ class Readers:
     Args:
         settings: of the service.
         jobs: that they work on.
-        on_end: called with every job that ended, and the seconds that it took.
+        on_end: called with how each job ended, and the seconds that it took.
+        on_live: called with 1 when a live session begins, and with -1 when it ends.
 
     Attributes:
         stopping: no further job is begun.
     """
 
-    def __init__(self, settings: Settings, jobs: Jobs, on_end: Callable[[str, float], None] = lambda *_: None) -> None:
-        self._settings, self._jobs, self._on_end = settings, jobs, on_end
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        on_end: Callable[[str, float], None] = lambda *_: None,
+        on_live: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        self._settings, self._jobs = settings, jobs
+        self._on_end, self._on_live = on_end, on_live
         self.stopping = False
         self._wake = asyncio.Event()
         self._running: dict[str, Reader] = {}
+        self._dropped: dict[str, bool] = {}
         self._idle: list[Reader] = []
         self._live = 0
         self._lives: set[Reader] = set()
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def busy(self) -> int:
-        """Jobs that are worked on."""
-        return len(self._running)
-
-    @property
-    def sessions(self) -> int:
-        """Live sessions."""
-        return self._live
 
     def start(self) -> None:
         """Begin to work."""
@@ -198,6 +202,7 @@ class Readers:
             what = f"all {self._settings.live} places for live sessions are taken"
             raise Refused(429, what, fix="try again later", retry_s=30)
         self._live += 1
+        self._on_live(1)
         reader = Reader(self._settings)
         self._lives.add(reader)
         try:
@@ -206,33 +211,41 @@ class Readers:
             reader.kill()
             self._lives.discard(reader)
             self._live -= 1
+            self._on_live(-1)
 
     async def _work(self) -> None:
-        """Take one job after the other."""
+        """Take one job after the other; nothing that goes wrong with one, or with the table, ends this."""
         while not self.stopping:
-            job = await self._next()
-            if job is None:
-                continue
-            reader = self._idle.pop() if self._idle else Reader(self._settings)
-            if not reader.alive:
-                reader = Reader(self._settings)
-            self._running[job.id] = reader
-            began = self._loop_time()
             try:
-                ended = await self._read(reader, job)
-            except Exception:
-                _log.exception("a job ended in an error of the service itself")
-                reader.kill()
-                await asyncio.to_thread(self._jobs.give_back, job.id, crashed=True)
-                ended = ""
-            self._running.pop(job.id, None)
-            if ended:
-                self._on_end(ended, self._loop_time() - began)
-            if reader.alive and reader.readings < MAX_READINGS:
-                self._idle.append(reader)
-            else:
-                reader.kill()
-                self._idle += [] if self.stopping else [Reader(self._settings)]
+                job = await self._next()
+            except sqlite3.Error:
+                _log.exception("no job can be taken from the table; trying again")
+                await asyncio.sleep(RENEW_S)
+                continue
+            if job is not None:
+                await self._serve(job)
+
+    async def _serve(self, job: Job) -> None:
+        """Have a job done by a process that is free."""
+        reader = self._idle.pop() if self._idle else Reader(self._settings)
+        if not reader.alive:
+            reader = Reader(self._settings)
+        self._running[job.id] = reader
+        began, ended = self._loop_time(), ""
+        try:
+            ended = await self._read(reader, job)
+        except Exception as error:
+            _log.exception("a job ended in an error of the service itself")
+            reader.kill()
+            self._dropped[job.id] = not isinstance(error, sqlite3.Error | OSError)  # a full disk is nobody's fault
+        self._running.pop(job.id, None)
+        if ended:
+            self._on_end(ended, self._loop_time() - began)
+        if reader.alive and reader.readings < MAX_READINGS:
+            self._idle.append(reader)
+        else:
+            reader.kill()
+            self._idle += [] if self.stopping else [Reader(self._settings)]
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()
@@ -240,7 +253,8 @@ class Readers:
     async def _next(self) -> Job | None:
         """The next job, or None after a while without one."""
         self._wake.clear()
-        job = await asyncio.to_thread(self._jobs.claim)
+        free = shutil.disk_usage(self._jobs.folder).free
+        job = await asyncio.to_thread(self._jobs.claim) if free > ROOM else None
         if job is None:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), POLL_S)
@@ -263,6 +277,8 @@ class Readers:
                     return "done" if kept else ""
                 elif kind == "failed":
                     return await self._fail(job, rest[0])
+                elif kind == "full":
+                    raise OSError(errno.ENOSPC, "no room for what came out")
         except ReaderGone:
             return await self._gone(job, guard)
         finally:
@@ -307,6 +323,11 @@ class Readers:
             await asyncio.sleep(seconds)
 
     async def _renew(self) -> None:
+        for id, crashed in list(self._dropped.items()):
+            if not await asyncio.to_thread(self._jobs.give_back, id, crashed=crashed):
+                problem = {"status": 422, "what": "the service failed each time it read this recording"}
+                await asyncio.to_thread(self._jobs.fail, id, problem)
+            del self._dropped[id]
         held = await asyncio.to_thread(self._jobs.renew)
         for id, reader in list(self._running.items()):
             if id not in held:  # a client took it away, or another process did, which thought that we were dead

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mecam.errors import DataError, MecamError, MediaError
+from mecam.files import no_room
 from mecam.service.problems import problem_of
 from mecam.service.settings import Settings
 
@@ -82,14 +83,18 @@ def _read(
     names = {str(place / file): _called(part, name, options) for part, file in given.items()}
     progress = _Progress(connection)
     try:
-        page = bool(options.pop("page", False))
+        page, moments = bool(options.pop("page", False)), "every" in options
+        if page and not moments:
+            options["every"] = predictor.page_every  # as `mecam predict --html` does
         files = {part: place / file for part, file in given.items()}
         recording = _predicted(predictor, settings, files, name, options, progress)
         progress("answer", 0.0)
-        kinds = write_outputs(recording, predictor, place, page=page)
+        kinds = write_outputs(recording, predictor, place, page=page, moments=moments)
     except MecamError as error:
-        return "failed", problem_of(error, rename=names)
+        return ("full",) if no_room(error) else ("failed", problem_of(error, rename=names))
     except Exception as error:
+        if no_room(error):
+            return ("full",)
         _log_without_message(error)
         what = f"reading it ended in an unexpected error ({type(error).__name__})"
         return "failed", {"status": 422, "what": what, "where": name, "fix": "convert the recording, or report this"}

@@ -31,6 +31,21 @@ LOOK_S = 0.5
 JobId = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Of the job.")]
 NOT_FOUND = Refused(404, "there is no such job; its result may have expired, or it was removed")
 
+
+def _fields() -> dict[str, Any]:
+    """The parts of a form that are texts; a form knows no null: such a part is not there."""
+    fields = FormFields.model_json_schema()["properties"]
+    for field in fields.values():
+        kinds = [kind for kind in field.pop("anyOf", ()) if kind.get("type") != "null"]
+        if len(kinds) == 1:
+            field.update(kinds[0])
+        elif kinds:
+            field["anyOf"] = kinds
+        if field.get("default", ...) is None:
+            del field["default"]
+    return dict(fields)
+
+
 _FILE = {"type": "string", "format": "binary"}
 _FORM = {
     "requestBody": {
@@ -43,7 +58,7 @@ _FORM = {
                     "properties": {
                         "file": {**_FILE, "description": "The recording: mp4, mov, mkv, webm, avi, wav, flac, mp3 …"},
                         "transcript": {**_FILE, "description": "What is said: txt, srt, vtt, csv or json."},
-                        **FormFields.model_json_schema()["properties"],
+                        **_fields(),
                         "baseline": {
                             "anyOf": [{"const": "auto"}, _FILE],
                             "description": "A recording of the same person speaking calmly; `auto`: this one itself.",
@@ -145,7 +160,9 @@ async def file(request: Request, id: JobId, kind: str) -> Response:
     return _file(request.app.state.jobs, found, kind, {})
 
 
-@router.delete("/v1/jobs/{id}", tags=["jobs"], summary="Remove a job", status_code=204, responses=PROBLEMS(404, 422))
+@router.delete(
+    "/v1/jobs/{id}", tags=["jobs"], summary="Remove a job", status_code=204, responses=PROBLEMS(404, 422, 503, 507)
+)
 async def remove(request: Request, id: JobId) -> Response:
     """Stop a job, and remove all that is kept of it."""
     await _known(request, id)

@@ -26,7 +26,8 @@ async def predict_text(request: Request, body: TextRequest) -> Response:
     state = request.app.state
     predictor: Predictor = state.predictor
     texts = _texts(body, state.settings)
-    predictions = await state.batcher.predict(texts)
+    with state.metrics.waiting.track_inprogress():
+        predictions = await state.batcher.predict(texts)
     answer = {
         "predictions": [one.to_json() for one in predictions],
         "model": predictor.about["model"],

@@ -126,11 +126,9 @@ class _Reading:
             part.data += data[start:end]
             return
         self.form.size += end - start
-        path, waiting = self.ready[-1]
-        if path == part.path:
-            waiting += data[start:end]
-        else:
-            self.ready.append((part.path, bytearray(data[start:end])))
+        if not self.ready or self.ready[-1][0] != part.path:  # what came before is written already
+            self.ready.append((part.path, bytearray()))
+        self.ready[-1][1].extend(data[start:end])
 
     def _end(self) -> None:
         part = self._part

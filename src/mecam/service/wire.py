@@ -36,7 +36,10 @@ class TextRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "anyOf": [{"required": ["text"]}, {"required": ["texts"]}],
+            "oneOf": [
+                {"required": ["text"], "properties": {"text": {"type": "string"}}},
+                {"required": ["texts"], "properties": {"texts": {"type": "array"}}},
+            ],
             "examples": [{"texts": ["I would see it again tomorrow", "What a waste of two hours"]}],
         },
     )
@@ -226,7 +229,7 @@ def PROBLEMS(*statuses: int) -> dict[int | str, dict[str, Any]]:  # noqa: N802 -
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "An event `job` with the job at every change.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 

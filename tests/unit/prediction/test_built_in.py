@@ -148,6 +148,9 @@ def test_the_clip_that_ships() -> None:
     assert all(one.person == 1 and one.speaking for one in clip.parts)
     assert [moment.start for moment in clip.moments] == list(range(len(clip.moments)))
     assert clip.absent == {}
+    (person,) = clip.people
+    assert person.number == 1
+    assert ((person.box > 0) & (person.box < 1)).all()
     noisy, clean = (clip.parts[i].kept["audio"] for i in (1, 0))
     assert min(k for k in noisy if k is not None) < 0.5 < min(k for k in clean if k is not None)
     written = [json.loads(json.dumps(clip.to_json()))]

@@ -1,0 +1,17 @@
+// Names with their probabilities, as bars.
+import { make } from "./dom.js";
+import { percent, words } from "./format.js";
+
+/** The strongest of `values`, at most `most`, those below `least` left out; `without` names what is never shown. */
+export function bars(values, { most = 3, least = 0.05, label, without = [] } = {}) {
+  const rows = Object.entries(values ?? {})
+    .filter(([name, value]) => value >= least && !without.includes(name))
+    .sort((first, second) => second[1] - first[1])
+    .slice(0, most);
+  return make("ul", { className: "bars", "aria-label": label }, rows.map(([name, value]) => {
+    const fill = make("span", { className: "fill" });
+    fill.style.setProperty("--share", value);
+    return make("li", {}, make("span", { className: "name" }, words(name)),
+      make("span", { className: "track", "aria-hidden": "true" }, fill), make("span", { className: "value" }, percent(value)));
+  }));
+}
