@@ -207,7 +207,8 @@ def test_silence_and_sessions_without_end_are_ended(address: str, monkeypatch: p
 
 
 def test_a_session_has_a_longest_time_and_a_stopping_service_says_so(tmp_path: Path) -> None:
-    with running(tmp_path / "short", max_live_minutes=0.07) as address, session(address) as (client, _):
+    options = {"max_live_minutes": 0.07, "slow_s": 1.0}  # longer than headers may take
+    with running(tmp_path / "short", **options) as address, session(address) as (client, _):
         error, code = refused(client)
         assert (error["status"], code) == (408, 1008)
         assert "minutes at most" in error["what"]
