@@ -72,9 +72,10 @@ class Load:
         began = time.monotonic()
         response = await http.post("/v1/predict/recording", files={"file": ("clip.mp4", self.clip)})
         self.statuses["upload"][response.status_code] += 1
-        place = response.headers.get("Location", "")
+        place, pause = response.headers.get("Location", ""), 0.5
         while response.status_code == 202 or (response.status_code == 409 and "result" in str(response.url)):
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(pause)
+            pause = min(1.5 * pause, 5.0)
             response = await http.get(f"{place}/result")
             self.statuses["job"][response.status_code] += 1
             if time.monotonic() > self.until + ENDED_S:
