@@ -143,6 +143,11 @@ class Live:
         return self._time
 
     @property
+    def heard(self) -> bool:
+        """Whether any sound came in."""
+        return self._sound.sound is not None
+
+    @property
     def asr(self) -> str | None:
         """The speech model in use; None: nothing is written down."""
         return None if self._speech is None else self._speech.model
@@ -169,22 +174,24 @@ class Live:
             self._sound.add(time, samples.astype(np.float32) / np.float32(2**15))
             self._time = max(self._time, self._sound.duration)
 
-    def see(self, time: float, image: NDArray[np.uint8]) -> None:
+    def see(self, time: float, image: NDArray[np.uint8]) -> bool:
         """Look at a picture; one that was taken before the last one is late, and left out.
 
         Args:
             time: seconds since the session began.
             image: H × W × 3 RGB.
+
+        Returns: whether its time could be used.
         """
         if not self._usable(time):
-            return
-        if self._seen is None:
-            self._time = max(self._time, time)
-        elif time <= self._seen.time:
-            self._late_pictures += 1
-        else:
+            return False
+        if self._seen is not None:
+            if time <= self._seen.time:
+                self._late_pictures += 1
+                return False
             self._seen.see(time, image)
-            self._time = max(self._time, time)
+        self._time = max(self._time, time)
+        return True
 
     def say(self, id: str, text: str, start: float, stop: float) -> None:
         """Take in words that are known to whoever sends them; the same id replaces, an empty text removes.

@@ -214,7 +214,7 @@ class Readers:
         try:
             yield reader
         finally:
-            reader.kill()
+            await reader.end()
             self._lives.discard(reader)
             self._live -= 1
             self._on_live(-1)

@@ -59,6 +59,7 @@ def serve_readings(connection: Connection, settings: Settings) -> None:
                 from mecam.service.live_session import serve_live
 
                 serve_live(connection, predictor, rest[0], settings)
+                return
     except (EOFError, BrokenPipeError, ConnectionError):
         return
 

@@ -152,6 +152,11 @@ class PatientProtocol(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._disarm()
 
+    def handle_websocket_upgrade(self, event: Any) -> None:
+        """Its headers came; what follows is a stream, which has clocks of its own."""
+        self._disarm()
+        super().handle_websocket_upgrade(event)
+
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended."""
         self._disarm()

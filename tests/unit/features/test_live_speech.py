@@ -72,6 +72,13 @@ def test_a_word_that_is_heard_again_is_told_once(monkeypatch: pytest.MonkeyPatch
     assert told(speech) == ["we had fun and more"]
 
 
+def test_a_word_on_which_passes_never_agree_is_told_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = [words("a plan"), words("the plan"), words("a plan"), words("the plan")]
+    assert told(listening(monkeypatch, Engine(*passes[:2]), passes=2)) == []
+    assert told(listening(monkeypatch, Engine(*passes[:3]), passes=3)) == ["a plan"]  # six seconds later
+    assert told(listening(monkeypatch, Engine(*passes, words("the plan")), passes=5)) == ["a plan"]
+
+
 def test_a_pass_hears_ten_seconds_at_most_and_begins_after_the_last_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     said = words("All is well. And so")
     engine = Engine(*[[] for _ in range(7)])

@@ -4,7 +4,8 @@ A word is committed once two passes in a row agree on it, and then stays. What a
 last words change most often.
 
 Source: Macháček, Dabre and Bojar, Turning Whisper into a real-time transcription system, 2023 (LocalAgreement-2).
-Differs: a pass begins after the last committed sentence, or `PASS_S` before its end, whichever is later.
+Differs: a pass begins after the last committed sentence, or `PASS_S` before its end, whichever is later; a word that
+is `OLD_S` old is committed without a second pass.
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features.audio.acoustics import RATE_HZ
 from mecam.features.audio.heard_sound import HeardSound
 from mecam.features.text.asr import ENGINE_LOCK, engine
 from mecam.features.text.word_times import PAUSE_S, SENTENCE_END, joined_pieces
@@ -28,10 +30,12 @@ PASS_S = 10.0
 """Seconds of sound that are heard in one pass, at most."""
 STEP_S = 1.0
 """Seconds of new sound that a pass is worth."""
-REST = 1.0
+REST = 0.5
 """How long a pass is followed by a rest, in its own length: answers need the processor, too."""
 SAME_S = 0.1
 """By how much a word that is heard again may begin before the end of the one before."""
+OLD_S = 5.0
+"""Seconds after which a word is as sure as it gets."""
 REPEATED = 5
 """Words at most that are looked for as repeated."""
 CLEAR = 0.8
@@ -85,7 +89,7 @@ class LiveSpeech:
         began = time.monotonic()
         try:
             with self.busy:
-                self._take_in(self._words(start, samples))
+                self._take_in(self._words(start, samples), start + len(samples) / RATE_HZ)
         except Exception as error:  # what the engine raises; the session goes on without words
             LOG.warning("speech to text has stopped: %s", type(error).__name__)
             self.failed = f"speech to text has stopped ({type(error).__name__})"
@@ -109,11 +113,17 @@ class LiveSpeech:
             self.language = about.language
         return joined_pieces([Word(p.word, float(p.start) + start, float(max(p.start, p.end)) + start) for p in pieces])
 
-    def _take_in(self, words: Sequence[Word]) -> None:
-        """Commit what this pass and the one before agree on."""
+    def _take_in(self, words: Sequence[Word], stop: float) -> None:
+        """Commit what this pass and the one before agree on, and what is so old that no further pass hears it better.
+
+        Args:
+            words: that this pass has heard.
+            stop: seconds at which its sound ends.
+        """
         new = [word for word in words if word.start >= self._done - SAME_S]
         new = new[_repeated(self._committed(), new) :]
-        sure = agreed(self._before, new)
+        old = [word for word in new if word.stop <= stop - OLD_S]
+        sure = max(agreed(self._before, new), old, key=len)
         self._before = new[len(sure) :]
         for word in sure:
             self._commit(word)
