@@ -172,7 +172,7 @@ function answers() {
 /** How late an answer is, and what was left out so that it is not later. */
 function lag({ latency_s: seconds, dropped }, unsent) {
   const pictures = unsent + (dropped?.pictures ?? 0);
-  const left = [pictures && `${pictures} pictures`, dropped?.sound_s && `${dropped.sound_s.toFixed(1)} s of sound`].filter(Boolean);
+  const left = [pictures && (pictures === 1 ? "1 picture" : `${pictures} pictures`), dropped?.sound_s && `${dropped.sound_s.toFixed(1)} s of sound`].filter(Boolean);
   return `${seconds.toFixed(1)} s behind${left.length ? `, ${left.join(" and ")} left out` : ""}`;
 }
 
