@@ -30,7 +30,7 @@ PASS_S = 10.0
 """Seconds of sound that are heard in one pass, at most."""
 STEP_S = 1.0
 """Seconds of new sound that a pass is worth."""
-REST = 1.0
+REST = 0.5
 """How long a pass is followed by a rest, in its own length: answers need the processor, too."""
 SAME_S = 0.1
 """By how much a word that is heard again may begin before the end of the one before."""
