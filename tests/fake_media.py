@@ -19,13 +19,9 @@ def camera(clip: Path, place: Path, *, width: int = 480, fps: int = 15) -> Path:
         graph = av.filter.Graph()
         source = graph.add_buffer(template=video)
         last = source
-        for name, options in (
-            ("fps", str(fps)),
-            ("scale", f"{width}:{height}"),
-            ("format", "yuvj420p"),
-            ("buffersink", ""),
-        ):
-            node = graph.add(name, options) if options else graph.add(name)
+        filters = (("fps", str(fps)), ("scale", f"{width}:{height}"), ("format", "yuvj420p"), ("buffersink", None))
+        for name, options in filters:
+            node = graph.add(name, options)
             last.link_to(node)
             last = node
         graph.configure()

@@ -1,4 +1,4 @@
-"""The page in a real browser: Chromium with a camera and a microphone that play the clip that ships, and a real server."""
+"""The page in a real browser, with a camera and a microphone that play the clip that ships, and a real server."""
 
 import os
 import re
@@ -22,9 +22,8 @@ from mecam.pretrained.cards import DEMO_CLIP
 
 SRC = Path(__file__).parents[2] / "src"
 START_S = 60
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 FAKE_DEVICES = ("--use-fake-device-for-media-stream",)
 ALLOWED = ("--use-fake-ui-for-media-stream",)
 DENIED = ("--deny-permission-prompts",)
@@ -63,10 +62,10 @@ def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
 
 
 @contextmanager
-def started(folder: Path, *options: str, **environment: str) -> Iterator[Server]:
-    """`mecam serve` on a free port, with its data in a folder."""
+def started(folder: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Server]:
+    """`mecam serve` with its data in a folder, on a port, or on a free one."""
     command = [sys.executable, "-c", "from mecam.cli import main; raise SystemExit(main())"]
-    command += ["serve", "--port", str(free_port()), "--data", str(folder), *options]
+    command += ["serve", "--port", str(port or free_port()), "--data", str(folder), *options]
     given = {**os.environ, "PYTHONPATH": str(SRC), "COLUMNS": "200", **environment}
     process = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
@@ -104,11 +103,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Any]:
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="the page is tested with Playwright, which is not installed"
-    )
+    api = pytest.importorskip("playwright.sync_api", reason="needs Playwright, which is not installed")
     if CHROMIUM is None:
-        pytest.skip("the page is tested in Chromium, which is not installed")
+        pytest.skip("needs Chromium, which is not installed")
     with api.sync_playwright() as running:
         yield running
 
@@ -182,9 +179,10 @@ def opened(browser: Any, url: str, *, width: int = 1280, scheme: str = "light") 
     return watched
 
 
-@pytest.fixture(
-    params=[(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")], ids=lambda look: f"{look[0]}-{look[1]}"
-)
+LOOKS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+
+
+@pytest.fixture(params=LOOKS, ids=lambda look: f"{look[0]}-{look[1]}")
 def look(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A width and a colour scheme."""
     width, scheme = request.param

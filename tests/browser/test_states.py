@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from browser.conftest import ALLOWED, DENIED, Server, Watched, launched, opened, started
+import clips
+from browser.conftest import ALLOWED, DENIED, Server, Watched, free_port, launched, opened, started
 from mecam.pretrained.cards import DEMO_CLIP
 
 pytestmark = pytest.mark.browser
@@ -37,6 +38,43 @@ def test_a_broken_file(open_page: Any, tmp_path: Path, look: dict[str, Any]) -> 
     assert "tmp" not in told, "no place on the server is told"
     assert watched.page.get_by_text("Choose a file").is_visible()
     watched.check()
+
+
+def test_a_recording_that_browsers_do_not_play(open_page: Any, tmp_path: Path) -> None:
+    watched = open_page()
+    watched.page.set_input_files("#file", clips.written_video(tmp_path / "old.avi", "mpeg4"))
+    watched.page.get_by_text("This browser cannot play this file; the server may well read it.").wait_for()
+    watched.page.get_by_role("button", name="Predict").click()
+    watched.page.locator(".result").wait_for()
+    watched.page.get_by_text("This browser cannot play this recording.").wait_for()
+    watched.check()
+
+
+def test_a_queue_that_is_full(open_page: Any) -> None:
+    watched = open_page()
+    watched.expected = [REFUSED]
+    told = {"status": 429, "what": "too many recordings are waiting", "fix": "try again later"}
+    watched.page.route("**/v1/predict/recording", lambda route: route.fulfill(status=429, json=told))
+    watched.page.get_by_role("button", name="Use the sample").click()
+    words = problem(watched)
+    assert "Too many recordings are waiting." in words
+    assert "Try again later." in words
+    watched.check()
+
+
+def test_a_server_that_starts_again_goes_on(browser: Any, tmp_path: Path) -> None:
+    port = free_port()
+    with started(tmp_path, port=port) as first:
+        watched = opened(browser, first.url)
+        watched.expected = ["ERR_INCOMPLETE_CHUNKED", "ERR_CONNECTION_REFUSED"]
+        with watched.page.expect_response("**/v1/predict/recording"):
+            watched.page.get_by_role("button", name="Use the sample").click()
+        first.stop()
+        watched.page.locator(".stage", has_text="The server does not answer; trying again").wait_for()
+    with started(tmp_path, port=port):
+        watched.page.locator(".result").wait_for()
+        watched.check()
+        watched.page.context.close()
 
 
 def test_a_file_that_is_too_large_is_not_sent(open_page: Any, tmp_path: Path) -> None:
@@ -70,10 +108,9 @@ def test_no_sentence(open_page: Any) -> None:
 
 def test_a_job_is_cancelled(open_page: Any) -> None:
     watched = open_page()
-    watched.page.get_by_role("button", name="Use the sample").click()
+    with watched.page.expect_response("**/v1/predict/recording"):
+        watched.page.get_by_role("button", name="Use the sample").click()
     with watched.page.expect_request(lambda request: request.method == "DELETE"):
-        watched.page.locator("progress").wait_for()
-        watched.page.wait_for_function("!/Sending|Checking/.test(document.querySelector('.stage').textContent)")
         watched.page.get_by_role("button", name="Cancel").click()
     watched.page.get_by_text("Choose a file").wait_for()
     assert watched.page.locator(".problem:visible").count() == 0
@@ -83,9 +120,12 @@ def test_a_job_is_cancelled(open_page: Any) -> None:
 @pytest.mark.parametrize("view", ["", "#live"])
 @pytest.mark.parametrize(
     ("flags", "fake", "words"),
-    [(DENIED, True, "The browser may not use the camera and the microphone"), (ALLOWED, False, "There is no camera and no microphone")],
+    [
+        (DENIED, True, "The browser may not use the camera and the microphone"),
+        (ALLOWED, False, "There is no camera and no microphone"),
+    ],
     ids=["denied", "missing"],
-)  # fmt: skip
+)
 def test_no_camera_and_no_microphone(
     playwright: Any, devices: tuple[str, ...], server: Server, flags: tuple[str, ...], fake: bool, words: str, view: str
 ) -> None:

@@ -5,16 +5,13 @@ import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from mecam.prediction.in_words import activation_of, emotions_of, face_of, sentiment_of
+from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.prediction.rows import in_time
 from mecam.version import __version__
-
-if TYPE_CHECKING:
-    from mecam.prediction.result import Prediction, RecordingPrediction
 
 __all__ = ["as_eaf"]
 
@@ -29,7 +26,7 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 Annotation = tuple[int, int, str]
 """From and to, in milliseconds, and what is said."""
 
-SPOKEN: Mapping[str, Callable[["Prediction"], str]] = {
+SPOKEN: Mapping[str, Callable[[Prediction], str]] = {
     "transcript": lambda part: part.text or "",
     "sentiment": sentiment_of,
     "emotions": emotions_of,
@@ -39,7 +36,7 @@ SPOKEN: Mapping[str, Callable[["Prediction"], str]] = {
 """Tier → what stands on it for an utterance or a moment of the speaker."""
 
 
-def as_eaf(recording: "RecordingPrediction") -> str:
+def as_eaf(recording: RecordingPrediction) -> str:
     """The document of a recording: an annotation a moment, where they were asked for, otherwise one an utterance.
 
     Tiers that nothing stands on are left out. The recording is linked by its place, and by its name, which finds it
@@ -60,7 +57,7 @@ def as_eaf(recording: "RecordingPrediction") -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _add_header(root: ElementTree.Element, recording: "RecordingPrediction") -> None:
+def _add_header(root: ElementTree.Element, recording: RecordingPrediction) -> None:
     header = ElementTree.SubElement(root, "HEADER", {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"})
     kind = mimetypes.guess_type(recording.path.name)[0] or "application/octet-stream"
     beside = f"./{quote(os.fsencode(recording.path.name))}"
@@ -90,7 +87,7 @@ def _add_tier(root: ElementTree.Element, name: str, annotations: Sequence[Annota
         ElementTree.SubElement(aligned, "ANNOTATION_VALUE").text = _legal(text)
 
 
-def _tiers(recording: "RecordingPrediction") -> dict[str, list[tuple["Prediction", str]]]:
+def _tiers(recording: RecordingPrediction) -> dict[str, list[tuple[Prediction, str]]]:
     """Tier → what stands on it, in time; those of faces are one a person."""
     tiers: dict[str, list[tuple[Prediction, str]]] = {name: [] for name in SPOKEN}
     for part in sorted(in_time(recording), key=lambda part: part.start or 0.0):
@@ -102,7 +99,7 @@ def _tiers(recording: "RecordingPrediction") -> dict[str, list[tuple["Prediction
     return {name: given for name, given in filled.items() if given}
 
 
-def _parted(given: Sequence[tuple["Prediction", str]]) -> list[Annotation]:
+def _parted(given: Sequence[tuple[Prediction, str]]) -> list[Annotation]:
     """Annotations in whole milliseconds, each at least one long: those of a tier must not overlap."""
     annotations: list[Annotation] = []
     end = 0

@@ -11,7 +11,6 @@ from mecam.types import Modality, Utterance
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from mecam.features.people import Person
 
 __all__ = ["Face", "Prediction", "RecordingPrediction", "Voice"]
 
@@ -165,8 +164,8 @@ class RecordingPrediction:
         moments: the same for stretches of equal length, of the speaker and of every other person; empty unless asked.
         name: what the recording is called in tables and on pages; tells it from others that it is shown with.
         model: what predicted it, in words; empty where it is not known.
-        people: everybody whose face is seen, by number, with the place of the face in the picture; empty where people
-            are not told apart. Not part of `to_json`.
+        people: everybody whose face is seen, by number, each a `mecam.features.people.Person` with the places of
+            the face; empty where people are not told apart. Not part of `to_json`.
     """
 
     path: Path
@@ -184,7 +183,7 @@ class RecordingPrediction:
     listeners: tuple[Prediction, ...] = ()
     moments: tuple[Prediction, ...] = ()
     model: str = ""
-    people: tuple["Person", ...] = ()
+    people: tuple[Any, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the file by its name."""

@@ -43,23 +43,26 @@ class Player:
     stills: Sequence[tuple[float, str]] = ()
 
 
-def player(page: Path, recording: Path, preview: PreviewChoice = "auto") -> Player:
+def player(page: Path, recording: Path, preview: PreviewChoice = "auto", *, name: str | None = None) -> Player:
     """The recording, held by the page or linked to, or a copy of it.
 
     Args:
         page: its file; a copy that is too large to be held is written beside it.
         recording: what is played.
         preview: `auto` makes a copy where browsers do not play the recording.
+        name: of the page that is sent elsewhere: what the recording is called there. It is then linked to as if the
+            page lay beside it, and a copy is held, however large.
     """
+    original = _link(page, recording) if name is None else quote(name)
     kind = TYPES.get(recording.suffix.lower(), "")
     problem = unplayable(recording) if preview != "always" else ""
     if preview == "always" or (preview == "auto" and problem):
         copy = made_for_browsers(recording)
         if copy.data:
-            return _copied(page, recording, copy, problem)
+            return _copied(page, copy, problem, original, held=name is not None)
         problem = f"{problem or 'this recording'} (a preview could not be made: {copy.what})"
     embed = kind and recording.stat().st_size <= MAX_EMBEDDED_BYTES
-    source = _inline(kind, recording.read_bytes()) if embed else _link(page, recording)
+    source = _inline(kind, recording.read_bytes()) if embed else original
     warning = "This browser cannot play the recording. The rest of the page works without it."
     if problem:
         again = " Use --preview auto to add a playable copy." if preview == "never" else ""
@@ -67,8 +70,8 @@ def player(page: Path, recording: Path, preview: PreviewChoice = "auto") -> Play
     return Player(_tag(kind), source, warning, certain=bool(problem))
 
 
-def _copied(page: Path, recording: Path, copy: Preview, problem: str) -> Player:
-    if len(copy.data) <= MAX_PREVIEW_BYTES:
+def _copied(page: Path, copy: Preview, problem: str, original: str, *, held: bool) -> Player:
+    if held or len(copy.data) <= MAX_PREVIEW_BYTES:
         source = _inline(copy.kind, copy.data)
     else:
         beside = page.with_name(f"{page.stem}.preview.{copy.kind.partition('/')[2]}")
@@ -81,7 +84,7 @@ def _copied(page: Path, recording: Path, copy: Preview, problem: str) -> Player:
         source,
         "This browser cannot play the copy; the rest of the page works without it.",
         note=f"{why}: this is a small copy ({copy.what}).",
-        original=_link(page, recording),
+        original=original,
         stills=[(time, _inline("image/jpeg", data)) for time, data in copy.stills],
     )
 

@@ -51,6 +51,7 @@ def write_recording(
     about: Mapping[str, Any],
     *,
     preview: PreviewChoice = "auto",
+    sent: bool = False,
 ) -> Path:
     """Write the page of a recording, whole or not at all.
 
@@ -60,14 +61,16 @@ def write_recording(
         task: of the model.
         about: `run`, `model` and, where known, `learned_from`, by name.
         preview: whether the page gets a copy of the recording that browsers play.
+        sent: the page is for another machine, where the recording has its name and no place that is known.
 
     Raises: DataError if it cannot be written.
     """
+    shown = player(path, recording.path, preview, name=recording.name if sent else None)
     made = page(
         recording.name,
         kicker=kicker("mecam predict", about),
         sections=[
-            Section("player", "", "player.j2", {"player": player(path, recording.path, preview)}),
+            Section("player", "", "player.j2", {"player": shown}),
             *_sections(recording, task),
         ],
         badges=recording.notes,

@@ -120,6 +120,8 @@ class Jobs:
             self._base.execute("PRAGMA synchronous=NORMAL")
             self._base.executescript(_SCHEMA)
         except (OSError, sqlite3.Error) as error:
+            if hasattr(self, "_base"):
+                self._base.close()
             fix = "choose another folder with --data, or remove this one"
             raise DataError(f"the jobs cannot be kept here: {error}", where=str(place), fix=fix) from error
         self._base.row_factory = sqlite3.Row

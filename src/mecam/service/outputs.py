@@ -55,7 +55,7 @@ def _page(recording: "RecordingPrediction", predictor: "Predictor", place: Path)
     """The page that `mecam predict --html` writes."""
     from mecam.report.recording import write_recording
 
-    write_recording(place, recording, predictor.task, predictor.about)
+    write_recording(place, recording, predictor.task, predictor.about, sent=True)
 
 
 def _fragment(recording: "RecordingPrediction", predictor: "Predictor", place: Path) -> None:

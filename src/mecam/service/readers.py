@@ -55,7 +55,7 @@ class Reader:
         self._process = context.Process(target=serve_readings, args=(there, settings), name="mecam-reader", daemon=True)
         self._process.start()
         there.close()
-        self.readings = 0
+        self.readings, self._gone = 0, False
         self._loop = asyncio.get_running_loop()
         self._inbox: asyncio.Queue[tuple[Any, ...] | None] = asyncio.Queue()
         self._sending = asyncio.Lock()
@@ -68,8 +68,11 @@ class Reader:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be asked."""
-        return self._process.is_alive()
+        """Whether it can still be asked.
+
+        The process itself is not asked: while one thread waits for its end, it tells others that it lives.
+        """
+        return not self._gone
 
     async def send(self, message: tuple[Any, ...]) -> None:
         """Hand over a message; waits while the process is busy with those before.
@@ -80,6 +83,7 @@ class Reader:
             try:
                 await asyncio.to_thread(self._here.send, message)
             except (OSError, ValueError) as error:
+                self._gone = True
                 raise ReaderGone from error
 
     async def receive(self) -> tuple[Any, ...]:
@@ -95,6 +99,7 @@ class Reader:
 
     def kill(self) -> None:
         """End it, whatever it does."""
+        self._gone = True
         with suppress(OSError, ValueError):
             self._process.kill()
 
@@ -123,6 +128,7 @@ class Reader:
             while True:
                 hand_in(self._here.recv())
         except (EOFError, OSError):
+            self._gone = True
             hand_in(None)
         self._process.join()
         self._here.close()
@@ -288,6 +294,8 @@ class Readers:
         """The process ended: because it took too much, because the job was taken away, or by itself."""
         if guard.done() and not guard.cancelled():
             return await self._fail(job, guard.result())
+        if await asyncio.to_thread(self._jobs.get, job.id) is None:  # a client took it away
+            return ""
         if await asyncio.to_thread(self._jobs.give_back, job.id, crashed=True):
             _log.warning("a process that read a recording ended by itself; the recording is read again")
             return ""

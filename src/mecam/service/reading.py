@@ -6,6 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_model", "serve_readings"]
 
+NICE = 10
+"""How much a process that reads a recording gives way to others; of 19."""
 REPORT_S = 0.25
 """Seconds between two reports of how far it is."""
 STAGES: Mapping[str, float] = {"words": 0.3, "voice": 0.1, "faces": 0.55}
@@ -48,6 +51,7 @@ def serve_readings(connection: Connection, settings: Settings) -> None:
         while True:
             kind, *rest = connection.recv()
             if kind == "recording":
+                _give_way()
                 connection.send(_read(connection, predictor, settings, *rest))
             elif kind == "end":
                 return
@@ -66,6 +70,13 @@ def _leave_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
+
+
+@cache
+def _give_way() -> None:
+    """Let requests that are answered at once, and live sessions, have the processor first."""
+    if hasattr(os, "nice"):
+        os.nice(NICE)
 
 
 def _read(
@@ -96,6 +107,8 @@ def _read(
     except Exception as error:
         if no_room(error):
             return ("full",)
+        if not place.is_dir():
+            return "failed", {"status": 404, "what": "the job was removed while it was read"}
         _log_without_message(error)
         what = f"reading it ended in an unexpected error ({type(error).__name__})"
         return "failed", {"status": 422, "what": what, "where": name, "fix": "convert the recording, or report this"}

@@ -33,6 +33,18 @@ def test_what_they_do_not_play_is_copied(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / "page.preview.mp4").stat().st_size > 100
 
 
+def test_a_page_that_is_sent_elsewhere_names_no_place_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = clips.written_video(tmp_path / "file.avi", "mpeg4")
+    monkeypatch.setattr("mecam.report.player.MAX_PREVIEW_BYTES", 100)
+    made = player(tmp_path / "page.html", path, name="my clip.avi")
+    assert made.source.startswith("data:video/"), "a copy is held, however large"
+    assert made.original == "my%20clip.avi"
+    monkeypatch.setattr("mecam.report.player.MAX_EMBEDDED_BYTES", 100)
+    large = voices.write_wav(tmp_path / "file.wav", voices.buzz(0.3))
+    assert player(tmp_path / "page.html", large, name="talk.wav").source == "talk.wav"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file.avi", "file.wav"]
+
+
 def test_a_copy_without_pictures_has_stills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = clips.written_video(tmp_path / "a.mpg", "mpeg1video", sound="mp2")
     monkeypatch.setattr(preview, "_encoders", lambda: iter([preview._Encoders("wav", "wav", "", preview.PLAIN)]))

@@ -1,7 +1,9 @@
 """The table of jobs: nothing that was accepted is lost, nothing is done twice, nothing is left over."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,22 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+@pytest.fixture(autouse=True)
+def _closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every table is closed at the end."""
+    made: list[Jobs] = []
+    original = Jobs.__init__
+
+    def remembered(self: Jobs, *given: Any, **options: Any) -> None:
+        original(self, *given, **options)
+        made.append(self)
+
+    monkeypatch.setattr(Jobs, "__init__", remembered)
+    yield
+    for jobs in made:
+        jobs.close()
 
 
 def queued(jobs: Jobs, name: str = "clip.mp4") -> str:

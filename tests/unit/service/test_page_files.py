@@ -16,9 +16,11 @@ SCRIPTS = sorted(FOLDER.glob("*.js"))
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with running(tmp_path_factory.mktemp("service")) as address:
-        with httpx.Client(base_url=address, trust_env=False) as client:
-            yield client
+    with (
+        running(tmp_path_factory.mktemp("service")) as address,
+        httpx.Client(base_url=address, trust_env=False) as client,
+    ):
+        yield client
 
 
 def test_all_that_is_named_is_served(client: httpx.Client) -> None:

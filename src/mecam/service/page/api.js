@@ -79,9 +79,11 @@ export function askToken() {
   return waiting;
 }
 
-/** The states of a job as they change, up to the last one. */
+const TRIES = 30;  // of one second: a server that starts again goes on with its jobs
+
+/** The states of a job as they change, up to the last one; the stage is `gone` while the server does not answer. */
 export async function* watch(path, signal) {
-  for (let tries = 0; tries < 5; tries += 1) {
+  for (let tries = 0; tries < TRIES; tries += 1) {
     try {
       for await (const job of events(`${path}/events`, signal)) {
         tries = 0;
@@ -91,9 +93,11 @@ export async function* watch(path, signal) {
     } catch (error) {
       if (error.name === "AbortError" || (error.status && error.status < 500)) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 1000));  // the server starts again, and the job goes on
+    yield { state: "running", stage: "gone" };
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    signal.throwIfAborted();
   }
-  throw new Problem({ ...GONE, fix: "check that `mecam serve` still runs; the job goes on when it starts again" });
+  throw new Problem(GONE);
 }
 
 export const isOver = (job) => ["done", "failed", "cancelled"].includes(job.state);

@@ -22,10 +22,13 @@ openTabs((name) => {
   views[name].enter?.();
 });
 
+/** A text in which commands stand between backticks. */
+const withCode = (text) => text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
+
 model.then(
   ({ name, version, notes }) => place("about").replaceChildren(
     make("p", { className: "note" }, `${name} · mecam ${version}. What you give goes to this server and nowhere else.`),
-    ...(notes ?? []).map((note) => make("p", { className: "note" }, note)),
+    ...(notes ?? []).map((note) => make("p", { className: "note" }, withCode(note))),
   ),
   (error) => showProblem(place("about"), error),
 );

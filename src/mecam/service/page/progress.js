@@ -3,7 +3,7 @@ import { make, tell } from "./dom.js";
 import { percent } from "./format.js";
 
 const STAGES = { waiting: "Waiting", starting: "Starting", words: "Reading the words", faces: "Looking at the faces", voice: "Listening to the voice",
-  answer: "Putting it together" };
+  answer: "Putting it together", gone: "The server does not answer; trying again" };
 
 /** `element`, and `upload(share)` and `state(job)` that tell the news. */
 export function progress(onCancel) {
@@ -25,7 +25,7 @@ export function progress(onCancel) {
     job: null,
     upload: (value) => put(value < 1 ? "Sending" : "Checking", value < 1 ? value : null),
     state: (job) => {
-      shown.job = job;
+      if (job.id) shown.job = job;
       if (job.state === "queued") put(job.place ? `Waiting: ${job.place} before this one` : "Waiting", null);
       else put(STAGES[job.stage] ?? "Working", job.progress || null);
     },

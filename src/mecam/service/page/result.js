@@ -4,7 +4,7 @@ import { boxLayer } from "./boxes.js";
 import { make } from "./dom.js";
 import { showProblem } from "./problems.js";
 
-const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "Page" };
+const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "Web page" };
 const ENDLESS_S = 1e7;
 
 /** `element`, its `heading`, and `close()`. */

@@ -48,7 +48,7 @@ export function textView(place, model) {
   });
   example.addEventListener("click", () => { field.value = EXAMPLES; predict(); });
   place.replaceChildren(
-    make("p", { className: "lede" }, "How positive or negative are these words, how sure is that, and which emotions do they express?"),
+    make("p", { className: "lede" }, "What do these words express, and how sure is that?"),
     form, problem, results);
   return {};
 }
