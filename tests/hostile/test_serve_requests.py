@@ -1,5 +1,6 @@
 """Requests that no client should send: one clear answer each, nothing held in memory, nothing left on the disk."""
 
+import asyncio
 import hmac
 import http.client
 import json
@@ -30,6 +31,7 @@ from serve_process import Server, left_over
 pytestmark = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="POSIX processes")
 
 SLOW_S = 1.0
+ASYNC = {"Prefer": "respond-async"}
 MAX_MB = 2
 
 
@@ -174,6 +176,22 @@ def test_a_recording_that_is_too_long_is_refused(server: Server, tmp_path: Path)
     status, told = problem(server, ("file", "a.wav", long))
     assert status == 422
     assert "minutes" in str(told["what"])
+
+
+def test_who_is_refused_while_sending_reads_why(server: Server) -> None:
+    """And does not see a broken connection."""
+    content = b"RIFF" * 60_000
+
+    async def ask(client: httpx.AsyncClient) -> int:
+        answer = await client.post("/v1/predict/recording", files={"file": ("a.wav", content)}, headers=ASYNC)
+        return answer.status_code
+
+    async def ask_all() -> set[int]:
+        limits = httpx.Limits(max_connections=100)
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
+            return set(await asyncio.gather(*(ask(client) for _ in range(150))))
+
+    assert asyncio.run(ask_all()) == {202, 429}
 
 
 def test_a_body_that_is_too_large_is_not_read(server: Server) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -42,6 +43,8 @@ HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
 }
 
+POUR_S, POUR_BYTES = 1.0, 8 * MB
+"""How long, and how much of a body that is not wanted, is read before the connection is closed."""
 LEAST_RATE = 1_000.0
 """Bytes a second that a body must come with, on average, once it has come for as long as a pause may be."""
 
@@ -93,18 +96,21 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)  # a stream checks host, origin and token by itself
             return
-        started = False
+        started, body = False, self._body(scope, receive)
 
         async def answered(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                _set_headers(MutableHeaders(scope=message))
+                headers = MutableHeaders(scope=message)
+                _set_headers(headers)
+                if headers.get("connection") == "close":
+                    await body.pour_away()
             await send(message)
 
         try:
             await self._check(scope)
-            await self.app(scope, self._bounded(scope, receive), answered)
+            await self.app(scope, body, answered)
         except Refused as refused:
             if started:
                 raise
@@ -127,38 +133,63 @@ class Guard:
             fix = "send the header `Authorization: Bearer TOKEN`"
             raise Refused(401, "the token is missing or wrong", where="Authorization", fix=fix, close=True)
 
-    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        """The body in pieces, as long as it is neither too large nor too slow."""
+    def _body(self, scope: Scope, receive: Receive) -> "_Body":
+        """The body of a request, within what settings allow."""
         upload = scope["path"] == UPLOADS
         most = self.settings.max_upload_mb * MB if upload else self.settings.max_body_kb * 1_000
-        slow_s, got, began = self.settings.slow_s, 0, time.monotonic()
         announced = Headers(scope=scope).get("content-length", "")
-        too_large = f"the request is larger than {most / MB:g} MB"
-        ended = False
+        return _Body(receive, most, self.settings.slow_s, int(announced) if announced.isdigit() else 0)
 
-        async def piece() -> Message:
-            nonlocal got, ended
-            if ended:  # what comes now is the end of the connection, however long that takes
-                return await receive()
-            if announced.isdigit() and int(announced) > most:
-                raise Refused(413, too_large, close=True)
-            try:
-                message = await asyncio.wait_for(receive(), slow_s)
-            except asyncio.TimeoutError:
-                raise Refused(408, f"nothing more of the request came in {slow_s:g} s", close=True) from None
-            if message["type"] != "http.request":
-                ended = True
-                return message
-            got += len(message.get("body", b""))
-            ended = not message.get("more_body", False)
-            if got > most:
-                raise Refused(413, too_large, close=True)
-            passed = time.monotonic() - began
-            if not ended and passed > slow_s and got < LEAST_RATE * passed:
-                raise Refused(408, "the request comes too slowly", close=True)
-            return message
 
-        return piece
+class _Body:
+    """A body that comes in pieces, as long as it is neither too large nor too slow.
+
+    Args:
+        receive: the next piece of it.
+        most: bytes.
+        slow_s: seconds between two pieces.
+        announced: bytes that the client means to send.
+    """
+
+    def __init__(self, receive: Receive, most: float, slow_s: float, announced: int) -> None:
+        self._receive, self._most, self._slow_s, self._announced = receive, most, slow_s, announced
+        self._got, self._began, self._ended = 0, time.monotonic(), False
+
+    async def __call__(self) -> Message:
+        """As ASGI asks.
+
+        Raises: Refused if it is too large, or comes too slowly.
+        """
+        if self._ended:  # what comes now is the end of the connection, however long that takes
+            return await self._receive()
+        if self._announced > self._most:
+            raise self._too_large()
+        try:
+            message = await asyncio.wait_for(self._next(), self._slow_s)
+        except asyncio.TimeoutError:
+            raise Refused(408, f"nothing more of the request came in {self._slow_s:g} s", close=True) from None
+        if self._got > self._most:
+            raise self._too_large()
+        passed = time.monotonic() - self._began
+        if not self._ended and passed > self._slow_s and self._got < LEAST_RATE * passed:
+            raise Refused(408, "the request comes too slowly", close=True)
+        return message
+
+    async def pour_away(self) -> None:
+        """Read on for a moment, for nothing: who is cut off while sending may never read why."""
+        until, enough = time.monotonic() + POUR_S, self._got + POUR_BYTES
+        with suppress(asyncio.TimeoutError):
+            while not self._ended and self._got < enough:
+                await asyncio.wait_for(self._next(), until - time.monotonic())
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._got += len(message.get("body", b""))
+        self._ended = message["type"] != "http.request" or not message.get("more_body", False)
+        return message
+
+    def _too_large(self) -> Refused:
+        return Refused(413, f"the request is larger than {self._most / MB:g} MB", close=True)
 
 
 def bearer(headers: Headers) -> str | None:
