@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import voices
+from browser.conftest import until
 from mecam.pretrained.cards import DEMO_CLIP
 
 pytestmark = pytest.mark.browser
@@ -46,16 +47,16 @@ def test_a_click_plays_from_there(open_page: Any) -> None:
     page = open_page().page
     page.get_by_role("button", name="Use the sample").click()
     page.locator(".result").wait_for()
-    page.wait_for_function("document.querySelector('.player').readyState >= 2")
+    until(page, "document.querySelector('.player').readyState >= 2")
     page.locator(".part button").nth(2).click()
-    page.wait_for_function("!document.querySelector('.player').paused")
+    until(page, "!document.querySelector('.player').paused")
     assert page.evaluate("document.querySelector('.player').currentTime") == pytest.approx(9.2, abs=1)
-    page.wait_for_function("document.querySelectorAll('.part')[2].classList.contains('current')")
+    until(page, "document.querySelectorAll('.part')[2].classList.contains('current')")
     page.evaluate("document.querySelector('.player').pause()")
     strip = page.locator(".timeline svg").first
     box = strip.bounding_box()
     strip.click(position={"x": box["width"] / 4, "y": 5})
-    page.wait_for_function("document.querySelector('.player').currentTime < 6")
+    until(page, "document.querySelector('.player').currentTime < 6")
     page.evaluate("document.querySelector('.player').pause()")
     at = page.evaluate("document.querySelector('.player').currentTime")
     line = float(page.locator(".timeline .now").first.get_attribute("x1"))
@@ -114,10 +115,10 @@ def test_the_devices_are_given_back(open_page: Any) -> None:
     page = open_page().page
     page.get_by_role("button", name="Record yourself").click()
     page.get_by_role("button", name="Start recording").wait_for()
-    page.wait_for_function("document.querySelector('.self').srcObject")
+    until(page, "document.querySelector('.self').srcObject !== null")
     page.evaluate("window.kept = document.querySelector('.self').srcObject")
     page.get_by_role("tab", name="Text").click()
-    page.wait_for_function("window.kept.getTracks().every((track) => track.readyState === 'ended')")
+    until(page, "window.kept.getTracks().every((track) => track.readyState === 'ended')")
 
 
 def test_sentences(open_page: Any, look: dict[str, Any]) -> None:

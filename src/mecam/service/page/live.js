@@ -71,7 +71,7 @@ export function liveView(place, model) {
   }
 
   async function begin(ready, task) {
-    shown.clear(task);
+    shown.clear(task, ready.window_s);
     const mine = session;
     said.open(ready.asr, () => mine.now());
     button.textContent = "Stop";
@@ -119,7 +119,7 @@ function answers() {
   const element = make("div", { className: "answers" });
   let parts = null;
 
-  function clear(task) {
+  function clear(task, window_s) {
     const [low, high] = ends(task);
     parts = {
       sentiment: tile("Sentiment", "of the words"),
@@ -137,7 +137,7 @@ function answers() {
       make("section", {}, make("h2", {}, "Kept and removed"),
         make("p", { className: "legend" }, make("span", {}, make("span", { className: "key kept" }), " kept by the filter"),
           make("span", {}, make("span", { className: "key out" }), " removed"), make("span", {}, "no colour: nothing there")),
-        parts.gates.element, axis(10), parts.absent),
+        parts.gates.element, axis(window_s), parts.absent),
       make("section", { className: "two" },
         make("div", {}, make("h2", {}, "Emotions of the words"), parts.emotions),
         make("div", {}, make("h2", {}, "Expressions of the face"), parts.expressions)));

@@ -71,7 +71,7 @@ export function recordingView(place, model) {
       preview(file), asked.element,
       make("p", { className: "actions" }, button, make("button", { type: "button", onclick: start }, "Choose another")));
     form.addEventListener("submit", (event) => { event.preventDefault(); send(file, asked.values()); });
-    put(() => {}, form);
+    put(() => URL.revokeObjectURL(form.querySelector(".preview")?.src), form);
     button.focus();
   }
 

@@ -59,7 +59,7 @@ function followFaces({ media, layer }, tracks) {
   return () => cancelAnimationFrame(frame);
 }
 
-const LASTS_S = 0.5;  // without another box, a face is no longer seen
+const LASTS_S = 0.5;  // without another box so near, a face is not seen
 
 function boxAt(track, time) {
   let [low, high] = [0, track.times.length];
@@ -68,8 +68,8 @@ function boxAt(track, time) {
     if (track.times[middle] <= time) low = middle + 1;
     else high = middle;
   }
-  const at = low - 1;
-  if (at < 0 || time - track.times[at] > LASTS_S) return null;
+  const at = Math.max(low - 1, 0);
+  if (!track.times.length || Math.abs(time - track.times[at]) > LASTS_S) return null;
   return { person: track.person, box: track.boxes[at], speaking: track.speaking[at] };
 }
 
