@@ -14,6 +14,8 @@ _LEAST_SIDE = 16
 _MAX_SIDE = 640
 """Pixels of the longer side that pictures are scaled down to, as those of recordings are."""
 _START, _SCAN = b"\xff\xd8", 0xDA
+_MAX_SCANS = 64
+"""A picture may come in several passes, each of which costs as much as a whole one."""
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame and tell its size."""
 _ALONE = {0x01, *range(0xD0, 0xD8)}
@@ -53,8 +55,11 @@ def decoded(jpeg: bytes) -> NDArray[np.uint8]:
     width, height = size_of(jpeg)
     if min(width, height) < _LEAST_SIDE or width * height > MAX_PIXELS:
         raise DataError(f"a picture has {width} × {height} pixels; at most {MAX_PIXELS / 1e6:g} megapixels are read")
+    if jpeg.count(bytes((0xFF, _SCAN))) > _MAX_SCANS:
+        raise DataError(f"a picture comes in more than {_MAX_SCANS} passes")
     decoder: Any = av.CodecContext.create("mjpeg", "r")
     decoder.thread_count = 1
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}  # a second header may claim more than the first
     try:
         frames = [*decoder.decode(av.Packet(jpeg)), *decoder.decode(None)]
     except (av.FFmpegError, ValueError) as error:

@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 JITTER_S = 0.05
 """By how much a picture may come before it is due, and still be looked at."""
+BREATH_S = 0.05
+"""Between two answers, where they take longer than they may: time to look at a picture."""
 
 
 def serve_live(connection: Connection, predictor: "Predictor", start: Mapping[str, Any], limits: Settings) -> None:
@@ -93,9 +95,9 @@ class _Session:
             while (message := self._next(due)) != ("end",):
                 if message is not None:
                     self._take_in(message)
-                if time.monotonic() >= due:
-                    self._answer()
-                    due = max(due + self._every_s, time.monotonic())
+                    continue
+                self._answer()
+                due = max(due + self._every_s, time.monotonic() + BREATH_S)
             self._answer()
         finally:
             self._live.close()
@@ -113,11 +115,11 @@ class _Session:
                 self._changed.notify()
 
     def _next(self, due: float) -> Message | None:
-        """What is to be looked at next; None where nothing came before an answer is due."""
+        """What is to be looked at next; None where an answer is due and all sound and words before it are taken in."""
         with self._changed:
             while not self._waiting and (left := due - time.monotonic()) > 0:
                 self._changed.wait(left)
-            return self._waiting.take()
+            return self._waiting.take(pictures=time.monotonic() < due)
 
     def _take_in(self, message: Message) -> None:
         kind = message[0]

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
+from mecam.errors import MecamError
 from mecam.escaping import json_text
 from mecam.features.text.asr import ready as speech_model
 from mecam.prediction.built_in import BuiltIn
@@ -73,9 +74,20 @@ def _about(predictor: Predictor, settings: Settings) -> dict[str, Any]:
         "cards": [asdict(card) for card in predictor.cards] if isinstance(predictor, BuiltIn) else _card(predictor),
         "limits": dict(settings.limits()),
         "speech_to_text": speech_model(),
-        "live": settings.live > 0,
+        "live": settings.live > 0 and _works_live(predictor),
         "version": __version__,
     }
+
+
+def _works_live(predictor: Predictor) -> bool:
+    """Whether the features of the model can be made while a conversation goes on."""
+    from mecam.prediction.live import recipe_for_live
+
+    try:
+        recipe_for_live(predictor)
+    except MecamError:
+        return False
+    return True
 
 
 def _card(predictor: Predictor) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import math
 import struct
 import time
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -33,6 +33,9 @@ HEAD = struct.Struct("<Bd")
 SOUND, PICTURE = 1, 2
 ORDINARY, REFUSED, FAILED, RESTART, TAKEN = 1000, 1008, 1011, 1012, 1013
 """Codes with which a stream is closed."""
+
+
+Fields = TypeVar("Fields", bound=BaseModel)
 
 
 class StartMessage(BaseModel):
@@ -121,7 +124,7 @@ async def _start_of(websocket: WebSocket) -> StartMessage:
     return start
 
 
-def _fields(text: str | None, kind: type[Any]) -> Any:
+def _fields(text: str | None, kind: type[Fields]) -> Fields:
     """A text message as what it should be.
 
     Raises: Refused if it is something else; values are not told back.

@@ -65,8 +65,12 @@ class Waiting:
         else:
             self.ended = True
 
-    def take(self) -> Message | None:
-        """The next message; None where nothing waits. `("end",)` comes last, and again and again."""
+    def take(self, *, pictures: bool = True) -> Message | None:
+        """The next message; None where nothing waits. `("end",)` comes last, and again and again.
+
+        Args:
+            pictures: take pictures too; otherwise they go on waiting, and so does the end behind them.
+        """
         if self._sounds:
             message = self._sounds.popleft()
             self._held_s -= self._seconds(message)
@@ -74,6 +78,8 @@ class Waiting:
         if self._texts:
             return self._texts.popleft()
         if self._picture is not None:
+            if not pictures:
+                return None
             message, self._picture = self._picture, None
             return message
         return ("end",) if self.ended else None

@@ -1,5 +1,7 @@
 """Pictures of clients: read as they are, refused before anything large is decoded."""
 
+import resource
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -29,10 +31,33 @@ def test_a_large_picture_is_scaled_down() -> None:
 
 def test_a_header_that_claims_more_is_believed_and_refused() -> None:
     sent = bytearray(jpeg(picture()))
-    at = next(i for i in range(len(sent)) if sent[i : i + 2] in (b"\xff\xc0", b"\xff\xc2"))
+    at, _ = frame_header(bytes(sent))
     sent[at + 5 : at + 9] = (65_000).to_bytes(2, "big") * 2
     with pytest.raises(DataError, match="65000 × 65000"):
         decoded(bytes(sent))
+
+
+def frame_header(sent: bytes) -> tuple[int, int]:
+    """Where the header with the size begins and ends."""
+    at = next(i for i in range(len(sent)) if sent[i : i + 2] in (b"\xff\xc0", b"\xff\xc2"))
+    return at, at + 2 + int.from_bytes(sent[at + 2 : at + 4], "big")
+
+
+def test_a_second_header_that_claims_more_is_refused() -> None:
+    sent = jpeg(picture())
+    begin, end = frame_header(sent)
+    second = bytearray(sent[begin:end])
+    second[5:9] = (20_000).to_bytes(2, "big") * 2
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(DataError):
+        decoded(sent[:end] + bytes(second) + sent[end:])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KB
+
+
+def test_a_picture_of_endless_passes_is_refused() -> None:
+    sent = jpeg(picture())
+    with pytest.raises(DataError, match="passes"):
+        decoded(sent + bytes((0xFF, 0xDA, 0, 8, 1, 1, 0, 0, 63, 0)) * 1000)
 
 
 @pytest.mark.parametrize(

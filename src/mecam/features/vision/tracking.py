@@ -225,7 +225,7 @@ class _Stretch:
             self.flush()
         self.measured = [np.concatenate(self.measured)[count:]]
         for column in (self.frames, self.times, self.sides, self.presences, self.looks, self.places):
-            del column[:count]  # type: ignore[attr-defined]
+            del column[:count]
 
 
 @dataclass(eq=False)
