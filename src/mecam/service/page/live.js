@@ -148,7 +148,7 @@ function answers() {
     const { score, low, high } = prediction;
     if (score !== undefined) parts.sentiment.put(signed(score, 1), prediction.label, low === undefined ? "" : `${signed(low, 1)} to ${signed(high, 1)}`);
     else if (prediction.label) parts.sentiment.put(prediction.label, "", shareOf(prediction));
-    else parts.sentiment.put("—", "no words yet", "");
+    else parts.sentiment.put("—", "no words", "");
     const voice = now?.voice ?? {};
     const known = voice.activation !== undefined && voice.activation !== null;
     parts.activation.put(known ? voice.activation.toFixed(2) : "—", known ? energy(voice.activation) : "no voice",
@@ -157,8 +157,8 @@ function answers() {
     parts.expression.put(faces.length ? faces[0][0] : "—", faces.length ? "" : "no face", faces.length ? percent(faces[0][1]) : "");
     parts.score.add(answer.time, score, low, high);
     parts.energy.add(answer.time, voice.activation, voice.low, voice.high);
-    parts.emotions.replaceChildren(bars(prediction.emotions, { most: 4, label: "emotions of the words" }));
-    parts.expressions.replaceChildren(bars(now?.face?.expressions, { most: 4, label: "expressions of the face" }));
+    parts.emotions.replaceChildren(bars(prediction.emotions, { most: 4, label: "emotions of the words", empty: "no words" }));
+    parts.expressions.replaceChildren(bars(now?.face?.expressions, { most: 4, label: "expressions of the face", empty: "no face" }));
     parts.gates.show(answer);
     const absent = Object.entries(answer.absent ?? {}).map(([modality, why]) => `${NAMES[modality] ?? modality}: ${why}`);
     const lines = [...absent, ...(answer.findings ?? [])];

@@ -87,6 +87,7 @@ export function recordingView(place, model) {
       if (job.state !== "done") throw new DOMException("cancelled", "AbortError");
       const result = await showResult({ file, job, onAgain: start, onRemove: () => { remove(job); start(); } });
       put(result.close, result.element);
+      scrollTo(0, 0);
       result.heading.focus({ preventScroll: true });
       tell("The result is there");
     } catch (error) {
