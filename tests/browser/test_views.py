@@ -162,3 +162,22 @@ def test_a_sound_without_face_and_words_says_so(open_page: Any, tmp_path: Path) 
     assert "Text is absent" in told
     assert watched.page.locator("audio.player").count() == 1
     watched.check()
+
+
+def test_by_keyboard_alone(open_page: Any) -> None:
+    """The focus is never lost: whoever has no mouse goes on where something new came."""
+    page = open_page().page
+    focused = "document.activeElement.textContent || document.activeElement.id"
+    for _ in range(4):  # tabs, the file, recording, the sample
+        page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Use the sample"
+    page.keyboard.press("Enter")
+    page.locator("progress").wait_for()
+    assert page.evaluate(focused) == "Cancel"
+    page.locator(".result").wait_for()
+    assert page.evaluate(focused) == "clip.mp4"
+    page.get_by_role("button", name="Another recording").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == "file"
+    ring = page.evaluate("getComputedStyle(document.querySelector('label.button')).outlineStyle")
+    assert ring == "solid", "the label shows where the focus is"

@@ -4,7 +4,7 @@ import { boxLayer } from "./boxes.js";
 import { capture } from "./capture.js";
 import { axis, chart } from "./chart.js";
 import { closeDevices, openDevices } from "./devices.js";
-import { make, tell } from "./dom.js";
+import { hold, make, tell, waits } from "./dom.js";
 import { percent, signed } from "./format.js";
 import { gateStrips } from "./gates.js";
 import { saidWords } from "./said.js";
@@ -38,13 +38,14 @@ export function liveView(place, model) {
 
   async function start() {
     showProblem(problem, null);
-    button.disabled = true;
+    hold(button, true);
     button.textContent = "Starting …";
     try {
       const { task, live } = await model;
       if (live === false) throw new Problem({ what: "this server has no live view", fix: "start `mecam serve` with places for live sessions" });
       const opened = await openDevices();
       stream = opened.stream;
+      if (place.hidden) return finish(null);  // the view was left while the browser asked
       note.textContent = opened.missing;
       video.srcObject = stream;
       screen.classList.toggle("on", stream.getVideoTracks().length > 0);
@@ -75,7 +76,7 @@ export function liveView(place, model) {
     const mine = session;
     said.open(ready.asr, () => mine.now());
     button.textContent = "Stop";
-    button.disabled = false;
+    hold(button, false);
     tell("Live");
     stopTaking = await capture({
       stream, video, picturesPerS: Math.min(5, ready.pictures_per_s ?? 5),
@@ -98,12 +99,12 @@ export function liveView(place, model) {
     session = null;
     behind.textContent = "";
     button.textContent = "Start";
-    button.disabled = false;
+    hold(button, false);
     if (error) showProblem(problem, error);
   }
 
   const stop = () => (session ? session.end() : undefined);
-  button.addEventListener("click", () => (session ? stop() : start()));
+  button.addEventListener("click", () => { if (!waits(button)) (session ? stop : start)(); });
   addEventListener("pagehide", stop);
   place.replaceChildren(
     make("p", { className: "lede" }, "What your words, voice and face say now, over the last ten seconds, and what the filter leaves out."),
