@@ -70,7 +70,7 @@ def test_files_are_those_of_the_server(open_page: Any, tmp_path: Path) -> None:
     page.get_by_role("button", name="Use the sample").click()
     page.locator(".result").wait_for()
     got = {}
-    for name, ending in (("CSV", "csv"), ("JSON", "json"), ("WebVTT", "vtt"), ("ELAN", "eaf"), ("Web page", "html")):
+    for name, ending in (("CSV", "csv"), ("JSON", "json"), ("WebVTT", "vtt"), ("ELAN", "eaf"), ("HTML", "html")):
         with page.expect_download() as waited:
             page.get_by_role("button", name=name, exact=True).click()
         assert waited.value.suggested_filename == f"clip.{ending}"

@@ -4,7 +4,7 @@ import { boxLayer } from "./boxes.js";
 import { make } from "./dom.js";
 import { showProblem } from "./problems.js";
 
-const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "Web page" };
+const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "HTML" };
 const ENDLESS_S = 1e7;
 
 /** `element`, its `heading`, and `close()`. */
@@ -44,7 +44,7 @@ function playerOf(file) {
     media.addEventListener("seeked", () => { media.currentTime = 0; }, { once: true });
   });
   media.addEventListener("error", () => element.after(make("p", { className: "note" },
-    "This browser cannot play this recording. All else works, and the page under Files has a copy that plays where one can be made.")), { once: true });
+    "This browser cannot play this recording. All else works, and the HTML file has a copy that plays where one can be made.")), { once: true });
   return { element, media, layer };
 }
 
