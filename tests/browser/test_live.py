@@ -159,3 +159,30 @@ def test_leaving_the_view_ends_the_session(script: Script) -> None:
     script.watched.page.wait_for_timeout(300)
     assert script.texts()[-1]["type"] == "end"
     assert script.watched.page.locator(".problem:visible").count() == 0
+
+
+def test_a_session_with_the_server(open_page: Any, look: dict[str, Any]) -> None:
+    """The clip is seen and heard; its burst of noise is removed; a covered camera shows nothing."""
+    watched = open_page("#live", **look)
+    page = watched.page
+    page.get_by_role("button", name="Start").click()
+    page.get_by_role("button", name="Stop").wait_for()
+    field = page.get_by_role("textbox", name="Words")
+    field.press_sequentially("I loved every minute of it", delay=30)
+    page.keyboard.press("Enter")
+    page.locator(".lines", has_text="I loved every minute of it").wait_for()
+    tiles = page.locator(".answers .tile").all()
+    page.wait_for_function("document.querySelector('.answers .tile b').textContent.startsWith('+')")
+    assert tiles[0].locator(".label").inner_text() == "positive"
+    page.locator(".answers .bars li", has_text="joy").wait_for()
+    page.locator(".face-box").wait_for()
+    page.wait_for_function("document.querySelectorAll('.answers .tile b')[2].textContent === 'happy'")
+    page.wait_for_function("Number(document.querySelectorAll('.answers .tile b')[1].textContent) > 0.5")
+    watched.check()
+    page.locator(".answers .strip", has_text="voice").locator("rect.out").first.wait_for(state="attached")
+    page.evaluate("document.querySelector('#live video').srcObject.getVideoTracks()[0].enabled = false")
+    page.locator(".answers .strip", has_text="face").get_by_text("nothing").wait_for()
+    page.locator(".face-box").wait_for(state="detached")
+    page.get_by_role("button", name="Stop").click()
+    assert page.locator(".problem:visible").count() == 0
+    watched.check()

@@ -203,6 +203,29 @@ def test_a_body_without_a_length_is_read_as_far_as_it_may(server: Server) -> Non
     assert server.memory() - before < 30e6
 
 
+@pytest.mark.slow
+def test_two_gigabytes_go_to_the_disk_and_not_into_memory(tmp_path: Path) -> None:
+    size = 2 << 30
+    start, end = (form([("file", "a.mp4", b"|")])[0]).split(b"|")
+    with Server(tmp_path, "--readers", 1, "--live", 0, "--max-upload-mb", 2500, "--max-minutes", 1) as server:
+        before, most = server.memory(), 0
+        with socket.create_connection((HOST, server.port), 600) as connection:
+            length = len(start) + size + len(end)
+            connection.sendall(head(length, "multipart/form-data; boundary=the-boundary") + start)
+            for place in range(0, size, 1 << 20):
+                connection.sendall(bytes(1 << 20))
+                if place % (1 << 28) == 0:
+                    most = max(most, server.memory())
+            connection.sendall(end)
+            answer = connection.recv(1000)
+        assert answer.startswith((b"HTTP/1.1 202", b"HTTP/1.1 422")), answer[:100]
+        assert most - before < 300e6, "a reader loads its model meanwhile; 2 GB are not there"
+        until = time.monotonic() + 60
+        while (left := left_over(server.data)) and time.monotonic() < until:
+            time.sleep(0.5)
+        assert left == []
+
+
 def test_who_sends_nothing_or_little_is_cut_off_and_holds_up_nobody(server: Server) -> None:
     """Slow-loris: headers that never end, and bodies that trickle."""
     starts = [b"", b"POST /v1/predict/text HTTP/1.1\r\nHost: 127.0.0.1\r\n", head(500, "application/json")]

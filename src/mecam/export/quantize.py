@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from mecam.errors import ModelError
+from mecam.onnx_runtime import onnx_runtime, send_nothing
 
 __all__ = ["ENCODER_SCOPE", "LOW_RANK", "quantized", "smoothing_of"]
 
@@ -53,6 +54,7 @@ def quantized(network: onnx.ModelProto, smoothing: Mapping[str, Array]) -> onnx.
     Source: Xiao, Lin, Seznec, Wu, Demouth and Han, SmoothQuant, ICML 2023 (arXiv 2211.10438), Eq. 3 and 4. Differs: the
         scaling stays an operator of its own, as in BERT the numbers that it scales are also read elsewhere.
     """
+    send_nothing()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     nodes = _encoder_nodes(network)
@@ -164,8 +166,7 @@ def _largest(
     network: onnx.ModelProto, names: Sequence[str], examples: Sequence[Mapping[str, Array]]
 ) -> dict[str, Array]:
     """Name of what goes through a matrix → the largest absolute number in each of its columns."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     told = onnx.ModelProto()
     told.CopyFrom(network)
     told.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError
 from mecam.features.media import Media
 from mecam.features.text import Segment, Transcript, join_words
+from mecam.onnx_runtime import send_nothing
 from mecam.types import Word
 
 __all__ = ["Lengths", "cut", "cut_words", "has_silero", "silero_spans", "voice_activity"]
@@ -97,6 +98,7 @@ def has_silero() -> bool:
 
 def silero_spans(media: Media) -> list[tuple[float, float]]:
     """Stretches with a voice, in seconds, by Silero VAD (MIT), which tells a voice from other sounds."""
+    send_nothing()
     from faster_whisper.vad import (  # type: ignore[import-untyped,import-not-found,unused-ignore]
         VadOptions,
         get_speech_timestamps,

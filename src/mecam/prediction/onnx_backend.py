@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, OutputArrays, StreamArrays
 from mecam.errors import ModelError
 from mecam.models.checkpoint import ALLOW_ENCODER, Checkpoint, Preprocessor
+from mecam.onnx_runtime import onnx_runtime
 from mecam.prediction.exported import STANDARD, Exported, Files, inputs_of, read_exported
 from mecam.threads import SMALL_UTTERANCES, available_cores
 from mecam.types import Modality
@@ -132,8 +133,7 @@ class _Network:
 
 
 def _session(path: Path) -> "InferenceSession":
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     # One question, one thread: threads that share a sum wait for each other at its end, and a busy neighbour makes one
     # of them late.

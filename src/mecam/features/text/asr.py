@@ -18,6 +18,7 @@ from mecam.features.text.captions import plain
 from mecam.features.text.speech_models import MODELS, is_english
 from mecam.features.text.word_times import segment_of
 from mecam.hub import out_of_reach
+from mecam.onnx_runtime import send_nothing
 from mecam.threads import ProcessLock
 from mecam.types import Word
 
@@ -117,6 +118,7 @@ def engine(model: str) -> Any:
 def _engine(model: str, process: int) -> Any:
     """The speech model, for this process: one that is forked off has none of the threads that compute."""
     try:
+        send_nothing()
         from faster_whisper import WhisperModel  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError as error:
         raise MissingExtraError("faster_whisper") from error

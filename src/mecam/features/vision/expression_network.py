@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mecam.features.vision.face_models import Box, crop
 from mecam.features.vision.model_files import EXPRESSION, content
+from mecam.onnx_runtime import onnx_runtime
 
 __all__ = ["EXPRESSIONS", "SIDE", "expressions"]
 
@@ -57,8 +58,7 @@ def _square(points: NDArray[np.float32]) -> Box:
 @cache
 def _session() -> Any:
     """The network; one may be used by several threads at once."""
-    import onnxruntime
-
+    onnxruntime = onnx_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     # Weights become numbers once, when it is loaded, and not in every run: half of the time.

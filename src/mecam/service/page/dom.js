@@ -20,6 +20,9 @@ export function draw(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A text in which commands stand between backticks, as children of an element. */
+export const withCode = (text) => text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
+
 /** Say something through the polite live region; the same words again are not repeated. */
 export function tell(words) {
   const place = document.getElementById("told");

@@ -48,16 +48,15 @@ export function liveView(place, model) {
       note.textContent = opened.missing;
       video.srcObject = stream;
       screen.classList.toggle("on", stream.getVideoTracks().length > 0);
-      shown.clear(task);
-      connect();
+      connect(task);
     } catch (error) {
       finish(error);
     }
   }
 
-  function connect() {
+  function connect(task) {
     session = new Stream({
-      onReady: (ready) => begin(ready).catch(finish),
+      onReady: (ready) => begin(ready, task).catch(finish),
       onAnswer: (answer) => {
         shown.show(answer);
         behind.textContent = lag(answer, session.dropped);
@@ -65,13 +64,14 @@ export function liveView(place, model) {
         layer.show(answer.people ?? []);
       },
       onEnd: async (error) => {
-        if (await mayTryAgain(error).catch(() => false)) connect();
+        if (await mayTryAgain(error).catch(() => false)) connect(task);
         else finish(error);
       },
     });
   }
 
-  async function begin(ready) {
+  async function begin(ready, task) {
+    shown.clear(task);
     const mine = session;
     said.open(ready.asr, () => mine.now());
     button.textContent = "Stop";
@@ -172,7 +172,7 @@ function answers() {
 /** How late an answer is, and what was left out so that it is not later. */
 function lag({ latency_s: seconds, dropped }, unsent) {
   const pictures = unsent + (dropped?.pictures ?? 0);
-  const left = [pictures && `${pictures} pictures`, dropped?.sound_s && `${dropped.sound_s.toFixed(1)} s of sound`].filter(Boolean);
+  const left = [pictures && (pictures === 1 ? "1 picture" : `${pictures} pictures`), dropped?.sound_s && `${dropped.sound_s.toFixed(1)} s of sound`].filter(Boolean);
   return `${seconds.toFixed(1)} s behind${left.length ? `, ${left.join(" and ")} left out` : ""}`;
 }
 

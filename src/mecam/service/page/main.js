@@ -1,6 +1,6 @@
 // The page: three views, and what the model says about itself.
 import { askJson } from "./api.js";
-import { make } from "./dom.js";
+import { make, withCode } from "./dom.js";
 import { liveView } from "./live.js";
 import { showProblem } from "./problems.js";
 import { recordingView } from "./recording.js";
@@ -21,9 +21,6 @@ openTabs((name) => {
   shown = name;
   views[name].enter?.();
 });
-
-/** A text in which commands stand between backticks. */
-const withCode = (text) => text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
 
 model.then(
   ({ name, version, notes }) => place("about").replaceChildren(

@@ -1,6 +1,6 @@
 // What went wrong, in words that help.
 import { Problem } from "./api.js";
-import { make, tell } from "./dom.js";
+import { make, tell, withCode } from "./dom.js";
 
 /** Show a problem in a place; null takes it away. */
 export function showProblem(place, error) {
@@ -11,9 +11,9 @@ export function showProblem(place, error) {
   const problem = error instanceof Problem ? error : new Problem({ what: `${error.message ?? error}` });
   if (!(error instanceof Problem)) console.warn(error);
   place.replaceChildren(make("div", { className: "problem" },
-    make("p", { className: "what" }, make("span", { className: "sign", "aria-hidden": "true" }, "!"), sentence(problem.what)),
+    make("p", { className: "what" }, make("span", { className: "sign", "aria-hidden": "true" }, "!"), withCode(sentence(problem.what))),
     problem.where && make("p", { className: "note" }, problem.where),
-    problem.fix && make("p", {}, sentence(problem.fix)),
+    problem.fix && make("p", {}, withCode(sentence(problem.fix))),
   ));
   tell(sentence(problem.what));
 }

@@ -38,7 +38,7 @@ export function saidWords(send) {
     open: (asr, clock) => {
       now = clock;
       field.disabled = element.hidden = false;
-      note.textContent = asr ? `The server writes down the speech as well (${asr}). Enter ends a sentence.`
+      note.textContent = asr ? `The server writes down the speech (${asr}) until you type here. Enter ends a sentence.`
         : "This server does not write down speech: type what is said. Enter ends a sentence.";
       list.replaceChildren();
     },
