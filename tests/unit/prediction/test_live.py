@@ -308,6 +308,18 @@ def test_a_trained_model_reads_the_window_as_one_utterance(trained: Predictor, c
     assert set(empty.absent) == {"text", "audio", "vision"}
 
 
+def test_an_exported_model_answers_as_its_run_does(clips_model: Path) -> None:
+    shown = conversation(clips_model / "clip.mp4")
+    answers = []
+    for name in ("model", "exported"):
+        live = Live(mecam.load(clips_model / name, device="cpu" if name == "model" else None), asr=False)
+        live.say("1", "the film was good", 0.0, shown.stop)
+        answers.append(play(live, shown).prediction)
+    one, other = answers
+    assert one.absent == other.absent == ()
+    assert one.score == pytest.approx(other.score, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
