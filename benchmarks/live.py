@@ -90,9 +90,9 @@ async def session(url: str, options: argparse.Namespace, server: psutil.Process)
             if kind == SOUND:
                 sent.append((at + len(payload) / (2 * RATE), time.monotonic()))
         spent, passed = processor_s(server) - before, time.monotonic() - begun
+        watching.cancel()
         await client.send('{"type": "end"}')
         await taking
-        watching.cancel()
     ends = [end for end, _ in sent]
     waits = np.array(
         [

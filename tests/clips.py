@@ -13,6 +13,9 @@ from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 DATA = Path(__file__).parents[2] / "shared" / "data"
 """Real recordings, where they are to be had."""
 
+TALK_RATE = 12.5
+"""Pictures a second of clips with mouths that talk."""
+
 
 def need_data(name: str) -> Path:
     """A real recording; skip the test where it is missing."""
@@ -95,3 +98,28 @@ def written_video(
                 container.mux(heard.encode(frame))
             container.mux(heard.encode(None))
     return path
+
+
+def talk(seed: int, seconds: float) -> NDArray[np.float32]:
+    """How far a mouth is open, `TALK_RATE` a second: syllables of its own."""
+    rng = np.random.default_rng(seed)
+    values = np.abs(np.convolve(rng.standard_normal(round(seconds * TALK_RATE) + 4), np.ones(3) / 3, "valid"))
+    return values[: round(seconds * TALK_RATE)].astype(np.float32)
+
+
+def two_people(path: Path) -> Path:
+    """Two people, in front of other colours; one speaks; then a cut, after which they have swapped sides."""
+    image = portrait()
+    other = np.ascontiguousarray(image[:, :, ::-1] // 2 + 60)  # blue skin, paler hair
+    lips = talk(1, 6.0)
+    still = render(other, ASTRONAUT, {"roll": 4.0}, side=160)
+    pictures = []
+    for number, wide in enumerate(lips):
+        speaks = render(image, ASTRONAUT, {"mouth_open": float(min(wide, 1.0))}, side=160)
+        pair = (speaks, still) if number < len(lips) // 2 else (still, speaks)
+        pictures.append(np.concatenate(pair, axis=1))
+    times = np.arange(round(6.0 * 16_000)) / 16_000
+    sound = np.interp(times, np.arange(len(lips)) / TALK_RATE, lips) * np.random.default_rng(0).standard_normal(
+        len(times)
+    )
+    return write_clip(path, pictures, rate=TALK_RATE, sound=(0.3 * sound).astype(np.float32).clip(-1, 1))

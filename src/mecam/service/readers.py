@@ -105,8 +105,8 @@ class Reader:
 
     async def end(self) -> None:
         """Let it end by itself, if it does so soon."""
-        with suppress(ReaderGone):
-            await self.send(("end",))
+        with suppress(ReaderGone, asyncio.TimeoutError):
+            await asyncio.wait_for(self.send(("end",)), _END_S)  # it may be too busy to be told
             await asyncio.to_thread(self._process.join, _END_S)
         self.kill()
 

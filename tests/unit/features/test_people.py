@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from clips import need_data, portrait, tone
+from clips import TALK_RATE, need_data, portrait, talk, tone, two_people
 from mecam.errors import ConfigError, DataError
 from mecam.features.extractor import Extractor, Features
 from mecam.features.media import Frame, Media
@@ -23,7 +23,7 @@ from mecam.features.vision.tracking import Face
 from mecam.synthetic.clips.render import ASTRONAUT, render, write_clip
 from mecam.types import VISION, FeatureSpec, Modality
 
-RATE = 12.5
+RATE = TALK_RATE
 
 
 def face(
@@ -191,13 +191,6 @@ def test_an_extractor_that_knows_no_people_gives_an_error_only_if_one_is_asked_f
             Recipe(person=wrong)
 
 
-def talk(seed: int, seconds: float) -> NDArray[np.float32]:
-    """How far a mouth is open, `RATE` a second: syllables of its own."""
-    rng = np.random.default_rng(seed)
-    values = np.abs(np.convolve(rng.standard_normal(round(seconds * RATE) + 4), np.ones(3) / 3, "valid"))
-    return values[: round(seconds * RATE)].astype(np.float32)
-
-
 def sound_of(lips: NDArray[np.float32], path: Path) -> Media:
     """A recording whose loudness follows a mouth."""
     times = np.arange(round(len(lips) / RATE * 16_000)) / 16_000
@@ -226,22 +219,6 @@ def test_nobody_speaks_who_is_not_there(tmp_path: Path) -> None:
     faces = [face(span(0, 20), 1, lips=lips[:20]), face(span(25, 50), 2, lips=lips[25:])]
     chosen = choose_by_lips(faces, np.arange(len(lips)) / RATE, media)
     assert chosen.tolist() == [0] * 20 + [-1] * 5 + [1] * 25
-
-
-def two_people(path: Path) -> Path:
-    """Two people, in front of other colours; one speaks; then a cut, after which they have swapped sides."""
-    image = portrait()
-    other = np.ascontiguousarray(image[:, :, ::-1] // 2 + 60)  # blue skin, paler hair
-    lips = talk(1, 6.0)
-    still = render(other, ASTRONAUT, {"roll": 4.0}, side=160)
-    pictures = []
-    for number, wide in enumerate(lips):
-        speaks = render(image, ASTRONAUT, {"mouth_open": float(min(wide, 1.0))}, side=160)
-        pair = (speaks, still) if number < len(lips) // 2 else (still, speaks)
-        pictures.append(np.concatenate(pair, axis=1))
-    times = np.arange(round(6.0 * 16_000)) / 16_000
-    sound = np.interp(times, np.arange(len(lips)) / RATE, lips) * np.random.default_rng(0).standard_normal(len(times))
-    return write_clip(path, pictures, rate=RATE, sound=(0.3 * sound).astype(np.float32).clip(-1, 1))
 
 
 def test_people_keep_their_numbers_over_a_cut_with_swapped_sides(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import mecam
 import tiny
+from clips import two_people
 from mecam.data.operations.speakers import RELATIVE
 from mecam.data.store import Store, StoreWriter
 from mecam.errors import ConfigError, ModelError
@@ -52,7 +53,11 @@ def model() -> BuiltIn:
 
 @pytest.fixture(scope="module")
 def clip() -> Conversation:
-    media = Media(DEMO_CLIP)
+    return conversation(DEMO_CLIP)
+
+
+def conversation(path: Path) -> Conversation:
+    media = Media(path)
     start, sound = media.waveform()
     pcm = np.round(sound.clip(-1, 1) * 32767).astype(np.int16)
     return Conversation(start, pcm, list(media.frames(rate=5.0, max_side=640)))
@@ -215,6 +220,21 @@ def test_options_out_of_range(model: BuiltIn, options: dict[str, Any]) -> None:
         Live(model, **options)
 
 
+def test_people_have_the_numbers_that_they_have_in_the_recording(model: BuiltIn, tmp_path: Path) -> None:
+    path = two_people(tmp_path / "a.mp4")
+    recorded, shown = model.predict_file(path, asr=""), conversation(path)
+    answer = play(Live(model, asr=False), shown, every=0.5)
+    assert (answer.prediction.person, answer.prediction.speaking) == (1, True)
+    assert (recorded.overall.person, recorded.overall.speaking) == (1, True)
+    assert {one.person: one.box[0] > 0.5 for one in answer.people} == {1: True, 2: False}  # they have swapped sides
+    listener = play(Live(model, asr=False, person="listener"), shown).prediction
+    assert (listener.person, listener.speaking) == (2, False)
+    (other,) = recorded.listeners
+    assert other.face is not None
+    assert listener.face is not None
+    assert listener.face.expressions == pytest.approx(other.face.expressions, abs=0.1)
+
+
 def test_a_person_by_number(model: BuiltIn, clip: Conversation) -> None:
     seen, unseen = (play(Live(model, asr=False, person=number), clip) for number in (1, 7))
     assert seen.prediction.person == 1
@@ -286,6 +306,18 @@ def test_a_trained_model_reads_the_window_as_one_utterance(trained: Predictor, c
     empty = Live(trained, asr=False).answer()
     assert empty.prediction.score is None
     assert set(empty.absent) == {"text", "audio", "vision"}
+
+
+def test_an_exported_model_answers_as_its_run_does(clips_model: Path) -> None:
+    shown = conversation(clips_model / "clip.mp4")
+    answers = []
+    for name in ("model", "exported"):
+        live = Live(mecam.load(clips_model / name, device="cpu" if name == "model" else None), asr=False)
+        live.say("1", "the film was good", 0.0, shown.stop)
+        answers.append(play(live, shown).prediction)
+    one, other = answers
+    assert one.absent == other.absent == ()
+    assert one.score == pytest.approx(other.score, abs=1e-4)
 
 
 @pytest.mark.parametrize(

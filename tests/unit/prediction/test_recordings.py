@@ -139,13 +139,13 @@ def test_modalities_are_asked_alone_and_words_left_out(recording: RecordingPredi
 
 
 def test_who_disagrees(predictor: Predictor) -> None:
-    from mecam.prediction.recordings import _disagreeing
+    from mecam.prediction.recordings import disagreeing
 
     whole = Prediction("x", None, 1.0, None, None, "positive")
-    assert _disagreeing(TASK, whole, {"text": -1.0, "audio": 0.9, "vision": -0.2}) == ("text",)
+    assert disagreeing(TASK, whole, {"text": -1.0, "audio": 0.9, "vision": -0.2}) == ("text",)
     classes = Classes(("calm", "joy"))
     said = Prediction("x", None, None, None, None, "joy", {"calm": 0.2, "joy": 0.8})
-    assert _disagreeing(classes, said, {"text": "calm", "audio": "joy"}) == ("text",)
+    assert disagreeing(classes, said, {"text": "calm", "audio": "joy"}) == ("text",)
     parts = [
         replace(said, start=0.0, stop=3.0),
         replace(said, probabilities={"calm": 1.0, "joy": 0.0}, start=3.0, stop=4.0),
