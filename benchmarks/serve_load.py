@@ -45,6 +45,7 @@ class Load:
         self.statuses: dict[str, Counter[int]] = {"text": Counter(), "upload": Counter(), "job": Counter()}
         self.taken: dict[str, list[float]] = {"text": [], "clip": []}
         self.answers: Counter[str] = Counter()
+        self.ended = False
         self.wrong: list[str] = []
 
     async def client(self, number: int, http: httpx.AsyncClient) -> None:
@@ -93,19 +94,22 @@ class Load:
         if response.status_code == 429:
             await asyncio.sleep(min(float(response.headers["Retry-After"]), 5.0))
 
-    async def watch(self, memory: list[tuple[float, float, int]]) -> None:
+    async def watch(self, memory: list[tuple[float, dict[int, int]]]) -> None:
         began = time.monotonic()
-        while time.monotonic() < self.until:
-            held = await asyncio.to_thread(self.server.memory)
-            memory.append((time.monotonic() - began, held / 1e6, len(self.server.processes())))
+        while not self.ended:
+            memory.append((time.monotonic() - began, await asyncio.to_thread(self.server.memories)))
             await asyncio.sleep(1.0)
 
-    async def run(self, clients: int) -> list[tuple[float, float, int]]:
-        memory: list[tuple[float, float, int]] = []
+    async def run(self, clients: int) -> list[tuple[float, dict[int, int]]]:
+        """Let them all ask, until the last one has its answer; seconds and bytes of each process, over time."""
+        memory: list[tuple[float, dict[int, int]]] = []
         limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
         async with httpx.AsyncClient(base_url=self.server.url, timeout=300, limits=limits) as http:
             work = [self.client(number, http) for number in range(clients)]
-            await asyncio.gather(self.watch(memory), *work)
+            watch = asyncio.create_task(self.watch(memory))
+            await asyncio.gather(*work)
+            self.ended = True
+            await watch
         return memory
 
 
@@ -133,12 +137,13 @@ def loaded(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         began = time.monotonic()
         memory = asyncio.run(load.run(options.clients))
         passed = time.monotonic() - began  # the last clips take longer than the load
-        by_server = means(server)
+        told_by_server = means(server)
         wrong = [*load.wrong[:20], *server_faults(server, load)]
         log = server.said()
-    rows = len(memory) // 4
-    held = [one for _, one, _ in memory]
-    line = statistics.linear_regression([at for at, _, _ in memory[2 * rows :]], held[2 * rows :])
+    rows, (number, *_) = len(memory) // 4, memory[0][1]
+    held = [sum(each.values()) / 1e6 for _, each in memory]
+    by_server = [each[number] / 1e6 for _, each in memory]
+    line = statistics.linear_regression([at for at, _ in memory[2 * rows :]], held[2 * rows :])
     return {
         "clients": options.clients,
         "seconds": options.seconds,
@@ -148,13 +153,14 @@ def loaded(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "answers": {kind: len(taken) for kind, taken in load.taken.items()},
         "clips_per_second": round(len(load.taken["clip"]) / passed, 2),
         "seconds_waited": {kind: told(taken) for kind, taken in load.taken.items() if taken},
-        "means_of_the_server": by_server,
+        "means_of_the_server": told_by_server,
         "memory_mb": {
             "first": round(held[0]),
             "most": round(max(held)),
             "last": round(held[-1]),
             "growth_mb": round(statistics.median(held[-rows:]) - statistics.median(held[rows : 2 * rows]), 1),
             "slope_mb_per_minute": round(60 * line.slope, 2),
+            "of_the_server": [round(one) for one in by_server[:: max(1, len(held) // 20)]],
             "series": [round(one) for one in held[:: max(1, len(held) // 40)]],
         },
         "different_answers": len(load.answers),

@@ -123,13 +123,15 @@ class Server:
 
     def memory(self) -> int:
         """Bytes that all of them hold."""
-        total = 0
+        return sum(self.memories().values())
+
+    def memories(self) -> dict[int, int]:
+        """Number of each process → bytes that it holds."""
+        held: dict[int, int] = {}
         for one in self.processes():
-            try:
-                total += one.memory_info().rss
-            except psutil.Error:
-                continue
-        return total
+            with suppress(psutil.Error):
+                held[one.pid] = one.memory_info().rss
+        return held
 
     def stop(self, seconds: float = 60.0) -> int:
         """Ask it to stop; its exit status."""

@@ -223,7 +223,7 @@ class Client:
             asked = pause
             try:
                 with _opened(upload or {}) as files:
-                    response = self._http.request(method, address, **options, **({"files": files} if files else {}))
+                    response = self._http.request(method, address, files=files or None, **options)
             except self._lost as error:
                 if not restarts or time.monotonic() + pause > end:
                     raise self._silent(error) from error

@@ -22,6 +22,7 @@ from mecam.pretrained.cards import DEMO_CLIP
 
 SRC = Path(__file__).parents[2] / "src"
 START_S = 60
+WAIT_S = 60
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
 FAKE_DEVICES = ("--use-fake-device-for-media-stream",)
@@ -172,7 +173,7 @@ def opened(browser: Any, url: str, *, width: int = 1280, scheme: str = "light") 
         viewport={"width": width, "height": 900}, color_scheme=scheme, permissions=["camera", "microphone"],
         accept_downloads=True, reduced_motion="reduce",
     )  # fmt: skip
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(1_000 * WAIT_S)
     watched = Watched(context.new_page())
     watched.listen()
     watched.page.goto(url)
@@ -187,6 +188,14 @@ def look(request: pytest.FixtureRequest) -> dict[str, Any]:
     """A width and a colour scheme."""
     width, scheme = request.param
     return {"width": width, "scheme": scheme}
+
+
+def until(page: Any, condition: str) -> None:
+    """Wait until an expression of JavaScript holds; Playwright's own way evaluates text, which the page forbids."""
+    deadline = time.monotonic() + WAIT_S
+    while not page.evaluate(condition):
+        assert time.monotonic() < deadline, f"it never came to {condition}"
+        page.wait_for_timeout(50)
 
 
 @pytest.fixture

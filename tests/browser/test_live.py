@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from browser.conftest import Watched
+from browser.conftest import Watched, until
 
 pytestmark = pytest.mark.browser
 
@@ -172,12 +172,12 @@ def test_a_session_with_the_server(open_page: Any, look: dict[str, Any]) -> None
     page.keyboard.press("Enter")
     page.locator(".lines", has_text="I loved every minute of it").wait_for()
     tiles = page.locator(".answers .tile").all()
-    page.wait_for_function("document.querySelector('.answers .tile b').textContent.startsWith('+')")
+    until(page, "document.querySelector('.answers .tile b').textContent.startsWith('+')")
     assert tiles[0].locator(".label").inner_text() == "positive"
     page.locator(".answers .bars li", has_text="joy").wait_for()
     page.locator(".face-box").wait_for()
-    page.wait_for_function("document.querySelectorAll('.answers .tile b')[2].textContent === 'happy'")
-    page.wait_for_function("Number(document.querySelectorAll('.answers .tile b')[1].textContent) > 0.5")
+    until(page, "document.querySelectorAll('.answers .tile b')[2].textContent === 'happy'")
+    until(page, "Number(document.querySelectorAll('.answers .tile b')[1].textContent) > 0.5")
     watched.check()
     page.locator(".answers .strip", has_text="voice").locator("rect.out").first.wait_for(state="attached")
     page.evaluate("document.querySelector('#live video').srcObject.getVideoTracks()[0].enabled = false")
@@ -185,4 +185,33 @@ def test_a_session_with_the_server(open_page: Any, look: dict[str, Any]) -> None
     page.locator(".face-box").wait_for(state="detached")
     page.get_by_role("button", name="Stop").click()
     assert page.locator(".problem:visible").count() == 0
+    watched.check()
+
+
+ONE_DEVICE = """
+const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (wanted) => {
+  if (wanted.MISSING) throw new DOMException("none", "NotFoundError");
+  return ask(wanted);
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("missing", "note", "absent"),
+    [
+        ("audio", "The microphone is not there: only the picture is used.", "Voice:"),
+        ("video", "The camera is not there: only the sound is used.", "Face:"),
+    ],
+)
+def test_one_device_is_enough(open_page: Any, missing: str, note: str, absent: str) -> None:
+    watched = open_page("#live")
+    page = watched.page
+    page.add_init_script(ONE_DEVICE.replace("MISSING", missing))
+    page.reload()
+    page.get_by_role("button", name="Start").click()
+    page.get_by_text(note).wait_for()
+    page.locator(".answers .absent", has_text=absent).wait_for()
+    tile = 2 if missing == "audio" else 1
+    until(page, f"document.querySelectorAll('.answers .tile b')[{tile}].textContent !== '—'")
     watched.check()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import voices
+from browser.conftest import until
 from mecam.pretrained.cards import DEMO_CLIP
 
 pytestmark = pytest.mark.browser
@@ -46,16 +47,16 @@ def test_a_click_plays_from_there(open_page: Any) -> None:
     page = open_page().page
     page.get_by_role("button", name="Use the sample").click()
     page.locator(".result").wait_for()
-    page.wait_for_function("document.querySelector('.player').readyState >= 2")
+    until(page, "document.querySelector('.player').readyState >= 2")
     page.locator(".part button").nth(2).click()
-    page.wait_for_function("!document.querySelector('.player').paused")
+    until(page, "!document.querySelector('.player').paused")
     assert page.evaluate("document.querySelector('.player').currentTime") == pytest.approx(9.2, abs=1)
-    page.wait_for_function("document.querySelectorAll('.part')[2].classList.contains('current')")
+    until(page, "document.querySelectorAll('.part')[2].classList.contains('current')")
     page.evaluate("document.querySelector('.player').pause()")
     strip = page.locator(".timeline svg").first
     box = strip.bounding_box()
     strip.click(position={"x": box["width"] / 4, "y": 5})
-    page.wait_for_function("document.querySelector('.player').currentTime < 6")
+    until(page, "document.querySelector('.player').currentTime < 6")
     page.evaluate("document.querySelector('.player').pause()")
     at = page.evaluate("document.querySelector('.player').currentTime")
     line = float(page.locator(".timeline .now").first.get_attribute("x1"))
@@ -69,7 +70,7 @@ def test_files_are_those_of_the_server(open_page: Any, tmp_path: Path) -> None:
     page.get_by_role("button", name="Use the sample").click()
     page.locator(".result").wait_for()
     got = {}
-    for name, ending in (("CSV", "csv"), ("JSON", "json"), ("WebVTT", "vtt"), ("ELAN", "eaf"), ("Web page", "html")):
+    for name, ending in (("CSV", "csv"), ("JSON", "json"), ("WebVTT", "vtt"), ("ELAN", "eaf"), ("HTML", "html")):
         with page.expect_download() as waited:
             page.get_by_role("button", name=name, exact=True).click()
         assert waited.value.suggested_filename == f"clip.{ending}"
@@ -114,10 +115,10 @@ def test_the_devices_are_given_back(open_page: Any) -> None:
     page = open_page().page
     page.get_by_role("button", name="Record yourself").click()
     page.get_by_role("button", name="Start recording").wait_for()
-    page.wait_for_function("document.querySelector('.self').srcObject")
+    until(page, "document.querySelector('.self').srcObject !== null")
     page.evaluate("window.kept = document.querySelector('.self').srcObject")
     page.get_by_role("tab", name="Text").click()
-    page.wait_for_function("window.kept.getTracks().every((track) => track.readyState === 'ended')")
+    until(page, "window.kept.getTracks().every((track) => track.readyState === 'ended')")
 
 
 def test_sentences(open_page: Any, look: dict[str, Any]) -> None:
@@ -161,3 +162,22 @@ def test_a_sound_without_face_and_words_says_so(open_page: Any, tmp_path: Path) 
     assert "Text is absent" in told
     assert watched.page.locator("audio.player").count() == 1
     watched.check()
+
+
+def test_by_keyboard_alone(open_page: Any) -> None:
+    """The focus is never lost: whoever has no mouse goes on where something new came."""
+    page = open_page().page
+    focused = "document.activeElement.textContent || document.activeElement.id"
+    for _ in range(4):  # tabs, the file, recording, the sample
+        page.keyboard.press("Tab")
+    assert page.evaluate(focused) == "Use the sample"
+    page.keyboard.press("Enter")
+    page.locator("progress").wait_for()
+    assert page.evaluate(focused) == "Cancel"
+    page.locator(".result").wait_for()
+    assert page.evaluate(focused) == "clip.mp4"
+    page.get_by_role("button", name="Another recording").focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate(focused) == "file"
+    ring = page.evaluate("getComputedStyle(document.querySelector('label.button')).outlineStyle")
+    assert ring == "solid", "the label shows where the focus is"

@@ -100,11 +100,11 @@ def job(state: str, **more: Any) -> dict[str, Any]:
 def test_one_text_gives_one_prediction_and_a_list_a_list(server: Scripted, client: Client) -> None:
     server.answers = [(200, {}, {"predictions": [GOOD]}), (200, {}, {"predictions": [GOOD, {**GOOD, "id": "2"}]})]
     assert client.predict_text("Good.") == Prediction.from_json(GOOD)
-    assert [one.id for one in client.predict_text(["Good.", "\ud800"])] == ["1", "2"]
+    assert [one.id for one in client.predict_text(["Good.", "été"])] == ["1", "2"]
     assert client.predict_text([]) == []
     method, path, headers, body = server.asked[1]
     assert (method, path, headers["Authorization"]) == ("POST", "/v1/predict/text", "Bearer open sesame")
-    assert json.loads(body) == {"texts": ["Good.", "\ud800"]}
+    assert json.loads(body) == {"texts": ["Good.", "été"]}
     assert len(server.asked) == 2
 
 

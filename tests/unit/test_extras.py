@@ -24,7 +24,7 @@ def test_the_table_names_what_the_extras_bring() -> None:
     core = names(project["dependencies"])
     installed = packages_distributions()
     for module, (_, extra) in EXTRAS.items():
-        brought = {name.lower() for name in installed.get(module, [])}
+        brought = {name.lower().replace("_", "-") for name in installed.get(module, [])}
         assert not brought or brought & extras[extra], module
         assert not brought & core, module
     for extra, brought in extras.items():

@@ -53,14 +53,14 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     """
     from pydantic import TypeAdapter, ValidationError
 
-    kinds = {field.name: field.type for field in dataclasses.fields(Settings)}
+    kinds: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
     for name, given in options.items():
         if name not in kinds:
             raise ConfigError(f"the service has no option {name!r}", fix=f"choose one of {', '.join(kinds)}")
         several = isinstance(given, str) and name.startswith("allow_")
         try:
-            values[name] = TypeAdapter(kinds[name]).validate_python(given.split(",") if several else given)
+            values[name] = TypeAdapter[Any](kinds[name]).validate_python(given.split(",") if several else given)
         except ValidationError as error:
             raise ConfigError(f"{name} cannot be {given!r}", where=name) from error
     return Settings(**values)

@@ -2,12 +2,13 @@
 import { make } from "./dom.js";
 import { percent, words } from "./format.js";
 
-/** The strongest of `values`, at most `most`, those below `least` left out; `without` names what is never shown. */
-export function bars(values, { most = 3, least = 0.05, label, without = [] } = {}) {
+/** The strongest of `values`, at most `most`, those below `least` left out; `empty` is said where none is left. */
+export function bars(values, { most = 3, least = 0.05, label, empty = "" }) {
   const rows = Object.entries(values ?? {})
-    .filter(([name, value]) => value >= least && !without.includes(name))
+    .filter(([, value]) => value >= least)
     .sort((first, second) => second[1] - first[1])
     .slice(0, most);
+  if (!rows.length) return make("p", { className: "note" }, empty);
   return make("ul", { className: "bars", "aria-label": label }, rows.map(([name, value]) => {
     const fill = make("span", { className: "fill" });
     fill.style.setProperty("--share", value);

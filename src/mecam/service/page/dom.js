@@ -23,6 +23,10 @@ export function draw(tag, attributes = {}, ...children) {
 /** A text in which commands stand between backticks, as children of an element. */
 export const withCode = (text) => text.split("`").map((piece, at) => (at % 2 ? make("code", {}, piece) : piece));
 
+/** Let a button wait, without taking the focus from it, as `disabled` would; whoever is clicked asks `waits`. */
+export const hold = (button, on) => button.setAttribute("aria-disabled", on);
+export const waits = (button) => button.getAttribute("aria-disabled") === "true";
+
 /** Say something through the polite live region; the same words again are not repeated. */
 export function tell(words) {
   const place = document.getElementById("told");

@@ -4,7 +4,7 @@ import { boxLayer } from "./boxes.js";
 import { capture } from "./capture.js";
 import { axis, chart } from "./chart.js";
 import { closeDevices, openDevices } from "./devices.js";
-import { make, tell } from "./dom.js";
+import { hold, make, tell, waits } from "./dom.js";
 import { percent, signed } from "./format.js";
 import { gateStrips } from "./gates.js";
 import { saidWords } from "./said.js";
@@ -38,13 +38,14 @@ export function liveView(place, model) {
 
   async function start() {
     showProblem(problem, null);
-    button.disabled = true;
+    hold(button, true);
     button.textContent = "Starting …";
     try {
       const { task, live } = await model;
       if (live === false) throw new Problem({ what: "this server has no live view", fix: "start `mecam serve` with places for live sessions" });
       const opened = await openDevices();
       stream = opened.stream;
+      if (place.hidden) return finish(null);  // the view was left while the browser asked
       note.textContent = opened.missing;
       video.srcObject = stream;
       screen.classList.toggle("on", stream.getVideoTracks().length > 0);
@@ -71,11 +72,11 @@ export function liveView(place, model) {
   }
 
   async function begin(ready, task) {
-    shown.clear(task);
+    shown.clear(task, ready.window_s);
     const mine = session;
     said.open(ready.asr, () => mine.now());
     button.textContent = "Stop";
-    button.disabled = false;
+    hold(button, false);
     tell("Live");
     stopTaking = await capture({
       stream, video, picturesPerS: Math.min(5, ready.pictures_per_s ?? 5),
@@ -98,12 +99,12 @@ export function liveView(place, model) {
     session = null;
     behind.textContent = "";
     button.textContent = "Start";
-    button.disabled = false;
+    hold(button, false);
     if (error) showProblem(problem, error);
   }
 
   const stop = () => (session ? session.end() : undefined);
-  button.addEventListener("click", () => (session ? stop() : start()));
+  button.addEventListener("click", () => { if (!waits(button)) (session ? stop : start)(); });
   addEventListener("pagehide", stop);
   place.replaceChildren(
     make("p", { className: "lede" }, "What your words, voice and face say now, over the last ten seconds, and what the filter leaves out."),
@@ -119,7 +120,7 @@ function answers() {
   const element = make("div", { className: "answers" });
   let parts = null;
 
-  function clear(task) {
+  function clear(task, window_s) {
     const [low, high] = ends(task);
     parts = {
       sentiment: tile("Sentiment", "of the words"),
@@ -137,7 +138,7 @@ function answers() {
       make("section", {}, make("h2", {}, "Kept and removed"),
         make("p", { className: "legend" }, make("span", {}, make("span", { className: "key kept" }), " kept by the filter"),
           make("span", {}, make("span", { className: "key out" }), " removed"), make("span", {}, "no colour: nothing there")),
-        parts.gates.element, axis(10), parts.absent),
+        parts.gates.element, axis(window_s), parts.absent),
       make("section", { className: "two" },
         make("div", {}, make("h2", {}, "Emotions of the words"), parts.emotions),
         make("div", {}, make("h2", {}, "Expressions of the face"), parts.expressions)));
@@ -148,7 +149,7 @@ function answers() {
     const { score, low, high } = prediction;
     if (score !== undefined) parts.sentiment.put(signed(score, 1), prediction.label, low === undefined ? "" : `${signed(low, 1)} to ${signed(high, 1)}`);
     else if (prediction.label) parts.sentiment.put(prediction.label, "", shareOf(prediction));
-    else parts.sentiment.put("—", "no words yet", "");
+    else parts.sentiment.put("—", "no words", "");
     const voice = now?.voice ?? {};
     const known = voice.activation !== undefined && voice.activation !== null;
     parts.activation.put(known ? voice.activation.toFixed(2) : "—", known ? energy(voice.activation) : "no voice",
@@ -157,8 +158,8 @@ function answers() {
     parts.expression.put(faces.length ? faces[0][0] : "—", faces.length ? "" : "no face", faces.length ? percent(faces[0][1]) : "");
     parts.score.add(answer.time, score, low, high);
     parts.energy.add(answer.time, voice.activation, voice.low, voice.high);
-    parts.emotions.replaceChildren(bars(prediction.emotions, { most: 4, label: "emotions of the words" }));
-    parts.expressions.replaceChildren(bars(now?.face?.expressions, { most: 4, label: "expressions of the face" }));
+    parts.emotions.replaceChildren(bars(prediction.emotions, { most: 4, label: "emotions of the words", empty: "no words" }));
+    parts.expressions.replaceChildren(bars(now?.face?.expressions, { most: 4, label: "expressions of the face", empty: "no face" }));
     parts.gates.show(answer);
     const absent = Object.entries(answer.absent ?? {}).map(([modality, why]) => `${NAMES[modality] ?? modality}: ${why}`);
     const lines = [...absent, ...(answer.findings ?? [])];

@@ -10,11 +10,13 @@ export function showProblem(place, error) {
   }
   const problem = error instanceof Problem ? error : new Problem({ what: `${error.message ?? error}` });
   if (!(error instanceof Problem)) console.warn(error);
-  place.replaceChildren(make("div", { className: "problem" },
+  const box = make("div", { className: "problem", tabIndex: -1 },
     make("p", { className: "what" }, make("span", { className: "sign", "aria-hidden": "true" }, "!"), withCode(sentence(problem.what))),
     problem.where && make("p", { className: "note" }, problem.where),
     problem.fix && make("p", {}, withCode(sentence(problem.fix))),
-  ));
+  );
+  place.replaceChildren(box);
+  if (document.activeElement === document.body) box.focus();  // what had it is gone
   tell(sentence(problem.what));
 }
 

@@ -1,6 +1,6 @@
 // The view of a recording: choose it, send it, wait for it, see what was found.
 import { Problem, ask, askJson, isOver, readProblem, watch } from "./api.js";
-import { make, tell } from "./dom.js";
+import { hold, make, tell, waits } from "./dom.js";
 import { size } from "./format.js";
 import { options } from "./options.js";
 import { showProblem } from "./problems.js";
@@ -18,7 +18,9 @@ export function recordingView(place, model) {
   const put = (leave, ...children) => {
     leaveStage();
     leaveStage = leave;
+    const focused = stage.contains(document.activeElement);
     stage.replaceChildren(...children);
+    if (focused) stage.querySelector("input, button:enabled")?.focus({ preventScroll: true });
   };
 
   function start() {
@@ -36,8 +38,9 @@ export function recordingView(place, model) {
   }
 
   async function sample(button) {
+    if (waits(button)) return;
     showProblem(problem, null);
-    button.disabled = true;
+    hold(button, true);
     try {
       const [first] = await askJson("/page/samples.json");
       const [file, transcript] = await Promise.all([first.file, first.transcript].map(fetched));
@@ -45,7 +48,7 @@ export function recordingView(place, model) {
     } catch (error) {
       showProblem(problem, error);
     } finally {
-      button.disabled = false;
+      hold(button, false);
     }
   }
 
@@ -71,7 +74,7 @@ export function recordingView(place, model) {
       preview(file), asked.element,
       make("p", { className: "actions" }, button, make("button", { type: "button", onclick: start }, "Choose another")));
     form.addEventListener("submit", (event) => { event.preventDefault(); send(file, asked.values()); });
-    put(() => {}, form);
+    put(() => URL.revokeObjectURL(form.querySelector(".preview")?.src), form);
     button.focus();
   }
 
@@ -87,6 +90,7 @@ export function recordingView(place, model) {
       if (job.state !== "done") throw new DOMException("cancelled", "AbortError");
       const result = await showResult({ file, job, onAgain: start, onRemove: () => { remove(job); start(); } });
       put(result.close, result.element);
+      scrollTo(0, 0);
       result.heading.focus({ preventScroll: true });
       tell("The result is there");
     } catch (error) {

@@ -4,7 +4,7 @@ import { boxLayer } from "./boxes.js";
 import { make } from "./dom.js";
 import { showProblem } from "./problems.js";
 
-const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "Web page" };
+const FILES = { csv: "CSV", json: "JSON", vtt: "WebVTT", eaf: "ELAN", html: "HTML" };
 const ENDLESS_S = 1e7;
 
 /** `element`, its `heading`, and `close()`. */
@@ -44,7 +44,7 @@ function playerOf(file) {
     media.addEventListener("seeked", () => { media.currentTime = 0; }, { once: true });
   });
   media.addEventListener("error", () => element.after(make("p", { className: "note" },
-    "This browser cannot play this recording. All else works, and the page under Files has a copy that plays where one can be made.")), { once: true });
+    "This browser cannot play this recording. All else works, and the HTML file has a copy that plays where one can be made.")), { once: true });
   return { element, media, layer };
 }
 
@@ -59,7 +59,7 @@ function followFaces({ media, layer }, tracks) {
   return () => cancelAnimationFrame(frame);
 }
 
-const LASTS_S = 0.5;  // without another box, a face is no longer seen
+const LASTS_S = 0.5;  // without another box so near, a face is not seen
 
 function boxAt(track, time) {
   let [low, high] = [0, track.times.length];
@@ -68,8 +68,8 @@ function boxAt(track, time) {
     if (track.times[middle] <= time) low = middle + 1;
     else high = middle;
   }
-  const at = low - 1;
-  if (at < 0 || time - track.times[at] > LASTS_S) return null;
+  const at = Math.max(low - 1, 0);
+  if (!track.times.length || Math.abs(time - track.times[at]) > LASTS_S) return null;
   return { person: track.person, box: track.boxes[at], speaking: track.speaking[at] };
 }
 

@@ -8,7 +8,7 @@ const FULL_BYTES = 200_000;  // waiting to be sent; more pictures would come too
 /** A session: `onReady(ready)`, `onAnswer(answer)`, and `onEnd(problem)`, once, with null where it was ended here. */
 export class Stream {
   constructor({ onReady, onAnswer, onEnd, start = {} }) {
-    this.since = performance.now();
+    this.since = Infinity;
     this.dropped = 0;
     this.ended = false;
     this.ready = false;
@@ -19,14 +19,18 @@ export class Stream {
     this.socket.onopen = () => this.say({ type: "start", ...(token() ? { token: token() } : {}), ...start });
     this.socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
-      if (message.type === "ready") { this.ready = true; onReady(message); }
+      if (message.type === "ready") {
+        this.since = performance.now();  // the server's clock starts here, too
+        this.ready = true;
+        onReady(message);
+      }
       else if (message.type === "answer") onAnswer(message);
       else if (message.type === "error") this.finish(new Problem(message));
     };
     this.socket.onclose = ({ code }) => this.finish(new Problem(CLOSED[code] ?? GONE));
   }
 
-  /** Seconds since the start of the session. */
+  /** Seconds since the session is ready. */
   now() { return (performance.now() - this.since) / 1000; }
 
   sound(time, pcm) { this.binary(SOUND, time, pcm); }

@@ -1,7 +1,7 @@
 // The view of sentences.
 import { Problem, askJson } from "./api.js";
 import { bars } from "./bars.js";
-import { make, tell } from "./dom.js";
+import { hold, make, tell, waits } from "./dom.js";
 import { says } from "./format.js";
 import { showProblem } from "./problems.js";
 import { scale } from "./scale.js";
@@ -24,9 +24,10 @@ export function textView(place, model) {
     make("p", { className: "actions" }, button, example, make("span", { className: "note keys" }, "Ctrl + Enter predicts")));
 
   async function predict() {
+    if (waits(button)) return;
     showProblem(problem, null);
     const texts = field.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    button.disabled = true;
+    hold(button, true);
     try {
       const { task, limits } = await model;
       check(texts, limits);
@@ -38,7 +39,7 @@ export function textView(place, model) {
     } catch (error) {
       showProblem(problem, error);
     } finally {
-      button.disabled = false;
+      hold(button, false);
     }
   }
 
