@@ -15,6 +15,7 @@ from mecam.service.jpeg import decoded
 from mecam.service.problems import problem_of
 from mecam.service.settings import Settings
 from mecam.service.waiting import Message, Waiting
+from mecam.threads import keep_few_shapes
 
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
@@ -40,6 +41,7 @@ def serve_live(connection: Connection, predictor: "Predictor", start: Mapping[st
             when it did so, as `time.time` tells it.
         limits: of the service.
     """
+    keep_few_shapes()  # speech to text multiplies in ever new ones
     try:
         session = _Session(connection, predictor, start)
         session.run()

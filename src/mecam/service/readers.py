@@ -82,7 +82,7 @@ class Reader:
         async with self._sending:
             try:
                 await asyncio.to_thread(self._here.send, message)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, TypeError) as error:  # the last: closed while it was written to
                 self._gone = True
                 raise ReaderGone from error
 
