@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import traceback
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 _log = logging.getLogger(__name__)
+
+THREADS = 16
 
 ABOUT = """Sentiment and emotion from text, audio and video, with negative information filtered out first.
 
@@ -92,6 +95,9 @@ def create_app(settings: Settings, predictor: "Predictor | None" = None) -> Fast
 async def _start(app: FastAPI, predictor: "Predictor") -> None:
     settings: Settings = app.state.settings
     metrics: Metrics = app.state.metrics
+    # Each process of a reader or a session may keep one thread waiting; the table of jobs needs its own.
+    threads = ThreadPoolExecutor(THREADS + settings.live + settings.readers_each, thread_name_prefix="mecam-wait")
+    asyncio.get_running_loop().set_default_executor(threads)
 
     def measured(count: int, seconds: float) -> None:
         metrics.batch.observe(count)
