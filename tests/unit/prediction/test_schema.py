@@ -74,7 +74,11 @@ def test_what_is_out_of_range_is_found(wrong: Prediction) -> None:
         (Prediction, "prediction", set()),
         (Voice, "voice", set()),
         (Face, "face", set()),
-        (RecordingPrediction, "recording", {"path": None, "parts": "utterances", "utterances": None, "name": "file"}),
+        (
+            RecordingPrediction,
+            "recording",
+            {"path": None, "parts": "utterances", "utterances": None, "name": "file", "people": None},
+        ),
     ],
 )
 def test_every_field_is_described(kind: Any, name: str, unsaid: Any) -> None:
