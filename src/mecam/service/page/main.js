@@ -24,7 +24,7 @@ openTabs((name) => {
 
 model.then(
   ({ name, version, notes }) => place("about").replaceChildren(
-    make("p", { className: "note" }, `${name} · mecam ${version}. What you give goes to this server and nowhere else.`),
+    make("p", { className: "note" }, `${capital(name)} · mecam ${version}. What you give goes to this server and nowhere else.`),
     ...(notes ?? []).map((note) => make("p", { className: "note" }, withCode(note))),
   ),
   (error) => showProblem(place("about"), error),
