@@ -22,6 +22,8 @@ openTabs((name) => {
   views[name].enter?.();
 });
 
+const capital = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 model.then(
   ({ name, version, notes }) => place("about").replaceChildren(
     make("p", { className: "note" }, `${capital(name)} · mecam ${version}. What you give goes to this server and nowhere else.`),
