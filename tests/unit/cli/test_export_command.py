@@ -55,7 +55,9 @@ def test_the_folder_predicts_as_the_run_does(call: Call, place: Path) -> None:
     assert out.strip().splitlines()[-1] == "exported model: light"
     assert {path.name for path in (place / "light").iterdir()} == {DESCRIPTION, NETWORK, WEIGHTS, TOKENIZER}
     assert {path.stat().st_mode & 0o777 for path in (place / "light").iterdir()} == {0o644}
-    card = json.loads((place / "light" / DESCRIPTION).read_text("utf-8"))["card"]
+    description = (place / "light" / DESCRIPTION).read_text("utf-8")
+    assert str(place.parent) not in description, "it names no place of this machine"
+    card = json.loads(description)["card"]
     assert max(card["differences"].values()) < 1e-4
     written = []
     for model in ("runs/tiny", "light"):

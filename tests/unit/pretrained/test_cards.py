@@ -1,6 +1,7 @@
 """What is shipped is what its cards say, and is small enough."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,8 @@ def test_a_changed_file_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_docs_say_what_the_cards_measured() -> None:
     page = (FOLDER.parents[2] / "docs" / "built_in.md").read_text(encoding="utf-8")
     assert f"<!-- quality -->\n{quality_table()}<!-- /quality -->" in page
+
+
+def test_nothing_that_ships_names_a_place_on_a_machine() -> None:
+    for file in FOLDER.rglob("*.json"):
+        assert not re.search(r'"(/|[A-Z]:\\\\)', file.read_text(encoding="utf-8")), file.name
