@@ -2,10 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +13,9 @@ from types import TracebackType
 import httpx
 import psutil
 
-__all__ = ["Server", "free_port", "left_over"]
+from serving import free_port
+
+__all__ = ["Server", "left_over"]
 
 START_S = 60.0
 QUICK = ("--keep-minutes", "5", "--live", "1")
@@ -30,14 +32,6 @@ if __name__ == "__main__":  # readers import this file too
 """
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def left_over(data: Path) -> list[str]:
     """Files in the folder of a service that belong to no job; where no job is kept, all but the table."""
     files = (path for path in data.rglob("*") if path.is_file() and path.name not in TABLE)
@@ -52,14 +46,23 @@ class Server:
         options: of `mecam serve`.
         script: runs the command; for processes that lack something.
         port: to listen on; a free one by default.
+        environment: variables of its own.
     """
 
-    def __init__(self, folder: Path, *options: object, script: str = CODE, port: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *options: object,
+        script: str = CODE,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.data = folder, folder / "data"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._options = (*QUICK, *map(str, options))
+        self._environment = {**_environment(), **(environment or {})}
         self._script = folder / "served.py"
         self._script.write_text(script, encoding="utf-8")
         self.log = folder / "log.txt"
@@ -85,7 +88,7 @@ class Server:
         command = [sys.executable, str(self._script), "serve", "--port", str(self.port), "--data", str(self.data)]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*command, *self._options], stdout=log, stderr=log, start_new_session=True, env=_environment()
+                [*command, *self._options], stdout=log, stderr=log, start_new_session=True, env=self._environment
             )
         if wait:
             self.wait()

@@ -1,9 +1,6 @@
-"""A service for tests: in a thread of this process, or as the command in a process of its own."""
+"""A service in a thread of this process, and what its clients send; `serve_process` has it as a command."""
 
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,11 +9,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["command", "free_port", "jpeg", "running", "until"]
+__all__ = ["free_port", "jpeg", "running", "until"]
 
 
 def free_port() -> int:
@@ -56,35 +52,6 @@ def running(folder: Path, **settings: Any) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join()
-
-
-@contextmanager
-def command(folder: Path, *options: str, environment: dict[str, str] | None = None) -> Iterator[tuple[Any, str]]:
-    """`mecam serve` in a process of its own: the process and the address; killed afterwards if it still runs."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-    start = "from mecam.cli import main; raise SystemExit(main())"
-    given = ["serve", "--port", str(port), "--data", str(folder), *options]
-    process = subprocess.Popen(
-        [sys.executable, "-c", start, *given],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, **(environment or {})},
-    )
-    try:
-        until(lambda: process.poll() is not None or is_ready(address), 60)
-        yield process, address
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def is_ready(address: str) -> bool:
-    """Whether a service there takes requests."""
-    try:
-        return httpx.get(f"{address}/readyz", trust_env=False).status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def jpeg(image: NDArray[np.uint8]) -> bytes:

@@ -1,14 +1,7 @@
 """The page in a real browser, with a camera and a microphone that play the clip that ships, and a real server."""
 
-import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
-import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +12,7 @@ import pytest
 
 import fake_media
 from mecam.pretrained.cards import DEMO_CLIP
+from serve_process import Server
 
 SRC = Path(__file__).parents[2] / "src"
 START_S = 60
@@ -30,70 +24,11 @@ ALLOWED = ("--use-fake-ui-for-media-stream",)
 DENIED = ("--deny-permission-prompts",)
 
 
-@dataclass
-class Server:
-    """A service in a process of its own.
-
-    Attributes:
-        url: where it is.
-        process: of it.
-    """
-
-    url: str
-    process: "subprocess.Popen[str]"
-
-    def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return int(taken.getsockname()[1])
-
-
-def wait_until_ready(url: str, process: "subprocess.Popen[str]") -> None:
-    while process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{url}/readyz"):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the service ended while it started")
-
-
 @contextmanager
-def started(folder: Path, *options: str, port: int = 0, **environment: str) -> Iterator[Server]:
+def started(folder: Path, *options: str, port: int | None = None, **environment: str) -> Iterator[Server]:
     """`mecam serve` with its data in a folder, on a port, or on a free one."""
-    command = [sys.executable, "-c", "from mecam.cli import main; raise SystemExit(main())"]
-    command += ["serve", "--port", str(port or free_port()), "--data", str(folder), *options]
-    given = {**os.environ, "PYTHONPATH": str(SRC), "COLUMNS": "200", **environment}
-    process = subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
-    watch = threading.Timer(START_S, process.kill)
-    watch.start()
-    told = []
-    try:
-        for line in process.stdout:
-            told.append(line)
-            if found := re.search(r"http://[\d.]+:\d+", line):
-                break
-        else:
-            raise AssertionError(f"the service did not start:\n{''.join(told)}")
-        wait_until_ready(found[0], process)
-        watch.cancel()
-        drain = threading.Thread(target=lambda: told.extend(process.stdout or ()), daemon=True)
-        drain.start()  # a full pipe would stop it
-        yield Server(found[0], process)
-    finally:
-        watch.cancel()
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        process.stdout.close()
+    with Server(folder, "--live", "2", *options, port=port, environment=environment) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 import clips
-from browser.conftest import ALLOWED, DENIED, Server, Watched, free_port, launched, opened, started
+from browser.conftest import ALLOWED, DENIED, Watched, launched, opened, started
 from mecam.pretrained.cards import DEMO_CLIP
+from serve_process import Server
+from serving import free_port
 
 pytestmark = pytest.mark.browser
 REFUSED = "Failed to load resource"
@@ -69,7 +71,7 @@ def test_a_server_that_starts_again_goes_on(browser: Any, tmp_path: Path) -> Non
         watched.expected = [REFUSED, "ERR_INCOMPLETE_CHUNKED"]
         with watched.page.expect_request("**/events"):  # the page knows its job
             watched.page.get_by_role("button", name="Use the sample").click()
-        first.stop()
+        first.kill()
         watched.page.locator(".stage", has_text="The server does not answer; trying again").wait_for()
     with started(tmp_path, port=port):
         watched.page.locator(".result").wait_for()
@@ -172,7 +174,7 @@ def test_token_size_and_a_server_that_is_gone(browser: Any, guarded: Server) -> 
     page.get_by_role("button", name="Start").click()
     page.get_by_role("button", name="Stop").wait_for()
     page.locator(".face-box").wait_for()
-    guarded.stop()
+    guarded.kill()
     page.locator("#live .problem", has_text="The server does not answer").wait_for()
     page.get_by_role("tab", name="Text").click()
     page.get_by_role("button", name="Predict").click()

@@ -27,7 +27,7 @@ from mecam.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from mecam.prediction.predictor import Predictor
 
-__all__ = ["predict"]
+__all__ = ["Model", "Tier", "TierName", "predict"]
 
 
 class TierName(str, Enum):
@@ -35,6 +35,17 @@ class TierName(str, Enum):
 
     research = "research"
     permissive = "permissive"
+
+
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", "-m", metavar="RUN", help="Run folder, or a folder of `mecam export`. [default: the built-in model]"
+    ),
+]
+Tier = Annotated[
+    TierName, typer.Option(help="Parts of the built-in model. permissive: none that is for research only.")
+]
 
 
 def predict(
@@ -46,18 +57,8 @@ def predict(
             "line, - for standard input, or stores.",
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="RUN",
-            help="Run folder, or a folder of `mecam export`. [default: the built-in model]",
-        ),
-    ] = None,
-    tier: Annotated[
-        TierName, typer.Option(help="Parts of the built-in model. permissive: none that is for research only.")
-    ] = TierName.research,
+    model: Model = None,
+    tier: Tier = TierName.research,
     all_emotions: Annotated[
         bool, typer.Option("--all-emotions", help="Built-in model: 28 emotions of words instead of 7 groups.")
     ] = False,

@@ -47,11 +47,6 @@ class Batcher:
         self._work: asyncio.Task[None] | None = None
         self.stopping = False
 
-    @property
-    def waiting(self) -> int:
-        """Requests that wait for the model."""
-        return len(self._waiting)
-
     async def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """The predictions of some texts; their ids count from 1.
 

@@ -253,11 +253,12 @@ class Jobs:
         return found.get(id)
 
     def look(self, ids: Iterable[str]) -> dict[str, Job]:
-        """Several jobs by id; those that are not there are left out."""
+        """Several jobs by id; those that are not there, or have expired, are left out."""
         ids = list(ids)
         marks = ", ".join("?" * len(ids))
         with self._lock:
-            rows = self._base.execute(f"SELECT * FROM jobs WHERE id IN ({marks}) AND state != 'uploading'", ids)
+            there = "state != 'uploading' AND (expires IS NULL OR expires >= ?)"
+            rows = self._base.execute(f"SELECT * FROM jobs WHERE id IN ({marks}) AND {there}", (*ids, self._clock()))
             return {row["id"]: _job(row, self._place(row)) for row in rows.fetchall()}
 
     def _place(self, row: sqlite3.Row) -> int | None:

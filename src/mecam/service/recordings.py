@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,8 +206,6 @@ def _begin(jobs: Jobs, settings: Settings, expected: int) -> Job:
 
     Raises: Refused if there is none.
     """
-    import shutil
-
     begun: Job | str = "disk"
     if shutil.disk_usage(jobs.folder).free > expected + FREE_LEFT:
         begun = jobs.begin(
@@ -280,7 +279,7 @@ async def _known(request: Request, id: str) -> Job:
     Raises: Refused if there is none.
     """
     found: Job | None = await asyncio.to_thread(request.app.state.jobs.get, id)
-    if found is None or found.state == "cancelled":
+    if found is None:
         raise NOT_FOUND
     return found
 

@@ -17,7 +17,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mecam.service.problems import Refused, answer_of
-from mecam.service.settings import MB, Settings
+from mecam.service.settings import LOCAL, MB, Settings
 
 __all__ = ["Guard", "bearer", "check_connection", "check_origin", "check_token"]
 
@@ -26,7 +26,6 @@ OPEN = ("/healthz", "/readyz", "/")
 OPEN_BELOW = "/page/"
 UPLOADS = "/v1/predict/recording"
 STREAM = "/v1/stream"
-LOCAL = ("localhost", "127.0.0.1", "::1")
 
 SCRIPTS = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "

@@ -10,7 +10,7 @@ from typing import Any
 from mecam.errors import ConfigError
 from mecam.threads import available_cores
 
-__all__ = ["Settings", "data_folder"]
+__all__ = ["LOCAL", "Settings", "data_folder"]
 
 MB = 1_000_000
 
@@ -131,6 +131,8 @@ class Settings:
         return cls(**values)
 
 
+LOCAL = ("localhost", "127.0.0.1", "::1")
+"""Names of this machine for itself."""
 _VARIABLE = "MECAM_SERVE_SETTINGS"
 _LEAST: Mapping[str, float] = {"port": 0, "readers": 0, "live": 0, "wait_s": 0, "at_once_mb": 0, "patience_ms": 0}
 _LEAST |= {name: 1 for name in ("workers", "max_texts", "max_characters", "max_queue", "max_uploads", "batch")}  # type: ignore[operator]

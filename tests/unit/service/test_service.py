@@ -5,7 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -316,7 +316,7 @@ def test_a_token_is_asked_for(tmp_path: Path, short: Path) -> None:
         assert client.options("/v1/predict/text", headers=preflight).status_code == 200
         place = upload(client, short, asr="false").headers["location"]
         time.sleep(0.5)
-        assert client.get("/v1/jobs/" + place.rpartition("/")[2]).status_code in (200, 404)
+        assert client.get(place).status_code == 404, "it has expired"
 
 
 def test_bounds_hold(tmp_path: Path, short: Path) -> None:
@@ -329,11 +329,8 @@ def test_bounds_hold(tmp_path: Path, short: Path) -> None:
                 yield b"x" * 4096
 
         kind = {"Content-Type": "multipart/form-data; boundary=x"}
-        try:
-            status = client.post("/v1/predict/recording", content=endless(), headers=kind).status_code
-        except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
-            status = 413  # the connection was closed before the client looked for an answer
-        assert status == 413
+        with suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):  # cut off before it looks
+            assert client.post("/v1/predict/recording", content=endless(), headers=kind).status_code == 413
         assert client.post("/v1/predict/text", json={"text": "a" * 2000}).status_code == 413
         assert not list((tmp_path / "jobs").iterdir())
 

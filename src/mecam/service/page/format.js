@@ -1,5 +1,8 @@
 // Numbers as the reports write them.
 
+/** A frame or a word with a gate below it is shown as removed, as in the reports. */
+export const REMOVED = 0.5;
+
 /** With a sign; a minus, not a hyphen. */
 export function signed(value, digits = 2) {
   const text = Math.abs(value).toFixed(digits);

@@ -1,9 +1,8 @@
 // What the filter lets through of each modality in the window, and what it removes.
 import { draw, make } from "./dom.js";
-import { percent } from "./format.js";
+import { REMOVED, percent } from "./format.js";
 
 const NAMES = { text: "words", audio: "voice", vision: "face" };
-const REMOVED = 0.5;
 const NOW_S = 1.5;  // what is said in words is of this last piece of the window
 
 /** Strips of the modalities: `element`, `show(answer)` and `clear()`. */

@@ -2,7 +2,7 @@
 import { Problem, askJson } from "./api.js";
 import { bars } from "./bars.js";
 import { hold, make, tell, waits } from "./dom.js";
-import { says } from "./format.js";
+import { REMOVED, says } from "./format.js";
 import { showProblem } from "./problems.js";
 import { scale } from "./scale.js";
 
@@ -11,8 +11,6 @@ const EXAMPLES = [
   "The film is about a woman who flies to a station in orbit.",
   "The ending was awful, far too long and really boring.",
 ].join("\n");
-
-const REMOVED = 0.5;  // a word with a gate below it is shown as removed, as in the reports
 
 export function textView(place, model) {
   const field = make("textarea", { id: "sentences", rows: 5, placeholder: "One sentence per line", spellcheck: true });
