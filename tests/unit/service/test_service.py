@@ -325,6 +325,7 @@ def test_bounds_hold(tmp_path: Path, short: Path) -> None:
         assert upload(client, short).status_code == 413
 
         def endless() -> Iterator[bytes]:
+            yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="clip.mp4"\r\n\r\n'
             while True:
                 yield b"x" * 4096
 
