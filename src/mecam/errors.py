@@ -121,6 +121,8 @@ EXTRAS = {
     "python_multipart": ("python-multipart", "serve"),
     "httpx": ("httpx", "client"),
     "ray": ("Ray", "ray"),
+    "fsspec": ("fsspec", "ray"),
+    "psycopg": ("psycopg", "postgres"),
     "pandas": ("pandas", "table"),
     "pyarrow": ("pyarrow", "table"),
 }
