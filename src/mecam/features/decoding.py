@@ -1,5 +1,7 @@
 """How a container becomes pictures and pieces of sound: the only place that opens media through PyAV for reading."""
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -42,6 +44,8 @@ _ASPECTS = (0.1, 10.0)
 """Width of a pixel against its height; beyond, the number is damaged and square ones are assumed."""
 _TINY = 1e-4
 """Seconds by which two times may differ and still be the same."""
+_REORDERED = 32
+"""Packets between which pictures may change their order; codecs allow sixteen."""
 
 
 class Frame(NamedTuple):
@@ -126,7 +130,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
     import av
 
     # The white list keeps playlists and the like from reaching anything but files.
-    limits, version = {"protocol_whitelist": "file"}, int(av.__version__.split(".")[0])
+    limits, version = {"protocol_whitelist": "file"}, _pyav()
     options: dict[str, Any] = {"container_options": limits}
     if version >= 17:  # older ones crash where options for streams meet a container that tells its streams late (mpg)
         options = {"options": {**limits, "max_pixels": str(MAX_PIXELS)}}
@@ -139,6 +143,13 @@ def _open(path: Path, stack: ExitStack) -> Any:
     except UnicodeEncodeError:  # a name that is no UTF-8 cannot be told to libav; the file can
         return av.open(stack.enter_context(path.open("rb")), **options)
     return av.open(f"file:{name}", **options)  # "file:" keeps names such as "concat:a|b" from meaning anything else
+
+
+def _pyav() -> int:
+    """The major version of PyAV."""
+    import av
+
+    return int(av.__version__.split(".")[0])
 
 
 def best_video(container: Any, note: Note) -> Any:
@@ -171,32 +182,65 @@ def frames(
     from av.video.reformatter import VideoReformatter
 
     scale = VideoReformatter()
+    alone = {"threads": 1} if _pyav() >= 17 else {}  # by default newer ones share a picture among all cores
     width, height = _scaled(facts.width, facts.height, max_side)
     stored = (height, width) if facts.rotation % 180 else (width, height)
     next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
         stream = container.streams[facts.index]
+        zero = origin(container)
+        coming = _from(container, stream, start, note)
+        if rate is not None:
+            coming = _passed_over(coming, stream, zero, start, rate)
         # Pictures that no other one is made from need no deblocking: a fifth of the time, nothing to see.
-        items = decoded(container, stream, note, start, options={"skip_loop_filter": "noref"})
-        for time, frame in timed(items, stream, origin(container), note):
+        items = decode(coming, stream, note, options={"skip_loop_filter": "noref"})
+        for time, frame in timed(items, stream, zero, note):
             left -= frame.width * frame.height
             if left < 0:
                 raise MediaError("refused: the file holds more pictures than its size can hold", where=str(path))
             if time + _TINY < next_time:
                 continue
             if rate is not None:
-                next_time = start + (np.floor((time - start) * rate + _TINY * rate) + 1) / rate
+                next_time = start + (_step(time - start, rate) + 1) / rate
             # Ask libswscale once for both the size and RGB; the fast kind, as the picture is scaled down anyway.
-            picture = scale.reformat(frame, *stored, "rgb24", interpolation="FAST_BILINEAR")
+            picture = scale.reformat(frame, *stored, "rgb24", interpolation="FAST_BILINEAR", **alone)
             yield Frame(time, _upright(np.asarray(picture.to_ndarray(), np.uint8), facts.rotation))
+
+
+def _step(seconds: float, rate: float) -> int:
+    """The number of the step in time, of which the first picture is looked at."""
+    return math.floor(seconds * rate + _TINY * rate)
+
+
+def _passed_over(
+    packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float
+) -> Iterator[Any]:
+    """The packets, and with each the decoder is told whether its picture will be looked at.
+
+    It is not, if an earlier one of the same step has been decoded. The decoder then leaves it out, unless another
+    picture is made from it; what is looked at is the same to the last bit.
+    """
+    known: deque[float] = deque(maxlen=_REORDERED)
+    for packet in packets:
+        time = np.nan if packet.pts is None else float(packet.pts * packet.time_base) - origin
+        step = None if np.isnan(time) else _step(time - start, rate)
+        needless = any(other < time and _step(other - start, rate) == step for other in known)
+        stream.codec_context.skip_frame = "NONREF" if needless else "DEFAULT"
+        if step is not None and step >= 0 and not needless:
+            known.append(time)
+        yield packet
 
 
 def decoded(
     container: Any, stream: Any, note: Note, start: float = 0.0, *, options: dict[str, str] | None = None
 ) -> Iterator[Any]:
     """Everything that a stream still gives, from a key frame before `start`; nothing where its codec is not known."""
-    items = packets(container, [stream], note) if start <= _TINY else _packets_from(container, stream, start, note)
-    yield from decode(items, stream, note, options=options)
+    yield from decode(_from(container, stream, start, note), stream, note, options=options)
+
+
+def _from(container: Any, stream: Any, start: float, note: Note) -> Iterator[Any]:
+    """The packets of a stream from a key frame before `start`, to its end."""
+    return packets(container, [stream], note) if start <= _TINY else _packets_from(container, stream, start, note)
 
 
 def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, str] | None = None) -> Iterator[Any]:
