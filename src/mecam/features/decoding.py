@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from mecam.budget import check_regular_file
 from mecam.errors import DataError, MecamError, MediaError
+from mecam.features.picture import Picture, to_rgb
 
 __all__ = [
     "MAX_PIXELS",
     "Frame",
+    "Glance",
     "Note",
     "SoundFacts",
     "VideoFacts",
@@ -26,6 +28,7 @@ __all__ = [
     "decoded",
     "first_frame",
     "frames",
+    "glances",
     "opened",
     "origin",
     "packets",
@@ -53,6 +56,13 @@ class Frame(NamedTuple):
 
     time: float
     image: NDArray[np.uint8]
+
+
+class Glance(NamedTuple):
+    """One picture of which a few parts will be looked at: seconds, and the picture."""
+
+    time: float
+    image: Picture
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ def _open(path: Path, stack: ExitStack) -> Any:
     import av
 
     # The white list keeps playlists and the like from reaching anything but files.
-    limits, version = {"protocol_whitelist": "file"}, _pyav()
+    limits, version = {"protocol_whitelist": "file"}, int(av.__version__.split(".")[0])
     options: dict[str, Any] = {"container_options": limits}
     if version >= 17:  # older ones crash where options for streams meet a container that tells its streams late (mpg)
         options = {"options": {**limits, "max_pixels": str(MAX_PIXELS)}}
@@ -143,13 +153,6 @@ def _open(path: Path, stack: ExitStack) -> Any:
     except UnicodeEncodeError:  # a name that is no UTF-8 cannot be told to libav; the file can
         return av.open(stack.enter_context(path.open("rb")), **options)
     return av.open(f"file:{name}", **options)  # "file:" keeps names such as "concat:a|b" from meaning anything else
-
-
-def _pyav() -> int:
-    """The major version of PyAV."""
-    import av
-
-    return int(av.__version__.split(".")[0])
 
 
 def best_video(container: Any, note: Note) -> Any:
@@ -179,16 +182,29 @@ def frames(
     path: Path, facts: VideoFacts, start: float, rate: float | None, max_side: int | None, note: Note
 ) -> Iterator[Frame]:
     """Stream pictures from `start` to the end; see `Media.frames`."""
-    from av.video.reformatter import VideoReformatter
-
-    scale = VideoReformatter()
-    alone = {"threads": 1} if _pyav() >= 17 else {}  # by default newer ones share a picture among all cores
     width, height = _scaled(facts.width, facts.height, max_side)
     stored = (height, width) if facts.rotation % 180 else (width, height)
+    for time, frame in _shown(path, facts, start, rate, note):
+        # libswscale is asked once for both the size and RGB; the fast kind, as the picture is scaled down anyway.
+        yield Frame(time, _upright(to_rgb(frame, *stored, "FAST_BILINEAR"), facts.rotation))
+
+
+def glances(
+    path: Path, facts: VideoFacts, start: float, rate: float | None, max_side: int | None, note: Note
+) -> Iterator[Glance]:
+    """Stream pictures from `start` to the end; see `Media.glances`."""
+    size = _scaled(facts.width, facts.height, max_side)
+    for time, frame in _shown(path, facts, start, rate, note):
+        yield Glance(time, Picture(frame, *size, facts.rotation))
+
+
+def _shown(
+    path: Path, facts: VideoFacts, start: float, rate: float | None, note: Note
+) -> Iterator[tuple[float, Any]]:
+    """Decoded pictures from `start` to the end, at most so many a second, with their times."""
     next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
-        stream = container.streams[facts.index]
-        zero = origin(container)
+        stream, zero = container.streams[facts.index], origin(container)
         coming = _from(container, stream, start, note)
         if rate is not None:
             coming = _passed_over(coming, stream, zero, start, rate)
@@ -202,9 +218,7 @@ def frames(
                 continue
             if rate is not None:
                 next_time = start + (_step(time - start, rate) + 1) / rate
-            # Ask libswscale once for both the size and RGB; the fast kind, as the picture is scaled down anyway.
-            picture = scale.reformat(frame, *stored, "rgb24", interpolation="FAST_BILINEAR", **alone)
-            yield Frame(time, _upright(np.asarray(picture.to_ndarray(), np.uint8), facts.rotation))
+            yield time, frame
 
 
 def _step(seconds: float, rate: float) -> int:
