@@ -185,8 +185,7 @@ def frames(
     width, height = _scaled(facts.width, facts.height, max_side)
     stored = (height, width) if facts.rotation % 180 else (width, height)
     for time, frame in _shown(path, facts, start, rate, note):
-        # libswscale is asked once for both the size and RGB; the fast kind, as the picture is scaled down anyway.
-        yield Frame(time, _upright(to_rgb(frame, *stored, "FAST_BILINEAR"), facts.rotation))
+        yield Frame(time, _upright(to_rgb(frame, *stored), facts.rotation))
 
 
 def glances(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.features.picture import Image
+from mecam.features.picture import Image, Picture, packed
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 from mecam.features.vision.sampling import sampled
 from mecam.threads import ProcessLock
@@ -173,7 +173,9 @@ def crop(image: Image, box: Box, side: int) -> NDArray[np.float32]:
     # Only the part that is looked at is worked on: of a large picture, the whole would be most of the cost.
     left, right = _between(box.x - reach, box.x + reach, width)
     top, bottom = _between(box.y - reach, box.y + reach, height)
-    colours = sampled(image[top:bottom, left:right], (box.x - left, box.y - top), (cos / side, sin / side), side)
+    rows, columns = slice(top, bottom), slice(left, right)
+    pixels = image.packed(rows, columns) if isinstance(image, Picture) else packed(image[rows, columns])
+    colours = sampled(pixels, (box.x - left, box.y - top), (cos / side, sin / side), side)
     colours *= np.float32(1 / 255)
     return colours
 
