@@ -197,9 +197,7 @@ def glances(
         yield Glance(time, Picture(frame, *size, facts.rotation))
 
 
-def _shown(
-    path: Path, facts: VideoFacts, start: float, rate: float | None, note: Note
-) -> Iterator[tuple[float, Any]]:
+def _shown(path: Path, facts: VideoFacts, start: float, rate: float | None, note: Note) -> Iterator[tuple[float, Any]]:
     """Decoded pictures from `start` to the end, at most so many a second, with their times."""
     next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
@@ -225,9 +223,7 @@ def _step(seconds: float, rate: float) -> int:
     return math.floor(seconds * rate + _TINY * rate)
 
 
-def _passed_over(
-    packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float
-) -> Iterator[Any]:
+def _passed_over(packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float) -> Iterator[Any]:
     """The packets, and with each the decoder is told whether its picture will be looked at.
 
     It is not, if an earlier one of the same step has been decoded. The decoder then leaves it out, unless another

@@ -18,7 +18,7 @@ _AROUND = 4
 
 
 class Picture:
-    """Stands where an H × W × 3 array of colours may stand: it has a `shape`, and gives `picture[top:bottom, left:right]`.
+    """Stands where an H × W × 3 array may stand: it has a `shape`, and `picture[top:bottom, left:right]`.
 
     A part is the same to the last bit, whatever else is looked at.
 

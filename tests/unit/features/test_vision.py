@@ -241,7 +241,9 @@ def test_crops_are_those_of_pytorch() -> None:
             torch.from_numpy(np.stack([2 * x / width - 1, 2 * y / height - 1], axis=-1))[None],
             align_corners=False,
         )
-        found = torch.from_numpy(sampled(packed(image), tuple(middle), tuple(step), side)).permute(2, 0, 1)[None].double()
+        found = (
+            torch.from_numpy(sampled(packed(image), tuple(middle), tuple(step), side)).permute(2, 0, 1)[None].double()
+        )
         # A place is known to about a forty-thousandth of a pixel here, and neighbours are up to 255 apart.
         torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
         assert float((found - expected).abs().mean()) < 1e-3
