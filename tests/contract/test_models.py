@@ -45,7 +45,10 @@ every_model = pytest.mark.parametrize("name", MODELS)
 each_named = {"ids": lambda check: check.__name__}
 
 
-@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+ON_GPU = pytest.param("cuda", marks=pytest.mark.gpu)
+
+
+@pytest.fixture(params=["cpu", ON_GPU])
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Where a model computes. A GPU multiplies with all digits, so that a prediction does not depend on neighbours."""
     if request.param == "cuda":
@@ -79,6 +82,7 @@ def test_the_body_on_every_task(
 
 
 @every_model
+@pytest.mark.parametrize("device", [pytest.param("cpu", marks=pytest.mark.slow), ON_GPU], indirect=True)
 def test_an_interrupted_training_goes_on_on_its_device(
     name: str, store: Store, encoder: str, tmp_path: Path, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,16 +119,16 @@ class Epochs:
     def __init__(self, trained: Any, store: Store, *, stop: bool) -> None:
         self.trained, self.stop = trained, stop
         self.dataset = tiny.dataset(trained, store, store.split("train"))
-        self.steps, self.validated = -(-len(self.dataset) // 8), 0.0
+        self.steps = -(-len(self.dataset) // 8)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         if self.stop and epoch == 1:
             raise KeyboardInterrupt
+        self.validated = float(epoch)
         views = ViewOptions(0.5) if self.trained.model.views else None
         yield from batches(self.dataset, self.trained.collator, 8, shuffle_seed=epoch, views=views)
 
     def validate(self, model: Any) -> dict[str, float | None]:
-        self.validated += 1
         return {"select": self.validated}
 
 
