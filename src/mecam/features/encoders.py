@@ -156,7 +156,11 @@ def _serve(parent: Connection, device: str) -> None:
     threading.Thread(target=_accept, args=(listener, requests), daemon=True).start()
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     parent.send(Server(str(listener.address), secret))
-    networks = _Networks(device)
+    _compute(_Networks(device), requests)
+
+
+def _compute(networks: "_Networks", requests: "SimpleQueue[_Request]") -> None:
+    """Take what waits, compute what is alike of it, for ever; whoever came first is in the next batch."""
     waiting: list[_Request] = []
     while True:
         if not waiting:
@@ -243,8 +247,11 @@ def _network(key: Key, device: str) -> Network:
         from mecam.features.audio.speech_network import SpeechNetwork
 
         return SpeechNetwork(name, device)
-    from mecam.features.vision.model_files import BUILT_IN
+    from mecam.features.vision.model_files import BUILT_IN, EXPRESSION
+    from mecam.features.vision.torch_expressions import TorchExpressions
     from mecam.features.vision.torch_networks import TorchNetwork
 
+    if name == EXPRESSION.name:
+        return TorchExpressions(device)
     (asset,) = (asset for asset in BUILT_IN if asset.name == name)
     return TorchNetwork(asset, part[0], device)
