@@ -10,7 +10,7 @@ from mecam.cli.console import err, one_line, out, print_json, print_place, progr
 from mecam.cli.data import TASK_HELP, parse_task
 
 if TYPE_CHECKING:
-    from mecam.features.extract import ExtractReport
+    from mecam.features.extraction_store import ExtractReport
 
 __all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "left_out_note"]
 __all__ += ["speech_model"]
