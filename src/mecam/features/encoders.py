@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client, Connection, Listener
-from queue import SimpleQueue
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +26,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError, DataError, MecamError, missing_extras
 
-__all__ = ["MAX_BATCH", "Key", "Server", "ServerGone", "check_device", "run", "serving", "use"]
+__all__ = ["MAX_BATCH", "Key", "Server", "ServerGoneError", "check_device", "run", "serving", "use"]
 
 Key = tuple[str, ...]
 """A network: `("face", FILE, PART)`, or `("speech", MODEL)`."""
@@ -39,7 +38,7 @@ MAX_BATCH = {"face": 32, "speech": 8}
 _GONE = "the process that computes for all recordings has ended"
 
 
-class ServerGone(DataError):
+class ServerGoneError(DataError):
     """The server has ended: it is no fault of the recording, and no other can be read."""
 
 
@@ -63,7 +62,7 @@ def use(server: Server | None) -> None:
 def run(key: Key, given: NDArray[np.float32]) -> list[NDArray[np.float32]] | None:
     """What a network makes of one input, by the server that this process uses; None if it uses none.
 
-    Raises: DataError if the network fails; ServerGone if the server has ended.
+    Raises: DataError if the network fails; ServerGoneError if the server has ended.
     """
     if _server is None:
         return None
@@ -72,7 +71,7 @@ def run(key: Key, given: NDArray[np.float32]) -> list[NDArray[np.float32]] | Non
         connection.send((key, given))
         answer = connection.recv()
     except (OSError, EOFError) as error:
-        raise ServerGone(_GONE, fix="give the same command again: it continues") from error
+        raise ServerGoneError(_GONE, fix="give the same command again: it continues") from error
     if isinstance(answer, str):
         raise DataError(answer)
     outputs: list[NDArray[np.float32]] = answer
@@ -92,7 +91,7 @@ def serving(device: str) -> Iterator[Server]:
     """A process that computes on a device, as long as the block lasts.
 
     Args:
-        device: PyTorch's name of it: cuda, cuda:1, mps, cpu.
+        device: PyTorch's name of it: cuda (all GPUs that there are), cuda:1, mps, cpu.
 
     Raises: MissingExtraError without PyTorch; ConfigError if there is no such device.
     """
@@ -151,48 +150,66 @@ class _Request:
 def _serve(parent: Connection, device: str) -> None:
     """The process: answer every worker until the parent closes its end, or ends."""
     secret = secrets.token_bytes(32)
-    requests: SimpleQueue[_Request] = SimpleQueue()
+    waiting = _Waiting()
     listener = Listener(authkey=secret)
-    threading.Thread(target=_accept, args=(listener, requests), daemon=True).start()
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_accept, args=(listener, waiting), daemon=True).start()
+    for one in _devices(device):
+        threading.Thread(target=_compute, args=(_Networks(one), waiting), daemon=True).start()
     parent.send(Server(str(listener.address), secret))
-    _compute(_Networks(device), requests)
-
-
-def _compute(networks: "_Networks", requests: "SimpleQueue[_Request]") -> None:
-    """Take what waits, compute what is alike of it, for ever; whoever came first is in the next batch."""
-    waiting: list[_Request] = []
-    while True:
-        if not waiting:
-            waiting.append(requests.get())
-        while not requests.empty():
-            waiting.append(requests.get())
-        batch = [request for request in waiting if request.alike == waiting[0].alike]
-        batch = batch[: MAX_BATCH[waiting[0].key[0]]]
-        networks.answer(batch)
-        taken = {id(request) for request in batch}
-        waiting = [request for request in waiting if id(request) not in taken]
-
-
-def _leave_with(parent: Connection) -> None:
     with suppress(EOFError, OSError):
         parent.recv()
     os._exit(0)
 
 
-def _accept(listener: Listener, requests: "SimpleQueue[_Request]") -> None:
+def _devices(device: str) -> list[str]:
+    """`cuda` is all GPUs that this process may use; the others are one."""
+    import torch
+
+    return [f"cuda:{number}" for number in range(torch.cuda.device_count())] if device == "cuda" else [device]
+
+
+class _Waiting:
+    """What nobody computes yet, in the order in which it came."""
+
+    def __init__(self) -> None:
+        self._requests: list[_Request] = []
+        self._changed = threading.Condition()
+
+    def add(self, request: _Request) -> None:
+        with self._changed:
+            self._requests.append(request)
+            self._changed.notify()
+
+    def take(self) -> list[_Request]:
+        """Whoever came first, and what can be computed together with it; waits until there is somebody."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._requests)
+            first = self._requests[0]
+            batch = [request for request in self._requests if request.alike == first.alike]
+            batch = batch[: MAX_BATCH[first.key[0]]]
+            self._requests = [request for request in self._requests if request not in batch]
+            return batch
+
+
+def _compute(networks: "_Networks", waiting: _Waiting) -> None:
+    """On one device, for ever."""
+    while True:
+        networks.answer(waiting.take())
+
+
+def _accept(listener: Listener, waiting: _Waiting) -> None:
     while True:
         with suppress(OSError, EOFError, multiprocessing.AuthenticationError):
             connection = listener.accept()
-            threading.Thread(target=_listen, args=(connection, requests), daemon=True).start()
+            threading.Thread(target=_listen, args=(connection, waiting), daemon=True).start()
 
 
-def _listen(connection: Any, requests: "SimpleQueue[_Request]") -> None:
+def _listen(connection: Any, waiting: _Waiting) -> None:
     """Hand on what one thread of a worker asks, one thing after the other."""
     with suppress(EOFError, OSError), connection:
         while True:
             request = _Request(*connection.recv())
-            requests.put(request)
+            waiting.add(request)
             request.done.wait()
             connection.send(request.answer)
 

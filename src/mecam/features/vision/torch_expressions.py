@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mecam.features.vision.model_files import EXPRESSION, content
 
@@ -57,14 +57,14 @@ def _convolution(options: dict[str, Any]) -> Callable[..., Tensor]:
     stride, groups = tuple(options.get("strides", [1, 1])), options.get("group", 1)
 
     def run(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.conv2d(F.pad(x, [left, right, top, bottom]), kernel, bias, stride, groups=groups)
+        return functional.conv2d(functional.pad(x, [left, right, top, bottom]), kernel, bias, stride, groups=groups)
 
     return run
 
 
 def _gemm(options: dict[str, Any]) -> Callable[..., Tensor]:
     def run(x: Tensor, weights: Tensor, bias: Tensor) -> Tensor:
-        return F.linear(x, weights if options.get("transB") else weights.T, bias)
+        return functional.linear(x, weights if options.get("transB") else weights.T, bias)
 
     return run
 
@@ -75,7 +75,7 @@ _OPERATIONS: dict[str, Callable[[dict[str, Any]], Callable[..., Tensor]]] = {
     "Flatten": lambda _: torch.nn.Flatten(),
     "Gemm": _gemm,
     "GlobalAveragePool": lambda _: lambda x: x.mean(dim=(2, 3), keepdim=True),
-    "Relu": lambda _: F.relu,
+    "Relu": lambda _: functional.relu,
     "Softmax": lambda options: lambda x: x.softmax(dim=options.get("axis", -1)),
     "Sub": lambda _: torch.sub,
     "Transpose": lambda options: lambda x: x.permute(*options["perm"]),

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from mecam.features.vision.face_models import hushed
 from mecam.features.vision.model_files import Asset, content
@@ -130,7 +130,7 @@ _Operation = Callable[[Any, _Constants], Callable[..., Tensor]]
 
 
 def _activated(options: Any) -> Callable[[Tensor], Tensor]:
-    kinds: dict[int, Callable[[Tensor], Tensor]] = {0: lambda x: x, 1: F.relu, 3: F.relu6}
+    kinds: dict[int, Callable[[Tensor], Tensor]] = {0: lambda x: x, 1: functional.relu, 3: functional.relu6}
     return kinds[getattr(options, "fusedActivationFunction", 0)]
 
 
@@ -145,7 +145,7 @@ def _padded(options: Any, kernel: tuple[int, int], *, filled: float = 0.0) -> Ca
         for length, size, stride in zip(x.shape[:1:-1], kernel[::-1], strides[::-1], strict=True):
             whole = max((-(-length // stride) - 1) * stride + size - length, 0)
             edges += [whole // 2, whole - whole // 2]
-        return F.pad(x, edges, value=filled) if any(edges) else x
+        return functional.pad(x, edges, value=filled) if any(edges) else x
 
     return pad
 
@@ -161,7 +161,7 @@ def _convolution(options: Any, constants: _Constants) -> Callable[..., Tensor]:
     def run(x: Tensor, kernel: Tensor, bias: Tensor | None = None) -> Tensor:
         kernel = kernel.permute(3, 0, 1, 2) if deep else kernel.permute(0, 3, 1, 2)
         groups = kernel.shape[0] if deep else 1
-        y = F.conv2d(pad(x.permute(0, 3, 1, 2)), kernel, bias, stride, groups=groups)
+        y = functional.conv2d(pad(x.permute(0, 3, 1, 2)), kernel, bias, stride, groups=groups)
         return act(y).permute(0, 2, 3, 1)
 
     return run
@@ -171,7 +171,7 @@ def _pooling(options: Any, _: _Constants) -> Callable[..., Tensor]:
     kernel = (options.filterHeight, options.filterWidth)
     pad, act = _padded(options, kernel, filled=-torch.inf), _activated(options)
     stride = (options.strideH, options.strideW)
-    return lambda x: act(F.max_pool2d(pad(x.permute(0, 3, 1, 2)), kernel, stride)).permute(0, 2, 3, 1)
+    return lambda x: act(functional.max_pool2d(pad(x.permute(0, 3, 1, 2)), kernel, stride)).permute(0, 2, 3, 1)
 
 
 def _resizing(options: Any, constants: _Constants) -> Callable[..., Tensor]:
@@ -181,7 +181,7 @@ def _resizing(options: Any, constants: _Constants) -> Callable[..., Tensor]:
     assert not options.alignCorners
 
     def run(x: Tensor, _: Tensor) -> Tensor:
-        return F.interpolate(x.permute(0, 3, 1, 2), size, mode="bilinear").permute(0, 2, 3, 1)
+        return functional.interpolate(x.permute(0, 3, 1, 2), size, mode="bilinear").permute(0, 2, 3, 1)
 
     return run
 
@@ -200,7 +200,7 @@ def _depth_to_space(options: Any, _: _Constants) -> Callable[..., Tensor]:
 def _padding(_: Any, constants: _Constants) -> Callable[..., Tensor]:
     assert constants[1] is not None
     edges = [int(edge) for pair in constants[1][::-1] for edge in pair]
-    return lambda x, _: F.pad(x, edges)
+    return lambda x, _: functional.pad(x, edges)
 
 
 def _reshaping(options: Any, constants: _Constants) -> Callable[..., Tensor]:
