@@ -89,7 +89,7 @@ def _in_processes(
     todo: Mapping[str, Clip], recipe: Recipe, jobs: int, server: encoders.Server | None
 ) -> Iterator[tuple[str, Extracted]]:
     """Each part, or why there is none, under its key as it comes."""
-    waiting = list(reversed(todo))
+    waiting = list(todo)[::-1]
     while waiting:
         running: dict[Future[Extracted], str] = {}
         try:

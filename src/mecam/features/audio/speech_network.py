@@ -62,7 +62,8 @@ def encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
     normal = (sound - sound.mean()) / (sound.std() + 1e-7)
     if (outputs := encoders.run(("speech", model), normal)) is not None:
         return outputs[0]
-    return _network(model)(normal[None])[0][0]
+    rows: NDArray[np.float32] = _network(model)(normal[None])[0][0]
+    return rows
 
 
 @cache

@@ -204,7 +204,7 @@ def _padding(_: Any, constants: _Constants) -> Callable[..., Tensor]:
 
 
 def _reshaping(options: Any, constants: _Constants) -> Callable[..., Tensor]:
-    given = constants[1] if len(constants) > 1 else options.newShape
+    given: Any = constants[1] if len(constants) > 1 else options.newShape
     shape = [int(size) for size in given][1:]
     return lambda x, *_: x.reshape(len(x), *shape)
 
