@@ -15,7 +15,7 @@ from mecam.features.recording import Recipe
 from mecam.files import claimed
 from mecam.task import Task
 
-__all__ = ["Progress", "extract", "make_parts", "parts_beside"]
+__all__ = ["Progress", "extract", "extract_plan", "make_parts", "parts_beside"]
 
 Progress = Callable[[int, int], None]
 """Called with (recordings done, all)."""
@@ -60,8 +60,23 @@ def extract(
     Returns: what was found; most of it is the store's provenance too.
     Raises: DataError if there is nothing to extract, nothing could be, or the store cannot be written.
     """
-    store, recipe, workers = Path(store), recipe or Recipe(), workers or Processes(jobs)
+    recipe, workers = recipe or Recipe(), workers or Processes(jobs)
     plan = plan_extraction(inputs, recipe, labels=labels, name=name, task=task, only=only, remarks=remarks)
+    return extract_plan(plan, recipe, store, workers=workers, parts=parts, overwrite=overwrite, progress=progress)
+
+
+def extract_plan(
+    plan: Plan,
+    recipe: Recipe,
+    store: str | Path,
+    *,
+    workers: Workers,
+    parts: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ExtractReport:
+    """Extract what was planned; for the rest see `extract`."""
+    store = Path(store)
     writer = plan.writer(store, overwrite=overwrite)  # says now, not after an hour, that there is a store already
     prepare(recipe.extractors)
     place = parts_beside(store) if parts is None else parts_at(parts)
