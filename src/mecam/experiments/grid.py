@@ -93,7 +93,7 @@ def train_grid(
 
     Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
     """
-    if any(member.config.devices > 1 for member in members):
+    if any(member.config.devices * member.config.nodes > 1 for member in members):
         raise ConfigError(
             "each of several runs uses one device", where="devices", fix="use --jobs to train several at the same time"
         )
