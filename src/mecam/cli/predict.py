@@ -9,15 +9,8 @@ import typer
 
 from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import (
-    SOME_FAILED,
-    AsrModel,
-    Language,
-    Longest,
-    Shortest,
-    left_out_note,
-    speech_model,
-)
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest, speech_model
+from mecam.cli.extract_report import SOME_FAILED, left_out_note
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
