@@ -119,7 +119,7 @@ class Epochs:
     def __init__(self, trained: Any, store: Store, *, stop: bool) -> None:
         self.trained, self.stop = trained, stop
         self.dataset = tiny.dataset(trained, store, store.split("train"))
-        self.steps = -(-len(self.dataset) // 8)
+        self.steps, self.validated = -(-len(self.dataset) // 8), 0.0
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         if self.stop and epoch == 1:
