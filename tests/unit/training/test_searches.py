@@ -18,6 +18,7 @@ from mecam.errors import ConfigError, TrainingError
 from mecam.experiments import storage as storages
 from mecam.experiments.tuning import tune
 from mecam.runs.config import RunConfig
+from mecam.training.loop import Fit
 
 optuna = pytest.importorskip("optuna", reason="the extra `tune` is not installed")
 
@@ -84,8 +85,9 @@ def test_the_search_of_an_earlier_version_is_gone_on_with(
     store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which did not know some of today's options: they have their defaults."""
-    from mecam.experiments import study
+    from mecam.experiments import study, tuning
 
+    monkeypatch.setattr(tuning, "validate_once", lambda *_, **__: Fit(best_score=-1.0))
     tune(config(encoder), store, tmp_path, trials=1)
     whole = study.Study._setup
 
@@ -97,9 +99,9 @@ def test_the_search_of_an_earlier_version_is_gone_on_with(
         assert len(lines) == len(options.splitlines()) - 2
         return json.dumps(["".join(lines), *others])
 
-    monkeypatch.setattr(study.Study, "_setup", earlier)
-    tune(config(encoder), store, tmp_path / "old", trials=1)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(study.Study, "_setup", earlier)
+        tune(config(encoder), store, tmp_path / "old", trials=1)
     assert len(tune(config(encoder), store, tmp_path / "old", trials=2).trials) == 2
 
 
@@ -142,18 +144,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 SEARCH = """
-import os, signal, sys
+import os, pathlib, signal, sys, time
 from mecam.experiments import storage, tuning
 storage.HEARTBEAT_SECONDS, storage.GRACE_SECONDS, tuning.POLL_SECONDS = 1, 4, 0.3
-real = tuning.validate_once
+real, mark = tuning.validate_once, pathlib.Path({mark!r})
 trained = 0
 
 def validate_once(*args, **options):
     global trained
     trained += 1
     if {dies} and trained == 2:
-        print("dies", flush=True)
+        mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    until = time.monotonic() + 200
+    while not {dies} and not mark.exists() and time.monotonic() < until:
+        time.sleep(0.05)
     return real(*args, **options)
 
 tuning.validate_once = validate_once
@@ -165,7 +170,7 @@ if __name__ == "__main__":
 
 @cluster
 def test_two_share_a_search_and_one_of_them_dies(postgres: str, store: Store, encoder: str, tmp_path: Path) -> None:
-    """In its second trial, by SIGKILL; the other takes that up. All trials are there, none twice."""
+    """In its second trial, by SIGKILL; the other, which waits in its first, takes that up. None is there twice."""
     started = []
     total = 6
     settings = [f"model.encoder={encoder}", "model.text_width=8", "model.width=16", "model.hidden=64"]
@@ -173,7 +178,7 @@ def test_two_share_a_search_and_one_of_them_dies(postgres: str, store: Store, en
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src"), "CUDA_VISIBLE_DEVICES": ""}
     for name in ("one", "other"):
         script = tmp_path / f"{name}.py"
-        script.write_text(SEARCH.format(dies=name == "one"), encoding="utf-8")
+        script.write_text(SEARCH.format(dies=name == "one", mark=str(tmp_path / "dead")), encoding="utf-8")
         asked = ["--data", str(store.path), "--models", "lf_dnn", "--trials", str(total), "--storage", postgres]
         asked += ["--out", str(tmp_path / name), *(part for one in settings for part in ("--set", one))]
         command = [sys.executable, str(script), "tune", *asked]
@@ -186,7 +191,7 @@ def test_two_share_a_search_and_one_of_them_dies(postgres: str, store: Store, en
             process.kill()
     one, other = started
     assert one.returncode == -signal.SIGKILL, ends[0]
-    assert "dies" in ends[0][0]
+    assert (tmp_path / "dead").exists()
     assert other.returncode == 0, ends[1][1][-5000:]
     rows = (tmp_path / "other" / "lf_dnn" / "trials.csv").read_text(encoding="utf-8").splitlines()[1:]
     assert len(rows) == total
