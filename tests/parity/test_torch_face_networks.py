@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from mecam.features.torch_networks.expressions import TorchExpressions
+from mecam.features.torch_networks.faces import TorchNetwork
 from mecam.features.vision.expression_network import SIDE, _session
 from mecam.features.vision.face_models import _run
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset
-from mecam.features.vision.torch_expressions import TorchExpressions
-from mecam.features.vision.torch_networks import TorchNetwork
 
 NETWORKS = [
     (DETECTOR, "", (192, 192, 3)),

@@ -264,9 +264,9 @@ def _network(key: Key, device: str) -> Network:
         from mecam.features.audio.speech_network import SpeechNetwork
 
         return SpeechNetwork(name, device)
+    from mecam.features.torch_networks.expressions import TorchExpressions
+    from mecam.features.torch_networks.faces import TorchNetwork
     from mecam.features.vision.model_files import BUILT_IN, EXPRESSION
-    from mecam.features.vision.torch_expressions import TorchExpressions
-    from mecam.features.vision.torch_networks import TorchNetwork
 
     if name == EXPRESSION.name:
         return TorchExpressions(device)

@@ -1,0 +1,1 @@
+"""The networks of extractors on PyTorch: for `mecam.features.encoders` only, as extraction needs no PyTorch."""
