@@ -9,7 +9,12 @@ from mecam.batch import Batch
 from mecam.errors import TrainingError
 from mecam.training.world import World
 
-__all__ = ["FiniteCheck"]
+__all__ = ["FiniteCheck", "is_queued"]
+
+
+def is_queued(device: torch.device) -> bool:
+    """True for a device that works off what it is told while the program goes on: looking at a value waits for it."""
+    return device.type != "cpu"
 
 
 class FiniteCheck:
@@ -27,7 +32,7 @@ class FiniteCheck:
     """Values after which they are looked at, and a GPU is waited for."""
 
     def __init__(self, world: World, device: torch.device) -> None:
-        self._world, self._at_once = world, device.type == "cpu"
+        self._world, self._at_once = world, not is_queued(device)
         self._waiting: list[tuple[Tensor, Mapping[str, Tensor], tuple[str, ...]]] = []
 
     def add(self, value: Tensor, named: Mapping[str, Tensor], batches: Sequence[Batch]) -> None:

@@ -18,6 +18,7 @@ from mecam.config import TrainingConfig
 from mecam.errors import DataError, TrainingError
 from mecam.files import NO_ROOM, whole_file
 from mecam.models.base import Model, Phase
+from mecam.training.acceleration import Acceleration
 from mecam.training.costs import give_back_free_memory
 from mecam.training.finite import FiniteCheck
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
@@ -104,7 +105,7 @@ def fit(
     step, *wrapped = fabric.setup(_Step(model), *optimizers)
     schedule = warmup_then_decay(steps, config.warmup)
     schedulers = [torch.optim.lr_scheduler.LambdaLR(o.optimizer, schedule) for o in wrapped]
-    average = _Average(model, config.average)
+    average, acceleration = _Average(model, config.average), Acceleration(model, config)
     parts = {"model": model, "average": average, "optimizers": optimizers, "schedulers": schedulers}
     epoch = _restore(resume, parts, result, fabric) if resume else 0
     saved = time.monotonic()
@@ -115,7 +116,7 @@ def fit(
         means: dict[str, float] = {}
         tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
         for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
-            with moving_only(model, phase):
+            with moving_only(model, phase), acceleration.on():
                 means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
             scores = fabric.broadcast(data.validate(model))  # all processes must agree on when to stop
@@ -144,7 +145,7 @@ def fit(
 
 
 def choose_precision(
-    precision: Literal["auto", "32", "bf16", "16"], model: Model, device: torch.device
+    precision: Literal["auto", "32", "tf32", "bf16", "16"], model: Model, device: torch.device
 ) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """What Fabric shall compute in.
 
@@ -152,7 +153,7 @@ def choose_precision(
     enough to gain from it, else full precision.
     """
     if precision != "auto":
-        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]  # type: ignore[return-value]
+        return {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]  # type: ignore[return-value]
     if model.text_encoder is None:
         return "32-true"
     if device.type == "cuda":

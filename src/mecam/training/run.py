@@ -41,6 +41,7 @@ def train(
     out: Path,
     *,
     overwrite: bool = False,
+    wait: float = 0.0,
     progress: Progress | None = None,
     command: str = "",
 ) -> Path:
@@ -52,6 +53,7 @@ def train(
             train splits are mixed by weight, and valid and test are those of the first.
         out: the run folder; one with the same configuration and data is gone on with.
         overwrite: start again whatever lies there.
+        wait: seconds to wait for another one that writes there to end.
         progress: called with (steps done, all steps, what is being done).
         command: for the record.
 
@@ -75,7 +77,7 @@ def train(
     world = World(fabric)
 
     def claim() -> None:
-        held.enter_context(claimed(out))
+        held.enter_context(claimed(out, wait=wait))
         _refuse_itself(out, config)
         read = record_of(sources, None if loaded is None else loaded.sha256)
         run.claim(config, read, overwrite=overwrite)
