@@ -6,9 +6,9 @@ import torch
 
 from mecam.features.vision.expression_network import SIDE, _session
 from mecam.features.vision.face_models import _run
-from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset
-from mecam.features.vision.torch_expressions import TorchExpressions
-from mecam.features.vision.torch_networks import TorchNetwork
+from mecam.features.vision.model_files import DETECTOR, EXPRESSION, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.nn.litert import LiteRTNetwork
+from mecam.nn.onnx_graph import OnnxNetwork
 
 NETWORKS = [
     (DETECTOR, "", (192, 192, 3)),
@@ -29,7 +29,7 @@ def no_tf32() -> None:
 @pytest.mark.parametrize(("asset", "part", "shape"), NETWORKS, ids=lambda value: getattr(value, "name", None))
 def test_networks_equal_litert(asset: Asset, part: str, shape: tuple[int, ...], device: str) -> None:
     given = np.random.default_rng(0).random((3, *shape), np.float32) * (300 if len(shape) == 2 else 1)
-    made = TorchNetwork(asset, part, device)(given)
+    made = LiteRTNetwork(content(asset, part), device)(given)
     wanted = [_run(asset, one, part) for one in given]
     assert len(made) == len(wanted[0])
     for place, rows in enumerate(made):
@@ -41,4 +41,4 @@ def test_networks_equal_litert(asset: Asset, part: str, shape: tuple[int, ...], 
 def test_expressions_equal_onnx_runtime(device: str) -> None:
     given = np.random.default_rng(0).random((3, SIDE, SIDE, 3), np.float32)
     right = _session().run(None, {"pictures": given})[0]
-    np.testing.assert_allclose(TorchExpressions(device)(given)[0], right, atol=1e-5)
+    np.testing.assert_allclose(OnnxNetwork(content(EXPRESSION), device)(given)[0], right, atol=1e-5)

@@ -264,11 +264,13 @@ def _network(key: Key, device: str) -> Network:
         from mecam.features.audio.speech_network import SpeechNetwork
 
         return SpeechNetwork(name, device)
-    from mecam.features.vision.model_files import BUILT_IN, EXPRESSION
-    from mecam.features.vision.torch_expressions import TorchExpressions
-    from mecam.features.vision.torch_networks import TorchNetwork
+    from mecam.features.vision.face_models import hushed
+    from mecam.features.vision.model_files import BUILT_IN, content
+    from mecam.nn.litert import LiteRTNetwork
+    from mecam.nn.onnx_graph import OnnxNetwork
 
-    if name == EXPRESSION.name:
-        return TorchExpressions(device)
     (asset,) = (asset for asset in BUILT_IN if asset.name == name)
-    return TorchNetwork(asset, part[0], device)
+    if name.endswith(".onnx"):
+        return OnnxNetwork(content(asset), device)
+    with hushed():
+        return LiteRTNetwork(content(asset, part[0]), device)

@@ -134,10 +134,9 @@ def test_a_server_that_ended_is_told() -> None:
 
 @pytest.mark.cluster
 def test_a_store_made_with_a_server_is_the_same_but_for_rounding(tmp_path: Path) -> None:
+    moves = {"mouth_open": lambda time: abs(np.sin(5 * time))}
     for name in ("a", "b"):
-        clips.moving_face(
-            tmp_path / f"{name}.mp4", {"mouth_open": lambda t: abs(np.sin(5 * t))}, seconds=1.0, rate=12.0
-        )
+        clips.moving_face(tmp_path / f"{name}.mp4", moves, seconds=1.0, rate=12.0)
     recipe = Recipe(("mecam-face",))
     extract([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "own", recipe=recipe, jobs=2)
     extract([tmp_path / "a.mp4", tmp_path / "b.mp4"], tmp_path / "asked", recipe=replace(recipe, device="cpu"), jobs=2)

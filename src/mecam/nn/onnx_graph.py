@@ -1,4 +1,7 @@
-"""The expression network on PyTorch: the graph and weights of its ONNX file, in batches and on a GPU."""
+"""Small networks of ONNX files on PyTorch: the same graphs and weights, in batches and on a GPU.
+
+Known are the operations of the expression network, with weights packed as eight-bit numbers.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,25 +12,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mecam.features.vision.model_files import EXPRESSION, content
-
-__all__ = ["TorchExpressions"]
+__all__ = ["OnnxNetwork"]
 
 
-class TorchExpressions:
-    """The network of `mecam.features.vision.expression_network`, for batches.
+class OnnxNetwork:
+    """A network with one input and one output, whose first axis is the batch.
 
     Args:
+        file: content of its file.
         device: where it computes.
 
-    Raises: DataError if the file is missing or damaged; MissingExtraError without onnx.
+    Raises: KeyError for an operation that is not known here.
     """
 
-    def __init__(self, device: str | torch.device = "cpu") -> None:
+    def __init__(self, file: bytes, device: str | torch.device = "cpu") -> None:
         import onnx
         from onnx import numpy_helper
 
-        graph = onnx.load_from_string(content(EXPRESSION)).graph
+        graph = onnx.load_from_string(file).graph
         self._device, self._given = torch.device(device), graph.input[0].name
         values = {one.name: torch.from_numpy(numpy_helper.to_array(one).copy()) for one in graph.initializer}
         self._steps: list[tuple[Callable[..., Tensor], list[str], str]] = []
@@ -45,7 +47,7 @@ class TorchExpressions:
 
     @torch.inference_mode()
     def __call__(self, given: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """N × 112 × 112 × 3 → one array, N × the probabilities of `EXPRESSIONS`."""
+        """The output for a batch."""
         values = {**self._values, self._given: torch.from_numpy(given).to(self._device)}
         for run, inputs, output in self._steps:
             values[output] = run(*(values[name] for name in inputs))

@@ -1,7 +1,7 @@
-"""The face networks on PyTorch: the same graphs and weights as LiteRT runs them, in batches and on a GPU.
+"""Networks of LiteRT (`.tflite`) on PyTorch: the same graphs and weights, in batches and on a GPU.
 
-A network is read from its `.tflite` file once: what the file holds packed (half precision, sparse) LiteRT unpacks.
-Every network has one input and a first axis of length 1, which becomes the batch here.
+A network is read from its file once: what the file holds packed (half precision, sparse) LiteRT unpacks. It has one
+input, whose first axis is of length 1 and becomes the batch here. Known are the operations of the face networks.
 
 Source: the schema of TensorFlow Lite (`schema.fbs`), which `ai-edge-litert` brings as `schema_py_generated`.
 """
@@ -15,36 +15,29 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from mecam.features.vision.face_models import hushed
-from mecam.features.vision.model_files import Asset, content
-
-__all__ = ["TorchNetwork"]
+__all__ = ["LiteRTNetwork"]
 
 
-class TorchNetwork:
-    """A network of `mecam.features.vision.face_models`, for batches.
+class LiteRTNetwork:
+    """A network, for batches. LiteRT greets on stderr while it is made.
 
     Args:
-        asset: its file.
-        part: its name in the file, where that is a zip.
+        file: content of its file.
         device: where it computes.
 
-    Attributes:
-        device: likewise.
-
-    Raises: DataError if the file is missing or damaged.
+    Raises: KeyError for an operation that is not known here.
     """
 
-    def __init__(self, asset: Asset, part: str = "", device: str | torch.device = "cpu") -> None:
-        self.device = torch.device(device)
-        graph = _Graph(content(asset, part))
+    def __init__(self, file: bytes, device: str | torch.device = "cpu") -> None:
+        self._device = torch.device(device)
+        graph = _Graph(file)
         self._steps, self._given, self._outputs = graph.steps, graph.given, graph.outputs
-        self._constants = {place: torch.from_numpy(value).to(self.device) for place, value in graph.constants.items()}
+        self._constants = {place: torch.from_numpy(value).to(self._device) for place, value in graph.constants.items()}
 
     @torch.inference_mode()
     def __call__(self, given: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The outputs for a batch, largest first, as LiteRT gives them for one: N × what the network says."""
-        values: dict[int, Tensor] = {self._given: torch.from_numpy(given).to(self.device, non_blocking=True)}
+        values: dict[int, Tensor] = {self._given: torch.from_numpy(given).to(self._device, non_blocking=True)}
         for step in self._steps:
             values[step.output] = step.run(*(values.get(i, self._constants.get(i)) for i in step.inputs))
             for place in step.last_use:
@@ -109,15 +102,14 @@ def _constants(file: bytes, operators: Sequence[Any]) -> dict[int, NDArray[Any]]
     """What these operations read beside each other's outputs, as LiteRT unpacks it; half precision becomes single."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    with hushed():
-        network = Interpreter(
-            model_content=file,
-            num_threads=1,
-            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            experimental_preserve_all_tensors=True,
-        )
-        network.allocate_tensors()
-        network.invoke()  # so that what is packed is unpacked
+    network = Interpreter(
+        model_content=file,
+        num_threads=1,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    network.allocate_tensors()
+    network.invoke()  # so that what is packed is unpacked
     made = {int(place) for operator in operators for place in operator.outputs}
     made.add(network.get_input_details()[0]["index"])
     read = {int(place) for operator in operators for place in operator.inputs if place >= 0}
