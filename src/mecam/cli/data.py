@@ -256,7 +256,9 @@ def join(
 
 @app.command()
 def merge(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels, or all shards.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels, or all shards.")
+    ],
     output: Output,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new data set.")] = None,
     prefix: Annotated[bool, typer.Option("--prefix", help="Add the name of each store to its ids.")] = False,

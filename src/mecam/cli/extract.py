@@ -65,6 +65,15 @@ def extract(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes. [default: one per core]")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="Compute the networks of faces and speech by PyTorch on this device, such as cuda, in batches over "
+            "the recordings; needs the extra `train`. [default: the CPU, without PyTorch]",
+            show_default=False,
+        ),
+    ] = "",
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the data set. [default: the folder's]")
     ] = None,
@@ -139,6 +148,7 @@ def extract(
         lengths=Lengths(shortest, longest),
         aligned=tuple(chosen(names)) if align else (),
         corruptions=tuple(parse_corruption(text, extent=extent, seed=corrupt_seed) for text in corrupt or ()),
+        device=device,
     )
     which, workers = None if shard is None else Shard.parse(shard), _workers(ray, jobs)
     with progress("extracting") as callback:

@@ -246,7 +246,7 @@ class _Search:
 
     def _setup(self) -> str:
         """What a search must share with the one it goes on with; where it is computed is nobody's business."""
-        told = replace(self.config, accelerator="auto", devices=1, strategy="auto")
+        told = replace(self.config, accelerator="auto", devices=1, nodes=1, strategy="auto")
         return json.dumps([told.to_yaml(), self.store.name, dict(self.store.manifest["sha256"]), repr(self.space)])
 
     def _config_with(self, options: Mapping[str, Any], **more: Any) -> RunConfig:

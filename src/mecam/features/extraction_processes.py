@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from mecam.errors import DataError, MecamError
+from mecam.features import encoders
 from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
 from mecam.features.recording import Recipe, read_recording
@@ -76,22 +77,33 @@ class Processes:
                 yield todo[key], None
 
     def _extracted(self, todo: Mapping[str, Clip], recipe: Recipe) -> Iterator[tuple[str, Extracted]]:
-        jobs = self.jobs or os.cpu_count() or 1
-        waiting = list(reversed(todo))
-        while waiting:
-            running: dict[Future[Extracted], str] = {}
-            try:
-                with _pool(jobs) as pool:
-                    while waiting or running:
-                        while waiting and len(running) < 2 * jobs:
-                            key = waiting.pop()
-                            running[_submitted(pool, extract_clip, todo[key], recipe)] = key
-                        for future in wait(running, return_when=FIRST_COMPLETED).done:
-                            result = future.result()
-                            yield running.pop(future), result
-            except BrokenProcessPool:
-                for key in running.values():
-                    yield key, _alone(todo[key], recipe)
+        if not recipe.device:
+            yield from _in_processes(todo, recipe, self.jobs or os.cpu_count() or 1, None)
+        elif todo:
+            with encoders.serving(recipe.device) as server:
+                # While one recording of a core waits for its networks, the other is decoded.
+                yield from _in_processes(todo, recipe, self.jobs or 2 * (os.cpu_count() or 1), server)
+
+
+def _in_processes(
+    todo: Mapping[str, Clip], recipe: Recipe, jobs: int, server: encoders.Server | None
+) -> Iterator[tuple[str, Extracted]]:
+    """Each part, or why there is none, under its key as it comes."""
+    waiting = list(todo)[::-1]
+    while waiting:
+        running: dict[Future[Extracted], str] = {}
+        try:
+            with _pool(jobs, server) as pool:
+                while waiting or running:
+                    while waiting and len(running) < 2 * jobs:
+                        key = waiting.pop()
+                        running[_submitted(pool, extract_clip, todo[key], recipe)] = key
+                    for future in wait(running, return_when=FIRST_COMPLETED).done:
+                        result = future.result()
+                        yield running.pop(future), result
+        except BrokenProcessPool:
+            for key in running.values():
+                yield key, _alone(todo[key], recipe, server)
 
 
 def extract_clip(clip: Clip, recipe: Recipe) -> Extracted:
@@ -108,6 +120,8 @@ def extract_clip(clip: Clip, recipe: Recipe) -> Extracted:
             whole=row is not None,
             others=clip.others,
         )
+    except encoders.ServerGoneError:  # no fault of this recording
+        raise
     except MecamError as error:
         return error.what
     except Exception as error:  # whatever a codec or a model raises concerns this file alone; the table tells it
@@ -116,10 +130,14 @@ def extract_clip(clip: Clip, recipe: Recipe) -> Extracted:
 
 
 class Child:
-    """One process that is kept for one call after another, and replaced when a call brings it down."""
+    """One process that is kept for one call after another, and replaced when a call brings it down.
 
-    def __init__(self) -> None:
-        self._pool = _pool(1)
+    Args:
+        server: that its networks run on; None: in the process itself.
+    """
+
+    def __init__(self, server: encoders.Server | None = None) -> None:
+        self._server, self._pool = server, _pool(1, server)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T | None:
         """What the function returns; None if the process crashed, twice.
@@ -131,7 +149,7 @@ class Child:
                 return _submitted(self._pool, function, *arguments).result()
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
-                self._pool = _pool(1)
+                self._pool = _pool(1, self._server)
         return None
 
 
@@ -153,18 +171,18 @@ def _check_process() -> None:
         )
 
 
-def _alone(clip: Clip, recipe: Recipe) -> Extracted:
+def _alone(clip: Clip, recipe: Recipe, server: encoders.Server | None) -> Extracted:
     try:
-        with _pool(1) as pool:
+        with _pool(1, server) as pool:
             return _submitted(pool, extract_clip, clip, recipe).result()
     except BrokenProcessPool:
         return CRASHED
 
 
-def _pool(jobs: int) -> ProcessPoolExecutor:
+def _pool(jobs: int, server: encoders.Server | None) -> ProcessPoolExecutor:
     # A fork would copy threads and locks of whatever the caller has loaded.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_child)
+    return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_child, initargs=(server,))
 
 
 def _submitted(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -189,8 +207,9 @@ def _without_main() -> Iterator[None]:
         main.update(kept)
 
 
-def _begin_child() -> None:
+def _begin_child(server: encoders.Server | None) -> None:
     """An interrupt is the parent's affair, and a worker does not outlive it, however it ends."""
+    encoders.use(server)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

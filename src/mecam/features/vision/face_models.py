@@ -12,16 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features import encoders
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
+from mecam.features.vision.sampling import sampled
 from mecam.threads import ProcessLock
 
-__all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
+__all__ = ["Box", "coefficients", "crop", "detect", "hushed", "irises", "landmarks", "mesh"]
 
 _SIDE = 192
 _CELLS = 48
@@ -167,54 +168,13 @@ def coefficients(points: NDArray[np.float32]) -> NDArray[np.float32]:
 def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
     """Cut a box out of a picture, upright, scaled to `side` × `side` × 3 in [0, 1]; black outside the picture."""
     height, width = image.shape[:2]
-    cos, sin = np.cos(box.angle) * box.side / 2, np.sin(box.angle) * box.side / 2
-    reach = abs(cos) + abs(sin) + 1
-    # Only the part that is looked at becomes floating-point: for a large picture that would be most of the cost.
+    cos, sin = np.cos(box.angle) * box.side, np.sin(box.angle) * box.side
+    reach = (abs(cos) + abs(sin)) / 2 + 1
+    # Only the part that is looked at is worked on: of a large picture, the whole would be most of the cost.
     left, right = _between(box.x - reach, box.x + reach, width)
     top, bottom = _between(box.y - reach, box.y + reach, height)
-    part = image[top:bottom, left:right]
-    x, y = 2 / (right - left), 2 / (bottom - top)
-    along, single = _middles(side), np.float32
-    columns = (along * single(cos * x) + single((box.x - left) * x - 1)) + (along * single(-sin * x))[:, None]
-    rows = (along * single(sin * y) + single((box.y - top) * y - 1)) + (along * single(cos * y))[:, None]
-    found: NDArray[np.float32] = _sampled(part, columns, rows) * single(1 / 255)
-    return found
-
-
-def _sampled(image: NDArray[np.uint8], x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Colours between the pixels, black outside: what `torch.nn.functional.grid_sample` gives, to the last bit.
-
-    Products are summed in double precision and rounded once, as PyTorch's fused operations round them.
-
-    Args:
-        image: H × W × 3.
-        x: places from −1, the left edge of the first pixel, to 1, the right edge of the last.
-        y: the same from top to bottom.
-
-    Returns: of the places' shape, × 3.
-    """
-    height, width = image.shape[:2]
-    across = ((x + np.float32(1)).astype(np.float64) * (width / 2) - 0.5).astype(np.float32)
-    down = ((y + np.float32(1)).astype(np.float64) * (height / 2) - 0.5).astype(np.float32)
-    left, top = np.floor(across), np.floor(down)
-    east, south = across - left, down - top
-    west, north = 1 - east, 1 - south
-    padded = np.zeros((height + 2, width + 2, 3), np.uint8)  # by a black rim
-    padded[1:-1, 1:-1] = image
-    columns = [np.clip(left + step, 0, width + 1).astype(np.int64) * 3 for step in (1, 2)]
-    rows = [np.clip(top + step, 0, height + 1).astype(np.int64) * (3 * (width + 2)) for step in (1, 2)]
-    corners = [
-        (row + column, (beside * above).astype(np.float64))
-        for row, above in zip(rows, (north, south), strict=True)
-        for column, beside in zip(columns, (west, east), strict=True)
-    ]
-    colours = np.empty((*x.shape, 3), np.float32)
-    for colour in range(3):
-        bytes_on = padded.reshape(-1)[colour:]  # so that a place is that of its red
-        total = np.zeros(x.shape, np.float32)
-        for place, weight in corners:
-            total = (bytes_on.take(place) * weight + total).astype(np.float32)
-        colours[..., colour] = total
+    colours = sampled(image[top:bottom, left:right], (box.x - left, box.y - top), (cos / side, sin / side), side)
+    colours *= np.float32(1 / 255)
     return colours
 
 
@@ -222,14 +182,6 @@ def _between(low: float, high: float, size: int) -> tuple[int, int]:
     """A stretch of pixels inside the picture, at least one wide."""
     first = min(max(int(np.floor(low)), 0), size - 1)
     return first, max(min(int(np.ceil(high)), size), first + 1)
-
-
-@cache
-def _middles(side: int) -> NDArray[np.float32]:
-    """Middles of the pixels of a row from −1 to 1."""
-    doubled = np.arange(side, dtype=np.float32) * np.float32(2) + np.float32(1)
-    middles: NDArray[np.float32] = doubled / np.float32(side) - np.float32(1)
-    return middles
 
 
 def _probability(logit: NDArray[np.float32]) -> float:
@@ -261,6 +213,8 @@ def _without_doubles(boxes: list[Box], most: float = 0.3) -> list[Box]:
 
 def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArray[np.float32]]:
     """The outputs of a network, largest one first."""
+    if (outputs := encoders.run(("face", asset.name, part), given)) is not None:
+        return outputs
     with _borrowed(asset, part) as (network, into, out):
         network.set_tensor(into, given[None])
         network.invoke()
@@ -289,7 +243,7 @@ def _built(asset: Asset, part: str) -> _Network:
     from ai_edge_litert.interpreter import Interpreter
 
     model = content(asset, part)
-    with _building_lock, _hushed():  # the second would take the first one's silence for where stderr leads
+    with _building_lock, hushed():  # the second would take the first one's silence for where stderr leads
         network = Interpreter(model_content=model, num_threads=1)
         network.allocate_tensors()
     outputs = sorted(network.get_output_details(), key=lambda detail: -int(np.prod(detail["shape"])))
@@ -297,7 +251,7 @@ def _built(asset: Asset, part: str) -> _Network:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """LiteRT greets on stderr from C++, past all logging; what goes wrong there comes as an exception too."""
     with suppress(OSError, ValueError, AttributeError):  # stderr may be closed, or None
         sys.stderr.flush()
