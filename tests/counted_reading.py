@@ -28,7 +28,7 @@ class Counted:
     log: Path
     seconds: float = 0.0
 
-    def __call__(self) -> Callable[[Clip, Recipe], ExtractedRecording | str]:
+    def __call__(self, device: str) -> Callable[[Clip, Recipe], ExtractedRecording | str]:
         return self.read
 
     def read(self, clip: Clip, recipe: Recipe) -> ExtractedRecording | str:

@@ -80,19 +80,23 @@ def _check_there(address: str) -> None:
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of a pipeline: actors, each of which takes one row at a time.
+    """A step of a pipeline: actors that take a row and give one.
 
     Attributes:
         actor: a class; its objects are called with a row, a dictionary of plain values, and return another.
         arguments: of its constructor.
-        workers: the most actors at a time; None: as many as the cluster has processors.
+        workers: the most actors; None: as many as the cluster has room for.
+        processors: that each actor takes.
         gpus: that each actor takes.
+        at_once: rows that an actor takes at the same time, each in a thread.
     """
 
     actor: type
     arguments: tuple[Any, ...]
     workers: int | None = None
-    gpus: float = 0
+    processors: int = 1
+    gpus: int = 0
+    at_once: int = 1
 
 
 MOST_BLOCKS = 1000
@@ -110,7 +114,7 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
         rows: dictionaries of plain values and bytes, those that take longest first.
         stages: one after the other.
 
-    Raises: DataError if the cluster fails, or a stage raises.
+    Raises: DataError if the cluster fails, or a stage raises; ConfigError if it lacks the GPUs of a stage.
     """
     if not rows:
         return
@@ -121,15 +125,23 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
     blocks = min(len(rows), MOST_BLOCKS)
     spread = [row for first in range(blocks) for row in rows[first::blocks]]  # the long ones in different blocks
     dataset = from_items(spread, override_num_blocks=blocks)
-    processors = int(ray.cluster_resources().get("CPU", 1))
     for stage in stages:
-        most = max(1, min(stage.workers or processors, blocks))
+        room, processors = _room(ray, stage)
+        most = min(stage.workers or room, blocks)
+        pool = ActorPoolStrategy(
+            min_size=1,
+            max_size=most,
+            initial_size=most,
+            # As many blocks wait as are in work, so that no actor is idle, and few rows queue up behind a long one.
+            max_tasks_in_flight_per_actor=2 * stage.at_once,
+            max_concurrent_calls_per_actor=stage.at_once,
+            enable_true_multi_threading=stage.at_once > 1,
+        )
         dataset = dataset.map(
             stage.actor,
             fn_constructor_args=stage.arguments,
-            # One row in work and one that waits, so that no actor is idle, and the last rows are not queued up.
-            compute=ActorPoolStrategy(min_size=1, max_size=most, initial_size=most, max_tasks_in_flight_per_actor=2),
-            num_cpus=1 if not stage.gpus else None,
+            compute=pool,
+            num_cpus=processors,
             num_gpus=stage.gpus or None,
         )
     try:
@@ -140,6 +152,20 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
             where="--ray",
             fix="each machine needs the same mecam, and sees the same files; then give the same command again",
         ) from error
+
+
+def _room(ray: Any, stage: Stage) -> tuple[int, int]:
+    """How many actors of a stage the machines take, and how many processors each gets: no more than a machine has.
+
+    Raises: ConfigError if there is no machine with the GPUs that it needs.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    fitting = [one for one in machines if one.get("GPU", 0) >= stage.gpus]
+    if not fitting:
+        raise ConfigError("the cluster has no GPU", where="--ray", fix="add a machine with one, or use the CPU")
+    processors = min(stage.processors, max(int(one.get("CPU", 0)) for one in fitting))
+    room = [one.get("GPU", 0) / stage.gpus if stage.gpus else one.get("CPU", 0) / max(processors, 1) for one in fitting]
+    return max(1, sum(map(int, room))), processors
 
 
 def _first_error(error: Exception) -> str:

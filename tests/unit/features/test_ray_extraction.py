@@ -11,17 +11,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import clips
 import voices
 from commands import contents
 from counted_reading import Counted, counts
 from in_this_process import InThisProcess
 from local_cluster import two_nodes
+from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
+from mecam.features.clips import Clip
 from mecam.features.extract import extract
 from mecam.features.extraction_cache import FolderParts
-from mecam.features.ray_extraction import InChild, RayWorkers
+from mecam.features.ray_extraction import InChildren, RayProcesses
 from mecam.features.recording import Recipe
 from mecam.features.segmentation import Lengths
 
@@ -84,7 +88,7 @@ def test_the_same_store_and_a_file_that_crashes_its_reader(cluster: Any, tmp_pat
     """With parts in a place that fsspec reaches."""
     for name in ("a", "killer", "bad", "b"):
         voices.write_wav(tmp_path / "clips" / f"{name}.wav", voices.buzz(0.4))
-    workers = RayWorkers(cluster.address, reader=functools.partial(InChild, voices.fatal))
+    workers = RayProcesses(cluster.address, reader=functools.partial(InChildren, read=voices.fatal))
     report = extract(
         [tmp_path / "clips"], tmp_path / "s", recipe=AUDIO_ONLY, workers=workers, parts=f"file://{tmp_path}/parts"
     )
@@ -94,9 +98,26 @@ def test_the_same_store_and_a_file_that_crashes_its_reader(cluster: Any, tmp_pat
     ]
     assert not list((tmp_path / "parts").iterdir())
     extract([tmp_path / "clips"], tmp_path / "plain", recipe=AUDIO_ONLY, workers=InThisProcess())
-    on_ray = RayWorkers(cluster.address)
+    on_ray = RayProcesses(cluster.address)
     extract([tmp_path / "clips"], tmp_path / "ray", recipe=AUDIO_ONLY, workers=on_ray)
     assert contents(tmp_path / "ray") == contents(tmp_path / "plain")
+
+
+def test_networks_on_a_device_run_beside_the_readers(cluster: Any, tmp_path: Path) -> None:
+    """In batches over the recordings that a worker reads at the same time, which round otherwise than single ones."""
+    (tmp_path / "clips").mkdir()
+    for name in ("a", "b"):
+        clips.moving_face(tmp_path / "clips" / f"{name}.mp4", {"mouth_open": abs}, seconds=0.4, rate=10.0)
+    recipe = Recipe(("mecam-vision",), device="cpu")
+    extract([tmp_path / "clips"], tmp_path / "ray", recipe=recipe, workers=RayProcesses(cluster.address))
+    extract([tmp_path / "clips"], tmp_path / "plain", recipe=Recipe(("mecam-vision",)), workers=InThisProcess())
+    rays, plain = Store(tmp_path / "ray"), Store(tmp_path / "plain")
+    assert rays.manifest["provenance"]["extracted"]["recipe"]["device"] == "cpu"
+    assert not np.array_equal(rays.rows("vision"), plain.rows("vision")), "LiteRT and PyTorch round alike?"
+    np.testing.assert_allclose(rays.rows("vision"), plain.rows("vision"), atol=0.02)
+    with pytest.raises(ConfigError, match="the cluster has no GPU"):
+        gpu = Recipe(("mecam-vision",), device="cuda")
+        list(RayProcesses(cluster.address)({"k": Clip("a", tmp_path / "a")}, gpu, FolderParts(tmp_path)))
 
 
 def test_a_killed_worker(cluster: Any, stubs: Path, tmp_path: Path) -> None:
@@ -107,7 +128,7 @@ def test_a_killed_worker(cluster: Any, stubs: Path, tmp_path: Path) -> None:
         os.kill(int(log.read_text().splitlines()[-1].split()[1]), signal.SIGKILL)
 
     thread = when_done(log, 6, kill)
-    report = extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayWorkers(cluster.address, None, Counted(log, 0.2)))
+    report = extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayProcesses(cluster.address, None, Counted(log, 0.2)))
     thread.join()
     assert len(report.failures) == 1
     assert contents(tmp_path / "store") == expected(stubs, tmp_path)
@@ -121,10 +142,10 @@ def test_a_killed_driver(cluster: Any, stubs: Path, tmp_path: Path) -> None:
     log, parts = tmp_path / "log", tmp_path / ".store.parts"
     code = (
         "import sys; from pathlib import Path; from counted_reading import Counted\n"
-        "from mecam.features.extract import extract; from mecam.features.ray_extraction import RayWorkers\n"
+        "from mecam.features.extract import extract; from mecam.features.ray_extraction import RayProcesses\n"
         "from test_ray_extraction import AUDIO_ONLY\n"
         "_, address, stubs, store, log = sys.argv\n"
-        "extract([stubs], store, recipe=AUDIO_ONLY, workers=RayWorkers(address, None, Counted(Path(log), 0.2)))"
+        "extract([stubs], store, recipe=AUDIO_ONLY, workers=RayProcesses(address, None, Counted(Path(log), 0.2)))"
     )
     environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{os.environ['PYTHONPATH']}"}
     given = [sys.executable, "-c", code, cluster.address, str(stubs), str(tmp_path / "store"), str(log)]
@@ -137,7 +158,7 @@ def test_a_killed_driver(cluster: Any, stubs: Path, tmp_path: Path) -> None:
         before = len(list(parts.glob("*.safetensors")))
         time.sleep(1.0)
     known = done_before(parts, log)
-    report = extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayWorkers(cluster.address, None, Counted(log)))
+    report = extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayProcesses(cluster.address, None, Counted(log)))
     assert report.reused == len(known) >= 4
     assert contents(tmp_path / "store") == expected(stubs, tmp_path)
     begun = counts(log, "begin")
@@ -153,7 +174,7 @@ def test_a_killed_node(cluster: Any, stubs: Path, tmp_path: Path) -> None:
         cluster.remove_node(node, allow_graceful=False)
 
     thread = when_done(log, 6, kill)
-    extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayWorkers(cluster.address, None, Counted(log, 0.2)))
+    extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayProcesses(cluster.address, None, Counted(log, 0.2)))
     thread.join()
     cluster.add_node(num_cpus=1)
     assert contents(tmp_path / "store") == expected(stubs, tmp_path)
@@ -164,20 +185,14 @@ def test_a_killed_node(cluster: Any, stubs: Path, tmp_path: Path) -> None:
 
 def test_parts_that_cannot_be_written_are_one_error(cluster: Any, stubs: Path, tmp_path: Path) -> None:
     """As on one machine: it concerns all recordings, and no failure row tells it."""
-    workers = RayWorkers(cluster.address, None, Counted(tmp_path / "log"))
+    workers = RayProcesses(cluster.address, None, Counted(tmp_path / "log"))
     parts = FolderParts(tmp_path / "a file" / "parts")
     (tmp_path / "a file").write_text("x")
-    found = {name: clip for name, clip in zip("ab", voices_clips(stubs), strict=True)}
+    found = {name: Clip(name, stubs / f"c0{i}.wav") for i, name in enumerate("ab")}
     with pytest.raises(DataError, match="cannot write here"):
         list(workers(found, AUDIO_ONLY, parts))
 
 
-def voices_clips(stubs: Path) -> list[Any]:
-    from mecam.features.clips import Clip
-
-    return [Clip("a", stubs / "c00.wav"), Clip("b", stubs / "c01.wav")]
-
-
 def test_no_cluster_is_one_error(stubs: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no cluster of Ray at 127.0.0.1:9"):
-        extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayWorkers("127.0.0.1:9"))
+        extract([stubs], tmp_path / "store", recipe=AUDIO_ONLY, workers=RayProcesses("127.0.0.1:9"))
