@@ -178,9 +178,9 @@ def _workers(ray: str | None, jobs: int | None) -> "Workers":
         from mecam.features.extraction_processes import Processes
 
         return Processes(jobs)
-    from mecam.features.ray_extraction import RayWorkers
+    from mecam.features.ray_extraction import RayProcesses
 
-    return RayWorkers(ray, jobs)
+    return RayProcesses(ray, jobs)
 
 
 def _show_shard(report: "ShardReport") -> None:

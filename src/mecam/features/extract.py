@@ -48,7 +48,7 @@ def extract(
         labels: a label table, or several; see `find_clips`. Where no row has a split, splits are drawn.
         recipe: how recordings become utterances. Labelled ones are never cut.
         jobs: processes; by default as many as there are cores.
-        workers: what extracts instead: `mecam.features.ray_extraction.RayWorkers`.
+        workers: what extracts instead: `mecam.features.ray_extraction.RayProcesses`.
         parts: a folder, or a URL that fsspec understands, in place of `.STORE.parts`.
         name: the data set's name; the folder's by default.
         task: what the labels are; told from them by default.

@@ -99,6 +99,10 @@ class Parts(ABC):
     """Where the parts of an extraction lie. Cheap to pickle: worker processes and other machines get it."""
 
     @abstractmethod
+    def anywhere(self) -> "Parts":
+        """The same place, for a process that works in another folder."""
+
+    @abstractmethod
     def prepare(self) -> None:
         """Make the place, and clear away what killed writers left."""
 
@@ -140,6 +144,10 @@ class FolderParts(Parts):
     """
 
     folder: Path
+
+    def anywhere(self) -> "FolderParts":
+        """As `Parts`."""
+        return FolderParts(self.folder.absolute())
 
     def path_of(self, key: str) -> Path:
         """Where a part lies."""
@@ -189,6 +197,10 @@ class UrlParts(Parts):
     """
 
     url: str
+
+    def anywhere(self) -> "UrlParts":
+        """As `Parts`."""
+        return self
 
     def prepare(self) -> None:
         """As `Parts`."""
