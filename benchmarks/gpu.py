@@ -13,12 +13,16 @@ up, the median of three is told, all with the losses looked at in the end, so th
   time of an epoch and the peak of the card at dense bf16 (`PEAK_TFLOPS`); null for a card that is not listed.
 - `inference`: from the store to the answer in full precision, as `mecam evaluate` does it, and the model alone with its
   batches ready on the device (`model_alone`).
+- `extraction`: frames of recordings whose faces are followed, by all cores, with their networks on the device and
+  without.
 - `memory_mb`: most that was allocated on the device.
 """
 
 import argparse
 import json
+import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -40,7 +44,14 @@ from mecam.config import apply_overrides
 from mecam.data.collate import array_batches
 from mecam.data.store import Store
 from mecam.evaluation.predict import predict
+from mecam.features import encoders
+from mecam.features.extract import extract
+from mecam.features.media import Media
+from mecam.features.recording import Recipe
+from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, content
 from mecam.models.torch_network import TorchNetwork
+from mecam.nn.litert import LiteRTNetwork
+from mecam.pretrained.cards import DEMO_CLIP
 from mecam.runs.config import RunConfig
 from mecam.testing import small
 from mecam.training import loop, preparation
@@ -55,7 +66,14 @@ PEAK_TFLOPS = {
 SECONDS = 460
 """What all may take together; what comes last gets what is left."""
 
-CONTRACT = ["tests/contract/test_models.py", "tests/unit/training/test_waits.py"]
+FACE_NETWORKS = (
+    (DETECTOR, "", (192, 192, 3)),
+    (MESH, "", (192, 192, 3)),
+    (IRIS, "", (64, 64, 3)),
+    (LANDMARKER, "face_landmarks_detector.tflite", (256, 256, 3)),
+)
+
+CONTRACT = ["tests/contract/test_models.py", "tests/unit/training/test_waits.py", "tests/parity"]
 
 
 @dataclass(frozen=True)
@@ -83,15 +101,15 @@ def main() -> None:
     began, sizes = time.monotonic(), QUICK if options.quick else FULL
     result: dict[str, Any] = machine(options.device)
     with tempfile.TemporaryDirectory() as folder:
-        store, encoders = made_store(Path(folder), sizes), made_encoders(Path(folder), sizes, quick=options.quick)
-        for encoder, place in encoders.items():
+        store, places = made_store(Path(folder), sizes), made_encoders(Path(folder), sizes, quick=options.quick)
+        for encoder, place in places.items():
             for model in ("text_only", "mecam"):
                 told(f"{model} with {encoder}")
                 measure = partial(measured, model, place, store, sizes, options.device)
                 result[f"{model}, {encoder}"] = guarded(measure)
         if options.device == "cuda":
             told("text_only with bert-base, compiled")
-            place = encoders["bert-base"]
+            place = places["bert-base"]
             result["text_only, bert-base, compiled"] = guarded(partial(compiled, place, store, sizes))
     told("extraction")
     result["extraction"] = guarded(partial(extraction, options.device, quick=options.quick))
@@ -254,10 +272,37 @@ def compiled(encoder: str, store: Store, sizes: Sizes) -> dict[str, Any]:
 
 
 def extraction(device: str, *, quick: bool) -> dict[str, Any]:
-    """Frames a second through the face networks in batches."""
-    if find_spec("mecam.features.vision.batched_faces") is None:
-        return {"skipped": "there are no batched face networks in this version"}
-    return {"skipped": "not measured yet"}
+    """Crops a second of each face network in batches, and recordings by all cores, with the device and without.
+
+    The recordings are copies of the clip that comes with mecam, those of `with_device` after what the processes load.
+    """
+    size = 2 if quick else encoders.MAX_BATCH["face"]
+    found: dict[str, Any] = {"batch": size, "crops_per_second": {}}
+    for asset, part, shape in FACE_NETWORKS:
+        network = LiteRTNetwork(content(asset, part), device)
+        given = np.random.default_rng(0).random((size, *shape), np.float32)
+        network(given)
+        began, count = time.perf_counter(), 2 if quick else 50
+        for _ in range(count):  # each answer is copied back, so that nothing is still being computed
+            network(given)
+        found["crops_per_second"][part or asset.name] = round(size * count / (time.perf_counter() - began))
+    cores = len(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory() as folder:
+        clips = [Path(folder) / f"{number}.mp4" for number in range(1 if quick else 6 * cores)]
+        for clip in clips:
+            shutil.copy(DEMO_CLIP, clip)
+        for name, where in (("with_device", device), ("processes_alone", "")):
+            recipe = Recipe(("mecam-vision",), device=where)
+            extract(clips[:1], Path(folder) / f"warm-{name}", recipe=recipe, jobs=1)
+            began = time.perf_counter()
+            rows = extract(clips, Path(folder) / name, recipe=recipe, jobs=1 if quick else None).rows["vision"]
+            seconds = time.perf_counter() - began
+            found[name] = {
+                "frames_per_second": round(rows / seconds, 1),
+                "times_real_time": round(len(clips) * Media(DEMO_CLIP).duration / seconds, 1),
+                "seconds": round(seconds, 1),
+            }
+    return {**found, "cores": cores, "recordings": len(clips)}
 
 
 def contract(seconds: float, device: str) -> dict[str, Any]:
