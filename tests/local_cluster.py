@@ -14,8 +14,8 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def two_nodes() -> Iterator[Any]:
-    """A head and another node; their workers import mecam and the helpers of the tests.
+def two_nodes(gpus: int = 0) -> Iterator[Any]:
+    """A head and another node, which says that it has so many GPUs; workers import mecam and the helpers of the tests.
 
     Yields: the cluster, with its `address`, and `add_node` and `remove_node`.
     """
@@ -27,7 +27,7 @@ def two_nodes() -> Iterator[Any]:
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1, num_gpus=gpus)
         yield cluster
     finally:
         cluster.shutdown()
