@@ -13,6 +13,7 @@ import typer
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
+from mecam.cli.ray import RayAddress
 from mecam.cli.report import write_missing_reports
 from mecam.errors import ConfigError, MecamError
 
@@ -56,8 +57,9 @@ def train(
     tuned: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Use the best options that `mecam tune --out DIR` found.")
     ] = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     memory: Memory = None,
+    ray: RayAddress = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds to train. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options.")] = None,
     set_: Annotated[
@@ -103,13 +105,16 @@ def train(
                 fix="train one model with --model, or leave the option out",
             )
         options = shared_options(config, overrides, seeds)
-        made = train_many(
-            variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
-        )
+        rows, store = variants_of(models, tuned), Path(data[0])
+        made = train_many(rows, options, store, out_, jobs=jobs, memory=memory, ray=ray, overwrite=overwrite)
         for folder in made.folders.values():
             print_place("run", folder)
         err.print(f"To compare the runs: mecam compare {shlex.quote(str(out_))}")
         return
+    if ray is not None:
+        raise ConfigError(
+            "one run is not spread over a cluster", where="--ray", fix="use torchrun, or --models A,B,..."
+        )
     values = apply_overrides(read_yaml(config) if config else {}, overrides)
     given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes}
     given |= {"strategy": strategy}

@@ -8,6 +8,7 @@ import typer
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.many import shared_options
+from mecam.cli.ray import RayAddress
 
 if TYPE_CHECKING:
     from mecam.experiments.search import Tuned
@@ -30,6 +31,23 @@ def tune(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Number of seeds of each trial; its score is their mean. [default: 1]")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of trials at the same time; more than one makes a search depend on which ends first. "
+            "[default: 1; with --ray as many as have room]",
+        ),
+    ] = None,
+    ray: RayAddress = None,
+    storage: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Database of the trials, which several commands on several machines share: "
+            "postgresql://USER@HOST/DATABASE (extra `postgres`). [default: a file in --out]",
+        ),
+    ] = "",
     search: Annotated[
         list[str] | None,
         typer.Option(
@@ -49,9 +67,12 @@ def tune(
 
     Each model gets the same budget: the same number of trials over seven options, five common ones and two of its own.
     Bad trials stop early. Give the same command again to continue, or with more trials to extend the search. Several
-    commands may use the same --out for different models. Needs the extra `tune` (Optuna).
+    commands may use the same --out for different models and, with --storage, share the trials of one. Needs the extra
+    `tune` (Optuna).
 
     Example: mecam tune --data stores/mosi --models mult,misa --trials 30 --out searches/mosi
+
+    Example: mecam tune --data stores/mosi --trials 100 --out searches/mosi --storage postgresql://me@host/searches
 
     Example: mecam train --data stores/mosi --tuned searches/mosi --seeds 5 --out runs/tuned
     """
@@ -80,9 +101,19 @@ def tune(
 
             place = out_ / member.name
             try:
-                found.append(
-                    search_options(member.config, store, place, trials=trials, search=ranges, page=draw, progress=told)
+                tuned = search_options(
+                    member.config,
+                    store,
+                    place,
+                    trials=trials,
+                    jobs=jobs,
+                    ray=ray,
+                    storage=storage,
+                    search=ranges,
+                    page=draw,
+                    progress=told,
                 )
+                found.append(tuned)
             except MissingExtraError:
                 raise
             except MecamError as error:

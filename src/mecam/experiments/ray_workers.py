@@ -40,14 +40,14 @@ class RayWorkers:
         self._gpus = 1 if gpus and there.get("GPU", 0) >= 1 else 0
         self.room = room or max(1, int(there.get("GPU" if self._gpus else "CPU", 1)))
         here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=True
+            ray.get_runtime_context().get_node_id(), soft=False
         )
-        self._board = ray.remote(_Board).options(num_cpus=0, scheduling_strategy=here).remote()
+        self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         self._running: dict[Any, str] = {}
 
     def start(self, job: Job) -> None:
         """On whichever machine has room; the process of a task ends with it, and gives back what it held."""
-        task = self._ray.remote(_work).options(num_cpus=1, num_gpus=self._gpus, max_retries=TRIES, max_calls=1)
+        task = self._ray.remote(num_cpus=1, num_gpus=self._gpus, max_retries=TRIES, max_calls=1)(_work)
         self._running[task.remote(job, self._board, os.getcwd())] = job.name
 
     def listen(self, ears: Ears) -> list[Over]:
