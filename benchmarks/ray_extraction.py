@@ -3,9 +3,9 @@
     python benchmarks/ray_extraction.py clips --workers 1 2 --output ray_extraction.json
 
 Each number of workers gets a cluster of its own on this machine, with as many processors. Its first extraction, of one
-clip, starts the workers and loads the networks, and is not counted. `seconds` is the whole of the second one: finding
-the clips, the pipeline, the store. Memory is what the workers and the processes in which they read have in RAM at the
-most, each counted on its own.
+clip, is not counted: it warms the caches. `seconds` is the whole of the second one: finding the clips, starting the
+workers, the pipeline, the store; so give clips that take minutes. Memory is what the workers, and the processes in
+which they read, have in RAM at the most, each counted on its own.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def measure(clips: Path, workers: int, folder: Path, recipe: Recipe) -> dict[str
     import ray
 
     first = find_media([clips]).places[0].path
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="error")
     try:
         with connected("local"), Memory() as memory:
             extract([first], folder / "first", recipe=recipe, workers=RayProcesses("local", workers))
