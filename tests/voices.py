@@ -33,7 +33,7 @@ def write_wav(path: Path, sound: NDArray[np.float32], rate_hz: int = RATE_HZ) ->
 
 
 def fatal(clip: Clip, recipe: Recipe) -> ExtractedRecording | str:
-    """In the place of `mecam.features.extract._one`: one file brings its process down, another is refused."""
+    """In the place of `extract_clip`: one file brings its process down, another is refused."""
     if "killer" in clip.id:
         os._exit(11)
     if "bad" in clip.id:

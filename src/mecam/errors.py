@@ -38,7 +38,12 @@ class MecamError(Exception):
         what: what is wrong, with the offending value.
         where: the file, key or utterance it was found in.
         fix: what the user can do about it.
+
+    Attributes:
+        everywhere: True if all processes that train together raise it, so that one of them may speak for all.
     """
+
+    everywhere = False
 
     def __init__(self, what: str, *, where: str | None = None, fix: str | None = None) -> None:
         self.what = what

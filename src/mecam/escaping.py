@@ -1,10 +1,13 @@
-"""Text that any reader only shows: what would steer a terminal or turn the direction of a line is escaped."""
+"""Text that any reader only shows: what would steer a terminal or turn the direction of a line is escaped.
+
+And what nobody is to read: passwords in URLs.
+"""
 
 import json
 import re
 from typing import Any
 
-__all__ = ["CONTROL", "json_text"]
+__all__ = ["CONTROL", "json_text", "without_passwords"]
 
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # all but tab and newline: escape sequences begin with one of these
@@ -19,3 +22,11 @@ def json_text(value: Any, *, indent: int | None = None) -> str:
     """JSON that any terminal may show: the same value, with more escapes where needed."""
     text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+_PASSWORD = re.compile(r"(?<=://)([^\s:/@]*):[^\s/]*@")
+
+
+def without_passwords(text: str) -> str:
+    """The text with `***` for the passwords of the URLs in it: it is going to be shown, or written down."""
+    return _PASSWORD.sub(r"\1:***@", text)

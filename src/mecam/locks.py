@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mecam.errors import DataError
+from mecam.escaping import without_passwords
 
 __all__ = ["locked", "whole_path"]
 
@@ -139,7 +140,7 @@ def _lock(file: int) -> bool:
 
 def _sign(file: int) -> None:
     """Say who holds it, from the second byte on: Windows lets nobody read the first, which is the locked one."""
-    command = shlex.join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]])
+    command = without_passwords(shlex.join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]]))
     text = " " + json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "command": command})
     with suppress(OSError):  # a full disk: the lock holds all the same
         os.ftruncate(file, 0)

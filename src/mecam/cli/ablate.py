@@ -8,6 +8,7 @@ import typer
 from mecam.cli.compare import Split, show_comparison
 from mecam.cli.console import out
 from mecam.cli.many import Jobs, Memory, shared_options, train_many
+from mecam.cli.ray import RayAddress
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,8 +27,9 @@ def ablate(
         str | None, typer.Option(metavar="NAMES", help="Only these variants and full, as in no-filter,no-views.")
     ] = None,
     split: Split = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     memory: Memory = None,
+    ray: RayAddress = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options for every run.")] = None,
     set_: Annotated[
         list[str] | None,
@@ -59,7 +61,8 @@ def ablate(
         for name, reason in found[1].items():
             out.print(f"{name:20} left out: {' '.join(reason.split())}")
         return
-    made = train_many(variants, shared, data, out_ / "runs", jobs=jobs, memory=memory, overwrite=overwrite)
+    place = out_ / "runs"
+    made = train_many(variants, shared, data, place, jobs=jobs, memory=memory, ray=ray, overwrite=overwrite)
     show_comparison(
         list(made.folders.values()),
         list(made.folders),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from mecam.cli.console import out, print_json, print_place, progress
+from mecam.cli.extract_report import SOME_FAILED, show_report
 
 if TYPE_CHECKING:  # these bring torch, which `mecam --help` need not wait for
     from mecam.data.operations.describe import Description
@@ -255,18 +256,26 @@ def join(
 
 @app.command()
 def merge(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE STORE...", help="Stores with the same labels, or all shards.")
+    ],
     output: Output,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="Name of the new data set.")] = None,
     prefix: Annotated[bool, typer.Option("--prefix", help="Add the name of each store to its ids.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Merge the utterances of several stores into one store.
+    """Merge the utterances of several stores into one store, or the shards of an extraction into its store.
 
     Example: mecam data merge stores/mosi stores/mosei -o stores/both
+
+    Example: mecam data merge shards/* -o stores/mosi
     """
     from mecam.data.operations.combine import merge as merge_stores
+    from mecam.features.shards import is_shard
 
+    if any(is_shard(store) for store in stores):
+        _merge_shards(stores, output, overwrite=overwrite, named=name is not None or prefix)
+        return
     with progress("merging") as callback:
         merge_stores(_several(stores), output, name=name, prefix=prefix, overwrite=overwrite, progress=callback)
     _show(output)
@@ -310,6 +319,20 @@ def export(
     for line in [f"{report.utterances} utterances", *lost]:
         out.print(line)
     print_place("export", output)
+
+
+def _merge_shards(shards: list[Path], output: Path, *, overwrite: bool, named: bool) -> None:
+    """Merge the shards of an extraction; exit code 3 if some of its files failed, as `mecam extract` has it."""
+    from mecam.features.shards import merge_shards
+
+    if named:
+        raise typer.BadParameter("--name and --prefix are for stores; shards are named when they are extracted")
+    with progress("merging") as callback:
+        report = merge_shards(shards, output, overwrite=overwrite, progress=callback)
+    show_report(report)
+    print_place("store", output)
+    if report.failures:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _open(path: Path, *, verify: bool = False) -> "Store":

@@ -1,6 +1,5 @@
 """`mecam extract`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,16 +7,15 @@ import typer
 
 from mecam.cli.console import err, one_line, out, print_json, print_place, progress
 from mecam.cli.data import TASK_HELP, parse_task
+from mecam.cli.extract_report import MAX_LISTED, SOME_FAILED, show_report
+from mecam.cli.ray import RayAddress
+from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.features.extract import ExtractReport
+    from mecam.features.extraction_processes import Workers
+    from mecam.features.shards import ShardReport
 
-__all__ = ["SOME_FAILED", "AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "left_out_note"]
-__all__ += ["speech_model"]
-
-SOME_FAILED = 3
-"""Exit code when some of the files gave nothing."""
-MAX_LISTED = 20
+__all__ = ["AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "speech_model"]
 
 UseAsr = Annotated[bool, typer.Option("--asr", help="Transcribe the speech; needs the extra `asr`.")]
 AsrModel = Annotated[
@@ -67,6 +65,15 @@ def extract(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes. [default: one per core]")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="Compute the networks of faces and speech by PyTorch on this device, such as cuda, in batches over "
+            "the recordings; needs the extra `train`. [default: the CPU, without PyTorch]",
+            show_default=False,
+        ),
+    ] = "",
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Name of the data set. [default: the folder's]")
     ] = None,
@@ -88,6 +95,23 @@ def extract(
         int,
         typer.Option(min=0, help="Random seed of the corruption."),
     ] = 0,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER/COUNT",
+            help="Extract only this share of the recordings, such as 3/8, to a folder that `mecam data merge` makes "
+            "the store of, with the other shares.",
+        ),
+    ] = None,
+    ray: RayAddress = None,
+    parts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLACE",
+            help="Folder, or URL for fsspec such as s3://bucket/parts, that keeps what was extracted until the store "
+            "is whole; machines of a cluster share it. [default: beside the store]",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the store if it exists.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
@@ -97,16 +121,25 @@ def extract(
     of a clip is the transcript of the same name (clip.srt, .vtt, .json, .csv, .txt). After an interruption, give the
     same command again: it continues. Exit code 3: some files failed, the others are in the store.
 
+    The store is the same for any number of processes, machines (--ray) or shares (--shard); see docs/clusters.md.
+
     Example: mecam extract videos/mosi -o stores/mosi --jobs 2
 
     Example: mecam extract videos/mosi -o stores/mosi-babble --corrupt babble:3 --corrupt-extent 0.3
+
+    Example: mecam extract videos/mosi -o shards/3 --shard 3/8
     """
     from mecam.features.corruption import parse_corruption
-    from mecam.features.extract import extract as run
+    from mecam.features.extract import extract_plan
+    from mecam.features.extraction_plan import plan_extraction
+    from mecam.features.extraction_store import ExtractReport
     from mecam.features.extractor import DEFAULT, chosen
     from mecam.features.recording import Recipe
     from mecam.features.segmentation import Lengths
+    from mecam.features.shards import Shard, ShardReport, extract_shard
 
+    if shard is not None and (ray is not None or parts is not None):
+        raise ConfigError("--shard divides the recordings itself, and has no use for --ray or --parts", where="--shard")
     names = tuple(extractor or DEFAULT)
     recipe = Recipe(
         extractors=names,
@@ -115,56 +148,45 @@ def extract(
         lengths=Lengths(shortest, longest),
         aligned=tuple(chosen(names)) if align else (),
         corruptions=tuple(parse_corruption(text, extent=extent, seed=corrupt_seed) for text in corrupt or ()),
+        device=device,
     )
+    which, workers = None if shard is None else Shard.parse(shard), _workers(ray, jobs)
     with progress("extracting") as callback:
-        report = run(
-            inputs,
-            output,
-            labels=labels or None,
-            recipe=recipe,
-            jobs=jobs,
-            name=name,
-            task=parse_task(task),
-            overwrite=overwrite,
-            progress=callback,
-        )
+        plan = plan_extraction(inputs, recipe, labels=labels or None, name=name, task=parse_task(task))
+        done: ExtractReport | ShardReport
+        if which is None:
+            done = extract_plan(
+                plan, recipe, output, workers=workers, parts=parts, overwrite=overwrite, progress=callback
+            )
+        else:
+            done = extract_shard(plan, recipe, output, which, workers=workers, overwrite=overwrite, progress=callback)
     if as_json:
-        print_json(report.to_json())
-    else:
-        _show(report)
+        print_json(done.to_json())
+    elif isinstance(done, ExtractReport):
+        show_report(done)
         print_place("store", output)
-    if report.failures:
+    else:
+        _show_shard(done)
+        print_place("shard", output)
+    if done.failures:
         raise typer.Exit(SOME_FAILED)
 
 
-def left_out_note(names: Sequence[str]) -> str:
-    """A sentence about the files in the folders that are not recordings."""
-    shown = ", ".join(map(one_line, names[:MAX_LISTED])) + (" …" if len(names) > MAX_LISTED else "")
-    files = "1 file was" if len(names) == 1 else f"{len(names)} files were"
-    return f"{files} ignored, because they are not recordings: {shown}"
+def _workers(ray: str | None, jobs: int | None) -> "Workers":
+    """What extracts."""
+    if ray is None:
+        from mecam.features.extraction_processes import Processes
+
+        return Processes(jobs)
+    from mecam.features.ray_extraction import RayProcesses
+
+    return RayProcesses(ray, jobs)
 
 
-def _show(report: "ExtractReport") -> None:
-    from mecam.report.data import failure_table, finding_table
-
+def _show_shard(report: "ShardReport") -> None:
     reused = f" ({report.reused} of them extracted earlier)" if report.reused else ""
-    rows = ", ".join(f"{count} {modality}" for modality, count in sorted(report.rows.items()))
-    out.print(f"{report.recordings} recordings{reused}, {report.utterances} utterances, time steps: {rows or 'none'}")
-    for modality, reasons in sorted(report.absent.items()):
-        for reason, count in reasons.items():
-            out.print(f"{count} recordings have no {modality}: {reason}")
-    for note in report.notes:
-        out.print(note)
-    if report.left_out:
-        out.print(left_out_note(report.left_out))
-    if report.findings:
-        found = [("", f.kind, f.count, f.rule, f.examples) for f in report.findings]
-        out.print(finding_table(found).terminal())
-    for name, sentence in report.oddities[:MAX_LISTED]:
-        err.print(f"{name}: {sentence}")
-    if len(report.oddities) > MAX_LISTED:
-        err.print(f"and {len(report.oddities) - MAX_LISTED} more remarks; --json lists all of them")
-    if report.failures:
-        out.print(failure_table(report, MAX_LISTED).terminal())
-        if len(report.failures) > MAX_LISTED:
-            out.print(f"and {len(report.failures) - MAX_LISTED} more; --json lists all of them")
+    out.print(f"shard {report.shard}: {report.recordings} of {report.all_recordings} recordings{reused}")
+    for name, reason in list(report.failures.items())[:MAX_LISTED]:
+        err.print(f"{one_line(name)}: {one_line(reason)}", markup=False)
+    if len(report.failures) > MAX_LISTED:
+        err.print(f"and {len(report.failures) - MAX_LISTED} more failures; --json lists all of them")

@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Jobs", "Memory", "TrainedRuns", "failures", "shared_options", "train_many", "variants_of"]
 
-Jobs = Annotated[int, typer.Option(min=1, help="Number of runs at the same time; they share the cores.")]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of runs at the same time; they share the cores. [default: 1; with --ray as many as have room]",
+    ),
+]
 Memory = Annotated[
     float | None,
     typer.Option(
@@ -52,8 +58,9 @@ def train_many(
     data: Path,
     place: Path,
     *,
-    jobs: int,
+    jobs: int | None,
     memory: float | None,
+    ray: str | None,
     overwrite: bool,
 ) -> TrainedRuns:
     """Train the variants that are not finished, each into a folder of its name; a failure does not stop the others.
@@ -75,6 +82,7 @@ def train_many(
             place,
             jobs=jobs,
             memory_gb=memory,
+            ray=ray,
             overwrite=overwrite,
             command=shlex.join(["mecam", *sys.argv[1:]]),
             progress=callback,

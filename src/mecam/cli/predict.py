@@ -9,19 +9,13 @@ import typer
 
 from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import (
-    SOME_FAILED,
-    AsrModel,
-    Language,
-    Longest,
-    Shortest,
-    left_out_note,
-    speech_model,
-)
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest, speech_model
+from mecam.cli.extract_report import SOME_FAILED, left_out_note
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
-from mecam.cli.predict_work import predict_others, predict_recordings
+from mecam.cli.predict_work import OnCluster, predict_others, predict_recordings
+from mecam.cli.ray import RayAddress
 from mecam.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -111,6 +105,7 @@ def predict(
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
+    ray: RayAddress = None,
 ) -> None:
     """Predict videos, sound files, sentences or a store, with the built-in model or with your own.
 
@@ -121,6 +116,8 @@ def predict(
     Example: mecam predict clip.mp4
 
     Example: mecam predict clip.mp4 --transcript clip.srt --model runs/mine --html clip.html
+
+    Example: mecam predict clips --ray auto --output scores.csv
 
     Example: cut -f2 reviews.tsv | mecam predict - --output scores.csv
     """
@@ -147,8 +144,10 @@ def predict(
         "baseline": baseline,
         "every": predictor.page_every if moments is None and html is not None else moments,
         "person": person or ("listener" if listener else "speaker"),
+        "words": html is not None,
     }
-    recordings, failures = predict_recordings(predictor, found.recordings, options, words=html is not None)
+    cluster = None if ray is None else _cluster(ray, model, tier, all_emotions=all_emotions, allow=allow_encoder)
+    recordings, failures = predict_recordings(predictor, found.recordings, options, cluster=cluster)
     others = predict_others(predictor, found, split)
     told = recordings if moments is not None else [replace(one, moments=()) for one in recordings]
     place.put(told, others)
@@ -181,6 +180,12 @@ def _load(model: Path | None, tier: TierName, *, all_emotions: bool) -> "Predict
 
     with progress(f"loading {model}"):
         return load(model)
+
+
+def _cluster(ray: str, model: Path | None, tier: TierName, *, all_emotions: bool, allow: bool) -> OnCluster:
+    from mecam.prediction.ray_prediction import ModelChoice
+
+    return OnCluster(ray, ModelChoice(model, tier.value, all_emotions, allow))
 
 
 def _tell(found: Found) -> None:

@@ -4,6 +4,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +13,9 @@ import typer
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.many import Jobs, Memory, shared_options, train_many, variants_of
+from mecam.cli.ray import RayAddress
 from mecam.cli.report import write_missing_reports
-from mecam.errors import ConfigError
+from mecam.errors import ConfigError, MecamError
 
 if TYPE_CHECKING:
     from mecam.data.mixture import WeightedStore
@@ -55,8 +57,9 @@ def train(
     tuned: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Use the best options that `mecam tune --out DIR` found.")
     ] = None,
-    jobs: Jobs = 1,
+    jobs: Jobs = None,
     memory: Memory = None,
+    ray: RayAddress = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Number of seeds to train. [default: 1]")] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="YAML file with options.")] = None,
     set_: Annotated[
@@ -64,7 +67,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Set one option, as in training.epochs=8; repeatable."),
     ] = None,
     accelerator: Annotated[str | None, typer.Option(help="Hardware: auto, cpu or cuda. [default: auto]")] = None,
-    devices: Annotated[int | None, typer.Option(min=1, help="Number of devices. [default: 1]")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="Number of devices on each node. [default: 1]")] = None,
+    nodes: Annotated[
+        int | None, typer.Option(min=1, help="Number of machines; torchrun and SLURM say both themselves. [default: 1]")
+    ] = None,
     strategy: Annotated[str | None, typer.Option(help="With several devices: auto or ddp. [default: auto]")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again if the run folder exists.")] = False,
     allow_encoder: AllowEncoder = False,
@@ -99,15 +105,19 @@ def train(
                 fix="train one model with --model, or leave the option out",
             )
         options = shared_options(config, overrides, seeds)
-        made = train_many(
-            variants_of(models, tuned), options, Path(data[0]), out_, jobs=jobs, memory=memory, overwrite=overwrite
-        )
+        rows, store = variants_of(models, tuned), Path(data[0])
+        made = train_many(rows, options, store, out_, jobs=jobs, memory=memory, ray=ray, overwrite=overwrite)
         for folder in made.folders.values():
             print_place("run", folder)
         err.print(f"To compare the runs: mecam compare {shlex.quote(str(out_))}")
         return
+    if ray is not None:
+        raise ConfigError(
+            "one run is not spread over a cluster", where="--ray", fix="use torchrun, or --models A,B,..."
+        )
     values = apply_overrides(read_yaml(config) if config else {}, overrides)
-    given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "strategy": strategy}
+    given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes}
+    given |= {"strategy": strategy}
     values |= {key: value for key, value in given.items() if value is not None}
     if model is not None:
         values["model"] = {**_as_group(values.get("model", {})), "name": model}
@@ -126,16 +136,25 @@ def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *,
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     config = RunConfig.decode(values)
-    with progress("training") as callback:
-        train_run(
-            config,
-            sources,
-            folder,
-            overwrite=overwrite,
-            progress=callback,
-            command=shlex.join(["mecam", *sys.argv[1:]]),
-        )
-    rank_zero_only(finish_run)(folder)  # of several processes, one speaks
+    speaks = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, one
+    if not speaks:
+        logging.getLogger("mecam").setLevel(logging.ERROR)
+    try:
+        with progress("training") if speaks else nullcontext() as callback:
+            train_run(
+                config,
+                sources,
+                folder,
+                overwrite=overwrite,
+                progress=callback,
+                command=shlex.join(["mecam", *sys.argv[1:]]),
+            )
+    except MecamError as error:
+        if error.everywhere and not speaks:
+            raise typer.Exit(1) from error
+        raise
+    if speaks:
+        finish_run(folder)
 
 
 def finish_run(folder: Path) -> None:

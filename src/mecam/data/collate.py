@@ -154,9 +154,19 @@ def batches(
         yield collator.with_view(utterances, seen, index=index)
 
 
-def array_batches(dataset: Dataset, collator: Collator, size: int) -> Iterator[BatchArrays]:
-    """Go through a data set once, the longest utterances first, in batches of arrays: what predicting needs."""
-    for index in _plan(dataset, size, None):
+def array_batches(
+    dataset: Dataset, collator: Collator, size: int, *, part: tuple[int, int] = (0, 1)
+) -> Iterator[BatchArrays]:
+    """Go through a data set once, the longest utterances first, in batches of arrays: what predicting needs.
+
+    Args:
+        dataset: what to go through.
+        collator: makes the batches.
+        size: utterances per batch.
+        part: (i, n) takes every n-th batch from the i-th on, which may be none.
+    """
+    which, count = part
+    for index in _plan(dataset, size, None)[which::count]:
         yield collator.arrays([dataset[i] for i in index], index=index)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mecam.arrays import BatchArrays, Network, OutputArrays
 from mecam.data.collate import Collator, array_batches
 from mecam.data.datasets import Dataset
-from mecam.errors import ModelError
+from mecam.errors import MecamError, ModelError
 from mecam.models.calibration import RecordingPredictions
 from mecam.task import Task
 from mecam.types import TEXT, Modality, Predictions
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mecam.models.checkpoint import Checkpoint
 
 __all__ = [
+    "ProcessGroup",
     "ask",
     "calibrated",
     "constant_predictions",
@@ -34,6 +35,22 @@ MIN_CONFLICT = 0.5
 """A modality that contradicts the others more probably than this is said to."""
 
 
+@runtime_checkable
+class ProcessGroup(Protocol):
+    """Processes that predict one data set together: each takes its share of the batches, and all know all answers."""
+
+    @property
+    def rank(self) -> int:
+        """Which one this is, from 0."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    def gather(self, mine: Any) -> list[Any]:
+        """What every process gives, in their order; all must call."""
+
+
 def predict(
     model: "Model",
     dataset: Dataset,
@@ -42,12 +59,13 @@ def predict(
     size: int = 64,
     details: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    processes: ProcessGroup | None = None,
 ) -> Predictions:
     """Predict a data set with a model of PyTorch, on the device that it is on; the rest is as in `ask`."""
     from mecam.models.torch_network import TorchNetwork
 
     network = TorchNetwork(model, collator.task)
-    return ask(network, dataset, collator, size=size, details=details, progress=progress)
+    return ask(network, dataset, collator, size=size, details=details, progress=progress, processes=processes)
 
 
 def ask(
@@ -58,6 +76,7 @@ def ask(
     size: int = 64,
     details: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    processes: ProcessGroup | None = None,
 ) -> Predictions:
     """Predict a data set, in its order, in full precision.
 
@@ -68,28 +87,60 @@ def ask(
         size: utterances per batch; the result does not depend on it.
         details: also return gates, the known place of negative information, and embeddings.
         progress: called with (utterances done, all).
+        processes: share the batches, which are those of one process, so that the answers are the same to the last bit.
 
-    Raises: ModelError if an answer is not finite.
+    Raises: ModelError if an answer is not finite, in every process.
     """
-    rows: dict[int, dict[str, object]] = {}
-    for batch in array_batches(dataset, collator, size):
-        output = network.run(batch, total=len(dataset), details=details)
-        _require_finite(network, output.prediction, batch)
-        conflict = _conflict_probabilities(network, output, batch)
-        missing = _missing_rates(network, collator, batch)
-        maps = _maps(output, batch) if details else [({}, {})] * len(batch)
-        for i, position in enumerate(batch.index.tolist()):
-            rows[position] = {
-                "prediction": output.prediction[i],
-                "shares": {m: share[i] for m, share in output.shares.items()},
-                "conflict_probabilities": {m: probability[i] for m, probability in conflict.items()},
-                "missing_rates": {m: share[i] for m, share in missing.items()},
-                "embeddings": {k: e[i] for k, e in output.embeddings.items()},
-                "maps": maps[i],
-            }
-        if progress:
-            progress(len(rows), len(dataset))
+    part = (0, 1) if processes is None else (processes.rank, processes.count)
+    rows: Rows = {}
+    problem: MecamError | None = None
+    try:
+        for batch in array_batches(dataset, collator, size, part=part):
+            rows |= _answers(network, collator, batch, total=len(dataset), details=details)
+            if progress:
+                progress(len(rows), len(dataset))
+    except MecamError as error:
+        problem = error
+    rows = _of_all(processes, rows, problem)
     return _in_order(dataset, network.reads, [rows[position] for position in range(len(dataset))])
+
+
+Rows: TypeAlias = dict[int, dict[str, object]]
+"""Position in the data set → what a network says of the utterance."""
+
+
+def _of_all(processes: ProcessGroup | None, rows: Rows, problem: MecamError | None) -> Rows:
+    """The rows of all processes; an error of one is an error of all, as the others would wait for it for ever."""
+    if processes is None or processes.count == 1:
+        if problem is not None:
+            raise problem
+        return rows
+    everywhere = processes.gather((rows, problem))
+    for _, problem in everywhere:
+        if problem is not None:
+            problem.everywhere = True
+            raise problem
+    return {position: row for part, _ in everywhere for position, row in part.items()}
+
+
+def _answers(network: Network, collator: Collator, batch: BatchArrays, *, total: int, details: bool) -> Rows:
+    """What a network says of a batch."""
+    output = network.run(batch, total=total, details=details)
+    _require_finite(network, output.prediction, batch)
+    conflict = _conflict_probabilities(network, output, batch)
+    missing = _missing_rates(network, collator, batch)
+    maps = _maps(output, batch) if details else [({}, {})] * len(batch)
+    return {
+        position: {
+            "prediction": output.prediction[i],
+            "shares": {m: share[i] for m, share in output.shares.items()},
+            "conflict_probabilities": {m: probability[i] for m, probability in conflict.items()},
+            "missing_rates": {m: share[i] for m, share in missing.items()},
+            "embeddings": {k: e[i] for k, e in output.embeddings.items()},
+            "maps": maps[i],
+        }
+        for i, position in enumerate(batch.index.tolist())
+    }
 
 
 def _require_finite(network: Network, values: NDArray[np.float64], batch: BatchArrays) -> None:

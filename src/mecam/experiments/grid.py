@@ -1,26 +1,20 @@
-"""Many runs under one folder: each in a process of its own, none redone, no failure stopping the others."""
+"""Many runs under one folder: each by a worker of its own, none redone, no failure stopping the others."""
 
 import logging
-import multiprocessing
-import os
-import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
-from mecam.errors import ConfigError, MecamError
+from mecam.errors import ConfigError
+from mecam.experiments.executors import Call, Ears, Executor, Line, ProcessExecutor
+from mecam.experiments.ray_executor import ray_executor
 from mecam.files import claimed
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.run import Run
-from mecam.threads import available_cores
-from mecam.training.costs import resident_mb
 from mecam.training.run import train
 
 __all__ = ["Member", "Outcome", "train_grid"]
@@ -29,8 +23,8 @@ log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 
-WATCHED_SECONDS = 0.2
-"""How often the memory of the runs is looked at, where it is limited."""
+LOST_SECONDS = 60.0
+"""How long a run that is taken up waits for the worker that was lost to let go of its folder."""
 
 PARTS = 1000
 """Progress is counted in thousandths of a run: runs differ in their number of steps."""
@@ -69,8 +63,9 @@ def train_grid(
     store: Store,
     out: Path,
     *,
-    jobs: int = 1,
+    jobs: int | None = None,
     memory_gb: float | None = None,
+    ray: str | None = None,
     overwrite: bool = False,
     command: str = "",
     progress: Progress | None = None,
@@ -84,153 +79,114 @@ def train_grid(
         members: what to train.
         store: to train and evaluate on.
         out: folder of the run folders.
-        jobs: runs at a time; they share the cores evenly.
-        memory_gb: a run whose process takes more is stopped and has failed. It is looked at five times a second, so
-            that a limit should leave the machine some air.
+        jobs: runs at a time; they share the cores evenly. By default 1 or, of a cluster, as many as it has room for.
+        memory_gb: see `ProcessExecutor`.
+        ray: address of a cluster whose tasks train the runs; `store` and `out` lie where all its machines find them.
         overwrite: begin every run anew.
         command: for the runs' records.
         progress: called with (done, all, what is running), in thousandths of a run.
 
-    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs.
+    Raises: ConfigError if a member asks for several devices: a grid is parallel over runs. ConfigError for a limit of
+        memory on a cluster, which watches that itself.
     """
-    if any(member.config.devices > 1 for member in members):
+    if any(member.config.devices * member.config.nodes > 1 for member in members):
         raise ConfigError(
             "each of several runs uses one device", where="devices", fix="use --jobs to train several at the same time"
         )
+    if ray is not None and memory_gb is not None:
+        raise ConfigError("Ray watches the memory of its machines itself", where="--memory", fix="leave it out")
     read = record_of([WeightedStore(store)])
     done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
-    waiting = [_Task(member, out / member.name) for member in members if member.name not in done]
-    running: list[_Task] = []
-    failed: dict[str, str] = {}
-    shown = {name: PARTS for name in done}
-    with claimed(out):
-        try:
-            while waiting or running:
-                while waiting and len(running) < jobs:
-                    running.append(waiting.pop(0))
-                    running[-1].start(store, overwrite=overwrite, command=command, share=jobs)
-                pause = 1.0 if memory_gb is None else WATCHED_SECONDS
-                wait([task.connection for task in running if task.connection is not None], timeout=pause)
-                for task in [task for task in running if task.listen() or task.outgrows(memory_gb)]:
-                    running.remove(task)
-                    shown[task.member.name] = PARTS
-                    if task.error is not None:
-                        failed[task.member.name] = task.error
-                        log.warning("%s failed: %s", task.member.name, task.error)
-                shown |= {task.member.name: task.done for task in running}
-                if progress:
-                    now = "; ".join(f"{task.member.name}: {task.note}" for task in running) or "finishing"
-                    progress(min(sum(shown.values()), len(members) * PARTS), len(members) * PARTS, now)
-        finally:
-            for task in running:
-                task.stop()
-    folders = {member.name: out / member.name for member in members if member.name not in failed}
-    return Outcome(folders, failed)
+    board = _GridProgress([member.name for member in members], done, progress)
+    waiting = [
+        Call(m.name, partial(_train, m.config, store, out / m.name, overwrite=overwrite, command=command))
+        for m in members
+        if m.name not in done
+    ]
+    gpus = any(member.config.accelerator != "cpu" for member in members)
+    local = ProcessExecutor(jobs or 1, memory_gb=memory_gb)
+    with (
+        claimed(out),
+        nullcontext(local) if ray is None or not waiting else ray_executor(ray, jobs, gpus=gpus) as executor,
+    ):
+        _work_off(waiting, executor, board)
+    folders = {member.name: out / member.name for member in members if member.name not in board.failed}
+    return Outcome(folders, board.failed)
+
+
+def _work_off(waiting: list[Call], executor: Executor, board: "_GridProgress") -> None:
+    ears = Ears(told=board.told, asked=lambda name, question: None)
+    running = 0
+    try:
+        while waiting or running:
+            while waiting and running < executor.room:
+                job = waiting.pop(0)
+                board.told(job.name, 0, 1, "starting")
+                executor.start(job)
+                running += 1
+            for over in executor.listen(ears):
+                running -= 1
+                board.over(over.name, over.error)
+            board.show()
+    finally:
+        executor.stop()
 
 
 @dataclass
-class _Task:
-    """A member that waits, runs, or has run."""
+class _GridProgress:
+    """How far the runs are.
 
-    member: Member
-    folder: Path
-    process: Any = None
-    connection: Connection | None = None
-    done: int = 0
-    note: str = "starting"
-    error: str | None = None
+    Attributes:
+        names: of all runs.
+        done: those that need no training.
+        progress: as of `train_grid`.
+        failed: name → why it failed.
+    """
 
-    def start(self, store: Store, *, overwrite: bool, command: str, share: int) -> None:
-        context = _context()
-        self.connection, theirs = context.Pipe(duplex=False)
-        threads = max(1, min(torch.get_num_threads(), available_cores()) // share)
-        arguments = (theirs, self.member.config, store, self.folder, overwrite, command, threads)
-        self.process = context.Process(target=_run, args=arguments, daemon=True)
-        self.process.start()
-        theirs.close()  # the child holds the only end that writes: when it dies, ours says so
+    names: Sequence[str]
+    done: Sequence[str]
+    progress: Progress | None
+    failed: dict[str, str] = field(default_factory=dict)
 
-    def listen(self) -> bool:
-        """Hear what there is to hear; True if the run is over, well or badly."""
-        assert self.connection is not None
-        try:
-            while self.connection.poll():
-                message = self.connection.recv()
-                if isinstance(message, _Over):
-                    self.error = message.error
-                    self.process.join()
-                    return True
-                steps, total, self.note = message
-                self.done = PARTS * steps // max(total, 1)
-        except EOFError:
-            self.process.join()
-            code = self.process.exitcode
-            self.error = f"its process ended with code {code}"
-            if code is not None and code < 0:
-                self.error = f"its process was killed by signal {-code}; the machine may have run out of memory"
-            return True
-        return False
+    def __post_init__(self) -> None:
+        self._parts = dict.fromkeys(self.done, PARTS)
+        self._notes: dict[str, str] = {}
 
-    def outgrows(self, memory_gb: float | None) -> bool:
-        """True, and the run is stopped, if its process takes more than this."""
-        taken = None if memory_gb is None else resident_mb(self.process.pid)
-        if memory_gb is None or taken is None or taken <= memory_gb * 1024:
-            return False
-        self.stop()
-        self.error = (
-            f"its process took {taken / 1024:.1f} GB of memory where {memory_gb:g} GB are allowed; "
-            "lower data.batch_size, or raise --memory"
-        )
-        return True
+    def told(self, name: str, done: int, total: int, note: str) -> None:
+        """A run says how far it is."""
+        self._parts[name], self._notes[name] = PARTS * done // max(total, 1), note
 
-    def stop(self) -> None:
-        with suppress(OSError, AttributeError):
-            self.process.terminate()
-            self.process.join()
+    def over(self, name: str, error: Exception | None) -> None:
+        """A run has ended."""
+        self._parts[name] = PARTS
+        self._notes.pop(name, None)
+        if error is not None:
+            self.failed[name] = str(error)
+            log.warning("%s failed: %s", name, error)
+
+    def show(self) -> None:
+        """Tell all of it."""
+        if self.progress:
+            now = "; ".join(f"{name}: {note}" for name, note in self._notes.items()) or "finishing"
+            total = len(self.names) * PARTS
+            self.progress(min(sum(self._parts.values()), total), total, now)
 
 
-@dataclass(frozen=True)
-class _Over:
-    """A child's last word."""
-
-    error: str | None
-
-
-def _context() -> Any:
-    """Processes that start quickly where the system has fork servers, and cleanly everywhere."""
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    if method == "forkserver":
-        context.set_forkserver_preload([__name__])
-    return context
-
-
-def _run(
-    connection: Connection,
-    config: RunConfig,
-    store: Store,
-    folder: Path,
-    overwrite: bool,
-    command: str,
-    threads: int,
-) -> None:
-    """The child: train one member and say how it went."""
-    torch.set_num_threads(threads)
-    for name in ("lightning_fabric", "lightning.fabric", "transformers"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    seeds = config.seeds
-    first = config.training.seed
+def _train(config: RunConfig, store: Store, folder: Path, line: Line, *, overwrite: bool, command: str) -> None:
+    """What a worker does: train one member; one that was begun before goes on from its saved state."""
+    seeds, first = config.seeds, config.training.seed
 
     def tell(done: int, total: int, note: str) -> None:
         found = [i for i in range(seeds) if note.startswith(f"seed {first + i} ")]
         before = found[0] if found else 0
-        connection.send((before * total + done, seeds * total, note))
+        line.tell(before * total + done, seeds * total, note)
 
-    try:
-        train(config, store, folder, overwrite=overwrite, command=command, progress=tell)
-        connection.send(_Over(None))
-    except MecamError as error:
-        connection.send(_Over(str(error)))
-    except Exception as error:  # whatever it is, it belongs in the table and not in the way of the others
-        log.error("%s", traceback.format_exc())
-        connection.send(_Over(f"{type(error).__name__}: {error}"))
+    train(
+        config,
+        store,
+        folder,
+        overwrite=overwrite and not line.again,
+        wait=LOST_SECONDS if line.again else 0.0,
+        progress=tell,
+        command=command,
+    )

@@ -54,6 +54,8 @@ class Recipe:
         person: whose face it is: that of the speaker, of the most visible one who does not speak at that moment, or of
             the person with this number. With `people`, or for anybody but the speaker, pictures are looked at once for
             the whole recording, so that numbers hold for all utterances.
+        device: where PyTorch computes the face and speech networks for many recordings at once, such as `cuda`; empty:
+            each process computes its own on the CPU. See `mecam.features.encoders`.
     """
 
     extractors: tuple[str, ...] = DEFAULT
@@ -66,6 +68,7 @@ class Recipe:
     baseline: str | Path | None = None
     people: bool = False
     person: Whose = "speaker"
+    device: str = ""
 
     def __post_init__(self) -> None:
         if self.person not in ("speaker", "listener") and not (isinstance(self.person, int) and self.person >= 1):

@@ -165,6 +165,9 @@ class Mecam(Model):
             )
             for modality in self.reads
         }
+        for encoder in encoders.values():
+            if isinstance(encoder, TextEncoder):
+                encoder.repeats = config.views
         self.encoders = nn.ModuleDict(encoders)
         self.enter = nn.ModuleDict({m: nn.Linear(encoders[m].width, width) for m in self.reads})
         self.gates = nn.ModuleDict()

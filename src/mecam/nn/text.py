@@ -20,6 +20,9 @@ LONG = 2048
 what is inside a layer is computed again on the way back. The few longest texts of a data set decide how much memory a
 run needs: MOSI's median is 12 tokens, its longest 114."""
 
+LONG_ON_GPU = 16_384
+"""The same where there is more memory than time."""
+
 
 class TextEncoder(nn.Module):
     """A `transformers` encoder as a module: token ids in, one vector per token out.
@@ -34,6 +37,8 @@ class TextEncoder(nn.Module):
 
     Attributes:
         width: D of the result.
+        repeats: texts come more than once in a batch, as beside their corrupted views: they are looked for while
+            training on a GPU too, which has to be waited for.
 
     Raises: ModelError if there is no such encoder; MissingExtraError if low-rank updates are requested without `peft`.
     """
@@ -68,6 +73,7 @@ class TextEncoder(nn.Module):
             ) from error
         with_cheap_dropout(self.network)
         self.frozen = frozen
+        self.repeats = False
         self._recomputing = False
         self.network.requires_grad_(not frozen)
         self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
@@ -143,17 +149,29 @@ class TextEncoder(nn.Module):
             seen = torch.cat([first, mask[:, 1:]], dim=1)
             read: Tensor = self.network(input_ids=ids, attention_mask=seen.long()).last_hidden_state  # B T D
             return read.masked_fill(~mask.unsqueeze(-1), 0.0)
-        rows, where = torch.unique(torch.cat([ids, mask.long()], dim=1), dim=0, return_inverse=True)
-        distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
+        queued = self.training and _is_queued(ids)
+        where: Tensor | None = None
+        distinct, observed = ids, mask.long()
+        if self.repeats or not queued:
+            rows, where = torch.unique(torch.cat([ids, observed], dim=1), dim=0, return_inverse=True)
+            distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
         # An absent text has no token to attend to, which would be 0/0: let it see its padding, then blank it.
         observed[:, 0] |= (observed.sum(dim=1) == 0).long()
-        long = self.training and distinct.numel() > LONG
+        if queued:  # `transformers` would wait to see whether anything is masked
+            observed = observed.bool()[:, None, None, :]
+        most = LONG_ON_GPU if queued else LONG
+        long = self.training and distinct.numel() > most
         self._recompute(long)
-        count = max(1, LONG // distinct.shape[1]) if long else len(distinct)
-        parts = zip(distinct.split(count), observed.split(count), strict=True)
+        count = max(1, most // distinct.shape[1]) if long else len(distinct)
+        parts = zip(torch.split(distinct, count), torch.split(observed, count), strict=True)
         pieces = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
         hidden = torch.cat(pieces) if len(pieces) > 1 else pieces[0]  # U T D
-        return hidden[where].masked_fill(~mask.unsqueeze(-1), 0.0)
+        return (hidden if where is None else hidden[where]).masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+def _is_queued(values: Tensor) -> bool:
+    """True on a device that works off what it is told while the program goes on: looking at a value waits for it."""
+    return values.device.type == "cuda"
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from mecam.task import Task
 from mecam.types import TEXT, Modality, Utterance
 
 __all__ = ["alone_of", "contributions_of", "disagreeing", "overall_of", "predict_recording", "recipe_of"]
+__all__ += ["prediction_of", "recording_of"]
 
 MAX_WORDS = 200
 """Words of one utterance whose contribution is looked for; each costs a pass of the model."""
@@ -76,10 +77,43 @@ def predict_recording(
     recipe = replace(
         recipe_of(backend, baseline), asr=asr or None, language=language, lengths=lengths or Lengths(), person=person
     )
+    recording = recording_of(path, recipe, transcript=transcript, name=name, progress=progress)
+    return prediction_of(backend, path, recording, recipe, words=words, every=every, name=name)
+
+
+def recording_of(
+    path: Path,
+    recipe: Recipe,
+    *,
+    transcript: str | Path | None = None,
+    name: str | None = None,
+    progress: Progress = nobody,
+) -> Recording:
+    """What a model is to read of a recording: the part of `predict_recording` that needs no model.
+
+    Raises: as `predict_recording`, for a file that is unusable.
+    """
     given = None if transcript is None else Path(transcript)
     beside = transcript_beside(path) if given is None else ()
     called = path if name is None else Path(name)
-    recording = read_recording(path, recipe, id=id_of(called), transcript=given, beside=beside, progress=progress)
+    return read_recording(path, recipe, id=id_of(called), transcript=given, beside=beside, progress=progress)
+
+
+def prediction_of(
+    backend: Backend,
+    path: Path,
+    recording: Recording,
+    recipe: Recipe,
+    *,
+    words: bool = False,
+    every: float | None = None,
+    name: str | None = None,
+) -> RecordingPrediction:
+    """What a model says of a recording that was read: the other part of `predict_recording`.
+
+    Raises: ModelError if the recording has nothing that the model reads.
+    """
+    called = path if name is None else Path(name)
     predicted = predict_utterances(backend, recording.utterances, together=True)
     parts = [
         replace(one, start=start, stop=stop) for one, (start, stop) in zip(predicted, recording.spans, strict=True)

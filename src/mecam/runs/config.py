@@ -28,7 +28,8 @@ class RunConfig:
         training: the loop.
         seeds: how many, counting up from `training.seed`.
         accelerator: `auto`, `cpu`, `cuda`, as Lightning Fabric names them.
-        devices: how many.
+        devices: how many, on each node.
+        nodes: how many machines.
         strategy: `auto` or `ddp`, as Lightning Fabric names them.
         init: a run folder whose weights training starts from; empty for a fresh model.
         tuned: how much searching the options come from, as in `30 trials`; empty where nobody searched.
@@ -41,6 +42,7 @@ class RunConfig:
     seeds: Count = 1
     accelerator: str = "auto"
     devices: Count = 1
+    nodes: Count = 1
     strategy: str = "auto"
     init: str = ""
     tuned: str = ""
@@ -88,6 +90,7 @@ class RunConfig:
                 "seeds": self.seeds,
                 "accelerator": self.accelerator,
                 "devices": self.devices,
+                "nodes": self.nodes,
                 "strategy": self.strategy,
                 "init": self.init,
                 "tuned": self.tuned,

@@ -18,9 +18,12 @@ from mecam.config import TrainingConfig
 from mecam.errors import DataError, TrainingError
 from mecam.files import NO_ROOM, whole_file
 from mecam.models.base import Model, Phase
+from mecam.training.acceleration import Acceleration
 from mecam.training.costs import give_back_free_memory
+from mecam.training.finite import FiniteCheck
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
+from mecam.training.world import World
 
 __all__ = ["Fit", "TrainingData", "choose_precision", "fit", "moving_only"]
 
@@ -102,7 +105,7 @@ def fit(
     step, *wrapped = fabric.setup(_Step(model), *optimizers)
     schedule = warmup_then_decay(steps, config.warmup)
     schedulers = [torch.optim.lr_scheduler.LambdaLR(o.optimizer, schedule) for o in wrapped]
-    average = _Average(model, config.average)
+    average, acceleration = _Average(model, config.average), Acceleration(model, config)
     parts = {"model": model, "average": average, "optimizers": optimizers, "schedulers": schedulers}
     epoch = _restore(resume, parts, result, fabric) if resume else 0
     saved = time.monotonic()
@@ -113,7 +116,7 @@ def fit(
         means: dict[str, float] = {}
         tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
         for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
-            with moving_only(model, phase):
+            with moving_only(model, phase), acceleration.on():
                 means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
             scores = fabric.broadcast(data.validate(model))  # all processes must agree on when to stop
@@ -142,7 +145,7 @@ def fit(
 
 
 def choose_precision(
-    precision: Literal["auto", "32", "bf16", "16"], model: Model, device: torch.device
+    precision: Literal["auto", "32", "tf32", "bf16", "16"], model: Model, device: torch.device
 ) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """What Fabric shall compute in.
 
@@ -150,7 +153,7 @@ def choose_precision(
     enough to gain from it, else full precision.
     """
     if precision != "auto":
-        return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]  # type: ignore[return-value]
+        return {"32": "32-true", "tf32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[precision]  # type: ignore[return-value]
     if model.text_encoder is None:
         return "32-true"
     if device.type == "cuda":
@@ -278,7 +281,7 @@ def _epoch(
     """One pass through the data in one phase; the mean of every loss, unweighted."""
     step.train()
     followed = frozenset(name for name, weight in phase.weights.items() if weight)
-    means = _Means()
+    means, check = _Means(), FiniteCheck(World(fabric), fabric.device)
     for group in _groups(batches, config.accumulate):
         seen: list[tuple[Output, Batch]] = []  # every micro-batch on the device, with its own output
         for i, batch in enumerate(group):
@@ -287,21 +290,22 @@ def _epoch(
                 losses = step(_Box(batch, followed))
                 loss = sum((w * losses[n] for n, w in phase.weights.items() if w and n in losses), torch.zeros(()))
                 assert isinstance(loss, Tensor)
-                _require_finite(loss, losses, batch, fabric)
+                check.add(loss, losses, [batch])
                 fabric.backward(loss / len(group))
             means.add(losses)
             seen.append((step.module.output, batch))
             tick()
         norm = fabric.clip_gradients(step, optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
         # In half precision the scaler meets infinite gradients as a matter of course and skips the step itself.
-        if norm is not None and not torch.isfinite(norm) and fabric._precision.precision != "16-mixed":
-            raise _not_finite({"gradient": norm}, group)
+        if norm is not None and fabric._precision.precision != "16-mixed":
+            check.add(norm, {"gradient": norm}, group)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         scheduler.step()
         average.update()
         for output, batch in seen:
             step.module.model.after_step(output, batch)
+    check.settle()
     return means.read()
 
 
@@ -315,32 +319,6 @@ def _groups(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
             group = []
     if group:
         yield group
-
-
-def _require_finite(loss: Tensor, losses: dict[str, Tensor], batch: Batch, fabric: Fabric) -> None:
-    """Stop every process where one of them meets a bad number: the others would wait for its gradients for ever."""
-    good = torch.isfinite(loss.detach())
-    if not good:
-        error = _not_finite(losses, [batch])
-    elif fabric.world_size > 1:
-        error = TrainingError(
-            "a value that is not finite occurred in another process", fix="its own message names the batch"
-        )
-    if fabric.world_size > 1:
-        share = fabric.all_reduce(good.float(), reduce_op="mean")
-        assert isinstance(share, Tensor)
-        good = share == 1
-    if not good:
-        raise error
-
-
-def _not_finite(values: dict[str, Tensor], group: list[Batch]) -> TrainingError:
-    bad = ", ".join(f"{name} = {float(value.detach())}" for name, value in values.items() if not torch.isfinite(value))
-    return TrainingError(
-        f"training produced a value that is not finite: {bad or 'the sum of the losses'}",
-        where=f"batch of {', '.join(name for batch in group for name in batch.ids)}",
-        fix="check these utterances with `mecam data check`, or lower training.learning_rate",
-    )
 
 
 class _Average:

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mecam.batch import Batch
@@ -30,17 +33,22 @@ from mecam.threads import keep_few_shapes
 from mecam.training.loop import choose_precision
 from mecam.training.tensorboard import require_tensorboard
 from mecam.training.transfer import Loaded, initialise
+from mecam.training.world import World
 from mecam.types import TEXT, Utterance
 
 if TYPE_CHECKING:
     from mecam.runs.config import RunConfig
 
-__all__ = ["Material", "SplitData", "make_fabric", "prepare", "selection_metric"]
+__all__ = ["Material", "SplitData", "as_launched", "make_fabric", "prepare", "selection_metric"]
 
 log = logging.getLogger(__name__)
 
 STRATEGIES = ("auto", "ddp")
 """How several devices share the work: each has the whole model. What a model remembers allows no other."""
+
+
+AHEAD = 4
+"""Batches that every worker process keeps ready."""
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,10 @@ class SplitData:
         self._train, self._valid, self._collator, self._config = train, valid, collator, config
         training = config.training
         self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
-        self._part = (fabric.global_rank, fabric.world_size)
+        self._world = World(fabric)
         self._pins = fabric.device.type == "cuda"
         self._seed = seed
+        self._loader: DataLoader[Batch | MecamError] | None = None
         self._paired_recordings = (
             tuple(_PairedRecordings(Path(place), train) for place in config.data.corrupted_stores) if views else ()
         )
@@ -148,26 +157,34 @@ class SplitData:
             self._train,
             self._collator,
             self._config.data.batch_size,
-            shuffle_seed=self._seed * 10_000 + epoch,
             views=self._views,
             augmentation=self._config.training.augmentation,
             paired_recordings=self._paired_recordings,
         )
         if not self._config.data.workers:
-            made = make(part=self._part)
+            made = make(shuffle_seed=self._order(epoch), part=(self._world.rank, self._world.count))
             return (batch.pin_memory() for batch in made) if self._pins else made
-        loader = DataLoader(
-            _Shared(make, self._part),
-            batch_size=None,
-            num_workers=self._config.data.workers,
-            pin_memory=self._pins,
-            generator=torch.Generator(),  # its own, so that dropout draws the same with any number of workers
-        )
-        return itertools.islice(map(_unless_error, loader), self.steps)
+        if self._loader is None:
+            self._shared = _Shared(make, (self._world.rank, self._world.count))
+            self._loader = DataLoader(
+                self._shared,
+                batch_size=None,
+                num_workers=self._config.data.workers,
+                pin_memory=self._pins,
+                persistent_workers=True,
+                prefetch_factor=AHEAD,
+                generator=torch.Generator(),  # its own, so that dropout draws the same with any number of workers
+            )
+        self._shared.turn_to(self._order(epoch))
+        return itertools.islice(map(_unless_error, self._loader), self.steps)
+
+    def _order(self, epoch: int) -> int:
+        return self._seed * 10_000 + epoch
 
     def validate(self, model: Model) -> dict[str, float | None]:
         """Metrics on validation, and under `select` the one to choose by, larger is better."""
-        predictions = predict(model, self._valid, self._collator)
+        self._world.share_buffers(model)
+        predictions = predict(model, self._valid, self._collator, processes=self._world)
         assert predictions.truth is not None
         scores = score(self._valid.task, predictions.prediction, predictions.truth)
         value = scores[self.metric]
@@ -175,17 +192,24 @@ class SplitData:
 
 
 class _Shared(IterableDataset[Batch | MecamError]):
-    """One process's batches, each made by the worker whose turn it is."""
+    """One process's batches, each made by the worker whose turn it is; the workers stay from epoch to epoch."""
 
     def __init__(self, make: Callable[..., Iterator[Batch]], part: tuple[int, int]) -> None:
         self._make, self._part = make, part
+        self._order = torch.zeros((), dtype=torch.long)
+        self._order.share_memory_()  # type: ignore[no-untyped-call]
+
+    def turn_to(self, order: int) -> None:
+        """Let the next pass be in this order, which the workers read."""
+        self._order.fill_(order)
 
     def __iter__(self) -> Iterator[Batch | MecamError]:
         worker = get_worker_info()
         assert worker is not None
         which, count = self._part
+        part = (which + count * worker.id, count * worker.num_workers)
         try:
-            yield from self._make(part=(which + count * worker.id, count * worker.num_workers))
+            yield from self._make(shuffle_seed=int(self._order), part=part)
         except MecamError as error:  # raised by the loader, it would be a page of traceback
             yield error
 
@@ -239,6 +263,35 @@ def selection_metric(task: Task, select: str) -> Metric:
     return known[name]
 
 
+def as_launched(config: "RunConfig") -> "RunConfig":
+    """The configuration with the nodes and devices of torchrun or SLURM, where these have started the processes.
+
+    Raises: ConfigError if it asks for other ones.
+    """
+    launcher, nodes, devices = _launched()
+    if not launcher or (config.nodes, config.devices) == (nodes, devices):
+        return config
+    if (config.nodes, config.devices) != (1, 1):
+        raise ConfigError(
+            f"{launcher} has started {nodes * devices} processes, {devices} on each of {nodes} nodes; the options ask "
+            f"for {config.devices} on each of {config.nodes}",
+            where="devices, nodes",
+            fix=f"leave --devices and --nodes out: {launcher} says how many there are",
+        )
+    return replace(config, nodes=nodes, devices=devices)
+
+
+def _launched() -> tuple[str, int, int]:
+    """What has started this process as one of several, the number of nodes, and of processes on each; else ""."""
+    if TorchElasticEnvironment.detect():
+        each = int(os.environ["LOCAL_WORLD_SIZE"])
+        return "torchrun", int(os.environ["WORLD_SIZE"]) // each, each
+    if SLURMEnvironment.detect():
+        nodes = int(os.environ.get("SLURM_NNODES", 1))
+        return "SLURM", nodes, int(os.environ["SLURM_NTASKS"]) // nodes
+    return "", 1, 1
+
+
 def make_fabric(config: "RunConfig", model: Model) -> Fabric:
     """Devices, strategy and precision, before they are launched.
 
@@ -251,14 +304,20 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
         raise ConfigError(
             f"there is no strategy {strategy!r}", where="strategy", fix=f"choose one of {', '.join(STRATEGIES)}"
         )
-    if strategy == "ddp" or (strategy == "auto" and config.devices > 1):
+    if strategy == "ddp" or (strategy == "auto" and config.devices * config.nodes > 1):
         strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
     try:
-        return Fabric(accelerator=config.accelerator, devices=config.devices, strategy=strategy, precision=precision)
+        return Fabric(
+            accelerator=config.accelerator,
+            devices=config.devices,
+            num_nodes=config.nodes,
+            strategy=strategy,
+            precision=precision,
+        )
     except (ValueError, RuntimeError) as error:
         raise ConfigError(
             str(error).splitlines()[0],
-            where="accelerator, devices, strategy",
+            where="accelerator, devices, nodes, strategy",
             fix="leave them out to use the available hardware",
         ) from error
 

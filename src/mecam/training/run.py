@@ -6,7 +6,7 @@ Nothing is drawn here: `report.html` is written by who calls.
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,9 +27,10 @@ from mecam.runs.run import Run
 from mecam.runs.seed import SeedResult
 from mecam.training.costs import costs
 from mecam.training.loop import Progress, fit
-from mecam.training.preparation import Material, SplitData, make_fabric, prepare
+from mecam.training.preparation import Material, SplitData, as_launched, make_fabric, prepare
 from mecam.training.tensorboard import tensorboard
 from mecam.training.transfer import Loaded
+from mecam.training.world import World
 
 __all__ = ["train"]
 
@@ -40,6 +41,7 @@ def train(
     out: Path,
     *,
     overwrite: bool = False,
+    wait: float = 0.0,
     progress: Progress | None = None,
     command: str = "",
 ) -> Path:
@@ -51,6 +53,7 @@ def train(
             train splits are mixed by weight, and valid and test are those of the first.
         out: the run folder; one with the same configuration and data is gone on with.
         overwrite: start again whatever lies there.
+        wait: seconds to wait for another one that writes there to end.
         progress: called with (steps done, all steps, what is being done).
         command: for the record.
 
@@ -62,7 +65,7 @@ def train(
     if (chosen := sources[0].store).target != next(iter(chosen.targets)):
         config = replace(config, data=replace(config.data, target=chosen.target))
     material = Material.of(config, sources)
-    run, first = Run(out), config.training.seed
+    config, run, first = as_launched(config), Run(out), config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
     trained, splits, loaded = prepare(config, material, first)
     if config.training.recording_context:
@@ -71,17 +74,19 @@ def train(
         check_recording_context(valid)
     fabric = make_fabric(config, trained.model)
     fabric.launch()
-    with claimed(out) if fabric.is_global_zero else nullcontext():
-        if fabric.is_global_zero:
-            _refuse_itself(out, config)
-            read = record_of(sources, None if loaded is None else loaded.sha256)
-            run.claim(config, read, overwrite=overwrite)
-            clear([out, *out.glob("seeds/*")])
-        fabric.barrier()
+    world = World(fabric)
+
+    def claim() -> None:
+        held.enter_context(claimed(out, wait=wait))
+        _refuse_itself(out, config)
+        read = record_of(sources, None if loaded is None else loaded.sha256)
+        run.claim(config, read, overwrite=overwrite)
+        clear([out, *out.glob("seeds/*")])
+
+    with ExitStack() as held:
+        world.in_first(claim)
         results = _train_seeds(config, material, (trained, splits, loaded), run, fabric, progress)
-        if fabric.is_global_zero:
-            _write_run(run, config, sources, results, started=started, command=command)
-        fabric.barrier()
+        world.in_first(lambda: _write_run(run, config, sources, results, started=started, command=command))
     return out
 
 
@@ -144,29 +149,32 @@ def _train_seed(
             progress=progress,
             record=record,
         )
-    seconds = time.time() - began
+    facts = {"seconds": time.time() - began, "precision": str(fabric._precision.precision)}
+    facts |= {} if loaded is None else {"init": loaded.to_json()}
+    world = World(fabric)
+    world.share_buffers(model)
     predictions = {
-        name: predict(model, split, trained.collator, details=True) for name, split in held_out.items() if len(split)
+        name: predict(model, split, trained.collator, details=True, processes=world)
+        for name, split in held_out.items()
+        if len(split)
     }
-    recordings = config.training.recording_context
-    trained, predictions = calibrate(trained, held_out["valid"], predictions, seed, recordings=recordings)
-    result = SeedResult(
-        seed=seed,
-        score=fitted.best_score,
-        history=fitted.history,
-        predictions=predictions,
-        half_width=trained.checkpoint.half_width,
-        facts={
-            "seconds": seconds,
-            "precision": str(fabric._precision.precision),
-            **costs(model, held_out["valid"], trained.collator, fabric.device),
-            **({} if loaded is None else {"init": loaded.to_json()}),
-        },
-    )
-    if fabric.is_global_zero:
-        save_checkpoint(folder / "checkpoint", trained)
+
+    def write() -> None:
+        recordings = config.training.recording_context
+        calibrated, known = calibrate(trained, held_out["valid"], predictions, seed, recordings=recordings)
+        measured = costs(model, held_out["valid"], trained.collator, fabric.device)
+        result = SeedResult(
+            seed=seed,
+            score=fitted.best_score,
+            history=fitted.history,
+            predictions=known,
+            half_width=calibrated.checkpoint.half_width,
+            facts=facts | measured,
+        )
+        save_checkpoint(folder / "checkpoint", calibrated)
         result.write(folder)
-    fabric.barrier()
+
+    world.in_first(write)
 
 
 def _write_run(

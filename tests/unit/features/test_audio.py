@@ -16,6 +16,7 @@ import voices
 from mecam.errors import DataError, MediaError, MissingExtraError
 from mecam.features.audio.acoustics import NAMES as MEASURES
 from mecam.features.audio.prosody import Prosody
+from mecam.features.audio.speech_network import SpeechNetwork, encode
 from mecam.features.audio.voice_extractors import EGEMAPS_NAMES, Acoustics, SpeechEncoder, load_smile
 from mecam.features.media import Media
 from mecam.features.text import asr
@@ -200,6 +201,11 @@ def test_a_speech_encoder_from_a_folder(media: Media, tmp_path: Path) -> None:
     assert 45 <= len(features.values) <= 50
     assert np.isfinite(features.values).all()
     assert (features.intervals[0, 0], features.intervals[-1, 1]) == (0.0, 1.0)
+    pieces = np.random.default_rng(0).standard_normal((3, 16_000)).astype(np.float32)
+    pieces = (pieces - pieces.mean(axis=1, keepdims=True)) / pieces.std(axis=1, keepdims=True)  # as `encode` does it
+    (together,) = SpeechNetwork(str(tmp_path / "encoder"))(pieces)
+    for piece, rows in zip(pieces, together, strict=True):
+        np.testing.assert_allclose(rows, encode(str(tmp_path / "encoder"), piece), atol=1e-4)
     with pytest.raises(DataError, match="cannot be loaded"):
         _ = SpeechEncoder(str(tmp_path)).spec
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,13 +14,14 @@ import pytest
 import clips
 import tiny
 import voices
+from in_this_process import InThisProcess
 from mecam.data.mixture import WeightedStore, check_sources
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
-from mecam.features import extract as module
+from mecam.features import extraction_processes as module
 from mecam.features.clips import Clip, find_clips
 from mecam.features.extract import extract
-from mecam.features.extraction_cache import ExtractedRecording, key_of, read_part, write_part
+from mecam.features.extraction_cache import ExtractedRecording, FolderParts, key_of, read_part, write_part
 from mecam.features.extractor import extractor
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
@@ -93,31 +93,27 @@ def test_the_manifest_tells_the_options_of_each_extractor(tmp_path: Path) -> Non
     assert told["options"]["watching"]["rate_hz"] == Blendshapes().watching.rate_hz
 
 
-def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path) -> None:
     """Wherever it stops."""
     tried: list[str] = []
 
-    def run(todo: list[Clip], *_: object) -> Any:
-        for clip in todo:
-            tried.append(clip.id)
-            yield (
-                clip,
-                "bad" if clip.id == "c_1" else ExtractedRecording((Utterance(clip.id, video=clip.id, text=clip.id),)),
-            )
+    def reading(clip: Clip) -> ExtractedRecording | str:
+        tried.append(clip.id)
+        return "bad" if clip.id == "c_1" else ExtractedRecording((Utterance(clip.id, video=clip.id, text=clip.id),))
 
     def stop(done: int, total: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_run", run)
+    workers = InThisProcess(reading)
     with pytest.raises(KeyboardInterrupt):
-        extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY, progress=stop)
+        extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY, workers=workers, progress=stop)
     assert not (tmp_path / "s").exists()
     assert tried == ["vid a_1", "vid a_2"]
-    report = extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY)
+    report = extract([mmsa], tmp_path / "s", recipe=AUDIO_ONLY, workers=workers)
     assert tried[2:] == ["b_1_10", "c_1", "c_2"]
     assert (report.reused, report.recordings) == (2, 4)
-    extract([mmsa], tmp_path / "fresh", recipe=AUDIO_ONLY)
+    extract([mmsa], tmp_path / "fresh", recipe=AUDIO_ONLY, workers=workers)
     assert content(tmp_path / "s")["utterances.jsonl"] == content(tmp_path / "fresh")["utterances.jsonl"]
 
 
@@ -163,20 +159,26 @@ def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_file_that_kills_its_reader_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_one", voices.fatal)
+    monkeypatch.setattr(module, "extract_clip", voices.fatal)
     names = ["a", "b", "killer", "c", "bad", "d"]
-    results = dict(module._run([Clip(name, tmp_path / name) for name in names], AUDIO_ONLY, 1))
-    by_name = {clip.id: result for clip, result in results.items()}
-    assert set(by_name) == set(names)
+    parts = FolderParts(tmp_path / "parts")
+    parts.prepare()
+    results = list(module.Processes(1)({name: Clip(name, tmp_path / name) for name in names}, AUDIO_ONLY, parts))
+    by_name = {clip.id: reason for clip, reason in results}
+    assert len(results) == len(names)
     assert by_name.pop("killer") == "the process crashed while reading the file"
     assert by_name.pop("bad") == "bad"
-    assert all(isinstance(part, ExtractedRecording) and part.utterances[0].id == name for name, part in by_name.items())
+    assert by_name == dict.fromkeys("abcd")
+    assert parts.known() == set("abcd")
+    for name in "abcd":
+        part = parts.read(name)
+        assert part is not None
+        assert part.utterances[0].id == name
     assert "OMP_NUM_THREADS" not in os.environ or os.environ["OMP_NUM_THREADS"] == "1"
 
 
-def fake(found: list[Clip]) -> Any:
-    """`_run` without processes."""
-    return ((clip, ExtractedRecording((Utterance(clip.id, video=clip.id, text="x"),))) for clip in found)
+def fake(clip: Clip) -> ExtractedRecording:
+    return ExtractedRecording((Utterance(clip.id, video=clip.id, text="x"),))
 
 
 def test_a_full_disk_is_one_error_and_leaves_no_store(
@@ -185,23 +187,21 @@ def test_a_full_disk_is_one_error_and_leaves_no_store(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(module, "_run", lambda todo, *_: fake(todo))
     monkeypatch.setattr("mecam.features.extraction_cache.save_file", full)
     with pytest.raises(DataError, match="No space left on device"):
-        extract([mmsa], tmp_path / "store", recipe=AUDIO_ONLY)
+        extract([mmsa], tmp_path / "store", recipe=AUDIO_ONLY, workers=InThisProcess(fake))
     assert not (tmp_path / "store").exists()
     assert not list((tmp_path / ".store.parts").iterdir())
     monkeypatch.undo()
-    monkeypatch.setattr(module, "_run", lambda todo, *_: fake(todo))
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(DataError, match="cannot write here"):
-        extract([mmsa], tmp_path / "elsewhere" / "store", recipe=AUDIO_ONLY)
+        extract([mmsa], tmp_path / "elsewhere" / "store", recipe=AUDIO_ONLY, workers=InThisProcess(fake))
 
 
 def test_what_cannot_be_is_said_before_anything_is_done(
     mmsa: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_run", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(module.Processes, "__call__", lambda *_: pytest.fail("work was begun"))
     (tmp_path / "store").mkdir()
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="exists already"):
@@ -372,18 +372,16 @@ def test_odd_names_and_broken_files_stop_nobody(tmp_path: Path) -> None:
     assert all(name.encode() for failure in report.failures for name in (failure.id, failure.file, failure.reason))
 
 
-def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     for name in ("talk", "talk_1"):
         voices.write_wav(folder / f"{name}.wav", voices.buzz(0.3))
 
-    def run(todo: list[Clip], *_: object) -> Any:
-        for clip in todo:
-            pieces = [f"{clip.id}_1", f"{clip.id}_2"] if clip.id == "talk" else [clip.id]
-            yield clip, ExtractedRecording(tuple(Utterance(name, video=clip.id, text="x") for name in pieces))
+    def reading(clip: Clip) -> ExtractedRecording:
+        pieces = [f"{clip.id}_1", f"{clip.id}_2"] if clip.id == "talk" else [clip.id]
+        return ExtractedRecording(tuple(Utterance(name, video=clip.id, text="x") for name in pieces))
 
-    monkeypatch.setattr(module, "_run", run)
-    report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY)
+    report = extract([folder], tmp_path / "store", recipe=AUDIO_ONLY, workers=InThisProcess(reading))
     assert sorted(Store(tmp_path / "store").column("id")) == ["talk_1", "talk_1-2", "talk_2"]
     assert report.oddities == (("talk_1-2", "another utterance has the id talk_1"),)
 

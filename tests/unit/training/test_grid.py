@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import tiny
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.experiments import grid
+from mecam.experiments import executors, grid
+from mecam.experiments.executors import Call, Ears, Line, Over
 from mecam.experiments.grid import Member, train_grid
 from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 from mecam.models.registry import MODELS
@@ -43,17 +45,17 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             self.target, self.args = target, args
 
         def start(self) -> None:
-            trained.append(self.args[3].name)
+            trained.append(self.args[1].name)
             self.target(*self.args)
 
         def join(self) -> None:
-            self.args[0].close()
+            pass
 
         def terminate(self) -> None:
             pass
 
-    context = grid._context()
-    monkeypatch.setattr(grid, "_context", lambda: type("C", (), {"Process": Done, "Pipe": context.Pipe}))
+    context = executors._context()
+    monkeypatch.setattr(executors, "_context", lambda: type("C", (), {"Process": Done, "Pipe": context.Pipe}))
     return trained
 
 
@@ -97,8 +99,13 @@ def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Pat
     assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
 
 
-def die(*_: Any, **__: Any) -> None:
+def die(line: Line) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def talk(line: Line) -> str:
+    line.tell(1, 2, "half")
+    return f"{line.ask('how much?')} {line.again}"
 
 
 @pytest.mark.slow
@@ -107,21 +114,27 @@ def test_processes_run_side_by_side_and_one_that_is_killed_is_reported(store: St
     outcome = train_grid(members, store, tmp_path / "runs", jobs=2)
     assert list(outcome.folders) == ["a", "b", "c"]
     assert not outcome.failed
-    context = grid._context()
-    ours, theirs = context.Pipe(duplex=False)
-    task = grid._Task(members[0], tmp_path, connection=ours)
-    task.process = context.Process(target=die, daemon=True)
-    task.process.start()
-    theirs.close()
-    task.process.join()
-    assert task.listen()
-    assert "killed by signal 9" in str(task.error)
+
+
+def test_a_job_talks_to_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors, "_context", lambda: multiprocessing.get_context("fork"))
+    told: list[Any] = []
+    ears = Ears(told=lambda *what: told.append(what), asked=lambda name, question: (name, question))
+    executor = executors.ProcessExecutor(2)
+    executor.start(Call("talks", talk))
+    executor.start(Call("dies", die))
+    ended: list[Over] = []
+    until = time.monotonic() + 60
+    while len(ended) < 2 and time.monotonic() < until:
+        ended += executor.listen(ears)
+    by_name = {over.name: over for over in ended}
+    assert by_name["talks"].result == "('talks', 'how much?') False"
+    assert told == [("talks", 1, 2, "half")]
+    assert "killed by signal 9" in str(by_name["dies"].error)
 
 
 def hog(*arguments: Any) -> None:
     """Stands for a run: takes more and more memory, slowly enough to be seen."""
-    import time
-
     held = []
     while True:
         held.append(bytearray(16 * 2**20))
@@ -131,13 +144,18 @@ def hog(*arguments: Any) -> None:
 def test_a_run_that_takes_too_much_memory_is_stopped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(grid, "_run", hog)
-    monkeypatch.setattr(grid, "_context", lambda: multiprocessing.get_context("fork"))
-    monkeypatch.setattr(grid, "WATCHED_SECONDS", 0.05)
+    monkeypatch.setattr(executors, "_work", hog)
+    monkeypatch.setattr(executors, "_context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(executors, "WATCHED_SECONDS", 0.05)
     limit = (resident_mb(os.getpid()) or 0) / 1024 + 0.2
     outcome = train_grid([member("a"), member("b")], store, tmp_path / "runs", jobs=2, memory_gb=limit)
     assert not outcome.folders
     assert all(f"GB of memory where {limit:g} GB are allowed" in reason for reason in outcome.failed.values())
+
+
+def test_a_limit_of_memory_is_not_for_a_cluster(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Ray watches"):
+        train_grid([member("a")], store, tmp_path / "runs", memory_gb=1.0, ray="local")
 
 
 def test_a_tuned_row_takes_what_was_found_below_what_all_share(tmp_path: Path) -> None:

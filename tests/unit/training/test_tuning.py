@@ -14,7 +14,7 @@ from mecam.config import Between, Choice, apply_overrides, read_yaml
 from mecam.data.datasets import Dataset
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MissingExtraError, ModelError, TrainingError
-from mecam.experiments import tuning
+from mecam.experiments import study, tuning
 from mecam.experiments.search import parsed_ranges, space_of
 from mecam.experiments.validation import validate_once
 from mecam.experiments.variants import tuned_variants
@@ -73,10 +73,10 @@ def test_every_model_is_searched_at_the_same_budget() -> None:
 def test_every_range_is_of_an_option_and_holds_its_default(name: str) -> None:
     default = RunConfig.decode({"model": name})
     for key, where in space_of(name).items():
-        assert tuning._value(default, key) in where, key
+        assert study._value(default, key) in where, key
         for end in where.ends:
             changed = RunConfig.decode(apply_overrides({"model": {"name": name}}, [f"{key}={end}"]))
-            assert tuning._value(changed, key) == end
+            assert study._value(changed, key) == end
 
 
 def test_two_trials_on_a_store(store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,8 @@ from mecam.version import __version__
 __all__ = ["Store", "StoreWriter", "check_modality_name", "sha256_of"]
 
 FORMAT = "mecam-store"
+SHARD_FORMAT = "mecam-shard"
+"""Format of a manifest beside the parts of a store; `mecam.features.shards` makes them, and stores of them."""
 VERSION = 1
 UTTERANCES, WORDS, MANIFEST = "utterances.jsonl", "words.jsonl", "manifest.json"
 
@@ -455,6 +457,9 @@ def _read_manifest(path: Path) -> tuple[dict[str, Any], _Manifest]:
         )
     try:
         raw = small_json(file)
+        if isinstance(raw, dict) and raw.get("format") == SHARD_FORMAT:
+            fix = "merge all shards with `mecam data merge`"
+            raise DataError("this is one shard of an extraction, and no store yet", where=str(path), fix=fix)
         if not isinstance(raw, dict) or raw.get("format") != FORMAT:
             raise DataError("this manifest is not a mecam store's", where=str(file))
         if isinstance(raw.get("version"), int) and raw["version"] > VERSION:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.errors import DataError, MissingExtraError
+from mecam.errors import MissingExtraError
 from mecam.features.audio.acoustics import HOP, NAMES, RATE_HZ, ROWS_PER_S, measure
+from mecam.features.audio.speech_network import encode, width
 from mecam.features.extractor import ExtractorEntry, Features
 from mecam.features.media import Media, SoundSource
-from mecam.hub import CONVERT, loading_options, refusal
 from mecam.threads import ProcessLock
 from mecam.types import AUDIO, FeatureSpec, Modality
 
@@ -30,8 +30,8 @@ CONTEXT_ROWS = 10
 PIECE_S = 60.0
 """Seconds that are decoded and measured at once, so that memory stays flat."""
 ENCODER_PIECE_S = 20.0
-_SMILE_LOCK, _LOADING_LOCK = ProcessLock(), ProcessLock()
-"""OpenSMILE keeps what it works on in itself; `transformers` changes PyTorch's defaults while it loads a model."""
+_SMILE_LOCK = ProcessLock()
+"""OpenSMILE keeps what it works on in itself."""
 
 _FORMANTS = [f"F{i}{what}" for i in (1, 2, 3) for what in ("frequency", "bandwidth", "amplitudeLogRelF0")]
 EGEMAPS_NAMES = (
@@ -140,7 +140,7 @@ class SpeechEncoder:
 
         Raises: DataError if there is no such model.
         """
-        return FeatureSpec(int(_encoder_config(self.model).hidden_size), self.name, self.version)
+        return FeatureSpec(width(self.model), self.name, self.version)
 
     def __call__(self, media: Media, start: float = 0.0, stop: float | None = None) -> Features:
         """Rows as dense as the model makes them, about 50 a second; silence is not masked.
@@ -151,7 +151,7 @@ class SpeechEncoder:
         values, intervals = [np.empty((0, self.spec.width), np.float32)], [np.empty((0, 2))]
         for begin, end in _pieces(first, last, round(ENCODER_PIECE_S * ROWS_PER_S)):
             sound = _exact(media, begin / ROWS_PER_S, (end - begin) * HOP)
-            rows = _encode(self.model, sound)
+            rows = encode(self.model, sound)
             edges = np.linspace(begin, end, len(rows) + 1) / ROWS_PER_S
             values.append(rows)
             intervals.append(np.column_stack([edges[:-1], edges[1:]]))
@@ -205,51 +205,6 @@ def load_smile() -> Any:
     except ImportError as error:
         raise MissingExtraError("opensmile") from error
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.LowLevelDescriptors)
-
-
-@cache
-def _encoder_config(model: str) -> Any:
-    from transformers import AutoConfig
-
-    with _LOADING_LOCK, _loading(model):
-        return AutoConfig.from_pretrained(model, **loading_options(model))
-
-
-@cache
-def _encoder(model: str) -> Any:
-    from transformers import AutoModel
-
-    with _LOADING_LOCK, _loading(model):
-        return AutoModel.from_pretrained(model, use_safetensors=True, **loading_options(model)).eval()
-
-
-class _loading:  # noqa: N801 - reads as a verb where it is used
-    """Turn what loading a model can raise into one DataError."""
-
-    def __init__(self, model: str) -> None:
-        self.model = model
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, _: object) -> None:
-        if isinstance(error, OSError | ValueError | KeyError):
-            why = refusal(self.model, error)
-            raise DataError(
-                f"the speech encoder {self.model!r} cannot be loaded: {why}",
-                fix=f"give a folder with config.json and the weights, or a hub name while online; {CONVERT}",
-            ) from error
-
-
-def _encode(model: str, sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    import torch
-
-    if len(sound) < RATE_HZ // 20:
-        return np.empty((0, int(_encoder_config(model).hidden_size)), np.float32)
-    normal = (sound - sound.mean()) / (sound.std() + 1e-7)
-    with torch.inference_mode():
-        states = _encoder(model)(torch.from_numpy(normal)[None]).last_hidden_state[0]
-    return np.asarray(states.float().numpy())
 
 
 EXTRACTORS = {

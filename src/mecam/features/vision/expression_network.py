@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features import encoders
 from mecam.features.picture import Image
 from mecam.features.vision.face_models import Box, crop
 from mecam.features.vision.model_files import EXPRESSION, content
@@ -41,6 +42,8 @@ def expressions(image: Image, points: NDArray[np.float32]) -> NDArray[np.float32
     Raises: DataError if the model file is missing or damaged.
     """
     given = crop(image, _square(points), SIDE)
+    if (outputs := encoders.run(("face", EXPRESSION.name, ""), given)) is not None:
+        return outputs[0]
     found: NDArray[np.float32] = _session().run(None, {"pictures": given[None]})[0][0]
     return found
 

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features import encoders
 from mecam.features.picture import Image, Picture, packed
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 from mecam.features.vision.sampling import sampled
 from mecam.threads import ProcessLock
 
-__all__ = ["Box", "coefficients", "crop", "detect", "irises", "landmarks", "mesh"]
+__all__ = ["Box", "coefficients", "crop", "detect", "hushed", "irises", "landmarks", "mesh"]
 
 _SIDE = 192
 _CELLS = 48
@@ -215,6 +216,8 @@ def _without_doubles(boxes: list[Box], most: float = 0.3) -> list[Box]:
 
 def _run(asset: Asset, given: NDArray[np.float32], part: str = "") -> list[NDArray[np.float32]]:
     """The outputs of a network, largest one first."""
+    if (outputs := encoders.run(("face", asset.name, part), given)) is not None:
+        return outputs
     with _borrowed(asset, part) as (network, into, out):
         network.set_tensor(into, given[None])
         network.invoke()
@@ -243,7 +246,7 @@ def _built(asset: Asset, part: str) -> _Network:
     from ai_edge_litert.interpreter import Interpreter
 
     model = content(asset, part)
-    with _building_lock, _hushed():  # the second would take the first one's silence for where stderr leads
+    with _building_lock, hushed():  # the second would take the first one's silence for where stderr leads
         network = Interpreter(model_content=model, num_threads=1)
         network.allocate_tensors()
     outputs = sorted(network.get_output_details(), key=lambda detail: -int(np.prod(detail["shape"])))
@@ -251,7 +254,7 @@ def _built(asset: Asset, part: str) -> _Network:
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
+def hushed() -> Iterator[None]:
     """LiteRT greets on stderr from C++, past all logging; what goes wrong there comes as an exception too."""
     with suppress(OSError, ValueError, AttributeError):  # stderr may be closed, or None
         sys.stderr.flush()
