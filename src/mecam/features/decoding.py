@@ -202,9 +202,7 @@ def _shown(path: Path, facts: VideoFacts, start: float, rate: float | None, note
     next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
         stream, zero = container.streams[facts.index], origin(container)
-        coming = _from(container, stream, start, note)
-        if rate is not None:
-            coming = _passed_over(coming, stream, zero, start, rate)
+        coming = _passed_over(_from(container, stream, start, note), stream, zero, start, rate)
         # Pictures that no other one is made from need no deblocking: a fifth of the time, nothing to see.
         items = decode(coming, stream, note, options={"skip_loop_filter": "noref"})
         for time, frame in timed(items, stream, zero, note):
@@ -223,20 +221,22 @@ def _step(seconds: float, rate: float) -> int:
     return math.floor(seconds * rate + _TINY * rate)
 
 
-def _passed_over(packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float) -> Iterator[Any]:
+def _passed_over(packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float | None) -> Iterator[Any]:
     """The packets, and with each the decoder is told whether its picture will be looked at.
 
-    It is not, if an earlier one of the same step has been decoded. The decoder then leaves it out, unless another
-    picture is made from it; what is looked at is the same to the last bit.
+    It is not, if it comes before the start, or if an earlier one of the same step has been decoded. The decoder then
+    leaves it out, unless another picture is made from it; what is looked at is the same to the last bit.
     """
     known: deque[float] = deque(maxlen=_REORDERED)
     for packet in packets:
-        time = np.nan if packet.pts is None else float(packet.pts * packet.time_base) - origin
-        step = None if np.isnan(time) else _step(time - start, rate)
-        needless = any(other < time and _step(other - start, rate) == step for other in known)
+        time = start if packet.pts is None else float(packet.pts * packet.time_base) - origin
+        needless = time + _TINY < start
+        if rate is not None and packet.pts is not None and not needless:
+            step = _step(time - start, rate)
+            needless = any(other < time and _step(other - start, rate) == step for other in known)
+            if not needless:
+                known.append(time)
         stream.codec_context.skip_frame = "NONREF" if needless else "DEFAULT"
-        if step is not None and step >= 0 and not needless:
-            known.append(time)
         yield packet
 
 
