@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -113,10 +114,8 @@ def one_try(cluster: Any, folder: Path, kind: str, draw: random.Random, options:
 
 def kill(kind: str, cluster: Any, driver: "subprocess.Popen[bytes]", log: Path) -> None:
     if kind == "worker":
-        try:
+        with suppress(ProcessLookupError):  # it was done, and ended
             os.kill(int(log.read_text().splitlines()[-1].split()[1]), signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it was done, and ended
     elif kind == "node":
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     else:

@@ -2,10 +2,11 @@
 
     python benchmarks/scale.py --measured extraction.json --figure docs/scale.svg --output scale.json
 
-Nothing here was run on so many machines. A collection is drawn (lengths are lognormal), and each worker of the simulated
-cluster takes the longest recording that is left, reads it from storage that all share, extracts it, and writes its part;
-the driver hears of it, and in the end writes the store. Some machines are slow for the whole time, workers are lost and
-come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by workers × time.
+Nothing here was run on so many machines. A collection is drawn (lengths are lognormal), and each worker of the
+simulated cluster takes the longest recording that is left, reads it from storage that all share, extracts it, and
+writes its part; the driver hears of it, and in the end writes the store. Some machines are slow for the whole time,
+workers are lost and come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by
+workers × time.
 
 Defaults, and where they come from: the speed of a core is `times_real_time` of `everything` in the JSON of
 `extraction.py`; without one it is that of 720p25 with voice and face on one core with AVX2. What a recording costs the
