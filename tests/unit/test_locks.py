@@ -104,3 +104,12 @@ def test_a_damaged_lock_file_of_nobody_is_free(tmp_path: Path) -> None:
     (tmp_path / ".a.lock").write_bytes(b"\xff not what we write")
     with locked(tmp_path / "a") as new:
         assert new
+
+
+def test_the_lock_file_holds_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a database that the command was given."""
+    monkeypatch.setattr(sys, "argv", ["mecam", "tune", "--storage", "postgresql://me:s3cr:et@host/searches"])
+    with locked(tmp_path / "store"):
+        written = (tmp_path / ".store.lock").read_bytes()
+    assert b"postgresql://me:***@host/searches" in written
+    assert b"et@" not in written

@@ -66,9 +66,8 @@ def compare(
             style="yellow",
         )
         options = shared_options(config, set_, seeds)
-        train_many(
-            variants_of(models, tuned), options, data, out_ / "runs", jobs=jobs, memory=memory, overwrite=overwrite
-        )
+        rows, place = variants_of(models, tuned), out_ / "runs"
+        train_many(rows, options, data, place, jobs=jobs, memory=memory, ray=None, overwrite=overwrite)
         given.append(str(out_ / "runs"))
     elif any(option is not None for option in (models, tuned, seeds, memory, config, set_)) or overwrite:
         raise ConfigError("`mecam compare` reads finished runs", fix="train them first: mecam train --models a,b")

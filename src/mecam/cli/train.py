@@ -136,7 +136,7 @@ def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *,
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     config = RunConfig.decode(values)
-    speaks = rank_zero_only.rank == 0  # of several processes, one
+    speaks = getattr(rank_zero_only, "rank", 0) == 0  # of several processes, one
     if not speaks:
         logging.getLogger("mecam").setLevel(logging.ERROR)
     try:

@@ -1,6 +1,9 @@
 """`mecam tune`."""
 
 import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +14,7 @@ from mecam.cli.many import shared_options
 from mecam.cli.ray import RayAddress
 
 if TYPE_CHECKING:
+    from mecam.experiments.grid import Member
     from mecam.experiments.search import Tuned
 
 __all__ = ["tune"]
@@ -77,49 +81,21 @@ def tune(
     Example: mecam train --data stores/mosi --tuned searches/mosi --seeds 5 --out runs/tuned
     """
     from mecam.data.store import Store
-    from mecam.errors import ConfigError, MecamError, MissingExtraError
+    from mecam.errors import ConfigError
     from mecam.experiments.search import parsed_ranges
     from mecam.experiments.tuning import tune as search_options
     from mecam.experiments.variants import members_of, model_variants
-    from mecam.files import write_whole
-    from mecam.report.tuning import best_table, search_table, tuning_page
+    from mecam.ray_cluster import connected
+    from mecam.report.tuning import best_table, search_table
 
     # Fabric sets its own level when it is imported, which is only now.
     logging.getLogger("lightning_fabric").setLevel(logging.getLogger("lightning.fabric").level)
     ranges, store = parsed_ranges(search or []), Store(data)
     options = [*(set_ or []), *([f"data.target={target}"] if target else [])]
     members, missing = members_of(model_variants(models.split(",")), shared_options(config, options, seeds))
-    found: list[Tuned] = []
-    for number, member in enumerate(members, 1):
-        with progress(f"{member.name} ({number} of {len(members)})") as callback:
-
-            def told(done: int, total: int, now: str, name: str = member.name) -> None:
-                callback(done, total, f"{name}: {now}")
-
-            def draw(tuned: "Tuned", name: str = member.name) -> None:
-                write_whole(out_ / name / "tune.html", tuning_page(tuned))
-
-            place = out_ / member.name
-            try:
-                tuned = search_options(
-                    member.config,
-                    store,
-                    place,
-                    trials=trials,
-                    jobs=jobs,
-                    ray=ray,
-                    storage=storage,
-                    search=ranges,
-                    page=draw,
-                    progress=told,
-                )
-                found.append(tuned)
-            except MissingExtraError:
-                raise
-            except MecamError as error:
-                missing[member.name] = str(error)
-                if len(members) == 1:
-                    raise
+    search_one = partial(search_options, store=store, trials=trials, jobs=jobs, ray=ray, storage=storage, search=ranges)
+    with connected(ray) if ray is not None else nullcontext():  # once for all models
+        found = _searched(members, out_, missing, search_one)
     for name, reason in missing.items():
         err.print(f"{name} was not tuned: {' '.join(reason.split())}", style="yellow")
     if not found:
@@ -132,3 +108,33 @@ def tune(
         out.print(best.terminal())
     print_place("page", out_ / found[0].model / "tune.html")
     print_place("configuration", out_ / found[0].model / "best.yaml")
+
+
+def _searched(
+    members: "Sequence[Member]", out_: Path, missing: dict[str, str], search: "Callable[..., Tuned]"
+) -> "list[Tuned]":
+    """Search one model after the other; why there is nothing of one goes to `missing`, unless it is the only one."""
+    from mecam.errors import MecamError, MissingExtraError
+    from mecam.files import write_whole
+    from mecam.report.tuning import tuning_page
+
+    found: list[Tuned] = []
+    for number, member in enumerate(members, 1):
+        place = out_ / member.name
+        with progress(f"{member.name} ({number} of {len(members)})") as callback:
+
+            def told(done: int, total: int, now: str, name: str = member.name) -> None:
+                callback(done, total, f"{name}: {now}")
+
+            def draw(tuned: "Tuned", place: Path = place) -> None:
+                write_whole(place / "tune.html", tuning_page(tuned))
+
+            try:
+                found.append(search(member.config, out=place, page=draw, progress=told))
+            except MissingExtraError:
+                raise
+            except MecamError as error:
+                missing[member.name] = str(error)
+                if len(members) == 1:
+                    raise
+    return found

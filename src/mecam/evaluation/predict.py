@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mecam.models.checkpoint import Checkpoint
 
 __all__ = [
-    "Processes",
+    "ProcessGroup",
     "ask",
     "calibrated",
     "constant_predictions",
@@ -36,7 +36,7 @@ MIN_CONFLICT = 0.5
 
 
 @runtime_checkable
-class Processes(Protocol):
+class ProcessGroup(Protocol):
     """Processes that predict one data set together: each takes its share of the batches, and all know all answers."""
 
     @property
@@ -59,7 +59,7 @@ def predict(
     size: int = 64,
     details: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
 ) -> Predictions:
     """Predict a data set with a model of PyTorch, on the device that it is on; the rest is as in `ask`."""
     from mecam.models.torch_network import TorchNetwork
@@ -76,7 +76,7 @@ def ask(
     size: int = 64,
     details: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    processes: Processes | None = None,
+    processes: ProcessGroup | None = None,
 ) -> Predictions:
     """Predict a data set, in its order, in full precision.
 
@@ -109,7 +109,7 @@ Rows: TypeAlias = dict[int, dict[str, object]]
 """Position in the data set → what a network says of the utterance."""
 
 
-def _of_all(processes: Processes | None, rows: Rows, problem: MecamError | None) -> Rows:
+def _of_all(processes: ProcessGroup | None, rows: Rows, problem: MecamError | None) -> Rows:
     """The rows of all processes; an error of one is an error of all, as the others would wait for it for ever."""
     if processes is None or processes.count == 1:
         if problem is not None:

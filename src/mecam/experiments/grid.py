@@ -10,8 +10,8 @@ from pathlib import Path
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.experiments.ray_workers import ray_workers
-from mecam.experiments.workers import Ears, Job, Line, Processes, Workers
+from mecam.experiments.executors import Call, Ears, Executor, Line, ProcessExecutor
+from mecam.experiments.ray_executor import ray_executor
 from mecam.files import claimed
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.run import Run
@@ -80,7 +80,7 @@ def train_grid(
         store: to train and evaluate on.
         out: folder of the run folders.
         jobs: runs at a time; they share the cores evenly. By default 1 or, of a cluster, as many as it has room for.
-        memory_gb: see `Processes`.
+        memory_gb: see `ProcessExecutor`.
         ray: address of a cluster whose tasks train the runs; `store` and `out` lie where all its machines find them.
         overwrite: begin every run anew.
         command: for the runs' records.
@@ -97,43 +97,43 @@ def train_grid(
         raise ConfigError("Ray watches the memory of its machines itself", where="--memory", fix="leave it out")
     read = record_of([WeightedStore(store)])
     done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
-    board = _Board([member.name for member in members], done, progress)
+    board = _GridProgress([member.name for member in members], done, progress)
     waiting = [
-        Job(m.name, partial(_train, m.config, store, out / m.name, overwrite=overwrite, command=command))
+        Call(m.name, partial(_train, m.config, store, out / m.name, overwrite=overwrite, command=command))
         for m in members
         if m.name not in done
     ]
     gpus = any(member.config.accelerator != "cpu" for member in members)
-    local = Processes(jobs or 1, memory_gb=memory_gb)
+    local = ProcessExecutor(jobs or 1, memory_gb=memory_gb)
     with (
         claimed(out),
-        nullcontext(local) if ray is None or not waiting else ray_workers(ray, jobs, gpus=gpus) as workers,
+        nullcontext(local) if ray is None or not waiting else ray_executor(ray, jobs, gpus=gpus) as executor,
     ):
-        _work_off(waiting, workers, board)
+        _work_off(waiting, executor, board)
     folders = {member.name: out / member.name for member in members if member.name not in board.failed}
     return Outcome(folders, board.failed)
 
 
-def _work_off(waiting: list[Job], workers: Workers, board: "_Board") -> None:
+def _work_off(waiting: list[Call], executor: Executor, board: "_GridProgress") -> None:
     ears = Ears(told=board.told, asked=lambda name, question: None)
     running = 0
     try:
         while waiting or running:
-            while waiting and running < workers.room:
+            while waiting and running < executor.room:
                 job = waiting.pop(0)
                 board.told(job.name, 0, 1, "starting")
-                workers.start(job)
+                executor.start(job)
                 running += 1
-            for over in workers.listen(ears):
+            for over in executor.listen(ears):
                 running -= 1
                 board.over(over.name, over.error)
             board.show()
     finally:
-        workers.stop()
+        executor.stop()
 
 
 @dataclass
-class _Board:
+class _GridProgress:
     """How far the runs are.
 
     Attributes:

@@ -15,9 +15,9 @@ from mecam.config import Choice, Range, apply_overrides
 from mecam.data.store import Store
 from mecam.errors import ConfigError, MecamError, TrainingError
 from mecam.escaping import without_passwords
+from mecam.experiments.executors import Over
 from mecam.experiments.search import Trial, Tuned, space_of
 from mecam.experiments.storage import Heart, about_heartbeats, database, file_database, shown_url
-from mecam.experiments.workers import Over
 from mecam.files import write_whole
 from mecam.runs.config import RunConfig
 from mecam.runs.tables import write_rows

@@ -23,11 +23,11 @@ import numpy as np
 from mecam.config import Range
 from mecam.data.store import Store
 from mecam.errors import MissingExtraError, TrainingError
-from mecam.experiments.ray_workers import ray_workers
+from mecam.experiments.executors import Call, Ears, Executor, InlineExecutor, Line, ProcessExecutor
+from mecam.experiments.ray_executor import ray_executor
 from mecam.experiments.search import Tuned, space_of
 from mecam.experiments.study import Study
 from mecam.experiments.validation import validate_once
-from mecam.experiments.workers import Ears, Here, Job, Line, Processes, Workers
 from mecam.files import claimed
 from mecam.runs.config import RunConfig
 from mecam.training.preparation import selection_metric
@@ -82,42 +82,42 @@ def tune(
     with ExitStack() as stack:
         if not storage:
             stack.enter_context(claimed(out))
-        workers = stack.enter_context(_workers(jobs, ray, gpus=config.accelerator != "cpu"))
+        executor = stack.enter_context(_executor(jobs, ray, gpus=config.accelerator != "cpu"))
         study = Study(optuna, config, store, out, search=search, page=page, storage=storage)
         stack.enter_context(closing(study))
-        return _searched(study, workers, trials, progress)
+        return _searched(study, executor, trials, progress)
 
 
 @contextmanager
-def _workers(jobs: int | None, ray: str | None, *, gpus: bool) -> Iterator[Workers]:
+def _executor(jobs: int | None, ray: str | None, *, gpus: bool) -> Iterator[Executor]:
     if ray is not None:
-        with ray_workers(ray, jobs, gpus=gpus) as workers:
-            yield workers
+        with ray_executor(ray, jobs, gpus=gpus) as executor:
+            yield executor
     else:
-        yield Processes(jobs) if jobs is not None and jobs > 1 else Here()
+        yield ProcessExecutor(jobs) if jobs is not None and jobs > 1 else InlineExecutor()
 
 
-def _searched(study: Study, workers: Workers, trials: int, progress: Progress | None) -> Tuned:
-    board = _Board(trials, progress)
+def _searched(study: Study, executor: Executor, trials: int, progress: Progress | None) -> Tuned:
+    board = _SearchProgress(trials, progress)
     ears = Ears(told=board.told, asked=lambda name, score: study.goes_on(name, *score))
     try:
         while (done := len(study.finished())) < trials:
             study.take_up()
             board.begin(done, study.running)
-            while len(study.running) < workers.room:
-                if (drawn := study.draw(trials, alone=workers.room == 1)) is None:
+            while len(study.running) < executor.room:
+                if (drawn := study.draw(trials, alone=executor.room == 1)) is None:
                     break
-                workers.start(Job(str(drawn.trial.number), partial(_score, drawn.config, study.store)))
+                executor.start(Call(str(drawn.trial.number), partial(_score, drawn.config, study.store)))
             if not study.running:
                 board.wait()
-            for over in workers.listen(ears):
+            for over in executor.listen(ears):
                 study.tell(over)
                 study.keep()
     except KeyboardInterrupt:
         study.write()
         raise
     finally:
-        workers.stop()
+        executor.stop()
         study.give_up()
     tuned = study.write()
     if tuned.best is None:
@@ -127,7 +127,7 @@ def _searched(study: Study, workers: Workers, trials: int, progress: Progress | 
     return tuned
 
 
-class _Board:
+class _SearchProgress:
     """How far a search is."""
 
     def __init__(self, trials: int, progress: Progress | None) -> None:

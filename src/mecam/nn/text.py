@@ -163,7 +163,7 @@ class TextEncoder(nn.Module):
         long = self.training and distinct.numel() > most
         self._recompute(long)
         count = max(1, most // distinct.shape[1]) if long else len(distinct)
-        parts = zip(distinct.split(count), observed.split(count), strict=True)
+        parts = zip(torch.split(distinct, count), torch.split(observed, count), strict=True)
         pieces = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
         hidden = torch.cat(pieces) if len(pieces) > 1 else pieces[0]  # U T D
         return (hidden if where is None else hidden[where]).masked_fill(~mask.unsqueeze(-1), 0.0)

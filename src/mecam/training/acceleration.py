@@ -32,7 +32,7 @@ class Acceleration:
         if self._tf32:
             torch.set_float32_matmul_precision("high")
         for network, fast in self._compiled:
-            network.forward = fast  # type: ignore[method-assign]
+            network.forward = fast
         try:
             yield
         finally:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from mecam.batch import Batch
@@ -195,10 +196,11 @@ class _Shared(IterableDataset[Batch | MecamError]):
 
     def __init__(self, make: Callable[..., Iterator[Batch]], part: tuple[int, int]) -> None:
         self._make, self._part = make, part
-        self._order = torch.zeros((), dtype=torch.long).share_memory_()  # which the workers read
+        self._order = torch.zeros((), dtype=torch.long)
+        self._order.share_memory_()  # type: ignore[no-untyped-call]
 
     def turn_to(self, order: int) -> None:
-        """Let the next pass be in this order."""
+        """Let the next pass be in this order, which the workers read."""
         self._order.fill_(order)
 
     def __iter__(self) -> Iterator[Batch | MecamError]:

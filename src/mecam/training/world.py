@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class World:
-    """All processes of a launched Fabric; a `mecam.evaluation.predict.Processes`.
+    """All processes of a launched Fabric; a `mecam.evaluation.predict.ProcessGroup`.
 
     A process that fails alone leaves the others waiting for it, some of them for ever: what may fail in one is told to
     all.

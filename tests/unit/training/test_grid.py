@@ -14,10 +14,10 @@ import tiny
 from mecam.data.mixture import WeightedStore
 from mecam.data.store import Store
 from mecam.errors import ConfigError
-from mecam.experiments import grid, workers
+from mecam.experiments import executors, grid
+from mecam.experiments.executors import Call, Ears, Line, Over
 from mecam.experiments.grid import Member, train_grid
 from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
-from mecam.experiments.workers import Ears, Job, Line, Over
 from mecam.models.registry import MODELS
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.run import Run
@@ -54,8 +54,8 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def terminate(self) -> None:
             pass
 
-    context = workers._context()
-    monkeypatch.setattr(workers, "_context", lambda: type("C", (), {"Process": Done, "Pipe": context.Pipe}))
+    context = executors._context()
+    monkeypatch.setattr(executors, "_context", lambda: type("C", (), {"Process": Done, "Pipe": context.Pipe}))
     return trained
 
 
@@ -117,16 +117,16 @@ def test_processes_run_side_by_side_and_one_that_is_killed_is_reported(store: St
 
 
 def test_a_job_talks_to_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(executors, "_context", lambda: multiprocessing.get_context("fork"))
     told: list[Any] = []
     ears = Ears(told=lambda *what: told.append(what), asked=lambda name, question: (name, question))
-    crew = workers.Processes(2)
-    crew.start(Job("talks", talk))
-    crew.start(Job("dies", die))
+    executor = executors.ProcessExecutor(2)
+    executor.start(Call("talks", talk))
+    executor.start(Call("dies", die))
     ended: list[Over] = []
     until = time.monotonic() + 60
     while len(ended) < 2 and time.monotonic() < until:
-        ended += crew.listen(ears)
+        ended += executor.listen(ears)
     by_name = {over.name: over for over in ended}
     assert by_name["talks"].result == "('talks', 'how much?') False"
     assert told == [("talks", 1, 2, "half")]
@@ -144,9 +144,9 @@ def hog(*arguments: Any) -> None:
 def test_a_run_that_takes_too_much_memory_is_stopped(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_work", hog)
-    monkeypatch.setattr(workers, "_context", lambda: multiprocessing.get_context("fork"))
-    monkeypatch.setattr(workers, "WATCHED_SECONDS", 0.05)
+    monkeypatch.setattr(executors, "_work", hog)
+    monkeypatch.setattr(executors, "_context", lambda: multiprocessing.get_context("fork"))
+    monkeypatch.setattr(executors, "WATCHED_SECONDS", 0.05)
     limit = (resident_mb(os.getpid()) or 0) / 1024 + 0.2
     outcome = train_grid([member("a"), member("b")], store, tmp_path / "runs", jobs=2, memory_gb=limit)
     assert not outcome.folders

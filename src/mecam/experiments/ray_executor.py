@@ -15,17 +15,17 @@ from typing import Any
 import torch
 
 from mecam.errors import TrainingError
-from mecam.experiments.workers import PAUSE_SECONDS, Ears, Job, Over, failure, quiet
+from mecam.experiments.executors import PAUSE_SECONDS, Call, Ears, Over, failure, quiet
 from mecam.files import writing
 from mecam.ray_cluster import connected
 
-__all__ = ["RayWorkers", "ray_workers"]
+__all__ = ["RayExecutor", "ray_executor"]
 
 TRIES = 5
 """How often a job is given to another worker when the first ones are lost."""
 
 
-class RayWorkers:
+class RayExecutor:
     """Tasks of a cluster, one for each job: a core each and, where the cluster has GPUs and jobs use them, a GPU.
 
     Args:
@@ -45,7 +45,7 @@ class RayWorkers:
         self._board = ray.remote(num_cpus=0, scheduling_strategy=here)(_Board).remote()
         self._running: dict[Any, str] = {}
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Call) -> None:
         """On whichever machine has room; the process of a task ends with it, and gives back what it held."""
         task = self._ray.remote(num_cpus=1, num_gpus=self._gpus, max_retries=TRIES, max_calls=1)(_work)
         self._running[task.remote(job, self._board, os.getcwd())] = job.name
@@ -76,10 +76,10 @@ class RayWorkers:
 
 
 @contextmanager
-def ray_workers(address: str, room: int | None, *, gpus: bool) -> Iterator[RayWorkers]:
-    """Workers on a cluster, connected while the block runs; arguments and errors as `connected` and `RayWorkers`."""
+def ray_executor(address: str, room: int | None, *, gpus: bool) -> Iterator[RayExecutor]:
+    """An executor, connected while the block runs; arguments and errors as `connected` and `RayExecutor`."""
     with connected(address) as ray:
-        yield RayWorkers(ray, room, gpus=gpus)
+        yield RayExecutor(ray, room, gpus=gpus)
 
 
 class _Board:
@@ -129,7 +129,7 @@ class _Called:
         return self.get(self.board.ask.remote(self.name, question))
 
 
-def _work(job: Job, board: Any, folder: str) -> Over:
+def _work(job: Call, board: Any, folder: str) -> Over:
     """The task: do the job, where the command would, and say how it went."""
     import ray
 
@@ -139,6 +139,6 @@ def _work(job: Job, board: Any, folder: str) -> Over:
         with writing(Path(folder), fix="use folders that all machines of the cluster share"):
             os.chdir(folder)
         line = _Called(job.name, board, ray.get, ray.get(board.begin.remote(job.name)))
-        return Over(job.name, job.call(line))
+        return Over(job.name, job.function(line))
     except Exception as error:  # whatever it is, it belongs in the table and not in the way of the others
         return Over(job.name, error=failure(error))

@@ -1,4 +1,4 @@
-"""Who does the jobs of a command with many: this process, or processes of their own (on a cluster: `ray_workers`).
+"""Who does the jobs of a command with many: this process, or processes of their own (on a cluster: `ray_executor`).
 
 A job is a call that can be sent away. While it runs it has a line to whoever started it: it tells how far it is, and it
 may ask. What it is not: a queue. Whoever starts jobs keeps to the room there is.
@@ -20,7 +20,7 @@ from mecam.errors import MecamError, TrainingError
 from mecam.threads import available_cores
 from mecam.training.costs import resident_mb
 
-__all__ = ["Ears", "Here", "Job", "Line", "Over", "Processes", "Workers", "failure", "quiet"]
+__all__ = ["Call", "Ears", "Executor", "InlineExecutor", "Line", "Over", "ProcessExecutor", "failure", "quiet"]
 
 log = logging.getLogger(__name__)
 
@@ -47,16 +47,16 @@ class Line(Protocol):
 
 
 @dataclass(frozen=True)
-class Job:
-    """A call.
+class Call:
+    """A job.
 
     Attributes:
         name: of the job, unlike that of any other.
-        call: what to do; it and its result can be pickled.
+        function: what to do; it and its result can be pickled.
     """
 
     name: str
-    call: Callable[[Line], Any]
+    function: Callable[[Line], Any]
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ class Ears:
 
 
 @runtime_checkable
-class Workers(Protocol):
-    """Those who do jobs."""
+class Executor(Protocol):
+    """Does jobs."""
 
     @property
     def room(self) -> int:
         """Jobs at the same time."""
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Call) -> None:
         """Begin a job."""
 
     def listen(self, ears: Ears) -> list[Over]:
@@ -113,15 +113,15 @@ def failure(error: Exception) -> MecamError:
     return TrainingError(f"{type(error).__name__}: {error}")
 
 
-class Here:
+class InlineExecutor:
     """One job at a time in this very process, with all its threads."""
 
     room = 1
 
     def __init__(self) -> None:
-        self._job: Job | None = None
+        self._job: Call | None = None
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Call) -> None:
         """Keep it until somebody listens."""
         self._job = job
 
@@ -131,7 +131,7 @@ class Here:
         if job is None:
             return []
         try:
-            return [Over(job.name, job.call(_Direct(job.name, ears)))]
+            return [Over(job.name, job.function(_Direct(job.name, ears)))]
         except (MecamError, RuntimeError, MemoryError) as error:  # anything else is a fault of the program
             return [Over(job.name, error=error)]
 
@@ -154,7 +154,7 @@ class _Direct:
         return self.ears.asked(self.name, question)
 
 
-class Processes:
+class ProcessExecutor:
     """Each job in a process of its own, so that one that runs out of memory takes no other with it.
 
     Args:
@@ -167,7 +167,7 @@ class Processes:
         self.room, self._memory_gb = room, memory_gb
         self._running: list[_Process] = []
 
-    def start(self, job: Job) -> None:
+    def start(self, job: Call) -> None:
         """In a new process."""
         threads = max(1, min(torch.get_num_threads(), available_cores()) // self.room)
         self._running.append(_Process.started(job, threads))
@@ -200,7 +200,7 @@ class _Process:
     connection: Connection
 
     @classmethod
-    def started(cls, job: Job, threads: int) -> "_Process":
+    def started(cls, job: Call, threads: int) -> "_Process":
         context = _context()
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, job, threads), daemon=True)
@@ -285,12 +285,12 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _work(connection: Connection, job: Job, threads: int) -> None:
+def _work(connection: Connection, job: Call, threads: int) -> None:
     """The child: do the job and say how it went."""
     torch.set_num_threads(threads)
     quiet()
     try:
-        over = Over(job.name, job.call(_Piped(connection)))
+        over = Over(job.name, job.function(_Piped(connection)))
     except Exception as error:  # whatever it is, it belongs in the table and not in the way of the others
         over = Over(job.name, error=failure(error))
     connection.send(over)
