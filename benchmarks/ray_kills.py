@@ -24,7 +24,7 @@ from typing import Any
 from commands import contents
 from counted_reading import Counted, counts
 from in_this_process import InThisProcess
-from local_cluster import two_nodes
+from local_cluster import SECOND, two_nodes
 from mecam.features.extract import extract
 from mecam.features.extraction_cache import FolderParts
 from mecam.features.recording import Recipe
@@ -100,7 +100,7 @@ def one_try(cluster: Any, folder: Path, kind: str, draw: random.Random, options:
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, *given], stderr=subprocess.DEVNULL)
     driver.wait(TIMEOUT)
     if kind == "node":
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(**SECOND)
     after = counts(log, "begin")
     return {
         "killed": kind,
