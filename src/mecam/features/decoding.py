@@ -1,5 +1,7 @@
 """How a container becomes pictures and pieces of sound: the only place that opens media through PyAV for reading."""
 
+import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -11,10 +13,12 @@ from numpy.typing import NDArray
 
 from mecam.budget import check_regular_file
 from mecam.errors import DataError, MecamError, MediaError
+from mecam.features.picture import Picture, to_rgb
 
 __all__ = [
     "MAX_PIXELS",
     "Frame",
+    "Glance",
     "Note",
     "SoundFacts",
     "VideoFacts",
@@ -24,6 +28,7 @@ __all__ = [
     "decoded",
     "first_frame",
     "frames",
+    "glances",
     "opened",
     "origin",
     "packets",
@@ -42,6 +47,8 @@ _ASPECTS = (0.1, 10.0)
 """Width of a pixel against its height; beyond, the number is damaged and square ones are assumed."""
 _TINY = 1e-4
 """Seconds by which two times may differ and still be the same."""
+_REORDERED = 32
+"""Packets between which pictures may change their order; codecs allow sixteen."""
 
 
 class Frame(NamedTuple):
@@ -49,6 +56,13 @@ class Frame(NamedTuple):
 
     time: float
     image: NDArray[np.uint8]
+
+
+class Glance(NamedTuple):
+    """One picture of which a few parts will be looked at: seconds, and the picture."""
+
+    time: float
+    image: Picture
 
 
 @dataclass(frozen=True)
@@ -168,35 +182,74 @@ def frames(
     path: Path, facts: VideoFacts, start: float, rate: float | None, max_side: int | None, note: Note
 ) -> Iterator[Frame]:
     """Stream pictures from `start` to the end; see `Media.frames`."""
-    from av.video.reformatter import VideoReformatter
-
-    scale = VideoReformatter()
     width, height = _scaled(facts.width, facts.height, max_side)
     stored = (height, width) if facts.rotation % 180 else (width, height)
+    for time, frame in _shown(path, facts, start, rate, note):
+        yield Frame(time, _upright(to_rgb(frame, *stored), facts.rotation))
+
+
+def glances(
+    path: Path, facts: VideoFacts, start: float, rate: float | None, max_side: int | None, note: Note
+) -> Iterator[Glance]:
+    """Stream pictures from `start` to the end; see `Media.glances`."""
+    size = _scaled(facts.width, facts.height, max_side)
+    for time, frame in _shown(path, facts, start, rate, note):
+        yield Glance(time, Picture(frame, *size, facts.rotation))
+
+
+def _shown(path: Path, facts: VideoFacts, start: float, rate: float | None, note: Note) -> Iterator[tuple[float, Any]]:
+    """Decoded pictures from `start` to the end, at most so many a second, with their times."""
     next_time, left = start, max(_FREE_PIXELS, _PIXELS_PER_BYTE * path.stat().st_size)
     with opened(path) as container:
-        stream = container.streams[facts.index]
+        stream, zero = container.streams[facts.index], origin(container)
+        coming = _from(container, stream, start, note)
+        if rate is not None:
+            coming = _passed_over(coming, stream, zero, start, rate)
         # Pictures that no other one is made from need no deblocking: a fifth of the time, nothing to see.
-        items = decoded(container, stream, note, start, options={"skip_loop_filter": "noref"})
-        for time, frame in timed(items, stream, origin(container), note):
+        items = decode(coming, stream, note, options={"skip_loop_filter": "noref"})
+        for time, frame in timed(items, stream, zero, note):
             left -= frame.width * frame.height
             if left < 0:
                 raise MediaError("refused: the file holds more pictures than its size can hold", where=str(path))
             if time + _TINY < next_time:
                 continue
             if rate is not None:
-                next_time = start + (np.floor((time - start) * rate + _TINY * rate) + 1) / rate
-            # Ask libswscale once for both the size and RGB; the fast kind, as the picture is scaled down anyway.
-            picture = scale.reformat(frame, *stored, "rgb24", interpolation="FAST_BILINEAR")
-            yield Frame(time, _upright(np.asarray(picture.to_ndarray(), np.uint8), facts.rotation))
+                next_time = start + (_step(time - start, rate) + 1) / rate
+            yield time, frame
+
+
+def _step(seconds: float, rate: float) -> int:
+    """The number of the step in time, of which the first picture is looked at."""
+    return math.floor(seconds * rate + _TINY * rate)
+
+
+def _passed_over(packets: Iterator[Any], stream: Any, origin: float, start: float, rate: float) -> Iterator[Any]:
+    """The packets, and with each the decoder is told whether its picture will be looked at.
+
+    It is not, if an earlier one of the same step has been decoded. The decoder then leaves it out, unless another
+    picture is made from it; what is looked at is the same to the last bit.
+    """
+    known: deque[float] = deque(maxlen=_REORDERED)
+    for packet in packets:
+        time = np.nan if packet.pts is None else float(packet.pts * packet.time_base) - origin
+        step = None if np.isnan(time) else _step(time - start, rate)
+        needless = any(other < time and _step(other - start, rate) == step for other in known)
+        stream.codec_context.skip_frame = "NONREF" if needless else "DEFAULT"
+        if step is not None and step >= 0 and not needless:
+            known.append(time)
+        yield packet
 
 
 def decoded(
     container: Any, stream: Any, note: Note, start: float = 0.0, *, options: dict[str, str] | None = None
 ) -> Iterator[Any]:
     """Everything that a stream still gives, from a key frame before `start`; nothing where its codec is not known."""
-    items = packets(container, [stream], note) if start <= _TINY else _packets_from(container, stream, start, note)
-    yield from decode(items, stream, note, options=options)
+    yield from decode(_from(container, stream, start, note), stream, note, options=options)
+
+
+def _from(container: Any, stream: Any, start: float, note: Note) -> Iterator[Any]:
+    """The packets of a stream from a key frame before `start`, to its end."""
+    return packets(container, [stream], note) if start <= _TINY else _packets_from(container, stream, start, note)
 
 
 def decode(items: Iterable[Any], stream: Any, note: Note, *, options: dict[str, str] | None = None) -> Iterator[Any]:

@@ -7,7 +7,7 @@ What a damaged file still gives is kept; what was wrong is told in `Media.findin
 from collections.abc import Callable, Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +16,15 @@ from mecam.errors import MediaError
 from mecam.features import decoding
 from mecam.features.audio.level import gain_of
 from mecam.features.audio.listening import RATES, Mix, Sound, Way, mix_of, sound
-from mecam.features.decoding import Frame, SoundFacts, VideoFacts
+from mecam.features.decoding import Frame, Glance, SoundFacts, VideoFacts
 from mecam.features.duration import seconds_of
 
-__all__ = ["Frame", "Media", "Progress", "Sound", "SoundFacts", "SoundSource", "VideoFacts", "nobody"]
+__all__ = ["Frame", "Glance", "Media", "Progress", "Sound", "SoundFacts", "SoundSource", "VideoFacts", "nobody"]
 
 Progress: TypeAlias = Callable[[str, float], None]
 """Told what is being read (`words`, `voice`, `faces`) and how much of it has been, 0 to 1; from any thread."""
+
+_T = TypeVar("_T", Frame, Glance)
 
 _LATE = 0.5
 """Seconds by which a stream may end before the file says so, without being called cut off."""
@@ -116,10 +118,35 @@ class Media:
         Yields: frames in increasing time, RGB, upright, with square pixels.
         Raises: MediaError if there is no video stream that gives frames.
         """
+        return self._pictures(decoding.frames, start, stop, rate, max_side)
+
+    def glances(
+        self,
+        start: float = 0.0,
+        stop: float | None = None,
+        *,
+        rate: float | None = None,
+        max_side: int | None = None,
+    ) -> Iterator[Frame] | Iterator[Glance]:
+        """Stream the pictures shown from `start` to `stop`, where only parts of them are looked at, such as faces.
+
+        The same moments as `frames` gives. What is looked at becomes colours, the rest does not; where pictures are
+        scaled down, colours are averaged.
+        """
+        return self._pictures(decoding.glances, start, stop, rate, max_side)
+
+    def _pictures(
+        self,
+        read: Callable[..., Iterator[_T]],
+        start: float,
+        stop: float | None,
+        rate: float | None,
+        max_side: int | None,
+    ) -> Iterator[_T]:
         if self.video is None:
             raise MediaError(self._lacks("picture", self._has_video_stream), where=str(self.path))
         last, ends = start, True
-        for frame in decoding.frames(self.path, self.video, start, rate, max_side, self._note):
+        for frame in read(self.path, self.video, start, rate, max_side, self._note):
             if stop is not None and frame.time >= stop:
                 ends = False
                 break

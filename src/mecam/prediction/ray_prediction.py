@@ -1,7 +1,7 @@
 """Recordings predicted on a Ray cluster: the same answers as without.
 
-The built-in model, and every other one where the cluster has no GPU, is loaded by each process that reads recordings.
-With a GPU, a trained model has a stage of its own: processors read recordings into utterances, and an actor for each
+The built-in model, an exported one, and every other one where the cluster has no GPU is loaded by each process that
+reads recordings. With a GPU, a trained model has a stage of its own: processors read recordings into utterances, and an actor for each
 GPU predicts all utterances of a recording together.
 """
 
@@ -16,6 +16,7 @@ from mecam.errors import MecamError
 from mecam.features.extraction_processes import CRASHED, Child
 from mecam.features.recording import Recipe, Recording
 from mecam.features.segmentation import Lengths
+from mecam.models.checkpoint import is_exported
 from mecam.prediction.built_in import BuiltIn
 from mecam.prediction.predictor import Predictor, load
 from mecam.prediction.recordings import prediction_of, recipe_of, recording_of
@@ -83,7 +84,8 @@ def predict_on_ray(
         for index, (path, name) in enumerate(recordings)
     ]
     with connected(address) as ray:
-        if model.folder is None or not ray.cluster_resources().get("GPU", 0):
+        light = model.folder is None or is_exported(model.folder)
+        if light or not ray.cluster_resources().get("GPU", 0):
             stages = [Stage(_WholeActor, (model, options), workers)]
         else:
             recipe = _recipe(predictor, options)

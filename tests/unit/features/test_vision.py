@@ -11,6 +11,7 @@ from clips import clip, moving_face, need_data, portrait, talking
 from mecam.errors import ConfigError, DataError, MediaError
 from mecam.features.extractor import Features
 from mecam.features.media import Media
+from mecam.features.picture import packed
 from mecam.features.vision.expression import NAMES
 from mecam.features.vision.face_extractors import Expressions
 from mecam.features.vision.face_models import detect, mesh
@@ -240,7 +241,9 @@ def test_crops_are_those_of_pytorch() -> None:
             torch.from_numpy(np.stack([2 * x / width - 1, 2 * y / height - 1], axis=-1))[None],
             align_corners=False,
         )
-        found = torch.from_numpy(sampled(image, tuple(middle), tuple(step), side)).permute(2, 0, 1)[None].double()
+        found = (
+            torch.from_numpy(sampled(packed(image), tuple(middle), tuple(step), side)).permute(2, 0, 1)[None].double()
+        )
         # A place is known to about a forty-thousandth of a pixel here, and neighbours are up to 255 apart.
         torch.testing.assert_close(found, expected, rtol=0, atol=0.05)
         assert float((found - expected).abs().mean()) < 1e-3

@@ -54,16 +54,6 @@ def test_trials_at_once_are_all_that_were_asked_for(store: Store, encoder: str, 
     assert len(more.trials) == 5
 
 
-@cluster
-def test_trials_on_a_cluster(store: Store, encoder: str, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    here = tune(config(encoder), store, tmp_path / "here", trials=1)
-    there = tune(config(encoder), store, tmp_path / "there", trials=1, ray="local")
-    assert there == here
-    assert (tmp_path / "there" / "trials.csv").read_bytes() == (tmp_path / "here" / "trials.csv").read_bytes()
-    assert (tmp_path / "there" / "best.yaml").read_bytes() == (tmp_path / "here" / "best.yaml").read_bytes()
-
-
 def test_a_password_is_not_shown() -> None:
     url = "postgresql://me:s3cret@somewhere/searches"
     assert "s3cret" not in storages.shown_url(url)

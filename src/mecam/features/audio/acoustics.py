@@ -40,8 +40,8 @@ SEMITONES_ABOVE_HZ = 27.5
 SILENCE_DB = -60.0
 """Level below which there is nothing to measure, relative to a full-scale square wave; its rows are missing."""
 TINY = 1e-10
-BLOCK = 500
-"""Rows that are measured at once; more cost memory and gain nothing."""
+BLOCK = 128
+"""Rows that are measured at once, so few that they stay in a processor's cache: with 500, it takes twice as long."""
 
 NAMES = (
     *(f"mfcc_{i + 1}" for i in range(CEPSTRA)),

@@ -12,7 +12,7 @@ from mecam.errors import DataError
 from mecam.features.corruption.kinds import HELD_KINDS, KINDS, Medium, check_corruption, drawn
 from mecam.features.corruption.pictures import PictureContext
 from mecam.features.corruption.sounds import Samples, SoundContext, active_power, lost_runs
-from mecam.features.media import Frame, Media, Sound
+from mecam.features.media import Frame, Glance, Media, Sound
 
 __all__ = ["PIECE_S", "CorruptedMedia"]
 
@@ -96,9 +96,23 @@ class CorruptedMedia(Media):
         max_side: int | None = None,
     ) -> Iterator[Frame]:
         """Stream the corrupted pictures; see `Media.frames`."""
+        return self._corrupted(super().frames(start, stop, rate=rate, max_side=max_side))
+
+    def glances(
+        self,
+        start: float = 0.0,
+        stop: float | None = None,
+        *,
+        rate: float | None = None,
+        max_side: int | None = None,
+    ) -> Iterator[Frame]:
+        """Stream the corrupted pictures, whole ones; see `Media.glances`."""
+        return self._corrupted(super().glances(start, stop, rate=rate, max_side=max_side))
+
+    def _corrupted(self, frames: Iterator[Frame] | Iterator[Glance]) -> Iterator[Frame]:
         mine, shown = self._of("picture"), None
-        for frame in super().frames(start, stop, rate=rate, max_side=max_side):
-            image = frame.image
+        for frame in frames:
+            image = np.asarray(frame.image)
             for number, corruption in mine:
                 if self._touches(corruption, number, frame.time) and not (
                     corruption.kind in HELD_KINDS and shown is None

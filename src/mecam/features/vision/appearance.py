@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError
+from mecam.features.picture import Image
 from mecam.features.vision.face_models import Box, crop
 from mecam.pretrained.cards import FOLDER
 
@@ -44,7 +45,7 @@ SAME = 0.86
 """Distance below which two descriptions are of one person."""
 
 
-def describe(image: NDArray[np.uint8], points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
+def describe(image: Image, points: NDArray[np.float32], box: Box) -> NDArray[np.float32]:
     """Describe one face; descriptions of the same face may be averaged.
 
     Args:
@@ -75,7 +76,7 @@ def _edges(face: NDArray[np.float32]) -> NDArray[np.float32]:
     return edges.ravel()
 
 
-def _colours(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+def _colours(image: Image, box: Box) -> NDArray[np.float32]:
     """The mean colour of each patch, NaN where less than half of it is in the picture."""
     wide = crop(image, Box(box.x, box.y, box.side * _WIDE), _CELLS)
     middles = ((np.arange(_CELLS) + 0.5) / _CELLS - 0.5) * box.side * _WIDE
@@ -98,7 +99,7 @@ class Description:
     _total: NDArray[np.float64] = field(default_factory=lambda: np.zeros(LENGTH))
     _count: NDArray[np.int64] = field(default_factory=lambda: np.zeros(LENGTH, np.int64))
 
-    def add(self, image: NDArray[np.uint8], points: NDArray[np.float32], box: Box) -> None:
+    def add(self, image: Image, points: NDArray[np.float32], box: Box) -> None:
         """Take in how the face looks in one picture; see `describe`."""
         found = describe(image, points, box)
         known = np.isfinite(found)

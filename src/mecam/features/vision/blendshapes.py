@@ -12,6 +12,7 @@ before; we crop where `mecam-vision` has the face in this picture, so that both 
 import numpy as np
 from numpy.typing import NDArray
 
+from mecam.features.picture import Image
 from mecam.features.vision.face_models import Box, coefficients, landmarks
 
 __all__ = ["NAMES", "POINTS", "look", "shapes"]
@@ -62,7 +63,7 @@ POINTS = (
 """The points that are read, in the order in which the network takes them; the last ten are the irises."""
 
 
-def look(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+def look(image: Image, box: Box) -> NDArray[np.float32]:
     """The blendshapes of one face.
 
     Args:

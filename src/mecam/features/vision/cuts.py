@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.features.media import Frame
+from mecam.features.media import Frame, Glance
 
 __all__ = ["Cuts"]
 
@@ -26,11 +26,11 @@ class Cuts:
     _time: float = 0.0
     _usual: float = 0.0
 
-    def at(self, frame: Frame) -> bool:
+    def at(self, frame: Frame | Glance) -> bool:
         """Whether a shot begins with this frame; the first one begins none."""
         height, width = frame.image.shape[:2]
         rows, columns = (np.arange(n) * size // n for n, size in ((_ROWS, height), (_COLUMNS, width)))
-        small = frame.image[rows[:, None], columns].astype(np.float32)
+        small = np.asarray(frame.image)[rows[:, None], columns].astype(np.float32)
         before, self._before = self._before, small
         passed, self._time = frame.time - self._time, frame.time
         if before is None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features import encoders
+from mecam.features.picture import Image
 from mecam.features.vision.face_models import Box, crop
 from mecam.features.vision.model_files import EXPRESSION, content
 from mecam.onnx_runtime import onnx_runtime
@@ -31,7 +32,7 @@ _BROWS = (70, 63, 105, 66, 107, 300, 293, 334, 296, 336)
 edges of the brows."""
 
 
-def expressions(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+def expressions(image: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
     """The probabilities of `EXPRESSIONS` for one face.
 
     Args:

@@ -1,6 +1,6 @@
 """The expression of the speaking face, row by row: `mecam-vision`, `mecam-blendshapes` and `mecam-face`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError
 from mecam.features.extractor import ExtractorEntry, Features
-from mecam.features.media import Media
+from mecam.features.media import Frame, Glance, Media
 from mecam.features.people import People, Person
+from mecam.features.picture import Image
 from mecam.features.side_threads import ahead
 from mecam.features.vision import blendshapes
 from mecam.features.vision.active_speaker import choose, choose_by_lips, voice_level
@@ -25,7 +26,7 @@ from mecam.types import VISION, FeatureSpec, Modality
 __all__ = ["CUES", "EXTRACTORS", "MEASURES", "SHAPES", "Blendshapes", "Expressions", "FaceCues", "View"]
 __all__ += ["intervals_of", "people_of", "tracker_of"]
 
-FRAMES_AHEAD = 8
+FRAMES_AHEAD = 4
 """Pictures that are decoded before they are looked at."""
 DESCRIBE_S, LEAST_S = 0.5, 0.5
 """Where people are told apart: seconds between two descriptions of a face, and for how many one must be seen."""
@@ -52,7 +53,7 @@ class Expressions:
     gaze_hz: float = 5.0
 
     name = "mecam-vision"
-    version = "2"
+    version = "3"  # 2 took single columns of a picture where it was scaled down, not their mean
     modality: Modality = VISION
 
     def __post_init__(self) -> None:
@@ -156,7 +157,7 @@ class FaceCues:
         return _people(self.watching, media, CUES)
 
 
-def _fine_mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+def _fine_mesh(image: Image, box: Box) -> tuple[NDArray[np.float32], float]:
     """The landmarks of a face; where the box does not fit closely, around the mesh, which asks for less."""
     points, presence = landmarks(image, box)
     if presence < _SURE:
@@ -166,7 +167,7 @@ def _fine_mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32],
     return points, presence
 
 
-def _cues(image: NDArray[np.uint8], points: NDArray[np.float32], _: Box) -> NDArray[np.float32]:
+def _cues(image: Image, points: NDArray[np.float32], _: Box) -> NDArray[np.float32]:
     return np.concatenate([blendshapes.shapes(points), expressions(image, points)])
 
 
@@ -177,14 +178,17 @@ class View(NamedTuple):
         names: of the columns.
         lay: how the mesh is laid; None: by `face_models.mesh`.
         look: what the rows are; None: the measures of the mesh.
+        parts: only the parts of a picture that are looked at become colours (`Media.glances`). The values are a little
+            others, and those of what models have learned from stay as they are.
     """
 
     names: tuple[str, ...]
     lay: Lay | None = None
     look: Look | None = None
+    parts: bool = False
 
 
-MEASURES = View(NAMES)
+MEASURES = View(NAMES, parts=True)
 SHAPES = View(blendshapes.NAMES, look=lambda image, _, box: blendshapes.look(image, box))
 CUES = View((*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS)), _fine_mesh, _cues)
 
@@ -192,7 +196,7 @@ CUES = View((*blendshapes.NAMES, *(f"expression_{name}" for name in EXPRESSIONS)
 def _watch(options: Expressions, media: Media, start: float, stop: float | None, view: View) -> Features:
     """Follow every face, choose the one that speaks; its rows are what the view says."""
     tracker = tracker_of(options, view)
-    rate = _follow(tracker, options, media, start, stop)
+    rate = _follow(tracker, options, media, start, stop, view)
     times, faces = np.array(tracker.times), tracker.faces()
     voice = voice_level(media, times, start, stop) if len(faces) > 1 else None
     chosen = choose(faces, times, voice)
@@ -207,7 +211,7 @@ def _watch(options: Expressions, media: Media, start: float, stop: float | None,
 def _people(options: Expressions, media: Media, view: View) -> People:
     """Follow every face of a whole recording; know each again; see who speaks."""
     tracker = tracker_of(options, view, describe_s=DESCRIBE_S)
-    rate = _follow(tracker, options, media, 0.0, None)
+    rate = _follow(tracker, options, media, 0.0, None, view)
     times = np.array(tracker.times)
     faces = dict(enumerate(joined(tracker.faces(), least=LEAST_S * rate), 1))
     chosen = choose_by_lips(list(faces.values()), times, media)
@@ -261,10 +265,14 @@ def tracker_of(options: Expressions, view: View, *, describe_s: float | None = N
     )
 
 
-def _follow(tracker: Tracker, options: Expressions, media: Media, start: float, stop: float | None) -> float:
+def _follow(
+    tracker: Tracker, options: Expressions, media: Media, start: float, stop: float | None, view: View
+) -> float:
     """Show the tracker what is to be looked at; the rate of it per second."""
     rate = _even_rate(media, options.rate_hz)
-    with closing(ahead(media.frames(start, stop, rate=rate, max_side=options.max_side), FRAMES_AHEAD)) as frames:
+    read = media.glances if view.parts else media.frames
+    shown: Iterator[Frame | Glance] = read(start, stop, rate=rate, max_side=options.max_side)
+    with closing(ahead(shown, FRAMES_AHEAD)) as frames:
         for frame in frames:
             tracker.see(frame)
     return rate

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.features import encoders
+from mecam.features.picture import Image, Picture, packed
 from mecam.features.vision.model_files import DETECTOR, IRIS, LANDMARKER, MESH, Asset, content
 from mecam.features.vision.sampling import sampled
 from mecam.threads import ProcessLock
@@ -69,7 +70,7 @@ class Box:
         return cls(float(x), float(y), float((high - low).max()), float(np.arctan2(eyes[1], eyes[0])), score)
 
 
-def detect(image: NDArray[np.uint8], least: float = 0.6, *, closer: bool = False) -> list[Box]:
+def detect(image: Image, least: float = 0.6, *, closer: bool = False) -> list[Box]:
     """Find the faces of a picture.
 
     Args:
@@ -96,7 +97,7 @@ def _centres(length: float, side: float) -> list[float]:
     return [length / 2] if count == 1 else np.linspace(side / 2, length - side / 2, count).tolist()
 
 
-def _detect_in(image: NDArray[np.uint8], square: Box, least: float) -> list[Box]:
+def _detect_in(image: Image, square: Box, least: float) -> list[Box]:
     """The faces in one square of a picture."""
     values, logits = _run(DETECTOR, crop(image, square, _SIDE) * 2 - 1)
     scores = 1 / (1 + np.exp(-np.clip(logits.reshape(-1), -50, 50)))
@@ -113,7 +114,7 @@ def _detect_in(image: NDArray[np.uint8], square: Box, least: float) -> list[Box]
     return boxes
 
 
-def mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+def mesh(image: Image, box: Box) -> tuple[NDArray[np.float32], float]:
     """Lay the mesh on the face in a box.
 
     Returns: 468 × 3 points (pixels; z grows away from the camera, same scale), and the presence of a face, 0 to 1.
@@ -123,7 +124,7 @@ def mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float
     return _placed(points.reshape(468, 3), wide, _SIDE), _probability(logit)
 
 
-def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.float32]:
+def irises(image: Image, points: NDArray[np.float32]) -> NDArray[np.float32]:
     """Find the irises of a face whose mesh is known.
 
     Returns: 2 × 2: for the right and the left eye, x and y of the middle of the iris in pixels.
@@ -145,7 +146,7 @@ def irises(image: NDArray[np.uint8], points: NDArray[np.float32]) -> NDArray[np.
     return np.stack(middles)
 
 
-def landmarks(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
+def landmarks(image: Image, box: Box) -> tuple[NDArray[np.float32], float]:
     """Lay the finer mesh of the Face Landmarker on the face in a box.
 
     Returns: 478 × 3 points as `mesh` gives them: its 468, then five of the right iris and five of the left; and the
@@ -165,7 +166,7 @@ def coefficients(points: NDArray[np.float32]) -> NDArray[np.float32]:
     return _run(LANDMARKER, points, "face_blendshapes.tflite")[0].reshape(-1)
 
 
-def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
+def crop(image: Image, box: Box, side: int) -> NDArray[np.float32]:
     """Cut a box out of a picture, upright, scaled to `side` × `side` × 3 in [0, 1]; black outside the picture."""
     height, width = image.shape[:2]
     cos, sin = np.cos(box.angle) * box.side, np.sin(box.angle) * box.side
@@ -173,7 +174,9 @@ def crop(image: NDArray[np.uint8], box: Box, side: int) -> NDArray[np.float32]:
     # Only the part that is looked at is worked on: of a large picture, the whole would be most of the cost.
     left, right = _between(box.x - reach, box.x + reach, width)
     top, bottom = _between(box.y - reach, box.y + reach, height)
-    colours = sampled(image[top:bottom, left:right], (box.x - left, box.y - top), (cos / side, sin / side), side)
+    rows, columns = slice(top, bottom), slice(left, right)
+    pixels = image.packed(rows, columns) if isinstance(image, Picture) else packed(image[rows, columns])
+    colours = sampled(pixels, (box.x - left, box.y - top), (cos / side, sin / side), side)
     colours *= np.float32(1 / 255)
     return colours
 

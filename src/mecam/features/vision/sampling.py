@@ -19,7 +19,7 @@ class _Arrays:
         self.x, self.y, self.left, self.top = np.empty((4, *shape), np.float32)
         self.column, self.row, self.bits = np.empty((3, *shape), np.int32)
         self.place = np.empty(shape, np.intp)
-        self.pixels, self.levels = np.empty((4, *shape), np.int32), np.empty((4, *shape), np.float32)
+        self.found, self.levels = np.empty((4, *shape), np.int32), np.empty((4, *shape), np.float32)
 
 
 class _Kept(threading.local):
@@ -33,12 +33,12 @@ _kept = _Kept()
 
 
 def sampled(
-    image: NDArray[np.uint8], middle: tuple[float, float], step: tuple[float, float], side: int
+    pixels: NDArray[np.int32], middle: tuple[float, float], step: tuple[float, float], side: int
 ) -> NDArray[np.float32]:
     """The colours of a turned square, between the pixels in proportion, black outside the picture.
 
     Args:
-        image: H × W × 3.
+        pixels: H × W, as `picture.packed` gives them.
         middle: of the square, x and y in pixels; the middle of the first pixel is at 0.5.
         step: from one colour to the next in a row, x and y in pixels.
         side: colours in a row, and rows.
@@ -51,23 +51,22 @@ def sampled(
     across, aslant = (steps * step[0]).astype(np.float32), (steps * step[1]).astype(np.float32)
     np.subtract(across + np.float32(middle[0] - 0.5), aslant[:, None], out=at.x)
     np.add(aslant + np.float32(middle[1] - 0.5), across[:, None], out=at.y)
-    _look_up(image, at)
+    _look_up(pixels, at)
     colours = np.empty((side, side, 3), np.float32)
     for colour in range(3):
-        for pixels, levels in zip(at.pixels, at.levels, strict=True):
-            bits = pixels if not colour else np.right_shift(pixels, 8 * colour, out=at.bits)
+        for found, levels in zip(at.found, at.levels, strict=True):
+            bits = found if not colour else np.right_shift(found, 8 * colour, out=at.bits)
             np.copyto(levels, np.bitwise_and(bits, 255, out=at.bits), casting="unsafe")
         above, above_right, below, below_right = at.levels
         colours[..., colour] = _between(_between(above, above_right, at.x), _between(below, below_right, at.x), at.y)
     return colours
 
 
-def _look_up(image: NDArray[np.uint8], at: _Arrays) -> None:
+def _look_up(pixels: NDArray[np.int32], at: _Arrays) -> None:
     """The four pixels around each place; of x and y, what lies beyond the first of them is left."""
-    height, width = image.shape[:2]
-    padded = np.zeros((height + 4, width + 4, 4), np.uint8)  # a pixel is one number, and there is black around
-    for colour in range(3):
-        padded[2:-2, 2:-2, colour] = image[..., colour]
+    height, width = pixels.shape
+    padded = np.zeros((height + 4, width + 4), np.int32)  # there is black around
+    padded[2:-2, 2:-2] = pixels
     for along, first, size, whole in ((at.x, at.left, width, at.column), (at.y, at.top, height, at.row)):
         np.floor(along, out=first)
         np.subtract(along, first, out=along)
@@ -76,9 +75,9 @@ def _look_up(image: NDArray[np.uint8], at: _Arrays) -> None:
     np.multiply(at.row, width + 4, out=at.row)
     np.add(at.row, at.column, out=at.row)
     np.add(at.row, 2 * (width + 4) + 2, out=at.place)
-    pixels = padded.view(np.int32).reshape(-1)
-    for found, ahead in zip(at.pixels, (0, 1, width + 4, width + 5), strict=True):
-        np.take(pixels[ahead:], at.place, out=found, mode="wrap")  # all lie inside; "raise" would copy first
+    flat = padded.reshape(-1)
+    for found, ahead in zip(at.found, (0, 1, width + 4, width + 5), strict=True):
+        np.take(flat[ahead:], at.place, out=found, mode="wrap")  # all lie inside; "raise" would copy first
 
 
 def _between(one: NDArray[np.float32], other: NDArray[np.float32], share: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.features.media import Frame
+from mecam.features.media import Frame, Glance
+from mecam.features.picture import Image
 from mecam.features.vision.appearance import Description
 from mecam.features.vision.cuts import Cuts
 from mecam.features.vision.expression import NAMES, POINTS, measure
@@ -14,10 +15,10 @@ from mecam.features.vision.face_models import Box, detect, irises, mesh
 
 __all__ = ["Face", "Lay", "Look", "Tracker"]
 
-Lay = Callable[[NDArray[np.uint8], Box], tuple[NDArray[np.float32], float]]
+Lay = Callable[[Image, Box], tuple[NDArray[np.float32], float]]
 """Lays a mesh on the face in a box of a picture: `expression.POINTS` or more; how sure it is, 0 to 1."""
 
-Look = Callable[[NDArray[np.uint8], NDArray[np.float32], Box], NDArray[np.float32]]
+Look = Callable[[Image, NDArray[np.float32], Box], NDArray[np.float32]]
 """Something else to be known of a face: of a picture, the mesh and the upright box around it, a row of numbers."""
 
 _SAME = 0.3
@@ -101,7 +102,7 @@ class Tracker:
         self._found = 0
         self._cuts = Cuts()
 
-    def see(self, frame: Frame) -> None:
+    def see(self, frame: Frame | Glance) -> None:
         """Follow the known faces into a later frame, and look for others when it is time."""
         self.times.append(frame.time)
         if self.describe_s is not None and self._cuts.at(frame):
@@ -127,7 +128,7 @@ class Tracker:
             track.forget_first(gone)
         self._tracks = [track for track in self._tracks if track.runs or track in self._active]
 
-    def _follow(self, track: "_Track", box: Box, frame: Frame) -> bool:
+    def _follow(self, track: "_Track", box: Box, frame: Frame | Glance) -> bool:
         points, presence = self.lay(frame.image, box)
         now = Box.around(points, presence)
         height, width = frame.image.shape[:2]
@@ -144,7 +145,7 @@ class Tracker:
             track.described = frame.time
         return True
 
-    def _look(self, frame: Frame) -> None:
+    def _look(self, frame: Frame | Glance) -> None:
         self._looked = frame.time
         closer = not self._active and frame.time - self._looked_closer >= self.look_s / 2
         found = detect(frame.image, closer=closer)

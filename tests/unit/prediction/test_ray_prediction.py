@@ -1,0 +1,60 @@
+"""Recordings predicted on a cluster: the answers of one process, in the same order, failures among them."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import voices
+from local_cluster import two_nodes
+from mecam.cli import main
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray Data's own
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One of its nodes says that it has a GPU, so that a trained model gets a stage of its own."""
+    with two_nodes(gpus=1) as made:
+        yield made
+
+
+@pytest.fixture
+def recordings(clips_model: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    shutil.copy(clips_model / "clip.mp4", folder / "talk.mp4")
+    shutil.copy(clips_model / "clip.srt", folder / "talk.srt")
+    for i in range(3):
+        voices.write_wav(folder / f"sound{i}.wav", voices.buzz(0.6, hertz=100 + 50 * i))
+    (folder / "broken.wav").write_bytes(b"RIFF" + bytes(100))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["built-in", "exported", "model"])
+def test_the_same_answers(
+    name: str, cluster: Any, clips_model: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the paths are relative, which mean nothing on another machine."""
+    monkeypatch.chdir(tmp_path)
+    model = [] if name == "built-in" else ["--model", str(clips_model / name)]
+    asked = ["predict", recordings.name, "--no-asr", "--every", "0.5s", *model]
+    assert main([*asked, "-o", "plain.json"]) == 3
+    assert main([*asked, "-o", "ray.json", "--ray", cluster.address]) == 3
+    plain, ray = (json.loads(Path(f"{one}.json").read_text()) for one in ("plain", "ray"))
+    assert ray == plain
+    assert "talk.mp4" in Path("ray.json").read_text()
+
+
+def test_a_single_recording_that_fails_is_an_error(
+    cluster: Any, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["predict", str(recordings / "broken.wav"), "--ray", cluster.address]) == 1
+    assert "this recording cannot be predicted" in capsys.readouterr().err
