@@ -71,6 +71,50 @@ def test_a_database_that_is_not_there_is_named(store: Store, encoder: str, tmp_p
     assert "me:***@127.0.0.1" in str(caught.value)
 
 
+def test_a_database_that_fails_meanwhile_is_one_error(
+    store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mecam.experiments import tuning
+
+    def validate(*_: Any, **__: Any) -> Fit:
+        def fails(*_: Any, **__: Any) -> None:
+            raise optuna.exceptions.StorageInternalError("of postgresql://me:s3cret@host/searches")
+
+        monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", fails)
+        return Fit(best_score=-1.0)
+
+    monkeypatch.setattr(tuning, "validate_once", validate)
+    with pytest.raises(TrainingError, match="the database of the search fails") as caught:
+        tune(config(encoder), store, tmp_path, trials=1)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_interrupted_command_leaves_its_trial_to_the_others(
+    store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a database that several use (here a file of SQLite, which is one for those of one machine)."""
+    from mecam.experiments import tuning
+
+    url, seen = f"sqlite:///{tmp_path / 'shared.db'}", []
+
+    def validate(given: RunConfig, *_: Any, **__: Any) -> Fit:
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return Fit(best_score=-float(len(seen)))
+
+    monkeypatch.setattr(tuning, "validate_once", validate)
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(encoder), store, tmp_path / "one", trials=3, storage=url)
+    found = tune(config(encoder), store, tmp_path / "other", trials=3, storage=url)
+    assert seen[2] == seen[1]  # the same options again
+    assert [trial.state for trial in found.trials] == ["complete"] * 3
+    assert tune(config(encoder), store, tmp_path / "third", trials=3, storage=url) == found
+    assert len(seen) == 4
+    other = tune(config(encoder, epochs=2), store, tmp_path / "fourth", trials=1, storage=url)
+    assert len(other.trials) == 1  # another search has trials of its own
+
+
 def test_the_search_of_an_earlier_version_is_gone_on_with(
     store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
