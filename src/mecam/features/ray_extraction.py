@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
-from mecam.errors import DataError
+from mecam.errors import DataError, require
 from mecam.features import encoders
 from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
@@ -61,17 +61,21 @@ class RayProcesses:
         address: of the cluster; see `mecam.ray_cluster.connected`.
         workers: the most at a time; None is one for each processor of the cluster.
         reader: makes what reads the recordings of a worker, given the recipe's device.
+
+    Raises: MissingExtraError if Ray is not installed.
     """
 
     address: str
     workers: int | None = None
     reader: Callable[[str], Reader] = InChildren
 
+    def __post_init__(self) -> None:
+        require("ray")
+
     def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Iterator[tuple[Clip, str | None]]:
         """As `Workers`.
 
-        Raises: DataError if a worker cannot write its parts, or the cluster fails; ConfigError if there is none;
-            MissingExtraError if Ray is not installed.
+        Raises: DataError if a worker cannot write its parts, or the cluster fails; ConfigError if there is none.
         """
         with connected(self.address) as ray:
             longest_first = sorted(todo, key=lambda key: _size_of(todo[key]), reverse=True)
