@@ -111,6 +111,11 @@ def main() -> None:
             told("text_only with bert-base, compiled")
             place = places["bert-base"]
             result["text_only, bert-base, compiled"] = guarded(partial(compiled, place, store, sizes))
+            told("text_only with bert-base, without workers")
+            alone = replace(sizes, workers=0)
+            result["text_only, bert-base, without workers"] = guarded(
+                partial(measured, "text_only", place, store, alone, "cuda")
+            )
     told("extraction")
     result["extraction"] = guarded(partial(extraction, options.device, quick=options.quick))
     told("contract")

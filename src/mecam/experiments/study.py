@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,18 @@ class Study:
             self.storage.remove_session()
             self.storage.engine.dispose()
 
+    @contextmanager
+    def reachable(self) -> Iterator[None]:
+        """Inside, a database that does not answer, or is full, is an error that says so."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            yield
+        except (SQLAlchemyError, self.optuna.exceptions.StorageInternalError) as error:
+            reason = without_passwords(str(error).splitlines()[0])
+            fix = "give the same command again when it answers: no trial that has ended is lost"
+            raise TrainingError(f"the database of the search fails: {reason}", where=self.place, fix=fix) from error
+
     def finished(self) -> list[Any]:
         """Optuna's trials that count and have ended."""
         return [trial for trial in self._counted() if trial.state.is_finished()]
@@ -194,10 +207,10 @@ class Study:
         """Leave the trials that run here to the others, where there are any; in a file, the next command finds them."""
         if not self.shared:
             return
-        for drawn in self.running.values():
-            number = drawn.trial.number
-            self.study.tell(number, state=self.optuna.trial.TrialState.FAIL, skip_if_finished=True)
-            with about_heartbeats():
+        with suppress(TrainingError), self.reachable(), about_heartbeats():  # else they find out by its silence
+            for drawn in self.running.values():
+                number = drawn.trial.number
+                self.study.tell(number, state=self.optuna.trial.TrialState.FAIL, skip_if_finished=True)
                 again = self.optuna.storages.RetryHeartbeatStaleTrialCallback()
                 again(self.study, self.study.trials[number])
         self.running.clear()

@@ -75,7 +75,7 @@ def tune(
         progress: called with (done, all, a line about the search), in thousandths of a trial.
 
     Raises: MissingExtraError without the extra `tune`; ConfigError for options that do not fit; TrainingError if `out`
-        holds the search of something else, or no trial could be finished.
+        holds the search of something else, no trial could be finished, or the database does not answer.
     """
     optuna = _optuna()
     space_of(config.model, search)  # where there is nothing to search, nothing is made
@@ -85,7 +85,8 @@ def tune(
         executor = stack.enter_context(_executor(jobs, ray, gpus=config.accelerator != "cpu"))
         study = Study(optuna, config, store, out, search=search, page=page, storage=storage)
         stack.enter_context(closing(study))
-        return _searched(study, executor, trials, progress)
+        with study.reachable():
+            return _searched(study, executor, trials, progress)
 
 
 @contextmanager

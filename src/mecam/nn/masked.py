@@ -96,6 +96,8 @@ def masked_softmax(scores: Float[Tensor, "*lead K"], mask: Bool[Tensor, "*#lead 
     """Softmax over the last axis, over True entries of `mask` only; all zeros where none is True."""
     lowest = torch.finfo(scores.dtype).min
     weights = scores.masked_fill(~mask, lowest).softmax(dim=-1)
-    # Masked entries are 0 already, but for rows that are masked altogether, which are rare and come out even.
+    # Masked entries are 0 already, but for rows that are masked altogether, which are rare and come out even. To see
+    # whether there are any, a GPU would have to be waited for.
     some = mask.any(dim=-1, keepdim=True)
-    return weights if not exporting() and some.all() else weights.masked_fill(~some, 0.0)
+    looks = mask.device.type == "cpu" and not exporting()
+    return weights if looks and some.all() else weights.masked_fill(~some, 0.0)

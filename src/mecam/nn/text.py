@@ -1,5 +1,6 @@
 """Text encoders from `transformers`: the embedded MiniLM, any hub name, any folder."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -74,6 +75,9 @@ class TextEncoder(nn.Module):
         with_cheap_dropout(self.network)
         self.frozen = frozen
         self.repeats = False
+        # What makes its masks by this function takes one that is made already, and does not look whether it masks
+        # anything, for which a GPU would have to be waited for.
+        self._takes_whole_mask = hasattr(sys.modules[type(self.network).__module__], "create_bidirectional_mask")
         self._recomputing = False
         self.network.requires_grad_(not frozen)
         self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
@@ -157,8 +161,8 @@ class TextEncoder(nn.Module):
             distinct, observed = rows[:, : ids.shape[1]], rows[:, ids.shape[1] :].clone()
         # An absent text has no token to attend to, which would be 0/0: let it see its padding, then blank it.
         observed[:, 0] |= (observed.sum(dim=1) == 0).long()
-        if queued:  # `transformers` would wait to see whether anything is masked
-            observed = observed.bool()[:, None, None, :]
+        if queued and self._takes_whole_mask:
+            observed = observed.bool()[:, None, None, :]  # B 1 1 T
         most = LONG_ON_GPU if queued else LONG
         long = self.training and distinct.numel() > most
         self._recompute(long)

@@ -213,6 +213,7 @@ def test_torchrun_starts_the_same_run(nodes: int, two: Path, sixty: Path, encode
     assert (kept.nodes, kept.devices) == (nodes, 2 // nodes)
 
 
+@pytest.mark.slow
 def test_slurm_starts_the_same_run(two: Path, sixty: Path, encoder: str, tmp_path: Path) -> None:
     """As `srun --ntasks-per-node=2 mecam train` does: every task gets the same command and its number."""
     asked = [*arguments(tmp_path, sixty, "run", small(encoder)), "--accelerator", "cpu"]

@@ -76,6 +76,18 @@ def test_runs_on_a_cluster_are_those_of_processes(cluster: Any, store: Store, en
     assert [done for done, *_ in calls] == sorted(done for done, *_ in calls)
 
 
+def test_a_trial_on_a_cluster_is_that_of_this_process(cluster: Any, store: Store, encoder: str, tmp_path: Path) -> None:
+    pytest.importorskip("optuna", reason="the extra `tune` is not installed")
+    from mecam.experiments.tuning import tune
+
+    config = member("a", encoder).config
+    here = tune(config, store, tmp_path / "here", trials=1)
+    there = tune(config, store, tmp_path / "there", trials=1, ray=cluster.address)
+    assert there == here
+    for name in ("trials.csv", "best.yaml"):
+        assert (tmp_path / "there" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()
+
+
 def killed_once(line: Line, member: Member, store: Store, folder: Path) -> None:
     """Train; the first worker is killed once its state is saved."""
     from mecam.experiments import grid

@@ -54,16 +54,6 @@ def test_trials_at_once_are_all_that_were_asked_for(store: Store, encoder: str, 
     assert len(more.trials) == 5
 
 
-@cluster
-def test_trials_on_a_cluster(store: Store, encoder: str, tmp_path: Path) -> None:
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    here = tune(config(encoder), store, tmp_path / "here", trials=1)
-    there = tune(config(encoder), store, tmp_path / "there", trials=1, ray="local")
-    assert there == here
-    assert (tmp_path / "there" / "trials.csv").read_bytes() == (tmp_path / "here" / "trials.csv").read_bytes()
-    assert (tmp_path / "there" / "best.yaml").read_bytes() == (tmp_path / "here" / "best.yaml").read_bytes()
-
-
 def test_a_password_is_not_shown() -> None:
     url = "postgresql://me:s3cret@somewhere/searches"
     assert "s3cret" not in storages.shown_url(url)
@@ -79,6 +69,50 @@ def test_a_database_that_is_not_there_is_named(store: Store, encoder: str, tmp_p
         tune(config(encoder), store, tmp_path, trials=1, storage="postgresql://me:s3cret@127.0.0.1:9/searches")
     assert "s3cret" not in str(caught.value)
     assert "me:***@127.0.0.1" in str(caught.value)
+
+
+def test_a_database_that_fails_meanwhile_is_one_error(
+    store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mecam.experiments import tuning
+
+    def validate(*_: Any, **__: Any) -> Fit:
+        def fails(*_: Any, **__: Any) -> None:
+            raise optuna.exceptions.StorageInternalError("of postgresql://me:s3cret@host/searches")
+
+        monkeypatch.setattr(optuna.storages.RDBStorage, "set_trial_state_values", fails)
+        return Fit(best_score=-1.0)
+
+    monkeypatch.setattr(tuning, "validate_once", validate)
+    with pytest.raises(TrainingError, match="the database of the search fails") as caught:
+        tune(config(encoder), store, tmp_path, trials=1)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_interrupted_command_leaves_its_trial_to_the_others(
+    store: Store, encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a database that several use (here a file of SQLite, which is one for those of one machine)."""
+    from mecam.experiments import tuning
+
+    url, seen = f"sqlite:///{tmp_path / 'shared.db'}", []
+
+    def validate(given: RunConfig, *_: Any, **__: Any) -> Fit:
+        seen.append(given)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return Fit(best_score=-float(len(seen)))
+
+    monkeypatch.setattr(tuning, "validate_once", validate)
+    with pytest.raises(KeyboardInterrupt):
+        tune(config(encoder), store, tmp_path / "one", trials=3, storage=url)
+    found = tune(config(encoder), store, tmp_path / "other", trials=3, storage=url)
+    assert seen[2] == seen[1]  # the same options again
+    assert [trial.state for trial in found.trials] == ["complete"] * 3
+    assert tune(config(encoder), store, tmp_path / "third", trials=3, storage=url) == found
+    assert len(seen) == 4
+    other = tune(config(encoder, epochs=2), store, tmp_path / "fourth", trials=1, storage=url)
+    assert len(other.trials) == 1  # another search has trials of its own
 
 
 def test_the_search_of_an_earlier_version_is_gone_on_with(
