@@ -114,7 +114,8 @@ def test_networks_on_a_device_run_beside_the_readers(cluster: Any, tmp_path: Pat
 
 def test_a_killed_worker(cluster: Any, stubs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ray repeats the block that it had in work, of which some recordings were done."""
-    monkeypatch.setattr(ray_cluster, "MOST_BLOCKS", 4)
+    monkeypatch.setattr(ray_cluster, "BLOCKS", 4)
+    monkeypatch.setattr(ray_cluster, "BLOCKS_EACH", 2)
     log, known = tmp_path / "log", {}
 
     def kill() -> None:
