@@ -3,15 +3,15 @@
     python benchmarks/scale.py --measured extraction.json --figure docs/scale.svg --output scale.json
 
 Nothing here was run on so many machines. A collection is drawn (lengths are lognormal), and each worker of the
-simulated cluster takes the longest recording that is left, reads it from storage that all share, extracts it, and
-writes its part; the driver hears of it, and in the end writes the store. Some machines are slow for the whole time,
-workers are lost and come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by
-workers × time.
+simulated cluster takes the next recording, reads it from storage that all share, extracts it, and writes its part; the
+driver hears of it, and writes the store meanwhile, in the order of the recordings. The longest tenth is begun first,
+the others in order, as `mecam extract --ray` does it. Some machines are slow for the whole time, workers are lost and
+come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by workers × time.
 
 Where the numbers come from: the speed of a core is that of the JSON of `extraction.py` (of processes side by side, else
-of one, `everything`); without one it is 720p25 with voice and face on a core with AVX2, half of what two did. What a
-recording costs the driver is the most that `ray_bookkeeping.py` may find. Machines, storage, losses and how fast the
-store is written are assumptions. All are in the result.
+of one, `everything`); without one it is 720p25 with voice and face on one of two cores, docs/video.md. What a recording
+costs the driver is the most that `ray_bookkeeping.py` may find. A store has 0.026 MB for a second of video; a driver
+with a core of its own wrote 0.46 GB a second. Machines, storage and losses are assumptions. All are in the result.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import simpy
+
+from mecam.features.ray_extraction import FIRST
 
 WORKERS = (1, 10, 30, 100, 300, 1000)
 BANDWIDTHS = (1.0, 5.0, 20.0)
@@ -39,7 +41,7 @@ class Case:
         spread: sigma of the logarithm of the lengths.
         times_real_time: of a worker, which has one core.
         megabytes_per_second: of video, in the files.
-        part_megabytes_per_second: of video, in the parts and the store.
+        store_megabytes_per_second: of video, in the parts and the store.
         storage_gb_s: that the storage gives to all workers together.
         connection_gb_s: that one worker gets at the most.
         slow_share: of the workers, which work at half the speed.
@@ -55,9 +57,9 @@ class Case:
     recordings: int = 100_000
     mean_seconds: float = 300.0
     spread: float = 0.8
-    times_real_time: float = 4.0
+    times_real_time: float = 7.5
     megabytes_per_second: float = 0.19
-    part_megabytes_per_second: float = 0.004
+    store_megabytes_per_second: float = 0.026
     storage_gb_s: float = 5.0
     connection_gb_s: float = 0.1
     slow_share: float = 0.05
@@ -66,7 +68,7 @@ class Case:
     hours_between_losses: float = 24.0
     restart_seconds: float = 20.0
     driver_ms: float = 5.0
-    store_mb_s: float = 300.0
+    store_mb_s: float = 400.0
     seed: int = 1
 
 
@@ -76,11 +78,15 @@ class Cluster:
     Args:
         case: the collection, the machines, the storage.
         workers: how many.
-        lengths: of the recordings in seconds, the longest first.
+        lengths: of the recordings in seconds, in the order of the store.
     """
 
     def __init__(self, case: Case, workers: int, lengths: list[float]) -> None:
-        self._case, self._workers, self._left = case, workers, iter(lengths)
+        self._case, self._workers, self._lengths = case, workers, lengths
+        longest = sorted(range(len(lengths)), key=lambda i: -lengths[i])[: len(lengths) // FIRST]
+        early = set(longest)
+        self._left = iter([*longest, *(i for i in range(len(lengths)) if i not in early)])
+        self._done_at = [0.0] * len(lengths)
         self._draw = random.Random(case.seed)
         self._env = simpy.Environment()
         channels = max(1, round(case.storage_gb_s / case.connection_gb_s))
@@ -97,17 +103,20 @@ class Cluster:
         for number in range(self._workers):
             self._env.process(self._work(slow=number < int(self._case.slow_share * self._workers)))
         self._env.run()
-        parts = self._env.now
-        megabytes = self._case.recordings * self._case.mean_seconds * self._case.part_megabytes_per_second
-        return parts, parts + megabytes / self._case.store_mb_s
+        store = 0.0
+        for length, done_at in zip(self._lengths, self._done_at, strict=True):
+            megabytes = length * self._case.store_megabytes_per_second
+            store = max(store, done_at) + megabytes / self._case.store_mb_s
+        return self._env.now, max(store, self._env.now)
 
     def _work(self, *, slow: bool) -> Iterator[Any]:
         yield from self._spent("starting", self._case.restart_seconds)
         loss = self._next_loss()
-        for length in self._left:
-            while not (yield from self._done(length, loss, slow=slow)):  # lost: it is done again
+        for number in self._left:
+            while not (yield from self._done(self._lengths[number], loss, slow=slow)):  # lost: it is done again
                 yield from self._spent("starting", self._case.restart_seconds)
                 loss = self._next_loss()
+            self._done_at[number] = self._env.now
 
     def _done(self, length: float, loss: float, *, slow: bool) -> Iterator[Any]:
         """Read, extract and report a recording; False if the worker is lost on the way."""
@@ -145,7 +154,7 @@ def simulated(case: Case, workers: int) -> dict[str, Any]:
     draw = random.Random(case.seed)
     mean_of_log = -(case.spread**2) / 2
     lengths = [case.mean_seconds * draw.lognormvariate(mean_of_log, case.spread) for _ in range(case.recordings)]
-    cluster = Cluster(case, workers, sorted(lengths, reverse=True))
+    cluster = Cluster(case, workers, lengths)
     parts, store = cluster.run()
     spent = dict(cluster.core_seconds)
     spent["idle at the end"] = workers * parts - sum(spent.values())

@@ -99,8 +99,8 @@ class Stage:
     at_once: int = 1
 
 
-MOST_BLOCKS = 1000
-"""Blocks of rows that a pipeline begins with; each costs its driver some milliseconds and some memory."""
+BLOCKS, BLOCKS_EACH = 1000, 20
+"""Blocks of rows at the most, or so many for each actor: each costs the driver some milliseconds and some memory."""
 
 
 def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Iterator[dict[str, Any]]:
@@ -111,7 +111,7 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
 
     Args:
         ray: from `connected`.
-        rows: dictionaries of plain values and bytes, those that take longest first.
+        rows: dictionaries of plain values and bytes, in the order in which they are begun.
         stages: one after the other.
 
     Raises: DataError if the cluster fails, or a stage raises; ConfigError if it lacks the GPUs of a stage.
@@ -122,16 +122,15 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     DataContext.get_current().enable_progress_bars = False
-    blocks = min(len(rows), MOST_BLOCKS)
-    spread = [row for first in range(blocks) for row in rows[first::blocks]]  # the long ones in different blocks
-    dataset = from_items(spread, override_num_blocks=blocks)
-    for stage in stages:
-        room, processors = _room(ray, stage)
-        most = min(stage.workers or room, blocks)
+    rooms = [_room(ray, stage) for stage in stages]
+    actors = [stage.workers or room for stage, (room, _) in zip(stages, rooms, strict=True)]
+    blocks = min(len(rows), max(BLOCKS, BLOCKS_EACH * max(actors)))
+    dataset = from_items(list(rows), override_num_blocks=blocks)
+    for stage, most, (_, processors) in zip(stages, actors, rooms, strict=True):
         pool = ActorPoolStrategy(
             min_size=1,
-            max_size=most,
-            initial_size=most,
+            max_size=min(most, blocks),
+            initial_size=min(most, blocks),
             # As many blocks wait as are in work, so that no actor is idle, and few rows queue up behind a long one.
             max_tasks_in_flight_per_actor=2 * stage.at_once,
             max_concurrent_calls_per_actor=stage.at_once,

@@ -1,6 +1,7 @@
 """Videos → store: in parallel, resumable, one bad file never stops the rest, same bytes for any number of workers."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from mecam.features.recording import Recipe
 from mecam.files import claimed
 from mecam.task import Task
 
-__all__ = ["Progress", "extract", "extract_plan", "make_parts", "parts_beside"]
+__all__ = ["PartsMade", "Progress", "extract", "extract_plan", "making", "parts_beside"]
 
 Progress = Callable[[int, int], None]
 """Called with (recordings done, all)."""
@@ -82,18 +83,21 @@ def extract_plan(
     place = parts_beside(store) if parts is None else parts_at(parts)
     with claimed(store):
         keys = {clip.id: key_of(clip, recipe) for clip in plan.found.clips}
-        reasons, reused = make_parts(plan, keys, recipe, place, workers, progress)
+        with making(plan, keys, recipe, place, workers, progress=progress) as parts_made:
 
-        def read(clip: Clip) -> ExtractedRecording:
-            if (part := place.read(keys[clip.id])) is None:
-                raise DataError(
-                    f"what was extracted from {clip.path.name} is missing or damaged",
-                    where=str(parts or parts_beside(store).folder),
-                    fix="give the same command again, and do not change this folder during the extraction",
-                )
-            return part
+            def read(clip: Clip) -> ExtractedRecording | str:
+                parts_made.wait_for(clip)
+                if clip.id in parts_made.reasons:
+                    return parts_made.reasons[clip.id]
+                if (part := place.read(keys[clip.id])) is None:
+                    raise DataError(
+                        f"what was extracted from {clip.path.name} is missing or damaged",
+                        where=str(parts or parts_beside(store).folder),
+                        fix="give the same command again, and do not change this folder during the extraction",
+                    )
+                return part
 
-        report = write_store(writer, plan, read, reasons, reused=reused)
+            report = write_store(writer, plan, read, reused=parts_made.reused)
         place.remove(keys.values())
     return report
 
@@ -103,15 +107,52 @@ def parts_beside(store: Path) -> FolderParts:
     return FolderParts(store.with_name(f".{store.name}.parts"))
 
 
-def make_parts(
+class PartsMade:
+    """The parts of an extraction while they are made: the store is written meanwhile, in the order of its recordings.
+
+    Args:
+        outcomes: each clip as it is done, and why it gave nothing.
+        missing: ids of clips whose parts are not there yet.
+        progress: called with (recordings done, all).
+        total: all of them.
+
+    Attributes:
+        reasons: id of a clip → why it gave nothing.
+        reused: how many parts were there already.
+    """
+
+    def __init__(
+        self, outcomes: Iterator[tuple[Clip, str | None]], missing: set[str], progress: Progress | None, total: int
+    ) -> None:
+        self._outcomes, self._missing, self._progress, self._total = outcomes, missing, progress, total
+        self.reasons: dict[str, str] = {}
+        self.reused = total - len(missing)
+
+    def wait_for(self, clip: Clip) -> None:
+        """Until the clip is done.
+
+        Raises: DataError if a part cannot be written.
+        """
+        while clip.id in self._missing:
+            done, reason = next(self._outcomes)
+            self._missing.discard(done.id)
+            if reason is not None:
+                self.reasons[done.id] = reason
+            if self._progress:
+                self._progress(self._total - len(self._missing), self._total)
+
+
+@contextmanager
+def making(
     plan: Plan,
     keys: Mapping[str, str],
     recipe: Recipe,
     parts: Parts,
     workers: Workers,
+    *,
     progress: Progress | None = None,
-) -> tuple[dict[str, str], int]:
-    """Make the parts that are not there yet; nobody else writes the store meanwhile.
+) -> Iterator[PartsMade]:
+    """Make the parts that are not there yet, while the block asks for them; nobody else writes the store meanwhile.
 
     Args:
         plan: of the extraction.
@@ -120,18 +161,9 @@ def make_parts(
         parts: where the parts lie.
         workers: what extracts.
         progress: called with (recordings done, all).
-
-    Returns: id of a clip → why it gave nothing; and how many parts were there already.
-    Raises: DataError if a part cannot be written.
     """
     parts.prepare()
     known = parts.known()
     todo = {keys[clip.id]: clip for clip in plan.found.clips if keys[clip.id] not in known}
-    reused = len(plan.found.clips) - len(todo)
-    reasons = {}
-    for done, (clip, reason) in enumerate(workers(todo, recipe, parts), reused + 1):
-        if reason is not None:
-            reasons[clip.id] = reason
-        if progress:
-            progress(done, len(plan.found.clips))
-    return reasons, reused
+    with closing(workers(todo, recipe, parts)) as outcomes:
+        yield PartsMade(outcomes, {clip.id for clip in todo.values()}, progress, len(plan.found.clips))

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
 from mecam.features.recording import Recipe, read_recording
 
-__all__ = ["CRASHED", "Child", "Processes", "Workers", "extract_clip"]
+__all__ = ["CRASHED", "Child", "Outcomes", "Processes", "Workers", "extract_clip"]
 
 CRASHED = "the process crashed while reading the file"
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -29,11 +29,15 @@ Extracted = ExtractedRecording | str
 """The part of a recording, or why there is none."""
 
 
+Outcomes = Generator[tuple[Clip, str | None], None, None]
+"""Each clip as it is done, and why it gave nothing; None where its part was written."""
+
+
 @runtime_checkable
 class Workers(Protocol):
     """What extracts recordings: processes of this machine, or of many."""
 
-    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Iterator[tuple[Clip, str | None]]:
+    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Outcomes:
         """Extract recordings.
 
         Args:
@@ -64,7 +68,7 @@ class Processes:
     def __post_init__(self) -> None:
         _check_process()
 
-    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Iterator[tuple[Clip, str | None]]:
+    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Outcomes:
         """As `Workers`.
 
         Raises: DataError if a part cannot be written.

@@ -1,6 +1,6 @@
 """The store of an extraction, out of its plan and the parts of its recordings, however these were made."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -20,8 +20,8 @@ __all__ = ["ExtractReport", "Failure", "ReadPart", "write_store"]
 MAX_FINDINGS = 50
 """Findings that the manifest lists; the number of all is beside them."""
 
-ReadPart = Callable[[Clip], ExtractedRecording]
-"""The part of a recording that did not fail; DataError if it is missing."""
+ReadPart = Callable[[Clip], ExtractedRecording | str]
+"""The part of a recording, or why there is none; it may wait until it is made. DataError if it is missing."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,20 @@ class ExtractReport:
         return {**asdict(self), "task": self.task.to_json()}
 
 
-def write_store(
-    writer: StoreWriter, plan: Plan, read: ReadPart, reasons: Mapping[str, str], *, reused: int = 0
-) -> ExtractReport:
+def write_store(writer: StoreWriter, plan: Plan, read: ReadPart, *, reused: int = 0) -> ExtractReport:
     """Bring the parts together, in the order of the clips.
 
     Args:
         writer: `plan.writer`.
         plan: of the extraction.
         read: gives the part of a clip.
-        reasons: id of a clip → why it has none.
         reused: how many parts were made before.
 
     Raises: DataError if no recording gave anything, or the store cannot be written.
     """
     clips = plan.found.clips
-    failures = {clip.id: _failure(clip, reasons[clip.id]) for clip in clips if clip.id in reasons}
-    if failures and len(failures) == len(clips):
-        first = next(iter(failures.values()))
-        raise DataError(f"none of {len(failures)} recordings could be extracted: {first.reason}", where=first.file)
+    failures: dict[str, Failure] = {}
+    parts = 0
     findings = Findings()
     findings.take(plan.found.unusual)
     absent: dict[Modality, dict[str, int]] = {}
@@ -103,9 +98,11 @@ def write_store(
     taken: set[str] = set()
     with writer:
         for clip in clips:
-            if clip.id in failures:
-                continue
             part = read(clip)
+            if isinstance(part, str):
+                failures[clip.id] = _failure(clip, part)
+                continue
+            parts += 1
             oddities += [(clip.id, finding) for finding in part.findings]
             for modality, reason in part.absent.items():
                 of_modality = absent.setdefault(modality, {})
@@ -120,6 +117,9 @@ def write_store(
                     continue
                 for modality, values in utterance.streams.items():
                     rows[modality] = rows.get(modality, 0) + len(values)
+        if failures and not parts:
+            first = next(iter(failures.values()))
+            raise DataError(f"none of {len(clips)} recordings could be extracted: {first.reason}", where=first.file)
         lost = [Failure(name, "", "no file for this row of the label table") for name in plan.found.missing]
         report = ExtractReport(
             name=writer.name,

@@ -7,21 +7,24 @@ already is not made again, however often Ray repeats a block.
 """
 
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import Any
 
-from mecam.errors import DataError
+from mecam.errors import DataError, require
 from mecam.features import encoders
 from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
-from mecam.features.extraction_processes import CRASHED, Child, extract_clip
+from mecam.features.extraction_processes import CRASHED, Child, Outcomes, extract_clip
 from mecam.features.recording import Recipe
 from mecam.ray_cluster import Stage, connected, streamed
 
 __all__ = ["InChildren", "RayProcesses"]
+
+FIRST = 10
+"""One recording in so many is long."""
 
 Reader = Callable[[Clip, Recipe], ExtractedRecording | str]
 
@@ -61,21 +64,24 @@ class RayProcesses:
         address: of the cluster; see `mecam.ray_cluster.connected`.
         workers: the most at a time; None is one for each processor of the cluster.
         reader: makes what reads the recordings of a worker, given the recipe's device.
+
+    Raises: MissingExtraError if Ray is not installed.
     """
 
     address: str
     workers: int | None = None
     reader: Callable[[str], Reader] = InChildren
 
-    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Iterator[tuple[Clip, str | None]]:
+    def __post_init__(self) -> None:
+        require("ray")
+
+    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Outcomes:
         """As `Workers`.
 
-        Raises: DataError if a worker cannot write its parts, or the cluster fails; ConfigError if there is none;
-            MissingExtraError if Ray is not installed.
+        Raises: DataError if a worker cannot write its parts, or the cluster fails; ConfigError if there is none.
         """
         with connected(self.address) as ray:
-            longest_first = sorted(todo, key=lambda key: _size_of(todo[key]), reverse=True)
-            rows = [{"key": key, "clip": pickle.dumps(_anywhere(todo[key]))} for key in longest_first]
+            rows = [{"key": key, "clip": pickle.dumps(_anywhere(todo[key]))} for key in _in_order(todo)]
             stage = Stage(_ExtractingActor, (recipe, parts.anywhere(), self.reader), self.workers)
             if recipe.device:
                 gpus = 1 if recipe.device.startswith("cuda") else 0
@@ -103,6 +109,14 @@ class _ExtractingActor:
         except DataError as error:  # concerns all recordings, and is told as it is without a cluster
             return {**answer, "refused": error.what, "where": error.where or ""}
         return answer
+
+
+def _in_order(todo: Mapping[str, Clip]) -> list[str]:
+    """The longest first, so that none is left for the end; the others as in the store, which is written meanwhile."""
+    sizes = {key: _size_of(clip) for key, clip in todo.items()}
+    longest = sorted(todo, key=lambda key: sizes[key], reverse=True)[: len(todo) // FIRST]
+    early = set(longest)
+    return [*longest, *(key for key in todo if key not in early)]
 
 
 def _anywhere(clip: Clip) -> Clip:

@@ -19,7 +19,7 @@ from mecam.data.importing.sources.base import Row
 from mecam.data.store.store import SHARD_FORMAT
 from mecam.errors import ConfigError, DataError
 from mecam.features.clips import Clip, Clips
-from mecam.features.extract import Progress, make_parts, parts_beside
+from mecam.features.extract import Progress, making, parts_beside
 from mecam.features.extraction_cache import ExtractedRecording, FolderParts, key_of, read_part
 from mecam.features.extraction_plan import Plan
 from mecam.features.extraction_processes import Workers
@@ -126,14 +126,17 @@ def extract_shard(
     prepare(recipe.extractors)
     with claimed(folder):
         keys = {clip.id: key_of(clip, recipe) for clip in clips}
-        reasons, reused = make_parts(mine, keys, recipe, parts, workers, progress)
+        with making(mine, keys, recipe, parts, workers, progress=progress) as making_parts:
+            for clip in clips:
+                making_parts.wait_for(clip)
+        reasons = making_parts.reasons
         made = {clip.id: keys[clip.id] for clip in clips if clip.id not in reasons}
         parts.remove(parts.known() - set(made.values()))  # of an earlier recipe
         lines = [_line_of(clip, parts, made.get(clip.id), reasons.get(clip.id)) for clip in clips]
         write_whole(parts.folder / CLIPS, "".join(line + "\n" for line in lines))
         _write_manifest(parts.folder, plan, shard)
         replace_folder(parts.folder, folder)
-    return ShardReport(str(shard), len(clips), len(plan.found.clips), reused, reasons)
+    return ShardReport(str(shard), len(clips), len(plan.found.clips), making_parts.reused, reasons)
 
 
 def is_shard(folder: str | Path) -> bool:
@@ -168,15 +171,14 @@ def merge_shards(
     by_id = {entry.clip.id: entry for entry in entries}
     done = 0
 
-    def read(clip: Clip) -> ExtractedRecording:
+    def read(clip: Clip) -> ExtractedRecording | str:
         nonlocal done
         done += 1
         if progress:
             progress(done, len(entries))
         return by_id[clip.id].read()
 
-    reasons = {entry.clip.id: entry.reason for entry in entries if entry.reason is not None}
-    return write_store(plan.writer(Path(store), overwrite=overwrite), plan, read, reasons)
+    return write_store(plan.writer(Path(store), overwrite=overwrite), plan, read)
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ class _Entry:
     sha256: str | None
     reason: str | None
 
-    def read(self) -> ExtractedRecording:
+    def read(self) -> ExtractedRecording | str:
+        if self.reason is not None:
+            return self.reason
         assert self.key is not None
         path = FolderParts(self.folder).path_of(self.key)
         part = read_part(path) if sha256_of(path) == self.sha256 else None

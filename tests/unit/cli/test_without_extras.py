@@ -10,6 +10,7 @@ import pytest
 import fake_run
 import tiny
 import trained_runs
+import voices
 from light import run_light
 from mecam.data.store import Store
 
@@ -54,6 +55,16 @@ def test_help_and_lists() -> None:
     for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
         assert (code, err) == (0, ""), command
         assert out, command
+
+
+def test_a_cluster_needs_ray_and_a_url_fsspec(tmp_path: Path) -> None:
+    voices.write_wav(tmp_path / "a.wav", voices.buzz(0.2))
+    asked = ["extract", str(tmp_path / "a.wav"), "-o", str(tmp_path / "store")]
+    clip = str(tmp_path / "a.wav")
+    found = calls([*asked, "--ray", "local"], ["predict", clip, "--ray", "local"], [*asked, "--parts", "s3://b/p"])
+    for (code, _, err), package in zip(found, ("Ray", "Ray", "fsspec"), strict=True):
+        assert code == 1
+        assert f'this needs {package}, which is not installed (pip install "mecam[ray]")' in err
 
 
 def test_a_plug_in_that_needs_pytorch_hides_no_other_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

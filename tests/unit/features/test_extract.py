@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from mecam.errors import ConfigError, DataError
 from mecam.features import extraction_processes as module
 from mecam.features.clips import Clip, find_clips
 from mecam.features.extract import extract
-from mecam.features.extraction_cache import ExtractedRecording, FolderParts, key_of, read_part, write_part
+from mecam.features.extraction_cache import ExtractedRecording, FolderParts, Parts, key_of, read_part, write_part
+from mecam.features.extraction_processes import Outcomes
 from mecam.features.extractor import extractor
 from mecam.features.recording import Recipe, read_recording
 from mecam.features.segmentation import Lengths
@@ -370,6 +372,21 @@ def test_odd_names_and_broken_files_stop_nobody(tmp_path: Path) -> None:
     assert len(report.failures) == 3
     assert len(Store(tmp_path / "store", verify=True)) == 6
     assert all(name.encode() for failure in report.failures for name in (failure.id, failure.file, failure.reason))
+
+
+def test_recordings_that_are_done_in_another_order_give_the_same_store(mmsa: Path, tmp_path: Path) -> None:
+    """It is written meanwhile, in its own order."""
+
+    def backwards(todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Outcomes:
+        yield from InThisProcess()(dict(reversed(todo.items())), recipe, parts)
+
+    seen: list[tuple[int, int]] = []
+    told = extract(
+        [mmsa], tmp_path / "a", recipe=AUDIO_ONLY, workers=backwards, progress=lambda *step: seen.append(step)
+    )
+    assert seen == [(done, 5) for done in range(1, 6)]
+    assert told == extract([mmsa], tmp_path / "b", recipe=AUDIO_ONLY, workers=InThisProcess())
+    assert content(tmp_path / "a") == content(tmp_path / "b")
 
 
 def test_pieces_and_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

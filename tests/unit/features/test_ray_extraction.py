@@ -20,6 +20,7 @@ from commands import contents
 from counted_reading import Counted, counts
 from in_this_process import InThisProcess
 from local_cluster import SECOND
+from mecam import ray_cluster
 from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.features.clips import Clip
@@ -111,7 +112,10 @@ def test_networks_on_a_device_run_beside_the_readers(cluster: Any, tmp_path: Pat
     np.testing.assert_allclose(rays.rows("vision"), plain.rows("vision"), atol=0.02)
 
 
-def test_a_killed_worker(cluster: Any, stubs: Path, tmp_path: Path) -> None:
+def test_a_killed_worker(cluster: Any, stubs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray repeats the block that it had in work, of which some recordings were done."""
+    monkeypatch.setattr(ray_cluster, "BLOCKS", 4)
+    monkeypatch.setattr(ray_cluster, "BLOCKS_EACH", 2)
     log, known = tmp_path / "log", {}
 
     def kill() -> None:

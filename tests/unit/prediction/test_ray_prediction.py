@@ -9,6 +9,7 @@ import pytest
 
 import voices
 from mecam.cli import main
+from mecam.prediction import ray_prediction
 
 pytestmark = [
     pytest.mark.cluster,
@@ -38,6 +39,7 @@ def test_the_same_answers(
     The cluster says that it has a GPU: a model of PyTorch gets a stage of its own.
     """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray_prediction, "_WholeActor" if name == "model" else "_PredictingActor", None)
     model = [] if name == "built-in" else ["--model", str(clips_model / name)]
     asked = ["predict", recordings.name, "--no-asr", "--every", "0.5s", *model]
     assert main([*asked, "-o", "plain.json"]) == 3
