@@ -1,11 +1,11 @@
 """What the Ray pipeline of `mecam extract --ray` costs besides the extraction: many short clips, read by a stub.
 
-    python benchmarks/ray_bookkeeping.py --clips 10000 --workers 2 --output ray_bookkeeping.json
+    PYTHONPATH=src:tests python benchmarks/ray_bookkeeping.py --clips 10000 --workers 2 --output ray_bookkeeping.json
 
-The clips are files of a few bytes, which a stub takes for sounds: it gives 20 rows of numbers for each. What is measured
-is all the rest: finding the clips, the pipeline, the parts, and the store. Time is told for all of it, less what the
-cluster takes to start, and for the same clips by the same stub without a cluster. The driver's memory is its resident
-set, looked at while recordings are done; flat means that its growth over the last half is small.
+The clips are files of a few bytes, which a stub takes for sounds: it gives 20 rows of numbers for each. What is
+measured is all the rest: finding the clips, the pipeline, the parts, and the store. Time is told for all of it, less
+what the cluster takes to start, and for the same clips by the same stub in one process. The driver's memory is its
+resident set, looked at while recordings are done; flat means that its growth over the last half is small.
 """
 
 import argparse
@@ -15,17 +15,17 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 
+from in_this_process import InThisProcess
 from mecam.features.clips import Clip
 from mecam.features.extract import extract
-from mecam.features.extraction_cache import ExtractedRecording, Parts
+from mecam.features.extraction_cache import ExtractedRecording
 from mecam.features.ray_extraction import RayProcesses
 from mecam.features.recording import Recipe
 from mecam.ray_cluster import connected
@@ -48,14 +48,6 @@ def stub_reader(device: str) -> Callable[[Clip, Recipe], ExtractedRecording]:
     return read_stub
 
 
-@dataclass(frozen=True)
-class WithoutCluster:
-    def __call__(self, todo: Mapping[str, Clip], recipe: Recipe, parts: Parts) -> Iterator[tuple[Clip, str | None]]:
-        for key, clip in todo.items():
-            parts.write(key, read_stub(clip, recipe))
-            yield clip, None
-
-
 def timed(folder: Path, name: str, workers: Any) -> dict[str, Any]:
     memory: list[tuple[int, float]] = []
     process = psutil.Process()
@@ -75,7 +67,7 @@ def measure(clips: int, workers: int, folder: Path) -> dict[str, Any]:
     (folder / "clips").mkdir(parents=True)
     for i in range(clips):
         (folder / "clips" / f"clip{i:06}.wav").write_bytes(b"RIFF")
-    plain = timed(folder, "plain", WithoutCluster())
+    plain = timed(folder, "plain", InThisProcess(lambda clip: read_stub(clip, RECIPE)))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     with connected("local"):
         on_ray = timed(folder, "ray", RayProcesses("local", workers, stub_reader))

@@ -17,13 +17,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from commands import contents
 from counted_reading import Counted, counts
 from in_this_process import InThisProcess
-from local_cluster import two_nodes
+from local_cluster import SECOND, two_nodes
 from mecam.features.extract import extract
 from mecam.features.extraction_cache import FolderParts
 from mecam.features.recording import Recipe
@@ -99,7 +100,7 @@ def one_try(cluster: Any, folder: Path, kind: str, draw: random.Random, options:
         driver = subprocess.Popen([sys.executable, "-c", DRIVER, *given], stderr=subprocess.DEVNULL)
     driver.wait(TIMEOUT)
     if kind == "node":
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(**SECOND)
     after = counts(log, "begin")
     return {
         "killed": kind,
@@ -113,10 +114,8 @@ def one_try(cluster: Any, folder: Path, kind: str, draw: random.Random, options:
 
 def kill(kind: str, cluster: Any, driver: "subprocess.Popen[bytes]", log: Path) -> None:
     if kind == "worker":
-        try:
+        with suppress(ProcessLookupError):  # it was done, and ended
             os.kill(int(log.read_text().splitlines()[-1].split()[1]), signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it was done, and ended
     elif kind == "node":
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     else:

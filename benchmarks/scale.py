@@ -2,15 +2,16 @@
 
     python benchmarks/scale.py --measured extraction.json --figure docs/scale.svg --output scale.json
 
-Nothing here was run on so many machines. A collection is drawn (lengths are lognormal), and each worker of the simulated
-cluster takes the longest recording that is left, reads it from storage that all share, extracts it, and writes its part;
-the driver hears of it, and in the end writes the store. Some machines are slow for the whole time, workers are lost and
-come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by workers × time.
+Nothing here was run on so many machines. A collection is drawn (lengths are lognormal), and each worker of the
+simulated cluster takes the longest recording that is left, reads it from storage that all share, extracts it, and
+writes its part; the driver hears of it, and in the end writes the store. Some machines are slow for the whole time,
+workers are lost and come back, some files are broken. Efficiency is the work itself, on machines of usual speed, by
+workers × time.
 
-Defaults, and where they come from: the speed of a core is `times_real_time` of `everything` in the JSON of
-`extraction.py`; without one it is that of 720p25 with voice and face on one core with AVX2. What a recording costs the
-driver is measured by `ray_bookkeeping.py`, and writing the store by `store.py`. Machines, storage and losses are
-assumptions; all are in the result.
+Where the numbers come from: the speed of a core is that of the JSON of `extraction.py` (of processes side by side, else
+of one, `everything`); without one it is 720p25 with voice and face on a core with AVX2, half of what two did. What a
+recording costs the driver is the most that `ray_bookkeeping.py` may find. Machines, storage, losses and how fast the
+store is written are assumptions. All are in the result.
 """
 
 import argparse
@@ -160,8 +161,11 @@ def simulated(case: Case, workers: int) -> dict[str, Any]:
 
 
 def measured_speed(path: Path) -> float:
-    """`times_real_time` of everything on one core, in the JSON of `extraction.py`."""
-    return float(json.loads(path.read_text())["stages"]["everything"]["times_real_time"])
+    """Times real time of one core, in the JSON of `extraction.py`."""
+    known = json.loads(path.read_text())
+    if "side_by_side" in known:
+        return float(known["side_by_side"]["times_real_time"]) / int(known["side_by_side"]["processes"])
+    return float(known["stages"]["everything"]["times_real_time"])
 
 
 def draw_figure(results: list[dict[str, Any]], case: Case, path: Path) -> None:

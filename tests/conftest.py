@@ -1,7 +1,9 @@
 """Fixtures that many tests share."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 # Before PyTorch is loaded, for this process and those that tests start: the cores are shared by the workers of pytest.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,6 +29,18 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("real data is not part of the project: no ../shared/data here")
     return folder
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Any]:
+    """A cluster of Ray with two nodes, of which the second says that it has a GPU; see `local_cluster.two_nodes`.
+
+    A test that kills the second node adds it again.
+    """
+    from local_cluster import two_nodes  # not before a test needs it
+
+    with two_nodes() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 from mecam import ray_cluster
 
-__all__ = ["two_nodes"]
+__all__ = ["SECOND", "two_nodes"]
 
 HERE = Path(__file__).parent
 
@@ -20,10 +20,13 @@ QUICK_TO_NOTICE = {
 }
 """When a node is missed: after seconds, in place of a quarter of a minute."""
 
+SECOND = {"num_cpus": 1, "num_gpus": 1}
+"""The second node. Its GPU is a number in Ray's books and no more: what would compute on it finds none."""
+
 
 @contextmanager
-def two_nodes(gpus: int = 0) -> Iterator[Any]:
-    """A head and another node, which says that it has so many GPUs; workers import mecam and the helpers of the tests.
+def two_nodes() -> Iterator[Any]:
+    """A head and another node; workers import mecam and the helpers of the tests.
 
     Yields: the cluster, with its `address`, and `add_node` and `remove_node`.
     """
@@ -36,7 +39,7 @@ def two_nodes(gpus: int = 0) -> Iterator[Any]:
     head = {"num_cpus": 1, "include_dashboard": False, "_system_config": QUICK_TO_NOTICE}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        cluster.add_node(num_cpus=1, num_gpus=gpus)
+        cluster.add_node(**SECOND)
         yield cluster
     finally:
         cluster.shutdown()

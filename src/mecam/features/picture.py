@@ -131,7 +131,7 @@ def _taken_out(frame: Any, top: int, bottom: int, left: int, right: int) -> Any:
     """A part of a picture as a picture of its own, not converted."""
     import av
 
-    part = av.VideoFrame(right - left, bottom - top, frame.format.name)
+    part: Any = av.VideoFrame(right - left, bottom - top, frame.format.name)
     size = _BYTES[frame.format.name]
     for there, here in zip(frame.planes, part.planes, strict=True):
         down, across = -(-frame.height // there.height), -(-frame.width // there.width)

@@ -1,8 +1,9 @@
 """Recordings extracted on a Ray cluster: a worker for each processor, one recording at a time, parts on shared storage.
 
 A worker is an actor of Ray that reads recordings in a process of its own, so that a file that crashes its reader does
-not take the actor with it; for a device, an actor for each GPU reads some at the same time. It writes the part itself and returns why there is none, so that the driver's memory does
-not grow with what is extracted. A part that is there already is not made again, however often Ray repeats a block.
+not take the actor with it; for a device, an actor for each GPU reads some at the same time. It writes the part itself
+and returns why there is none, so that the driver's memory does not grow with what is extracted. A part that is there
+already is not made again, however often Ray repeats a block.
 """
 
 import pickle

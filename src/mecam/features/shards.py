@@ -302,10 +302,16 @@ def _plan_record(plan: Plan) -> dict[str, Any]:
 
 def _plan_of(record: Mapping[str, Any], clips: Sequence[Clip]) -> Plan:
     """The inverse of `_plan_record`."""
-    listed = {name: tuple(record[name]) for name in ("missing", "unlabelled", "left_out", "notes")}
     specs = {m: FeatureSpec(**{**spec, "names": tuple(spec["names"])}) for m, spec in record["specs"].items()}
     return Plan(
-        found=Clips(tuple(clips), unusual=tuple(tuple(note) for note in record["unusual"]), **listed),
+        found=Clips(
+            tuple(clips),
+            missing=tuple(record["missing"]),
+            unlabelled=tuple(record["unlabelled"]),
+            left_out=tuple(record["left_out"]),
+            notes=tuple(record["notes"]),
+            unusual=tuple((kind, example, count) for kind, example, count in record["unusual"]),
+        ),
         name=record["name"],
         task=Task.from_json(record["task"]),
         target=record["target"],

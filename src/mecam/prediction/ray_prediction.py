@@ -1,8 +1,8 @@
 """Recordings predicted on a Ray cluster: the same answers as without.
 
 The built-in model, an exported one, and every other one where the cluster has no GPU is loaded by each process that
-reads recordings. With a GPU, a trained model has a stage of its own: processors read recordings into utterances, and an actor for each
-GPU predicts all utterances of a recording together.
+reads recordings. With a GPU, a trained model has a stage of its own: processors read recordings into utterances, and an
+actor for each GPU predicts all utterances of a recording together.
 """
 
 import pickle

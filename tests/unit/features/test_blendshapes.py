@@ -20,6 +20,7 @@ from mecam.errors import ConfigError, DataError
 from mecam.features import extractor as registry
 from mecam.features.extractor import Features
 from mecam.features.media import Frame, Media
+from mecam.features.picture import Image
 from mecam.features.vision import blendshapes, face_models, tracking
 from mecam.features.vision import model_files as assets
 from mecam.features.vision.expression import NAMES as MEASURES
@@ -115,14 +116,15 @@ def bright_is_a_face(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = np.random.default_rng(0).uniform(-0.5, 0.5, (468, 3))
     shape[[33, 263], :2] = (-0.2, 0), (0.2, 0)  # its eyes are level
 
-    def mesh(image: NDArray[np.uint8], box: Box) -> tuple[NDArray[np.float32], float]:
-        side = 20 + image.mean() % 10 + (10 if box.x > 64 else 0)
+    def mesh(image: Image, box: Box) -> tuple[NDArray[np.float32], float]:
+        bright = float(np.asarray(image).mean())
+        side = 20 + bright % 10 + (10 if box.x > 64 else 0)
         points = side * shape + [96 if box.x > 64 else 32, 24, 0]
-        return points.astype(np.float32), float(image.mean() > 70)
+        return points.astype(np.float32), float(bright > 70)
 
-    def detect(image: NDArray[np.uint8], *, closer: bool) -> list[Box]:
+    def detect(image: Image, *, closer: bool) -> list[Box]:
         there = [Box(32.0, 24.0, 24.0), Box(96.0, 24.0, 34.0)][: image.shape[1] // 64]
-        return there if image.mean() > 70 else []
+        return there if np.asarray(image).mean() > 70 else []
 
     monkeypatch.setattr(tracking, "detect", detect)
     monkeypatch.setattr(tracking, "mesh", mesh)

@@ -11,6 +11,7 @@ import pytest
 import voices
 from commands import contents
 from in_this_process import InThisProcess
+from mecam.cli import main
 from mecam.data.corruption import Corruption
 from mecam.data.store import Store
 from mecam.errors import ConfigError, DataError
@@ -177,3 +178,18 @@ def test_what_is_no_shard(text: str) -> None:
     with pytest.raises(ConfigError, match="there is no shard"):
         Shard.parse(text)
     assert Shard.parse("2/16") == Shard(2, 16)
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The merge says what extraction says: exit code 3, and the files that failed."""
+    shards = list(map(str, make_shards(tmp_path, many_clips(tmp_path / "clips"), 2)))
+    assert main(["data", "merge", *shards, "-o", str(tmp_path / "merged")]) == 3
+    assert "it is broken" in capsys.readouterr().out
+    assert main(["data", "merge", shards[0], "-o", str(tmp_path / "m")]) == 1
+    assert main(["data", "merge", *shards, "-o", str(tmp_path / "m"), "--name", "other"]) == 2
+    assert main(["data", "info", shards[0]]) == 1
+    assert "mecam data merge" in capsys.readouterr().err
+    for wrong in (["--ray", "local"], ["--parts", "p"]):
+        asked = ["extract", str(tmp_path / "clips"), "-o", str(tmp_path / "m"), "--shard", "1/2", *wrong]
+        assert main(asked) == 1
+    assert not (tmp_path / "m").exists()

@@ -2,14 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import voices
-from local_cluster import two_nodes
 from mecam.cli import main
 
 pytestmark = [
@@ -17,13 +15,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray Data's own
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """One of its nodes says that it has a GPU, so that a trained model gets a stage of its own."""
-    with two_nodes(gpus=1) as made:
-        yield made
 
 
 @pytest.fixture
@@ -42,7 +33,10 @@ def recordings(clips_model: Path, tmp_path: Path) -> Path:
 def test_the_same_answers(
     name: str, cluster: Any, clips_model: Path, recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the paths are relative, which mean nothing on another machine."""
+    """Also where the paths are relative, which mean nothing on another machine.
+
+    The cluster says that it has a GPU: a model of PyTorch gets a stage of its own.
+    """
     monkeypatch.chdir(tmp_path)
     model = [] if name == "built-in" else ["--model", str(clips_model / name)]
     asked = ["predict", recordings.name, "--no-asr", "--every", "0.5s", *model]
