@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -46,6 +47,9 @@ log = logging.getLogger(__name__)
 STRATEGIES = ("auto", "ddp")
 """How several devices share the work: each has the whole model. What a model remembers allows no other."""
 
+
+SLURM_STEP = "SLURM_STEP_NUM_TASKS"
+"""Set by `srun`, for the tasks that it starts, and not in the script of a job."""
 
 AHEAD = 4
 """Batches that every worker process keeps ready."""
@@ -276,7 +280,7 @@ def as_launched(config: "RunConfig") -> "RunConfig":
             f"{launcher} has started {nodes * devices} processes, {devices} on each of {nodes} nodes; the options ask "
             f"for {config.devices} on each of {config.nodes}",
             where="devices, nodes",
-            fix=f"leave --devices and --nodes out: {launcher} says how many there are",
+            fix=f"leave --devices and --nodes out: {launcher} says how many there are (srun: --ntasks-per-node)",
         )
     return replace(config, nodes=nodes, devices=devices)
 
@@ -286,9 +290,9 @@ def _launched() -> tuple[str, int, int]:
     if TorchElasticEnvironment.detect():
         each = int(os.environ["LOCAL_WORLD_SIZE"])
         return "torchrun", int(os.environ["WORLD_SIZE"]) // each, each
-    if SLURMEnvironment.detect():
-        nodes = int(os.environ.get("SLURM_NNODES", 1))
-        return "SLURM", nodes, int(os.environ["SLURM_NTASKS"]) // nodes
+    if SLURMEnvironment.detect() and SLURM_STEP in os.environ:
+        nodes = int(os.environ["SLURM_STEP_NUM_NODES"])
+        return "SLURM", nodes, int(os.environ[SLURM_STEP]) // nodes
     return "", 1, 1
 
 
@@ -306,8 +310,11 @@ def make_fabric(config: "RunConfig", model: Model) -> Fabric:
         )
     if strategy == "ddp" or (strategy == "auto" and config.devices * config.nodes > 1):
         strategy = "ddp_find_unused_parameters_true" if _rests(model) else "ddp"
+    # In a job of SLURM without `srun`, nobody starts the processes that SLURM counts: Fabric does.
+    alone = not TorchElasticEnvironment.detect() and "SLURM_NTASKS" in os.environ and SLURM_STEP not in os.environ
     try:
         return Fabric(
+            plugins=[LightningEnvironment()] if alone else None,
             accelerator=config.accelerator,
             devices=config.devices,
             num_nodes=config.nodes,

@@ -218,6 +218,7 @@ def test_slurm_starts_the_same_run(two: Path, sixty: Path, encoder: str, tmp_pat
     """As `srun --ntasks-per-node=2 mecam train` does: every task gets the same command and its number."""
     asked = [*arguments(tmp_path, sixty, "run", small(encoder)), "--accelerator", "cpu"]
     job = {"SLURM_JOB_ID": "7", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2"}
+    job |= {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1"}
     job |= {"SLURM_NNODES": "1", "SLURM_NODEID": "0", "SLURM_NODELIST": "127.0.0.1", "MASTER_PORT": str(free_port())}
     tasks = [{"SLURM_PROCID": str(rank), "SLURM_LOCALID": str(rank)} for rank in range(2)]
     finished(*(started([sys.executable, "-m", "mecam", *asked], **job, **task) for task in tasks))

@@ -61,7 +61,6 @@ def test_runs_on_a_cluster_are_those_of_processes(cluster: Any, store: Store, en
     members = [
         member("a", encoder),
         member("b", encoder, epochs=1),
-        Member("c", RunConfig.decode({"model": {"name": "constant"}, "accelerator": "cpu"})),
         Member("none", RunConfig.decode({"model": {"name": "text_only", "encoder": str(tmp_path / "none")}})),
     ]
     calls: list[tuple[int, int, str]] = []
@@ -69,7 +68,7 @@ def test_runs_on_a_cluster_are_those_of_processes(cluster: Any, store: Store, en
     there = train_grid(
         members, store, tmp_path / "there", ray=cluster.address, progress=lambda *call: calls.append(call)
     )
-    assert list(there.folders) == list(here.folders) == ["a", "b", "c"]
+    assert list(there.folders) == list(here.folders) == ["a", "b"]
     assert there.failed == here.failed
     assert learned(tmp_path / "there") == learned(tmp_path / "here") != {}
     assert calls[-1][0] == calls[-1][1]

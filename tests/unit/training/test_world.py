@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment, SLURMEnvironment
 
 import tiny
 from mecam.data.store import Store
@@ -16,7 +17,7 @@ from mecam.errors import ConfigError, DataError, MecamError, ModelError, Trainin
 from mecam.evaluation.predict import predict
 from mecam.models.torch_network import TorchNetwork
 from mecam.runs.config import RunConfig
-from mecam.training.preparation import as_launched
+from mecam.training.preparation import as_launched, make_fabric
 from mecam.training.world import World
 from mecam.types import Predictions
 
@@ -149,7 +150,7 @@ def test_what_the_first_process_cannot_do_stops_all() -> None:
         Told(0, (0, None)).in_first(fails)
 
 
-SLURM = {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_NNODES": "2", "SLURM_JOB_NAME": "train"}
+SLURM = {"SLURM_NTASKS": "8", "SLURM_STEP_NUM_TASKS": "8", "SLURM_STEP_NUM_NODES": "2", "SLURM_JOB_NAME": "train"}
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4", "RANK": "0", "LOCAL_RANK": "0"}
 
 
@@ -168,3 +169,26 @@ def test_a_launcher_says_how_many_there_are(
     with pytest.raises(ConfigError, match=f"{launcher} has started 8 processes, 4 on each of 2 nodes") as caught:
         as_launched(wrong)
     assert "8 on each of 1" in caught.value.what
+
+
+def test_the_script_of_a_job_is_alone(store: Store, encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tasks SLURM has room for: only `srun` starts them, and nobody is to be waited for."""
+    for name, value in {**SLURM, "SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURM_NODEID": "0"}.items():
+        if "STEP" not in name:
+            monkeypatch.setenv(name, value)
+    two = RunConfig.decode({"model": "text_only", "accelerator": "cpu", "devices": 2})
+    assert as_launched(two) == two
+    model = tiny.build("text_only", store, encoder).model
+    assert isinstance(starter(make_fabric(two, model)), LightningEnvironment)  # starts the other process itself
+    for name, value in SLURM.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    four = replace(two, nodes=2, devices=4)
+    assert as_launched(four) == four
+    assert isinstance(starter(make_fabric(four, model)), SLURMEnvironment)
+
+
+def starter(fabric: Fabric) -> Any:
+    """What says which process this is, and starts the others."""
+    strategy: Any = fabric.strategy
+    return strategy.cluster_environment
