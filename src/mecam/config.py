@@ -122,8 +122,8 @@ class DataConfig:
     """Modalities to leave out, as in `[audio]`."""
     corrupted_stores: tuple[str, ...] = ()
     """Stores of the same utterances from corrupted recordings (`mecam extract --corrupt any`), for corrupted views."""
-    workers: Annotated[int, Ge(0), Le(256)] = 0
-    """Processes that make the training batches; 0 makes them in the main process. More can help a GPU, not a CPU."""
+    workers: Annotated[int, Ge(0), Le(256)] | None = None
+    """Processes that make the training batches; 0: the main process does. By default up to four for each GPU, else 0."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from mecam.models.checkpoint import Checkpoint
 from mecam.models.inputs import Inputs
 from mecam.models.trained import Trained, build_model
 from mecam.task import Task
-from mecam.threads import keep_few_shapes
+from mecam.threads import available_cores, keep_few_shapes
 from mecam.training.loop import choose_precision
 from mecam.training.tensorboard import require_tensorboard
 from mecam.training.transfer import Loaded, initialise
@@ -144,6 +144,8 @@ class SplitData:
         self._views = ViewOptions(training.view_rate, training.view_missing) if views else None
         self._world = World(fabric)
         self._pins = fabric.device.type == "cuda"
+        given = config.data.workers
+        self._workers = _workers_for(fabric.device, config.devices) if given is None else given
         self._seed = seed
         self._loader: DataLoader[Batch | MecamError] | None = None
         self._paired_recordings = (
@@ -165,7 +167,7 @@ class SplitData:
             augmentation=self._config.training.augmentation,
             paired_recordings=self._paired_recordings,
         )
-        if not self._config.data.workers:
+        if not self._workers:
             made = make(shuffle_seed=self._order(epoch), part=(self._world.rank, self._world.count))
             return (batch.pin_memory() for batch in made) if self._pins else made
         if self._loader is None:
@@ -173,7 +175,7 @@ class SplitData:
             self._loader = DataLoader(
                 self._shared,
                 batch_size=None,
-                num_workers=self._config.data.workers,
+                num_workers=self._workers,
                 pin_memory=self._pins,
                 persistent_workers=True,
                 prefetch_factor=AHEAD,
@@ -193,6 +195,11 @@ class SplitData:
         scores = score(self._valid.task, predictions.prediction, predictions.truth)
         value = scores[self.metric]
         return {**scores, "select": value if value is None or self._select.higher_is_better else -value}
+
+
+def _workers_for(device: torch.device, devices: int) -> int:
+    """Processes that make the batches of one device: on a CPU they would take from the cores that compute."""
+    return max(0, min(4, available_cores() // devices - 1)) if device.type == "cuda" else 0
 
 
 class _Shared(IterableDataset[Batch | MecamError]):

@@ -85,3 +85,11 @@ def test_only_what_can_work_is_offered_as_a_strategy(encoder: str, store: Store)
     with pytest.raises(preparation.ConfigError, match="fsdp") as caught:
         preparation.make_fabric(config, tiny.build("constant", store, encoder).model)
     assert "auto, ddp" in str(caught.value.fix)
+
+
+def test_a_gpu_has_its_batches_made_beside_it_and_a_cpu_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preparation, "available_cores", lambda: 16)
+    count = preparation._workers_for
+    assert [count(torch.device("cpu"), 1), count(torch.device("cuda"), 1), count(torch.device("cuda"), 8)] == [0, 4, 1]
+    monkeypatch.setattr(preparation, "available_cores", lambda: 1)
+    assert count(torch.device("cuda"), 2) == 0
