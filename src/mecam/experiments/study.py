@@ -284,7 +284,8 @@ class Study:
 
     def _setup(self) -> str:
         """What a search must share with the one it goes on with; where it is computed is nobody's business."""
-        told = replace(self.config, accelerator="auto", devices=1, nodes=1, strategy="auto")
+        data = replace(self.config.data, workers=None)
+        told = replace(self.config, data=data, accelerator="auto", devices=1, nodes=1, strategy="auto")
         return json.dumps([told.to_yaml(), self.store.name, dict(self.store.manifest["sha256"]), repr(self.space)])
 
     def _config_with(self, options: Mapping[str, Any], **more: Any) -> RunConfig:
