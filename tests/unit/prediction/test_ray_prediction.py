@@ -15,6 +15,9 @@ pytestmark = [
     pytest.mark.cluster,
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),  # Ray Data's own
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    # Of an actor that a pipeline ended before it had started, a thread of Ray's tells that it died.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
