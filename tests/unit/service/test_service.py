@@ -21,13 +21,13 @@ TOKEN = "a token that nobody guesses"
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running(tmp_path_factory.mktemp("service")) as address:
+    with running(tmp_path_factory.mktemp("service"), wait_s=120.0) as address:
         yield address
 
 
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+    with httpx.Client(base_url=address, timeout=180, trust_env=False) as client:
         yield client
 
 
@@ -56,7 +56,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def client_of(folder: Path, **settings: Any) -> Iterator[httpx.Client]:
     """A client of a service of its own."""
-    with running(folder, **settings) as address, httpx.Client(base_url=address, timeout=60, trust_env=False) as client:
+    with running(folder, **settings) as address, httpx.Client(base_url=address, timeout=180, trust_env=False) as client:
         yield client
 
 
@@ -291,7 +291,7 @@ def test_pages_and_hosts_from_elsewhere_may_not_ask(client: httpx.Client, addres
 
 def test_many_requests_at_once_are_all_answered(address: str) -> None:
     async def ask() -> list[int]:
-        async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=address, timeout=180, trust_env=False) as client:
             asked = [client.post("/v1/predict/text", json={"text": f"number {i}"}) for i in range(60)]
             return [answer.status_code for answer in await asyncio.gather(*asked)]
 

@@ -44,12 +44,18 @@ def opened(address: str, **options: Any) -> Iterator[ClientConnection]:
 
 @contextmanager
 def session(address: str, **options: Any) -> Iterator[tuple[ClientConnection, dict[str, Any]]]:
-    """A session that has begun."""
-    with opened(address) as client:
-        client.send(json.dumps({"type": "start", "token": TOKEN, "asr": False, **options}))
-        ready = json.loads(client.recv(timeout=60))
-        assert ready["type"] == "ready", ready
-        yield client, ready
+    """A session that has begun; the place of the one before is free when its process has ended."""
+    for _ in range(600):
+        with opened(address) as client:
+            client.send(json.dumps({"type": "start", "token": TOKEN, "asr": False, **options}))
+            ready = json.loads(client.recv(timeout=60))
+            if ready.get("status") == 429:
+                time.sleep(0.1)
+                continue
+            assert ready["type"] == "ready", ready
+            yield client, ready
+            return
+    pytest.fail("no place became free")
 
 
 def refused(client: ClientConnection) -> tuple[dict[str, Any], int]:
