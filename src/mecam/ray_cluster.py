@@ -144,7 +144,10 @@ def streamed(ray: Any, rows: Sequence[Mapping[str, Any]], *stages: Stage) -> Ite
             num_gpus=stage.gpus or None,
         )
     try:
-        yield from dataset.iter_rows()
+        for done, row in enumerate(dataset.iter_rows(), 1):
+            yield row
+            if done == len(rows):  # an actor that was asked for and never began would fail what is done
+                return
     except ray.exceptions.RayError as error:
         raise DataError(
             f"the cluster failed: {_first_error(error)}",
