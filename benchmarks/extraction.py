@@ -32,7 +32,9 @@ from mecam.features.audio.acoustics import measure
 from mecam.features.audio.voice_extractors import Acoustics
 from mecam.features.media import Media
 from mecam.features.recording import Recipe, read_recording
+from mecam.features.side_threads import stay_on_one_core
 from mecam.features.vision.face_extractors import Expressions
+from mecam.threads import available_cores
 
 FEWEST_SAMPLES = 10
 """Of the memory of an extraction."""
@@ -83,7 +85,9 @@ def stages(media: Media, repeats: int) -> dict[str, dict[str, float]]:
     return {name: {**took, "times_real_time": media.duration / max(took["cpu"], 1e-9)} for name, took in found.items()}
 
 
-def _work(clip: Path, repeats: int, ready: Any, results: Any) -> None:
+def _work(clip: Path, repeats: int, ready: Any, results: Any, busy: bool) -> None:
+    if busy:
+        stay_on_one_core()
     extract(clip)
     ready.wait()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -96,7 +100,8 @@ def side_by_side(clip: Path, duration: float, processes: int, repeats: int) -> d
     """What processes get done at once."""
     context = multiprocessing.get_context("spawn")
     ready, results = context.Barrier(processes), context.Queue()
-    workers = [context.Process(target=_work, args=(clip, repeats, ready, results)) for _ in range(processes)]
+    busy = processes >= available_cores()  # as `mecam.features.extraction_processes` decides it
+    workers = [context.Process(target=_work, args=(clip, repeats, ready, results, busy)) for _ in range(processes)]
     for worker in workers:
         worker.start()
     found = [results.get() for _ in workers]

@@ -123,7 +123,7 @@ class DataConfig:
     corrupted_stores: tuple[str, ...] = ()
     """Stores of the same utterances from corrupted recordings (`mecam extract --corrupt any`), for corrupted views."""
     workers: Annotated[int, Ge(0), Le(256)] | None = field(default=None, compare=False)  # it changes no number
-    """Processes that make the training batches; 0: the main process does. By default up to four for each GPU, else 0."""
+    """Processes that make the training batches; 0: the main one does. By default 0, and up to four for each GPU."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from mecam.features import encoders
 from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
 from mecam.features.recording import Recipe, read_recording
+from mecam.features.side_threads import stay_on_one_core
+from mecam.threads import available_cores
 
 __all__ = ["CRASHED", "Child", "Outcomes", "Processes", "Workers", "extract_clip"]
 
@@ -82,11 +84,11 @@ class Processes:
 
     def _extracted(self, todo: Mapping[str, Clip], recipe: Recipe) -> Iterator[tuple[str, Extracted]]:
         if not recipe.device:
-            yield from _in_processes(todo, recipe, self.jobs or os.cpu_count() or 1, None)
+            yield from _in_processes(todo, recipe, self.jobs or available_cores(), None)
         elif todo:
             with encoders.serving(recipe.device) as server:
                 # While one recording of a core waits for its networks, the other is decoded.
-                yield from _in_processes(todo, recipe, self.jobs or 2 * (os.cpu_count() or 1), server)
+                yield from _in_processes(todo, recipe, self.jobs or 2 * available_cores(), server)
 
 
 def _in_processes(
@@ -97,7 +99,7 @@ def _in_processes(
     while waiting:
         running: dict[Future[Extracted], str] = {}
         try:
-            with _pool(jobs, server) as pool:
+            with _pool(jobs, server, busy=min(jobs, len(todo)) >= available_cores()) as pool:
                 while waiting or running:
                     while waiting and len(running) < 2 * jobs:
                         key = waiting.pop()
@@ -141,7 +143,7 @@ class Child:
     """
 
     def __init__(self, server: encoders.Server | None = None) -> None:
-        self._server, self._pool = server, _pool(1, server)
+        self._server, self._pool = server, _pool(1, server, busy=True)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T | None:
         """What the function returns; None if the process crashed, twice.
@@ -153,7 +155,7 @@ class Child:
                 return _submitted(self._pool, function, *arguments).result()
             except BrokenProcessPool:
                 self._pool.shutdown(wait=False)
-                self._pool = _pool(1, self._server)
+                self._pool = _pool(1, self._server, busy=True)
         return None
 
 
@@ -177,16 +179,17 @@ def _check_process() -> None:
 
 def _alone(clip: Clip, recipe: Recipe, server: encoders.Server | None) -> Extracted:
     try:
-        with _pool(1, server) as pool:
+        with _pool(1, server, busy=False) as pool:
             return _submitted(pool, extract_clip, clip, recipe).result()
     except BrokenProcessPool:
         return CRASHED
 
 
-def _pool(jobs: int, server: encoders.Server | None) -> ProcessPoolExecutor:
+def _pool(jobs: int, server: encoders.Server | None, *, busy: bool) -> ProcessPoolExecutor:
+    """Processes that read recordings; `busy` where all cores have one."""
     # A fork would copy threads and locks of whatever the caller has loaded.
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_child, initargs=(server,))
+    return ProcessPoolExecutor(max_workers=jobs, mp_context=context, initializer=_begin_child, initargs=(server, busy))
 
 
 def _submitted(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
@@ -211,9 +214,11 @@ def _without_main() -> Iterator[None]:
         main.update(kept)
 
 
-def _begin_child(server: encoders.Server | None) -> None:
+def _begin_child(server: encoders.Server | None, busy: bool) -> None:
     """An interrupt is the parent's affair, and a worker does not outlive it, however it ends."""
     encoders.use(server)
+    if busy:
+        stay_on_one_core()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

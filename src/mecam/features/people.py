@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mecam.errors import ConfigError, DataError
 from mecam.features.extractor import Extractor, Features
 from mecam.features.media import Media
-from mecam.threads import available_cores
+from mecam.features.side_threads import has_spare_core
 from mecam.types import VISION, FeatureSpec, Modality
 
 __all__ = ["OfPerson", "People", "Person", "Whose", "of_person"]
@@ -197,7 +197,7 @@ class OfPerson:
             with suppress(Exception):
                 self._people = self._look(seen)
 
-        if available_cores() > 1:
+        if has_spare_core():
             thread = threading.Thread(target=look, daemon=True)  # an interrupted program does not wait for it
             self._ahead = thread, seen
             thread.start()

@@ -1,6 +1,7 @@
 """A second core put to use while one recording is read: pictures are decoded ahead, sound is measured beside them.
 
-What is found does not depend on it: where there is one core, the same is done one after the other.
+What is found does not depend on it: where there is one core, or other processes have the others, the same is done one
+after the other.
 """
 
 import threading
@@ -10,9 +11,23 @@ from typing import Any, TypeVar
 
 from mecam.threads import available_cores
 
-__all__ = ["ahead", "side_by_side"]
+__all__ = ["ahead", "has_spare_core", "side_by_side", "stay_on_one_core"]
 
 T = TypeVar("T")
+
+
+_alone = False
+
+
+def stay_on_one_core() -> None:
+    """Start no more threads in this process: others like it keep all cores busy, and taking turns costs time."""
+    global _alone
+    _alone = True
+
+
+def has_spare_core() -> bool:
+    """Whether a thread beside this one would compute at the same time."""
+    return not _alone and available_cores() > 1
 
 
 def ahead(items: Iterator[T], most: int) -> Generator[T, None, None]:
@@ -26,7 +41,7 @@ def ahead(items: Iterator[T], most: int) -> Generator[T, None, None]:
 
     Raises: whatever `items` raises, after what came before.
     """
-    if available_cores() < 2:
+    if not has_spare_core():
         yield from items
         return
     fetched: SimpleQueue[tuple[T] | BaseException | None] = SimpleQueue()
@@ -62,7 +77,7 @@ def side_by_side(calls: Sequence[Callable[[], T]]) -> list[T]:
 
     Raises: what the first of them raises that raises anything, when all have ended.
     """
-    if len(calls) < 2 or available_cores() < 2:
+    if len(calls) < 2 or not has_spare_core():
         return [call() for call in calls]
     results: list[Any] = [None] * len(calls)
 
