@@ -17,7 +17,9 @@ switched off: XNNPACK asks the processor itself, and so does libav. Figures for 
 import argparse
 import json
 import multiprocessing
+import os
 import platform
+import sys
 import tempfile
 import threading
 import time
@@ -199,4 +201,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # as in a worker of `mecam extract`; NumPy is loaded already
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **one})
     main()

@@ -63,7 +63,8 @@ def extract(
     longest: Longest = 15.0,
     align: Annotated[bool, typer.Option("--align-words", help="Average the features over each word.")] = False,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Number of processes. [default: one per core]")
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Number of processes. [default: one per core, with --device two]"),
     ] = None,
     device: Annotated[
         str,

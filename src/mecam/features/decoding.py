@@ -227,16 +227,18 @@ def _passed_over(packets: Iterator[Any], stream: Any, origin: float, start: floa
     It is not, if it comes before the start, or if an earlier one of the same step has been decoded. The decoder then
     leaves it out, unless another picture is made from it; what is looked at is the same to the last bit.
     """
-    known: deque[float] = deque(maxlen=_REORDERED)
+    known: deque[tuple[int, float]] = deque(maxlen=_REORDERED)
+    skipped = ""
     for packet in packets:
         time = start if packet.pts is None else float(packet.pts * packet.time_base) - origin
         needless = time + _TINY < start
         if rate is not None and packet.pts is not None and not needless:
             step = _step(time - start, rate)
-            needless = any(other < time and _step(other - start, rate) == step for other in known)
+            needless = any(number == step and other < time for number, other in known)
             if not needless:
-                known.append(time)
-        stream.codec_context.skip_frame = "NONREF" if needless else "DEFAULT"
+                known.append((step, time))
+        if skipped != (asked := "NONREF" if needless else "DEFAULT"):
+            stream.codec_context.skip_frame = skipped = asked
         yield packet
 
 
