@@ -14,17 +14,21 @@ otherwise from batch to batch; rows agree to about five digits.
 import multiprocessing
 import os
 import secrets
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client, Connection, Listener
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import ConfigError, DataError, MecamError, missing_extras
+from mecam.features.child_processes import without_main
 
 __all__ = ["MAX_BATCH", "Key", "Server", "ServerGoneError", "check_device", "run", "serving", "use"]
 
@@ -98,24 +102,25 @@ def serving(device: str) -> Iterator[Server]:
     check_device(device)
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, device), name="mecam-encoders", daemon=True)
-    process.start()
-    there.close()
-    try:
-        yield _address(here)
-    finally:
-        here.close()
-        process.terminate()
-        process.join()
+    with tempfile.TemporaryDirectory(prefix="mecam-") as folder:
+        address = str(Path(folder) / "socket") if hasattr(socket, "AF_UNIX") else None
+        process = context.Process(target=_serve, args=(there, device, address), name="mecam-encoders", daemon=True)
+        with without_main():
+            process.start()
+        there.close()
+        try:
+            yield _started(here)
+        finally:
+            here.close()
+            process.terminate()
+            process.join()
 
 
-def _address(connection: Connection) -> Server:
+def _started(connection: Connection) -> Server:
     try:
         answer = connection.recv()
     except EOFError as error:
         raise DataError(_GONE, fix="look at the messages above") from error
-    if isinstance(answer, MecamError):
-        raise answer
     server: Server = answer
     return server
 
@@ -147,11 +152,11 @@ class _Request:
         return self.key, self.given.shape
 
 
-def _serve(parent: Connection, device: str) -> None:
+def _serve(parent: Connection, device: str, address: str | None) -> None:
     """The process: answer every worker until the parent closes its end, or ends."""
     secret = secrets.token_bytes(32)
     waiting = _Waiting()
-    listener = Listener(authkey=secret)
+    listener = Listener(address, authkey=secret)
     threading.Thread(target=_accept, args=(listener, waiting), daemon=True).start()
     for one in _devices(device):
         threading.Thread(target=_compute, args=(_Networks(one), waiting), daemon=True).start()

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,6 +13,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from mecam.errors import DataError, MecamError
 from mecam.features import encoders
+from mecam.features.child_processes import without_main
 from mecam.features.clips import Clip
 from mecam.features.extraction_cache import ExtractedRecording, Parts
 from mecam.features.recording import Recipe, read_recording
@@ -24,7 +24,6 @@ __all__ = ["CRASHED", "Child", "Outcomes", "Processes", "Workers", "extract_clip
 
 CRASHED = "the process crashed while reading the file"
 THREAD_COUNTS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_HIDING = threading.Lock()
 
 T = TypeVar("T")
 Extracted = ExtractedRecording | str
@@ -194,24 +193,8 @@ def _pool(jobs: int, server: encoders.Server | None, *, busy: bool) -> ProcessPo
 
 def _submitted(pool: ProcessPoolExecutor, function: Callable[..., T], *arguments: Any) -> Future[T]:
     """Hand a call to a pool; its process may be started for it."""
-    with _HIDING, _without_main(), _one_thread_each():
+    with without_main(), _one_thread_each():
         return pool.submit(function, *arguments)
-
-
-@contextmanager
-def _without_main() -> Iterator[None]:
-    """Start workers that do not import the caller's script again: they need nothing of it, and it would run anew.
-
-    So a script needs no `if __name__ == "__main__":`, and one that is piped into Python works too.
-    """
-    main = vars(sys.modules["__main__"])
-    kept: dict[str, Any] = {name: main.pop(name) for name in ("__file__", "__spec__") if name in main}
-    main["__spec__"] = None
-    try:
-        yield
-    finally:
-        del main["__spec__"]
-        main.update(kept)
 
 
 def _begin_child(server: encoders.Server | None, busy: bool) -> None:
