@@ -81,7 +81,7 @@ def cut_words(words: Sequence[Word], lengths: Lengths) -> list[Segment]:
         if current and _ends(current, word) and current[-1].stop - current[0].start >= lengths.shortest:
             pieces.append(current)
             current = []
-        if current and word.stop - current[0].start > lengths.longest:
+        while current and word.stop - current[0].start > lengths.longest:  # what is left may be too long again
             at = _widest_gap(current)
             pieces.append(current[:at])
             current = current[at:]

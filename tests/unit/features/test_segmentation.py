@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mecam.errors import ConfigError
@@ -36,6 +36,7 @@ def words_of(gaps: list[tuple[float, float, str]]) -> list[Word]:
         st.tuples(st.floats(0, 3), st.floats(0.05, 1.5), st.sampled_from(["a", "b", "end.", "why?", "c,"])), max_size=40
     )
 )
+@example([(0.0, 0.5, "end."), *5 * [(0.0, 1.0, "a")], (0.0, 1.5, "a")])  # cut once, it is still too long
 def test_every_word_is_in_one_utterance_and_none_is_too_long(gaps: list[tuple[float, float, str]]) -> None:
     words = words_of(gaps)
     pieces = cut_words(words, LENGTHS)
