@@ -198,13 +198,12 @@ def test_places_are_bounded_and_freed_and_a_killed_process_is_told(address: str)
     with session(address) as (client, _):
         client.close()
     until(lambda: {child.pid for child in psutil.Process().children()} <= before)
-    with opened(address) as client:  # gone, with more sent than a pipe holds, while its process still loads the model
-        with suppress(
-            ConnectionClosed
-        ):  # the place of the one before may be freed a moment after its process has ended
-            client.send(json.dumps({"type": "start", "token": TOKEN}))
-            for number in range(30):
-                client.send(binary(1, number / 10, bytes(RATE // 5)))
+    # Gone, with more sent than a pipe holds, while its process still loads the model. The place of the one before may be
+    # freed a moment after its process has ended.
+    with opened(address) as client, suppress(ConnectionClosed):
+        client.send(json.dumps({"type": "start", "token": TOKEN}))
+        for number in range(30):
+            client.send(binary(1, number / 10, bytes(RATE // 5)))
     until(lambda: {child.pid for child in psutil.Process().children()} <= before)
 
 
