@@ -198,8 +198,8 @@ def test_places_are_bounded_and_freed_and_a_killed_process_is_told(address: str)
     with session(address) as (client, _):
         client.close()
     until(lambda: {child.pid for child in psutil.Process().children()} <= before)
-    # Gone, with more sent than a pipe holds, while its process still loads the model. The place of the one before may be
-    # freed a moment after its process has ended.
+    # Gone, with more sent than a pipe holds, while its process still loads the model. The place of the one before may
+    # be freed a moment after its process has ended.
     with opened(address) as client, suppress(ConnectionClosed):
         client.send(json.dumps({"type": "start", "token": TOKEN}))
         for number in range(30):
