@@ -126,7 +126,6 @@ EXTRAS = {
     "python_multipart": ("python-multipart", "serve"),
     "httpx": ("httpx", "client"),
     "ray": ("Ray", "ray"),
-    "fsspec": ("fsspec", "ray"),
     "psycopg": ("psycopg", "postgres"),
     "pandas": ("pandas", "table"),
     "pyarrow": ("pyarrow", "table"),

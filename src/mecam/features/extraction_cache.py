@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mecam.data.store.lines import to_record, utterance_fields, words_of
-from mecam.errors import DataError, missing_extras
+from mecam.errors import DataError
 from mecam.features.clips import Clip
 from mecam.features.recording import Recipe, Recording
 from mecam.features.segmentation import has_silero
@@ -256,10 +256,10 @@ class UrlParts(Parts):
     def _reached(self) -> Iterator[tuple[Any, str]]:
         """The file system and the path in it; what it refuses is one error.
 
-        Raises: DataError; MissingExtraError if fsspec, or what it needs for this kind of URL, is not installed.
+        Raises: DataError, also where a package for this kind of URL is not installed.
         """
-        with missing_extras():
-            import fsspec
+        import fsspec
+
         try:
             files, folder = fsspec.core.url_to_fs(self.url)
             yield files, folder.rstrip("/")

@@ -57,14 +57,16 @@ def test_help_and_lists() -> None:
         assert out, command
 
 
-def test_a_cluster_needs_ray_and_a_url_fsspec(tmp_path: Path) -> None:
+def test_a_cluster_needs_ray_and_a_url_its_package(tmp_path: Path) -> None:
     voices.write_wav(tmp_path / "a.wav", voices.buzz(0.2))
     asked = ["extract", str(tmp_path / "a.wav"), "-o", str(tmp_path / "store")]
     clip = str(tmp_path / "a.wav")
-    found = calls([*asked, "--ray", "local"], ["predict", clip, "--ray", "local"], [*asked, "--parts", "s3://b/p"])
-    for (code, _, err), package in zip(found, ("Ray", "Ray", "fsspec"), strict=True):
+    *ray, url = calls([*asked, "--ray", "local"], ["predict", clip, "--ray", "local"], [*asked, "--parts", "arl://b/p"])
+    for code, _, err in ray:
         assert code == 1
-        assert f'this needs {package}, which is not installed (pip install "mecam[ray]")' in err
+        assert 'this needs Ray, which is not installed (pip install "mecam[ray]")' in err
+    assert url[0] == 1
+    assert "cannot use this place" in url[2]
 
 
 def test_a_plug_in_that_needs_pytorch_hides_no_other_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
