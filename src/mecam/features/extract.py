@@ -165,5 +165,9 @@ def making(
     parts.prepare()
     known = parts.known()
     todo = {keys[clip.id]: clip for clip in plan.found.clips if keys[clip.id] not in known}
-    with closing(workers(todo, recipe, parts)) as outcomes:
-        yield PartsMade(outcomes, {clip.id for clip in todo.values()}, progress, len(plan.found.clips))
+    try:
+        with closing(workers(todo, recipe, parts)) as outcomes:
+            yield PartsMade(outcomes, {clip.id for clip in todo.values()}, progress, len(plan.found.clips))
+    except BaseException:
+        parts.forget_if_empty()
+        raise

@@ -129,6 +129,10 @@ class Parts(ABC):
     def remove(self, keys: Iterable[str]) -> None:
         """Remove parts, as far as that can be done."""
 
+    @abstractmethod
+    def forget_if_empty(self) -> None:
+        """Leave no folder behind that nothing was written to."""
+
 
 def parts_at(place: str | Path) -> Parts:
     """The parts in a folder, or below the URL of a file system or an object store (`s3://bucket/parts`)."""
@@ -186,6 +190,11 @@ class FolderParts(Parts):
         with suppress(OSError):
             for key in keys:
                 self.path_of(key).unlink(missing_ok=True)
+
+    def forget_if_empty(self) -> None:
+        """As `Parts`."""
+        with suppress(OSError):  # it holds something
+            self.folder.rmdir()
 
 
 @dataclass(frozen=True)
@@ -251,6 +260,9 @@ class UrlParts(Parts):
             for name in map(str, files.ls(folder, detail=False)):
                 if name.rpartition("/")[2].partition(".")[0] in mine:
                     files.rm_file(name)
+
+    def forget_if_empty(self) -> None:
+        """As `Parts`: an object store has no folders."""
 
     @contextmanager
     def _reached(self) -> Iterator[tuple[Any, str]]:

@@ -193,7 +193,7 @@ def test_a_full_disk_is_one_error_and_leaves_no_store(
     with pytest.raises(DataError, match="No space left on device"):
         extract([mmsa], tmp_path / "store", recipe=AUDIO_ONLY, workers=InThisProcess(fake))
     assert not (tmp_path / "store").exists()
-    assert not list((tmp_path / ".store.parts").iterdir())
+    assert not (tmp_path / ".store.parts").exists()
     monkeypatch.undo()
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(DataError, match="cannot write here"):
@@ -436,3 +436,10 @@ def test_how_the_label_table_was_read_is_reported(tmp_path: Path) -> None:
     said = "label.csv: Windows-1251 (Cyrillic), columns separated by semicolons, decimal comma"
     assert report.notes[0] == said
     assert Store(tmp_path / "store").manifest["provenance"]["notes"][0] == said
+
+
+def test_an_extraction_that_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    voices.write_wav(tmp_path / "a b.wav", voices.buzz(0.5))
+    with pytest.raises(ConfigError, match="cannot compute on 'cuda:77'"):
+        extract([tmp_path / "a b.wav"], tmp_path / "store", recipe=Recipe(("mecam-audio",), device="cuda:77"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a b.wav"]
