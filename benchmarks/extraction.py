@@ -10,8 +10,8 @@ than twice as much where they share a cache or are two threads of one core, so `
 of video that all processes have extracted, by the wall clock, without the start of the processes. `cold.py` measures
 whole processes.
 
-The processor matters: the face networks (LiteRT, XNNPACK) are faster with AVX-512. What they use cannot be switched off:
-XNNPACK asks the processor itself, and so does libav. Figures for AVX2 need such a machine.
+The processor matters: the face networks (LiteRT, XNNPACK) are faster with AVX-512. What they use cannot be switched
+off: XNNPACK asks the processor itself, and so does libav. Figures for AVX2 need such a machine.
 """
 
 import argparse

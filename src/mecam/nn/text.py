@@ -14,7 +14,7 @@ from mecam.hub import CONVERT, loading_options, refusal, resolve_text_encoder
 from mecam.nn.dropout import with_cheap_dropout
 from mecam.nn.exporting import exporting
 
-__all__ = ["TextEncoder"]
+__all__ = ["TextEncoder", "is_queued"]
 
 LONG = 2048
 """Tokens of a batch, padding included, above which training trades time for memory: a few texts are read at a time, and
@@ -153,7 +153,7 @@ class TextEncoder(nn.Module):
             seen = torch.cat([first, mask[:, 1:]], dim=1)
             read: Tensor = self.network(input_ids=ids, attention_mask=seen.long()).last_hidden_state  # B T D
             return read.masked_fill(~mask.unsqueeze(-1), 0.0)
-        queued = self.training and _is_queued(ids)
+        queued = self.training and is_queued(ids.device)
         where: Tensor | None = None
         distinct, observed = ids, mask.long()
         if self.repeats or not queued:
@@ -173,9 +173,9 @@ class TextEncoder(nn.Module):
         return (hidden if where is None else hidden[where]).masked_fill(~mask.unsqueeze(-1), 0.0)
 
 
-def _is_queued(values: Tensor) -> bool:
-    """True on a device that works off what it is told while the program goes on: looking at a value waits for it."""
-    return values.device.type == "cuda"
+def is_queued(device: torch.device) -> bool:
+    """True for a device that works off what it is told while the program goes on: looking at a value waits for it."""
+    return device.type != "cpu"
 
 
 @contextmanager

@@ -7,14 +7,10 @@ from torch import Tensor
 
 from mecam.batch import Batch
 from mecam.errors import TrainingError
+from mecam.nn.text import is_queued
 from mecam.training.world import World
 
-__all__ = ["FiniteCheck", "is_queued"]
-
-
-def is_queued(device: torch.device) -> bool:
-    """True for a device that works off what it is told while the program goes on: looking at a value waits for it."""
-    return device.type != "cpu"
+__all__ = ["FiniteCheck"]
 
 
 class FiniteCheck:

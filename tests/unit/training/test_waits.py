@@ -73,7 +73,7 @@ def trained_on(device: str, store: Store, encoder: str, around: Callable[[], Any
 @pytest.fixture
 def queued(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU taken for a device that works off what it is told."""
-    monkeypatch.setattr(text, "_is_queued", lambda values: True)
+    monkeypatch.setattr(text, "is_queued", lambda device: True)
     monkeypatch.setattr(finite, "is_queued", lambda device: True)
 
 
@@ -155,7 +155,7 @@ def test_what_a_gpu_reads_is_what_a_cpu_reads(store: Store, encoder: str, monkey
             part.p = 0.0
     reader.train()
     expected = reader(stream.values, stream.mask)
-    monkeypatch.setattr(text, "_is_queued", lambda values: True)
+    monkeypatch.setattr(text, "is_queued", lambda device: True)
     for repeats in (False, True):
         reader.repeats = repeats
         torch.testing.assert_close(reader(stream.values, stream.mask), expected, rtol=1e-4, atol=1e-5)
