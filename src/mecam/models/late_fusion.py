@@ -14,6 +14,7 @@ from mecam.models.base import Model, Phase, TextOptions, build_encoder, predicti
 from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean, masked_softmax
+from mecam.nn.tap import Tap
 
 __all__ = ["ENTRY", "LateFusion", "LateFusionConfig"]
 
@@ -61,6 +62,7 @@ class LateFusion(Model):
         self.encoders = nn.ModuleDict(encoders)
         self.dropout = nn.Dropout(config.dropout)
         self.heads = nn.ModuleDict({m: prediction_head(inputs, encoders[m].width) for m in self.reads})
+        self.weight_tap = Tap()
         self.trust = nn.Parameter(torch.zeros(len(self.reads)))
 
     def forward(self, batch: Batch) -> Output:
@@ -69,7 +71,7 @@ class LateFusion(Model):
         pooled = {m: masked_mean(self.encoders[m](batch.streams[m].values, masks[m]), masks[m]) for m in self.reads}
         own = torch.stack([self.heads[m](self.dropout(pooled[m])) for m in self.reads], dim=1)  # B M outputs
         present = presence(batch, self.reads)  # B M
-        shares = masked_softmax(self.trust.expand(present.shape[0], -1), present)  # B M
+        shares = self.weight_tap(masked_softmax(self.trust.expand(present.shape[0], -1), present), present)  # B M
         average = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         task = self.inputs.task
         return Output(

@@ -32,6 +32,7 @@ from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
 from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient
 from mecam.nn.masked import masked_mean
+from mecam.nn.tap import Tap
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
@@ -186,6 +187,8 @@ class Mecam(Model):
                     signs=CORRUPTION_CUES if not self._has_tokens(modality) else WordOrder.signs if self.order else 0,
                     dropout=dropout,
                 )
+        self.gate_taps = nn.ModuleDict({m: Tap() for m in self.gates})
+        self.conflict_tap, self.weight_tap = Tap(), Tap()
         self.fusion = Fusion(self.reads, width, **vars(config.fusion), dropout=dropout)
         # Read by one layer, a modality's own score would learn too slowly for the conflict network to go by it.
         self.scores = nn.ModuleDict(
@@ -247,11 +250,12 @@ class Mecam(Model):
         opinions = self.inputs.task.comparable(own.detach())
         conflict_probability = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
-            conflict_probability = self.conflict(opinions, present)
+            conflict_probability = self.conflict_tap(self.conflict(opinions, present), present)
             for i, m in enumerate(self.reads):
                 believed = (1 - conflict_probability[:, i, None, None]).to(filtered[m].gate.dtype)  # B 1 1
                 filtered[m] = Filtered(hidden[m], filtered[m].gate * believed, masks[m])
         pooled, shares = self.fusion(filtered, present)
+        shares = self.weight_tap(shares, present)
         late = (shares.unsqueeze(-1) * own).sum(dim=1)  # B outputs
         joint = self.joint((shares.unsqueeze(-1) * pooled).flatten(1))  # B outputs
         # With nothing at all to go by there is no share, and the bias of the training data is the answer.
@@ -281,7 +285,7 @@ class Mecam(Model):
             if m in self.gates:
                 rest = [j for j in range(len(self.reads)) if j != i]
                 others = masked_mean(means[:, rest], present[:, rest])
-                gate = self.gates[m](hidden[m], masks[m], others, cues[m])
+                gate = self.gate_taps[m](self.gates[m](hidden[m], masks[m], others, cues[m]), masks[m])
             filtered[m] = Filtered(hidden[m], gate, masks[m])
         return filtered
 
