@@ -196,6 +196,8 @@ def measure(
         progress: called after each cell.
     """
     measured = Measured(trained, data, reuse=reuse)
+    if reuse:
+        trained.remember_texts([trained.dataset(data.utterances)])
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:
             corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
