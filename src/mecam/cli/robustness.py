@@ -33,6 +33,10 @@ def robustness(
     only: Annotated[
         str | None, typer.Option(metavar="PATTERNS", help="Only these conditions, as in text.*,*.noise.*")
     ] = None,
+    corrupted: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERNS", help="Protocol permutation: corrupt the data too, as in audio.burst.3"),
+    ] = None,
     recordings: Annotated[
         list[Path] | None,
         typer.Option(metavar="DIR", help="Protocol raw: the recordings of the store; repeatable."),
@@ -62,7 +66,6 @@ def robustness(
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")
     place = runs[0] / "robustness" if out_ is None else out_
-    patterns = [pattern.strip() for pattern in (only or "").split(",") if pattern.strip()]
     with progress(f"{protocol} on {len(runs)} run{'s' if len(runs) > 1 else ''}") as callback:
         findings = assess(
             runs,
@@ -71,7 +74,8 @@ def robustness(
             store=None if data is None else Store(data),
             split=split,
             seeds=seeds,
-            only=patterns,
+            only=_listed(only),
+            corrupted=_listed(corrupted),
             recordings=recordings or (),
             labels=labels,
             processes=jobs,
@@ -84,6 +88,10 @@ def robustness(
         return
     _print(findings)
     print_place("robustness", places[-1])
+
+
+def _listed(patterns: str | None) -> list[str]:
+    return [pattern.strip() for pattern in (patterns or "").split(",") if pattern.strip()]
 
 
 def _print(findings: "RobustnessFindings") -> None:

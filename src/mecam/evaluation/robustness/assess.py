@@ -10,10 +10,13 @@ from mecam.budget import small_json
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.run_results import row_names
+from mecam.evaluation.robustness.changes import changes_of
+from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
 from mecam.evaluation.robustness.findings import RobustnessFindings, find
+from mecam.evaluation.robustness.interventions import Intervention, parts_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
-from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
+from mecam.evaluation.robustness.protocols import PERMUTATION, SEEDS, Plan, plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.trained import load_checkpoint
@@ -40,12 +43,17 @@ class _MeasuredRun:
     raw_text: bool
     prior: tuple[float, ...]
     in_recordings: bool
+    parts: tuple[str, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """Of the trainings; 0 where the folder does not say."""
         names = [path.parent.name for path in self.checkpoints]
         return tuple(int(name) if name.isdigit() else 0 for name in names)
+
+    def able(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """The conditions that it can be measured under: its gates can be replaced only where it has some."""
+        return [c for c in conditions if not isinstance(c, Intervention) or c.part in self.parts]
 
 
 def assess(
@@ -57,6 +65,7 @@ def assess(
     split: str = "test",
     seeds: int = len(SEEDS),
     only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
     recordings: Sequence[Path] = (),
     labels: Path | None = None,
     processes: int | None = None,
@@ -73,6 +82,7 @@ def assess(
         split: of the store.
         seeds: how many masks are drawn of every condition that is random.
         only: patterns of condition keys, as in `plan`.
+        corrupted: what the split is corrupted by under the protocol `permutation`, as in `plan`.
         recordings: what the store was extracted from, for the protocol `raw`; corrupted stores go into `out/raw`.
         labels: the label table that it was extracted with.
         processes: that extract; by default as many as there are cores.
@@ -92,7 +102,9 @@ def assess(
             found, recordings, out / "raw", labels=labels, ids=data.ids, jobs=processes, progress=progress
         )
     read = tuple(m for m in data.modalities if any(m in run.reads for run in runs))
-    planned = plan(protocol, data, read, only=only)
+    planned = plan(protocol, data, read, only=only, corrupted=corrupted)
+    if protocol == PERMUTATION:
+        _require_taps(runs)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
     with claimed(out):
         clear([out / CELLS])
@@ -113,6 +125,7 @@ def assess(
         scored,
         constant=None if constant is None else constant_scored(constant, data, planned, resample),
         notes=_notes(runs, data, planned),
+        changes={run.name: changes_of(run, data, planned) for run in cells} if protocol == PERMUTATION else None,
     )
 
 
@@ -154,7 +167,22 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
         trained.tokenizer is not None,
         inputs.prior,
         trained.checkpoint.recording is not None,
+        parts_of(trained.model),
     )
+
+
+def _require_taps(runs: Sequence[_MeasuredRun]) -> None:
+    """Refuse a model that has nothing to replace.
+
+    Raises: ModelError.
+    """
+    for run in runs:
+        if not run.parts:
+            raise ModelError(
+                f"{run.model} has neither gates nor modality weights, so there is nothing to exchange",
+                where=str(run.folder),
+                fix="leave it out of the protocol permutation",
+            )
 
 
 def _raw_text(runs: Sequence[_MeasuredRun]) -> bool:
@@ -184,7 +212,7 @@ def _measured(
     progress: Progress | None,
 ) -> list[RunCells]:
     """Make the cells that are missing."""
-    plans = [[jobs_of(c, data, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
+    plans = [[jobs_of(c, data, run.able(planned.conditions), seeds, place) for c in run.checkpoints] for run in runs]
     total, done = sum(len(jobs) for of_run in plans for jobs in of_run), 0
 
     cells = []

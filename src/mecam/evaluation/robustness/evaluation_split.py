@@ -98,7 +98,8 @@ class EvaluationSplit:
         raw_text: True where transcripts are read by the models, False where rows of text features are.
 
     Attributes:
-        utterances: N, as they lie in the store; spans that they brought along are called `OWN`.
+        utterances: N, as they lie in the store; spans that they brought along, and missing rows, are called `OWN`.
+        brought: N, the spans that they brought along.
         truth: N scores, N class indices, or N × C presences.
         modalities: those that occur, text first.
         recordings: what the store was extracted from, where that is known.
@@ -109,13 +110,14 @@ class EvaluationSplit:
     def __init__(self, store: Store, split: str, *, raw_text: bool = True) -> None:
         self.store, self.split, self.raw_text = store, split, raw_text
         self.recordings: Recordings | None = None
-        self.utterances = [self._known(store[int(i)]) for i in store.split(split)]
+        found = [store[int(i)] for i in store.split(split)]
+        self.brought = [utterance.injected for utterance in found]
+        self.utterances = [self._known(utterance) for utterance in found]
         self._dataset = Dataset(self.utterances, task=store.task)
         self._dataset.require_labels(split)
         self.truth = store.task.encode(self._dataset.labels).astype(np.float64)
         self._present = [set(present(utterance)) for utterance in self.utterances]
-        found = set().union(*self._present)
-        self.modalities = tuple(sorted(found, key=lambda name: (name != TEXT, name)))
+        self.modalities = tuple(sorted(set().union(*self._present), key=lambda name: (name != TEXT, name)))
 
     def __len__(self) -> int:
         return len(self.utterances)

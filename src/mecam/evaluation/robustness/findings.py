@@ -9,6 +9,7 @@ from scipy import stats
 
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
+from mecam.evaluation.robustness.changes import Changes
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.protocols import Plan, Summary
@@ -72,6 +73,7 @@ class RobustnessFindings:
         tests: summary → metric → test; empty for a single run.
         notes: what a reader should know.
         ranks: `mean_ranks` of the runs by the first of the leading metrics.
+        changes: name of a run → what the interventions of the protocol `permutation` change.
     """
 
     plan: Plan
@@ -89,6 +91,7 @@ class RobustnessFindings:
     tests: Mapping[str, Mapping[str, AgainstBest]]
     notes: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
+    changes: Mapping[str, Changes] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -121,7 +124,7 @@ class RobustnessFindings:
             "summaries": {
                 s.name: {"title": s.title, "loss": s.loss, "weights": dict(s.weights)} for s in self.plan.summaries
             },
-            "runs": {row.name: _run_json(row) for row in self.rows},
+            "runs": {row.name: _run_json(row) | self._changes_json(row.name) for row in self.rows},
             "tests": {
                 summary: {metric: asdict(test) for metric, test in found.items()}
                 for summary, found in self.tests.items()
@@ -132,6 +135,12 @@ class RobustnessFindings:
             "notes": list(self.notes),
         }
 
+    def _changes_json(self, name: str) -> dict[str, Any]:
+        known = self.changes.get(name)
+        if known is None:
+            return {}
+        return {"changes": {key: {who: one.to_json() for who, one in of.items()} for key, of in known.items()}}
+
 
 def find(
     data: EvaluationSplit,
@@ -141,6 +150,7 @@ def find(
     *,
     constant: RunScores | None = None,
     notes: Sequence[str] = (),
+    changes: Mapping[str, Changes] | None = None,
     permutations: int = PERMUTATIONS,
     progress: Callable[[int, int], None] | None = None,
 ) -> RobustnessFindings:
@@ -153,6 +163,7 @@ def find(
         runs: scored.
         constant: the constant predictor, scored.
         notes: what a reader should know.
+        changes: as in `RobustnessFindings`.
         permutations: of each test.
         progress: called with (summaries tested, all).
     """
@@ -181,6 +192,7 @@ def find(
         tests=tests,
         notes=tuple(notes),
         ranks=mean_ranks(runs, plan, leading_metrics(store.task)[0]),
+        changes=changes or {},
     )
 
 

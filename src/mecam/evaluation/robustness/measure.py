@@ -13,7 +13,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -29,6 +29,7 @@ from mecam.errors import DataError
 from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
+from mecam.evaluation.robustness.interventions import Intervention, Untouched
 from mecam.files import whole_file, writing
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
@@ -47,6 +48,7 @@ __all__ = [
     "jobs_of",
     "measure",
     "measure_all",
+    "predictions_before",
     "read_cell",
     "remembering_encoders",
     "write_cell",
@@ -196,14 +198,34 @@ def measure(
         progress: called after each cell.
     """
     measured = Measured(trained, data, reuse=reuse)
+    watched: Recent[Untouched] = Recent(MEMORY_BYTES)
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:
+            if isinstance(job.condition, Intervention):
+                _intervene(trained, data, job, job.condition, watched)
+                if progress:
+                    progress()
+                continue
             corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
             kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else data.modalities
             predictions = _together(trained, data, measured.answers(corrupted))
             write_cell(job.path, predictions, [utterance.injected for utterance in corrupted], kept)
             if progress:
                 progress()
+
+
+def _intervene(
+    trained: Trained, data: EvaluationSplit, job: Job, condition: Intervention, watched: "Recent[Untouched]"
+) -> None:
+    """Make the cell of an intervention; it holds the predictions without it too, of the same batches."""
+    name = f"{condition.corruption.key} {job.seed if condition.corruption.random else ''}".encode()
+    before = watched.get(name)
+    if before is None:
+        utterances = [condition.corrupt(data, place, job.seed) for place in range(len(data))]
+        before = Untouched(trained, data, utterances)
+        watched.put(name, before, before.size)
+    after = replace(before.changed(condition, job.seed), gates=[{}] * len(data))
+    write_cell(job.path, after, before.spans, data.modalities, before=before.predictions.prediction)
 
 
 def measure_all(
@@ -273,7 +295,12 @@ def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[st
 
 
 def write_cell(
-    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
+    path: Path,
+    predictions: Predictions,
+    spans: Sequence[Sequence[Span]],
+    modalities: Sequence[Modality],
+    *,
+    before: NDArray[np.float64] | None = None,
 ) -> None:
     """Write a cell, whole or not at all.
 
@@ -282,11 +309,14 @@ def write_cell(
         predictions: N, with gates, conflict probabilities and the scale of each interval.
         spans: N, what lies in each utterance.
         modalities: whose gates and spans are kept.
+        before: N predictions without the intervention, where there is one.
     """
     arrays: dict[str, NDArray[Any]] = {
         "prediction": predictions.prediction,
         "wider": predictions.interval_half_widths(1.0),
     }
+    if before is not None:
+        arrays["before"] = before
     arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.conflict_probabilities.items()}
     for modality in modalities:
         rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
@@ -305,14 +335,9 @@ def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list
 
     Raises: DataError if it is damaged.
     """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+    with _readable(path):
+        arrays = _arrays(path)
         places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            "this stored result cannot be read", where=str(path), fix="delete the file and give the command again"
-        ) from error
     spans: list[list[Span]] = [[] for _ in range(len(data))]
     for (i, start, stop), name in zip(places, names, strict=True):
         modality, kind = name.split(" ", 1)
@@ -336,6 +361,30 @@ def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list
         conflict_probabilities={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
     )
     return predictions, spans
+
+
+def predictions_before(path: Path, after: Predictions) -> Predictions:
+    """The predictions without the intervention of a cell; `after` are those with it.
+
+    Raises: DataError if the cell is damaged.
+    """
+    with _readable(path):
+        return replace(after, prediction=_arrays(path)["before"])
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            "this stored result cannot be read", where=str(path), fix="delete the file and give the command again"
+        ) from error
 
 
 def _marked(rows: Mapping[Modality, NDArray[np.float32]], spans: Sequence[Span]) -> dict[Modality, NDArray[np.bool_]]:

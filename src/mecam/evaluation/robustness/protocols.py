@@ -23,6 +23,7 @@ from mecam.evaluation.robustness.conditions import (
     recording_conditions,
 )
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
+from mecam.evaluation.robustness.interventions import interventions
 from mecam.types import TEXT, Modality
 
 __all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
@@ -65,7 +66,14 @@ class Plan:
     summaries: tuple[Summary, ...]
 
 
-def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
+def plan(
+    protocol: str,
+    data: EvaluationSplit,
+    modalities: Sequence[Modality],
+    *,
+    only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
+) -> Plan:
     """Describe what a protocol measures on this split.
 
     Args:
@@ -74,12 +82,20 @@ def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *
         modalities: those that any of the models reads and the split has.
         only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured. Means
             are then over what is measured, and say so.
+        corrupted: patterns of condition keys of the other protocols: under `permutation`, what the split is corrupted
+            by, beside being left as it is.
 
     Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
-    whole = PROTOCOLS[protocol](data, modalities)
+    if corrupted and protocol != PERMUTATION:
+        raise ConfigError(
+            f"the protocol {protocol} has its own corruptions",
+            where="--corrupted",
+            fix=f"leave it out, or choose {PERMUTATION}",
+        )
+    whole = permutation(data, modalities, corrupted) if corrupted else PROTOCOLS[protocol](data, modalities)
     if not only:
         return whole
     for pattern in only:
@@ -133,11 +149,32 @@ def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     return _graded("raw", recording_conditions(data, modalities))
 
 
+PERMUTATION = "permutation"
+
+
+def permutation(data: EvaluationSplit, modalities: Sequence[Modality], corrupted: Sequence[str] = ()) -> Plan:
+    """Gates and weights replaced, on the split as it is and as conditions of the other protocols corrupt it."""
+    known: dict[str, Condition] = {}
+    for protocol, make in PROTOCOLS.items() if corrupted else ():
+        if protocol != PERMUTATION and (protocol != "raw" or data.recordings is not None):
+            known |= {condition.key: condition for condition in make(data, modalities).conditions[1:]}
+    for pattern in corrupted:
+        if not any(fnmatchcase(key, pattern) for key in known):
+            few = ", ".join(list(known)[:3])
+            raise ConfigError(
+                f"no condition is like {pattern!r}", where="--corrupted", fix=f"the conditions are {few}, …"
+            )
+    bases = [CLEAN, *(c for key, c in known.items() if any(fnmatchcase(key, pattern) for pattern in corrupted))]
+    steps = [step for base in bases for step in (base, *interventions(base))]
+    return Plan(PERMUTATION, tuple(steps), ())
+
+
 PROTOCOLS: dict[str, Callable[[EvaluationSplit, Sequence[Modality]], Plan]] = {
     "random-missing": random_missing,
     "missing-modality": missing_modality,
     "corruptions": corruptions,
     "raw": raw,
+    PERMUTATION: permutation,
 }
 """Name → what it measures on a split, of the modalities that the models read. A further protocol is an entry."""
 

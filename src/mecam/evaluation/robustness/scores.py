@@ -161,6 +161,8 @@ def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resamp
     values: dict[str, dict[str, Value]] = {}
     sums: dict[str, dict[str, Array]] = {}
     for condition in plan.conditions:
+        if not _jobs(run.jobs[0], condition):
+            continue  # an intervention on what the model does not have
         cells = [[read_cell(job.path, data) for job in _jobs(jobs, condition)] for jobs in run.jobs]  # S K
         for name in measures[0]:
             metric = [by_name[name] for by_name in measures]
