@@ -17,6 +17,7 @@ from mecam.report.charts import heat_map, interval_curves, spec
 from mecam.report.format import arrow, capital, named, plural, value
 from mecam.report.page import Chart, Section, page, section
 from mecam.report.robustness import as_csv, condition_tables, graded, summary_tables, tables, tests_table, title_of
+from mecam.report.robustness_changes import change_charts, changes_headline, other_change_tables
 from mecam.report.table import latex_tables, markdown_page, write_files
 
 __all__ = ["robustness_page", "write_findings"]
@@ -65,7 +66,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
     """The whole page."""
     runs, tested = findings.runs, tests_table(findings)
     sections = [
-        section("summary", "Summary", tables=summary_tables(findings)),
+        section("summary", "Summary", charts=change_charts(findings), shown=4, tables=summary_tables(findings)),
         _curves(findings),
         section(
             "heat",
@@ -74,7 +75,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
             charts=[*_map_of_runs(findings), *_maps_of_severities(findings)],
             rest="The other runs",
         ),
-        section("runs", "All conditions", tables=condition_tables(findings)),
+        section("runs", "All conditions", tables=[*other_change_tables(findings), *condition_tables(findings)]),
         section("tests", "Tests", tables=[tested]),
         section("meaning", "What it means", heading="What it means (p prediction, t truth)", pairs=_meanings(findings)),
         section("made", "Method", pairs=_made(findings)),
@@ -98,6 +99,8 @@ def robustness_page(findings: RobustnessFindings) -> str:
 
 def _headline(findings: RobustnessFindings) -> str:
     """One sentence: the first summary in the first metric."""
+    if findings.changes:
+        return changes_headline(findings)
     if not findings.plan.summaries:
         return "These conditions have no summary; see all conditions below."
     summary, metric = findings.plan.summaries[0], findings.leading[0]

@@ -26,10 +26,15 @@ from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.interventions import interventions
 from mecam.types import TEXT, Modality
 
-__all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
+__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
 
 SEEDS = (1111, 1112, 1113)
 """Of the masks, as published; further ones count on."""
+
+
+PERMUTATION = "permutation"
+GRADED = ("corruptions", "raw")
+"""Protocols whose conditions are kinds of corruption at several severities."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +152,6 @@ def corruptions(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
 def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     """Every corruption of the recordings at five severities, and means over them."""
     return _graded("raw", recording_conditions(data, modalities))
-
-
-PERMUTATION = "permutation"
 
 
 def permutation(data: EvaluationSplit, modalities: Sequence[Modality], corrupted: Sequence[str] = ()) -> Plan:
