@@ -18,7 +18,7 @@ __all__ = ["robustness"]
 def robustness(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of `mecam train`.")],
     protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="random-missing, missing-modality, corruptions or raw.")
+        str, typer.Option(metavar="NAME", help="random-missing, missing-modality, corruptions, raw or permutation.")
     ] = "random-missing",
     split: Annotated[str, typer.Option(help="Split of the store.")] = "test",
     seeds: Annotated[int, typer.Option(min=1, help="Number of random draws per condition.")] = 3,

@@ -34,7 +34,8 @@ def changes_headline(findings: RobustnessFindings) -> str:
         return "Nothing is exchanged here on the data as it is; see the table."
     step, changed = steps[-1]
     parts = [f"{_told(one.metrics[metric.name], metric)} for {kind} utterances" for kind, one in changed.items()]
-    return f"{name}: with {replaced(step).replace(BOTH, 'gates and weights')}, the {named(metric)} changes by {', '.join(parts)}."
+    what = replaced(step).replace(BOTH, "gates and weights")
+    return f"{name}: with {what}, the {named(metric)} changes by {', '.join(parts)}."
 
 
 def change_tables(findings: RobustnessFindings) -> list[Table]:
