@@ -1,7 +1,8 @@
 """The conditions of robustness protocols in words, the same in tables and on pages."""
 
-from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption
+from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption, RandomMissing
 from mecam.evaluation.robustness.interventions import ALIKE, EXCHANGED, INVERTED, MEAN, Intervention
+from mecam.evaluation.robustness.missing import Blocks, Imbalanced, NoisyMissing
 
 __all__ = ["amount_of", "replaced"]
 
@@ -18,8 +19,10 @@ def amount_of(condition: Condition) -> str:
     if isinstance(condition, Intervention):
         data = "" if condition.corruption is CLEAN else f"{amount_of(condition.corruption)}: "
         return data + replaced(condition)
-    if condition.kind == "random-missing":
+    if isinstance(condition, RandomMissing | NoisyMissing | Blocks):
         return f"{100 * condition.level:.0f} % missing"
+    if isinstance(condition, Imbalanced):
+        return f"{100 * condition.level:.0f} % of {condition.modality} missing"
     if condition.kind == "present":
         return "only " + condition.key.partition(".")[2].replace("+", " + ")
     if isinstance(condition, FeatureCorruption):

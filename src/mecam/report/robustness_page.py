@@ -11,6 +11,7 @@ import numpy as np
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
 from mecam.evaluation.robustness.findings import RobustnessFindings, best_of
+from mecam.evaluation.robustness.protocols import RATED
 from mecam.evaluation.robustness.scores import RunScores
 from mecam.evaluation.sums import Array
 from mecam.report.charts import heat_map, interval_curves, spec
@@ -119,7 +120,7 @@ def _headline(findings: RobustnessFindings) -> str:
 def _curves(findings: RobustnessFindings) -> Section:
     """Every leading metric over the rate; over the severity, a chart for each corruption."""
     metric = findings.leading[0]
-    if findings.plan.protocol == "random-missing":
+    if findings.plan.protocol in RATED:
         steps = list(findings.plan.conditions)
         drawn = [_curve(findings, each, steps, named(each), percent=True) for each in findings.leading]
         return section("curves", "Curves", charts=drawn, rest="The other metrics")

@@ -23,7 +23,7 @@ from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
 from mecam.features.corrupted_store import corrupted_store, recipe_of_store, recordings_identity
 from mecam.features.extractor import chosen
-from mecam.types import TEXT, Modality, Span, Utterance
+from mecam.types import MISSING_WORD, TEXT, Modality, Span, Utterance
 
 __all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]
 
@@ -151,9 +151,18 @@ class EvaluationSplit:
         """True if an utterance has a modality."""
         return modality in self._present[place]
 
-    @cached_property
+    @property
     def scale(self) -> dict[Modality, NDArray[np.float64]]:
         """Standard deviation of every column over the train split, or over all where there is none."""
+        return {modality: deviation for modality, (_, deviation) in self._columns.items()}
+
+    @property
+    def centre(self) -> dict[Modality, NDArray[np.float64]]:
+        """Mean of every column, of the same utterances."""
+        return {modality: mean for modality, (mean, _) in self._columns.items()}
+
+    @cached_property
+    def _columns(self) -> dict[Modality, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         train = self.store.split("train")
         chosen = train if len(train) else np.arange(len(self.store))
         some = [self.store[int(i)].streams for i in chosen[:: max(1, len(chosen) // SCALE_SAMPLE)]]
@@ -164,13 +173,18 @@ class EvaluationSplit:
             seen = ~np.isnan(rows)
             count = np.maximum(seen.sum(axis=0), 1)
             mean = np.where(seen, rows, 0.0).sum(axis=0) / count
-            found[modality] = np.sqrt(np.where(seen, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
+            found[modality] = mean, np.sqrt(np.where(seen, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
         return found
 
     @cached_property
     def sounds(self) -> Sounds:
         """The words of the whole store, to be misheard as one another."""
         return Sounds(word for text in self.store.column(TEXT) if text for word in text.split())
+
+    @cached_property
+    def spoken(self) -> list[str]:
+        """All words of the whole store in alphabetical order, each as often as it occurs."""
+        return sorted(word for text in self.store.column(TEXT) if text for word in text.split() if word != MISSING_WORD)
 
     def opposite(self, place: int, modality: Modality, draw: float) -> Utterance | None:
         """An utterance that feels otherwise and has the modality, or None; `draw` in [0, 1) decides which."""

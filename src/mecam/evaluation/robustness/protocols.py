@@ -24,15 +24,19 @@ from mecam.evaluation.robustness.conditions import (
 )
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.interventions import interventions
+from mecam.evaluation.robustness.missing import HIGH_RATES, LOW_RATE, Blocks, Imbalanced, NoisyMissing
 from mecam.types import TEXT, Modality
 
-__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
+__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "RATED", "SEEDS", "Plan", "Summary", "plan"]
 
 SEEDS = (1111, 1112, 1113)
 """Of the masks, as published; further ones count on."""
 
 
 PERMUTATION = "permutation"
+RATED = ("random-missing", "random-missing-noise", "blocks")
+"""Protocols whose conditions are missing rates of all modalities."""
+
 GRADED = ("corruptions", "raw")
 """Protocols whose conditions are kinds of corruption at several severities."""
 
@@ -117,8 +121,34 @@ def plan(
 
 
 def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """Words and rows lost at random, and zeros in their place."""
+    return _over_rates("random-missing", RandomMissing.at)
+
+
+def random_missing_noise(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """The same with noise in their place."""
+    return _over_rates("random-missing-noise", NoisyMissing.at)
+
+
+def blocks(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """One stretch of every utterance lost."""
+    return _over_rates("blocks", Blocks.at)
+
+
+def imbalanced(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """One modality at a high missing rate and the others at a low one, every modality in turn."""
+    steps = [Imbalanced.at(modality, rate) for modality in modalities for rate in HIGH_RATES]
+    summaries = [_mean("mean", "mean over all modalities and rates", [step.key for step in steps], divisible=True)]
+    for modality in modalities:
+        keys = [step.key for step in steps if step.modality == modality]
+        title = f"mean over the rates of {modality}, {100 * LOW_RATE:.0f} % of the others missing"
+        summaries.append(_mean(modality, title, keys, divisible=True))
+    return Plan("imbalanced", (CLEAN, *steps), tuple(summaries))
+
+
+def _over_rates(protocol: str, at: Callable[[float], Condition]) -> Plan:
     """Rates 0, 0.1 … 1; the mean over 0 … 0.9, the area, and effective robustness."""
-    steps = [RandomMissing.at(rate) for rate in RATES]
+    steps = [at(rate) for rate in RATES]
     keys = ["clean", *(step.key for step in steps[1:])]  # at rate 0 nothing is missing
     width = RATES[1] - RATES[0]
     area = {key: width * (0.5 if key in (keys[0], keys[-1]) else 1.0) for key in keys}
@@ -128,7 +158,7 @@ def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Pla
         Summary("auilc", "area under the metric over the rates 0 to 1 (AUILC, trapezoids)", area),
         Summary("effective", "clean minus the area (effective robustness: the average loss)", effective, loss=True),
     )
-    return Plan("random-missing", (CLEAN, *steps[1:]), summaries)
+    return Plan(protocol, (CLEAN, *steps[1:]), summaries)
 
 
 def missing_modality(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
@@ -173,6 +203,9 @@ def permutation(data: EvaluationSplit, modalities: Sequence[Modality], corrupted
 
 PROTOCOLS: dict[str, Callable[[EvaluationSplit, Sequence[Modality]], Plan]] = {
     "random-missing": random_missing,
+    "random-missing-noise": random_missing_noise,
+    "imbalanced": imbalanced,
+    "blocks": blocks,
     "missing-modality": missing_modality,
     "corruptions": corruptions,
     "raw": raw,
