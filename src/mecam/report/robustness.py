@@ -8,13 +8,14 @@ import numpy as np
 from mecam.data.cells import csv_text
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
-from mecam.evaluation.robustness.findings import ALL, RobustnessFindings, best_of, condition_of
+from mecam.evaluation.robustness.findings import RobustnessFindings, best_of, condition_of
 from mecam.evaluation.robustness.interventions import Intervention
 from mecam.evaluation.robustness.protocols import GRADED, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
 from mecam.report.robustness_changes import change_tables, other_change_tables
 from mecam.report.robustness_conditions import amount_of
+from mecam.report.robustness_ranks import ranks_table
 from mecam.report.scores import difference_cell, metric_head, score_cell
 from mecam.report.table import Cell, Table
 
@@ -68,7 +69,7 @@ def summary_tables(findings: RobustnessFindings) -> list[Table]:
     found = [_overview(findings, summary) for summary in _overall(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
     if findings.ranks:
-        found.append(_ranks_table(findings))
+        found.append(ranks_table(findings))
     if graded(findings) and len(findings.runs) > 1:
         found.append(_corruptions_table(findings))
     return [*found, *change_tables(findings)]
@@ -181,30 +182,6 @@ def _corruptions_table(findings: RobustnessFindings) -> Table:
     ]
     head = ("corruption", *(row.name for row in findings.rows))
     return Table(head, rows, f"{capital(named(metric))} {arrow(metric)} per corruption", "", sortable=True)
-
-
-def _ranks_table(findings: RobustnessFindings) -> Table:
-    """A row per run, the first in front; columns: all corruptions, those of each modality."""
-    order = sorted(findings.ranks[ALL], key=lambda name: findings.ranks[ALL][name].mean)
-    best = {group: min(rank.mean for rank in found.values()) for group, found in findings.ranks.items()}
-    rows: list[list[Cell | str]] = []
-    for name in order:
-        places = {group: found[name] for group, found in findings.ranks.items()}
-        cells = [
-            Cell(
-                plain(place.mean, 1),
-                "" if place.ci95 is None else f"{plain(place.ci95[0], 1)} to {plain(place.ci95[1], 1)}",
-                "best" if place.mean == best[group] else "",
-                place.mean,
-            )
-            for group, place in places.items()
-        ]
-        rows.append([name, *cells])
-    note = (
-        f"In every corruption the runs are ranked by {named(findings.leading[0])}, mean over its severities; the mean "
-        "of these ranks (1 is best), with its 95 % interval over other recordings (or speakers), seeds and masks."
-    )
-    return Table(("run", *findings.ranks), rows, "Mean rank over the corruptions", note, sortable=True)
 
 
 def _summed(findings: RobustnessFindings, summary: Summary, metric: Metric, row: RunScores) -> Cell:

@@ -125,6 +125,11 @@ def _curves(findings: RobustnessFindings) -> Section:
         drawn = [_curve(findings, each, steps, named(each), percent=True) for each in findings.leading]
         return section("curves", "Curves", charts=drawn, rest="The other metrics")
     drawn = []
+    if findings.plan.protocol == "imbalanced":
+        for modality in dict.fromkeys(step.modality for step in findings.plan.conditions[1:]):
+            steps = [step for step in findings.plan.conditions[1:] if step.modality == modality]
+            drawn.append(_curve(findings, metric, steps, f"{modality}, others 10 %", percent=True))
+        return section("curves", "Curves", charts=drawn, shown=8)
     if len(findings.runs) > 1:
         for (modality, kind), levels in _complete(findings).items():
             drawn.append(_curve(findings, metric, [CLEAN, *levels], f"{modality} {kind}", percent=False))

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.evaluation.metrics import Metric
+from mecam.evaluation.robustness.cells import predictions_before, read_cell
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
 from mecam.evaluation.robustness.interventions import ALIKE, Intervention, holds_corruption
-from mecam.evaluation.robustness.measure import Job, predictions_before, read_cell
+from mecam.evaluation.robustness.measure import Job
 from mecam.evaluation.robustness.protocols import Plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, measures_for, seen_by
 from mecam.evaluation.statistics import Difference, adjusted_together, central, paired_sums_test

@@ -79,8 +79,8 @@ class NoisyMissing(Condition):
 class Imbalanced(Condition):
     """Random missing data at a high rate in one modality, and at a low one in the others.
 
-    Source: Sun et al., RedCore, AAAI 2024: missing rates that differ between the modalities. Differs: words and rows are
-    lost, not whole modalities; the rates are ours.
+    Source: Sun et al., RedCore, AAAI 2024: missing rates that differ between the modalities. Differs: words and rows
+    are lost, not whole modalities; the rates are ours.
     """
 
     recorded: ClassVar[str] = "Imbalanced"

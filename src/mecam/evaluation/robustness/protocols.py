@@ -27,7 +27,7 @@ from mecam.evaluation.robustness.interventions import interventions
 from mecam.evaluation.robustness.missing import HIGH_RATES, LOW_RATE, Blocks, Imbalanced, NoisyMissing
 from mecam.types import TEXT, Modality
 
-__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "RATED", "SEEDS", "Plan", "Summary", "plan"]
+__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "RATED", "SEEDS", "Plan", "Summary", "plan", "plans"]
 
 SEEDS = (1111, 1112, 1113)
 """Of the masks, as published; further ones count on."""
@@ -83,41 +83,69 @@ def plan(
     only: Sequence[str] = (),
     corrupted: Sequence[str] = (),
 ) -> Plan:
-    """Describe what a protocol measures on this split.
+    """Describe what a protocol measures on this split; as `plans`, of a single one."""
+    return plans([protocol], data, modalities, only=only, corrupted=corrupted)[0]
+
+
+def plans(
+    protocols: Sequence[str],
+    data: EvaluationSplit,
+    modalities: Sequence[Modality],
+    *,
+    only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
+) -> list[Plan]:
+    """Describe what protocols measure on this split.
 
     Args:
-        protocol: a key of `PROTOCOLS`.
+        protocols: keys of `PROTOCOLS`.
         data: the split that is corrupted.
         modalities: those that any of the models reads and the split has.
         only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured. Means
-            are then over what is measured, and say so.
+            are then over what is measured, and say so. A protocol without such a condition is left out.
         corrupted: patterns of condition keys of the other protocols: under `permutation`, what the split is corrupted
             by, beside being left as it is.
 
-    Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
+    Raises: ConfigError for an unknown protocol, or patterns that nothing is like.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
-    if corrupted and protocol != PERMUTATION:
+    for protocol in protocols:
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
+    if corrupted and PERMUTATION not in protocols:
         raise ConfigError(
-            f"the protocol {protocol} has its own corruptions",
+            f"{', '.join(protocols)} corrupts the data in its own way",
             where="--corrupted",
-            fix=f"leave it out, or choose {PERMUTATION}",
+            fix=f"leave it out, or choose the protocol {PERMUTATION}",
         )
-    whole = permutation(data, modalities, corrupted) if corrupted else PROTOCOLS[protocol](data, modalities)
-    if not only:
+    wholes = [
+        permutation(data, modalities, corrupted) if name == PERMUTATION else PROTOCOLS[name](data, modalities)
+        for name in dict.fromkeys(protocols)
+    ]
+    keys = [condition.key for whole in wholes for condition in whole.conditions[1:]]
+    _require_known(only, keys, where="--only", what=f"condition of {', '.join(protocols)} on this data")
+    return [left for whole in wholes if len((left := _only(whole, only)).conditions) > 1 or not only]
+
+
+def _only(whole: Plan, patterns: Sequence[str]) -> Plan:
+    """The part of a plan whose conditions are like the patterns; all of it where there are none."""
+    if not patterns:
         return whole
-    for pattern in only:
-        if not any(fnmatchcase(condition.key, pattern) for condition in whole.conditions):
-            known = ", ".join(condition.key for condition in whole.conditions[1:4])
-            raise ConfigError(
-                f"no condition of {protocol} on this data is like {pattern!r}",
-                where="--only",
-                fix=f"the conditions are {known}, …",
-            )
-    kept = [c for c in whole.conditions if c is CLEAN or any(fnmatchcase(c.key, pattern) for pattern in only)]
+    kept = [c for c in whole.conditions if c is CLEAN or _like(c.key, patterns)]
     reduced = (_reduced(summary, {condition.key for condition in kept}) for summary in whole.summaries)
-    return Plan(protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
+    return Plan(whole.protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
+
+
+def _like(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _require_known(patterns: Sequence[str], keys: Sequence[str], *, where: str, what: str) -> None:
+    """Refuse a pattern that no key is like."""
+    for pattern in patterns:
+        if not any(_like(key, [pattern]) for key in keys):
+            raise ConfigError(
+                f"no {what} is like {pattern!r}", where=where, fix=f"the conditions are {', '.join(keys[:3])}, …"
+            )
 
 
 def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
@@ -190,13 +218,8 @@ def permutation(data: EvaluationSplit, modalities: Sequence[Modality], corrupted
     for protocol, make in PROTOCOLS.items() if corrupted else ():
         if protocol != PERMUTATION and (protocol != "raw" or data.recordings is not None):
             known |= {condition.key: condition for condition in make(data, modalities).conditions[1:]}
-    for pattern in corrupted:
-        if not any(fnmatchcase(key, pattern) for key in known):
-            few = ", ".join(list(known)[:3])
-            raise ConfigError(
-                f"no condition is like {pattern!r}", where="--corrupted", fix=f"the conditions are {few}, …"
-            )
-    bases = [CLEAN, *(c for key, c in known.items() if any(fnmatchcase(key, pattern) for pattern in corrupted))]
+    _require_known(corrupted, list(known), where="--corrupted", what="condition of another protocol on this data")
+    bases = [CLEAN, *(condition for key, condition in known.items() if _like(key, corrupted))]
     steps = [step for base in bases for step in (base, *interventions(base))]
     return Plan(PERMUTATION, tuple(steps), ())
 
