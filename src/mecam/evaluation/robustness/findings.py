@@ -282,13 +282,15 @@ def _ranks(runs: Sequence[RunScores], plan: Plan, metric: Metric) -> dict[str, l
     kinds = [summary.name for summary in plan.summaries if "." in summary.name]
     if len(runs) < 2 or plan.protocol == PERMUTATION:
         return {}
+    # Where nothing is left of an utterance, as at a missing rate of 1, runs differ by chance: that is in no mean.
+    counted = plan.summaries[0].weights if plan.summaries else {step.key for step in plan.conditions}
     if kinds:
         found = {kind: (kind.partition(".")[0], [r.summaries[kind][metric.name] for r in runs]) for kind in kinds}
     else:
         found = {
             step.key: (step.modality, [r.values[metric.name][step.key] for r in runs])
             for step in plan.conditions
-            if step is not CLEAN
+            if step is not CLEAN and step.key in counted
         }
     sign = -1.0 if metric.higher_is_better else 1.0
     ranks: dict[str, list[tuple[Array, Array | None]]] = {}

@@ -193,6 +193,25 @@ def test_whether_the_filter_matters_end_to_end(run, text, store, out, tmp_path, 
         assert says in capsys.readouterr().err
 
 
+def test_several_protocols_give_one_mean_rank(run, text, store, out, tmp_path, capsys):
+    place = ("--data", store.path, "--seeds", 1, "--only", "blocks.0.[1-3],imbalanced.audio.*,random-missing-noise.1")
+    assert command(run, text, "--protocol", "blocks,imbalanced,random-missing-noise", *place, "--out", out) == 0
+    assert "Mean rank over all protocols" in capsys.readouterr().out
+    joint = json.loads((out / "mean_rank.json").read_text(encoding="utf-8"))
+    assert joint["protocols"] == ["blocks", "imbalanced", "random-missing-noise"]
+    single = [found(out, protocol)["ranks"]["all"] for protocol in joint["protocols"]]
+    for name in ("filtered", "words"):
+        means = [ranks[name]["mean"] for ranks in single]
+        assert [joint["ranks"][protocol][name]["mean"] for protocol in joint["protocols"]] == means
+        by_condition = (3 * means[0] + 4 * means[1] + means[2]) / 8
+        assert joint["ranks"]["all"][name]["mean"] == pytest.approx(by_condition)
+        low, high = joint["ranks"]["all"][name]["ci95"]
+        assert low <= joint["ranks"]["all"][name]["mean"] <= high
+    assert (out / "imbalanced" / "robustness.html").read_text(encoding="utf-8").count('class="spec"') >= 1
+    assert command(run, "--protocol", "blocks,sabotage", *place, "--out", tmp_path / "x") == 1
+    assert "sabotage" in capsys.readouterr().err
+
+
 def test_classes_have_a_calibration_error_and_a_single_run_its_own_folder(encoder, tmp_path, capsys):
     task = tiny.TASKS["classes"]
     store = tiny.write_store(tmp_path / "store", task, tiny.utterances(task, modalities=("audio", "vision")))
