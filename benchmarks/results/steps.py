@@ -1,0 +1,155 @@
+"""Runs the steps of a recipe below a work folder, each once.
+
+A finished step leaves `steps/….json` there. It is not run again while its key is the same: the command, mecam's
+version, the files it reads of DATA and CONFIGS, and the keys of the steps that made its input. A step of another key
+is run over what is there, so that mecam continues what it can; what it refuses to continue is removed and made again.
+"""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.results.recipe import CONFIGS, ROOT, Recipe, Step
+from mecam.errors import MecamError
+from mecam.files import remove, write_whole
+from mecam.locks import locked
+from mecam.version import __version__
+
+MECAM = (sys.executable, "-m", "mecam")
+LAST_LINES = 15
+"""Of the output of a failed command that are shown."""
+
+
+class StepError(MecamError):
+    """A command of a recipe failed."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """Where recipes run.
+
+    Attributes:
+        work: folder for stores, runs, tables and records.
+        data: folder of the data sets.
+        program: what is started in place of `mecam`.
+    """
+
+    work: Path
+    data: Path
+    program: Sequence[str] = field(default=MECAM)
+
+    def absent(self, recipe: Recipe) -> list[str]:
+        """Data that the recipe needs and that is not there."""
+        return [name for name in recipe.data if not (self.data / name).exists()]
+
+    def keys(self, recipe: Recipe) -> dict[str, str]:
+        """What each step makes → key of what would be made now."""
+        keys: dict[str, str] = {}
+        for step in recipe.parsed:
+            told = [step.command, __version__, *(keys[place] for place in step.needs)]
+            told += [_contents(self._place(word)) for word in step.words if _is_foreign(word)]
+            keys[step.makes] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        return keys
+
+    def finished(self, recipe: Recipe) -> list[Step]:
+        """The steps that need not be run."""
+        keys = self.keys(recipe)
+        return [step for step in recipe.parsed if self._is_done(step, keys[step.makes])]
+
+    def record(self, step: Step) -> dict[str, Any]:
+        """What is known of the last time that the step ran: key, done, seconds, core_seconds, made_with."""
+        path = self._record_path(step)
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return found
+
+    def run(self, recipe: Recipe) -> None:
+        """Run the steps that are not finished.
+
+        Raises: StepError if one fails; what it made stays, and it is continued the next time.
+        """
+        for folder in ("logs", "steps"):
+            (self.work / folder).mkdir(parents=True, exist_ok=True)
+        for step in recipe.parsed:
+            with locked(self._record_path(step), wait=float("inf")):
+                key = self.keys(recipe)[step.makes]
+                if not self._is_done(step, key):
+                    self._run_step(step, key, self.work / "logs" / f"{recipe.name}.txt")
+
+    def _is_done(self, step: Step, key: str) -> bool:
+        record = self.record(step)
+        return record.get("key") == key and record["done"] and (self.work / step.makes).exists()
+
+    def _run_step(self, step: Step, key: str, log: Path) -> None:
+        before = self.record(step)
+        continued = before.get("key") == key
+        spent = (before["seconds"], before["core_seconds"]) if continued else (0.0, 0.0)
+        record = {"command": step.command, "key": key, "done": False, "made_with": made_with()}
+        self._write(step, record | {"seconds": spent[0], "core_seconds": spent[1]})
+        code, seconds, core_seconds = self._started(step, log)
+        if code != 0 and before and not continued:
+            remove(self.work / step.makes)
+            code, seconds, core_seconds = self._started(step, log)
+        record |= {"seconds": round(spent[0] + seconds, 1), "core_seconds": round(spent[1] + core_seconds, 1)}
+        self._write(step, record | {"done": code == 0})
+        if code != 0:
+            last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
+            raise StepError(f"this command failed: {step.command}", where=str(log), fix="\n".join(last))
+
+    def _started(self, step: Step, log: Path) -> tuple[int, float, float]:
+        """Exit code, seconds, and seconds of all cores together."""
+        words = [str(self._place(word)) if _is_foreign(word) else word for word in step.words]
+        wall, cores = time.monotonic(), _core_seconds()
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"$ {step.command}\n")
+            file.flush()
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *_python_path()])}
+            ended = subprocess.run(
+                [*self.program, *words], cwd=self.work, stdout=file, stderr=subprocess.STDOUT, env=environment
+            )
+        return ended.returncode, time.monotonic() - wall, _core_seconds() - cores
+
+    def _place(self, word: str) -> Path:
+        kind, _, rest = word.partition("/")
+        return (self.data.resolve() if kind == "DATA" else CONFIGS) / rest
+
+    def _record_path(self, step: Step) -> Path:
+        return self.work / "steps" / (step.makes.replace("/", "+") + ".json")
+
+    def _write(self, step: Step, record: dict[str, Any]) -> None:
+        write_whole(self._record_path(step), json.dumps(record, indent=1) + "\n")
+
+
+def made_with() -> str:
+    """mecam's version and commit."""
+    described = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
+    return f"mecam {__version__}" + (f", commit {described.stdout.strip()}" if described.returncode == 0 else "")
+
+
+def _is_foreign(word: str) -> bool:
+    return re.match("(DATA|CONFIGS)/", word) is not None
+
+
+def _contents(place: Path) -> str:
+    """A small file by its content, anything larger by names, sizes and times, as make does it."""
+    files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    if len(files) == 1 and files[0].is_file() and files[0].stat().st_size < 1 << 20:
+        return hashlib.sha256(files[0].read_bytes()).hexdigest()
+    stats = [(path.relative_to(place.parent).as_posix(), path.stat()) for path in files if path.exists()]
+    return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
+
+
+def _core_seconds() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def _python_path() -> list[str]:
+    return [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
