@@ -3,11 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
+import numpy as np
 import torch
 from annotated_types import Ge
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mecam.batch import Batch, Output
@@ -19,6 +21,7 @@ from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
 __all__ = [
+    "ClosedFormModel",
     "Model",
     "Phase",
     "RowModel",
@@ -97,6 +100,20 @@ class Model(nn.Module, ABC):
 
     def after_step(self, output: Output, batch: Batch) -> None:
         """Update memories or pseudo-labels after an optimiser step."""
+
+
+class ClosedFormModel(Model):
+    """A model whose last layer is computed from the whole train split at once, not learned step by step.
+
+    Its forward pass gives what the layer is computed from as `extra["figures"]`, B × F.
+    """
+
+    strengths: ClassVar[tuple[float, ...]]
+    """Strengths of regularisation to choose from on validation."""
+
+    @abstractmethod
+    def solve(self, figures: NDArray[np.float64], targets: NDArray[Any], strength: float) -> None:
+        """Compute the layer from N × F figures and N encoded labels."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 A mask is True where a row is real and observed. A row without any observed step gives 0, never NaN.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -15,6 +17,7 @@ __all__ = [
     "longest",
     "masked_max",
     "masked_mean",
+    "masked_quantiles",
     "masked_softmax",
     "masked_windows",
     "weighted_mean",
@@ -90,6 +93,26 @@ def masked_max(values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"]) -> Flo
     lowest = torch.finfo(values.dtype).min
     highest = values.masked_fill(~keep, lowest).amax(dim=1)  # B D
     return highest.masked_fill(~keep.any(dim=1), 0.0)  # B D
+
+
+def masked_quantiles(
+    values: Float[Tensor, "B T D"], mask: Bool[Tensor, "B T"], quantiles: Sequence[float]
+) -> list[Float[Tensor, "B D"]]:
+    """Quantiles in [0, 1] over the observed steps, linear between neighbours; 0 for an empty row."""
+    highest = torch.finfo(values.dtype).max
+    ordered = values.masked_fill(~mask.unsqueeze(-1), highest).sort(dim=1).values  # B T D, observed steps first
+    last = (mask.sum(dim=1) - 1).clamp(min=0)  # B
+    found = []
+    for quantile in quantiles:
+        place = quantile * last.to(values.dtype)  # B
+        below = place.floor().long()
+        above = torch.minimum(below + 1, last)
+        pair = [
+            ordered.gather(1, i[:, None, None].expand(-1, 1, values.shape[2])).squeeze(1) for i in (below, above)
+        ]  # 2 × B D
+        between = torch.lerp(pair[0], pair[1], (place - below).unsqueeze(1))
+        found.append(between.masked_fill(~mask.any(dim=1, keepdim=True), 0.0))
+    return found
 
 
 def masked_softmax(scores: Float[Tensor, "*lead K"], mask: Bool[Tensor, "*#lead K"]) -> Float[Tensor, "*lead K"]:

@@ -184,6 +184,18 @@ class Task(ABC):
     def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor": ...
 
     @abstractmethod
+    def linear(self, figures: Array, targets: NDArray[Any], strength: float) -> tuple[Array, Array]:
+        """Fit a linear layer in closed form.
+
+        Args:
+            figures: N × F, standardised.
+            targets: N encoded labels.
+            strength: of the penalty on squared weights, per utterance.
+
+        Returns: weights, outputs × F, and biases, whose sums are outputs as a loss takes them.
+        """
+
+    @abstractmethod
     def signed(self, target: "Tensor") -> "Tensor":
         """`Targets.value` as numbers around 0, one column per output: B × outputs."""
 

@@ -24,6 +24,9 @@ BINS = 7
 
 SMALL = 1e-6
 
+MOST_STEPS = 1000
+"""Of the solver of a logistic regression; strong penalties take a few dozen."""
+
 
 @dataclass(frozen=True)
 class Regression(Task):
@@ -108,6 +111,13 @@ class Regression(Task):
 
     def _loss(self, prediction: "Tensor", target: "Tensor") -> "Tensor":
         return (prediction - target).abs().mean()  # L1, the field's choice for MOSI-like scores
+
+    def linear(self, figures: Array, targets: NDArray[Any], strength: float) -> tuple[Array, Array]:
+        """Ridge regression."""
+        from sklearn.linear_model import Ridge
+
+        found = Ridge(alpha=strength * len(figures)).fit(figures, targets.astype(np.float64))
+        return found.coef_[None, :], np.array([found.intercept_])
 
     def signed(self, target: "Tensor") -> "Tensor":
         """The distance from the middle of the range."""
@@ -212,6 +222,21 @@ class Classes(Task):
 
         return cross_entropy(prediction, target)
 
+    def linear(self, figures: Array, targets: NDArray[Any], strength: float) -> tuple[Array, Array]:
+        """Multinomial logistic regression; a class that does not occur is as unlikely as its prior."""
+        bias = np.array(self.prior(targets))
+        weight = np.zeros((len(self.names), figures.shape[1]))
+        classes, places = np.unique(targets, return_inverse=True)
+        if len(classes) > 1:
+            found = _logistic(figures, places, strength)
+            # Two classes have one row, of the second against the first.
+            both = len(classes) == 2
+            weight[classes] = np.concatenate([-found.coef_ / 2, found.coef_ / 2]) if both else found.coef_
+            own = np.concatenate([-found.intercept_ / 2, found.intercept_ / 2]) if both else found.intercept_
+            rest = np.setdiff1d(np.arange(len(self.names)), classes)
+            bias[classes] = own - own.mean() + bias[classes].mean() if len(rest) else own
+        return weight, bias
+
     def signed(self, target: "Tensor") -> "Tensor":
         """+1 for the class, −1 for the others: each class against the rest."""
         from torch.nn.functional import one_hot
@@ -295,6 +320,16 @@ class Labels(Task):
 
         return binary_cross_entropy_with_logits(prediction, target)  # averaged over labels
 
+    def linear(self, figures: Array, targets: NDArray[Any], strength: float) -> tuple[Array, Array]:
+        """A logistic regression for each label; one that is always or never there keeps its prior."""
+        bias = np.array(self.prior(targets))
+        weight = np.zeros((len(self.names), figures.shape[1]))
+        for i in range(len(self.names)):
+            if 0 < (targets[:, i] > 0).sum() < len(targets):
+                found = _logistic(figures, targets[:, i] > 0, strength)
+                weight[i], bias[i] = found.coef_[0], found.intercept_[0]
+        return weight, bias
+
     def signed(self, target: "Tensor") -> "Tensor":
         """+1 where present, −1 where not."""
         return 2 * target.float() - 1
@@ -338,3 +373,10 @@ class Labels(Task):
         """The entropy of every label, present or absent."""
         odds = np.clip(prediction, 1e-12, 1 - 1e-12)
         return np.asarray((-odds * np.log(odds) - (1 - odds) * np.log(1 - odds)).sum(axis=1))
+
+
+def _logistic(figures: Array, classes: NDArray[Any], strength: float) -> Any:
+    """A fitted logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=1 / (strength * len(figures)), max_iter=MOST_STEPS, tol=1e-3).fit(figures, classes)

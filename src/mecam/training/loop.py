@@ -4,9 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +16,12 @@ from mecam.batch import Batch, Output
 from mecam.config import TrainingConfig
 from mecam.errors import DataError, TrainingError
 from mecam.files import NO_ROOM, whole_file
-from mecam.models.base import Model, Phase
+from mecam.models.base import ClosedFormModel, Model, Phase
 from mecam.training.acceleration import Acceleration
+from mecam.training.closed_form import solved
 from mecam.training.costs import give_back_free_memory
 from mecam.training.finite import FiniteCheck
+from mecam.training.fit import Fit, TrainingData
 from mecam.training.optimizers import check_phases, phase_optimizer, warmup_then_decay
 from mecam.training.tensorboard import Record
 from mecam.training.world import World
@@ -31,40 +32,6 @@ log = logging.getLogger(__name__)
 
 SAVE_SECONDS = 30
 """Least time between two saves of the state that an interrupted run goes on from."""
-
-
-@runtime_checkable
-class TrainingData(Protocol):
-    """What the loop may see: the train split in batches, and a score on validation. Never the test split."""
-
-    steps: int
-    """Batches per epoch."""
-
-    metric: str
-    """Name of the validation metric to choose by, for the progress line."""
-
-    def batches(self, epoch: int) -> Iterator[Batch]:
-        """The train split, in an order that follows from the epoch alone."""
-
-    def validate(self, model: Model) -> dict[str, float | None]:
-        """Metrics on the validation split; `select` is the one to choose by, larger is better."""
-
-
-@dataclass
-class Fit:
-    """How a training went.
-
-    Attributes:
-        history: one row per epoch, ready for `history.csv`.
-        best: weights of the best epoch on validation.
-        best_epoch: counted from 1; 0 before the first.
-        best_score: its selection score.
-    """
-
-    history: list[dict[str, float]] = field(default_factory=list)
-    best: dict[str, Tensor] = field(default_factory=dict)
-    best_epoch: int = 0
-    best_score: float = float("-inf")
 
 
 Progress = Callable[[int, int, str], None]
@@ -96,6 +63,8 @@ def fit(
     Raises: TrainingError if a loss or a gradient is not finite, with the ids of the batch.
     """
     result = Fit()
+    if isinstance(model, ClosedFormModel) and config.epochs:
+        return solved(model, data, fabric)
     if not config.epochs or not any(p.requires_grad for p in model.parameters()):
         return _untrained(model, data)
     check_phases(model)
