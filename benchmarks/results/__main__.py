@@ -1,9 +1,9 @@
 """Makes the tables and charts of the documentation by the recipes of `configs/results`.
 
     python -m benchmarks.results --list
-    python -m benchmarks.results --data FOLDER --work FOLDER                    # all whose data are there
+    python -m benchmarks.results --data FOLDER --work FOLDER                        # all whose data are there
     python -m benchmarks.results --data FOLDER --work FOLDER --only mosi,ravdess
-    python -m benchmarks.results --docs                                         # only the pages, from docs/results/*.json
+    python -m benchmarks.results --docs           # no runs: charts and pages, from docs/results/*.json
 
 What was finished is not run again; the same command continues. Runs and full tables are in the work folder.
 """

@@ -167,9 +167,13 @@ def pages(
 ) -> Iterator[tuple[Path, str]]:
     """Every page with blocks, and what it should say."""
     for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
-        text = page.read_text(encoding="utf-8")
-        if BLOCK.search(text):
-            yield page, BLOCK.sub(lambda found: _block(found[1], page, outcomes, old, folder), text)
+        parts = BLOCK.split(page.read_text(encoding="utf-8"))  # text, template, text, template, … text
+        if len(parts) > 1:
+            blocks = [
+                f"<!-- results {name} -->\n{rendered(name, page, outcomes, old, folder)}\n<!-- /results -->"
+                for name in parts[1::2]
+            ]
+            yield page, "".join(text + block for text, block in zip(parts[::2], [*blocks, ""], strict=True))
 
 
 def write_pages(
@@ -178,8 +182,3 @@ def write_pages(
     """Fill the blocks of all pages; the pages that were changed."""
     changed = [(page, text) for page, text in pages(outcomes, old, root, folder) if page.read_text("utf-8") != text]
     return [write_whole(page, text) for page, text in changed]
-
-
-def _block(template: str, page: Path, outcomes: Mapping[str, Mapping[str, Any]], old: set[str], folder: Path) -> str:
-    text = rendered(template, page, outcomes, old, folder)
-    return f"<!-- results {template} -->\n{text}\n<!-- /results -->"

@@ -33,6 +33,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -204,7 +205,7 @@ def _parsed(steps: Sequence[str | dict[str, str]], path: Path) -> list[dict[str,
 
 
 def _output(words: Sequence[str]) -> str | None:
-    return next((after for word, after in zip(words, words[1:], strict=False) if word in ("--out", "-o")), None)
+    return next((after for word, after in pairwise(words) if word in ("--out", "-o")), None)
 
 
 def _reads(words: Sequence[str], place: str) -> bool:
