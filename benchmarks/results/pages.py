@@ -6,6 +6,7 @@ a figure of it (`.spread` with ±, `.interval`, `.p`, `.mean` the number), `{{ m
 tables and figures say the same.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Figure:
 
     @property
     def mean(self) -> float:
-        return float(self.cell["mean"])
+        return float(self.cell.get("mean", math.nan))
 
     @property
     def spread(self) -> str:
@@ -135,7 +136,7 @@ class OutcomePage:
 
 
 def rendered(template: str, page: Path, outcomes: Mapping[str, Mapping[str, Any]], old: set[str], folder: Path) -> str:
-    """What a template gives on a page.
+    """What a template gives on a page; a line that says so where it quotes what was not measured yet.
 
     Args:
         template: its name, without `.md.j2`.
@@ -150,13 +151,13 @@ def rendered(template: str, page: Path, outcomes: Mapping[str, Mapping[str, Any]
         loader=FileSystemLoader(folder), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     source = (folder / f"{template}.md.j2").read_text(encoding="utf-8")
-    if absent := sorted(meta.find_undeclared_variables(environment.parse(source)) - set(outcomes)):
-        return f"*Not measured yet: `make results ONLY={','.join(absent)}`.*"
     pictures = folder.relative_to(page.parent).as_posix() + "/"
     seen = {name: OutcomePage(name, values, pictures=pictures, old=name in old) for name, values in outcomes.items()}
     try:
         return environment.from_string(source).render(seen).strip()
-    except (UndefinedError, KeyError) as error:
+    except UndefinedError as error:
+        if absent := sorted(meta.find_undeclared_variables(environment.parse(source)) - set(outcomes)):
+            return f"*Not measured yet: `make results ONLY={','.join(absent)}`.*"
         raise ConfigError(
             f"the template quotes what no outcome has: {error}", where=str(folder / f"{template}.md.j2")
         ) from error
