@@ -13,9 +13,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from benchmarks.results.recipe import CONFIGS, ROOT, Recipe, Step
 from mecam.errors import MecamError
@@ -106,15 +109,16 @@ class Workshop:
     def _started(self, step: Step, log: Path) -> tuple[int, float, float]:
         """Exit code, seconds, and seconds of all cores together."""
         words = [str(self._place(word)) if _is_foreign(word) else word for word in step.words]
-        wall, cores = time.monotonic(), _core_seconds()
+        began = time.monotonic()
         with log.open("a", encoding="utf-8") as file:
             file.write(f"$ {step.command}\n")
             file.flush()
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), *_python_path()])}
-            ended = subprocess.run(
+            process = subprocess.Popen(
                 [*self.program, *words], cwd=self.work, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
-        return ended.returncode, time.monotonic() - wall, _core_seconds() - cores
+            core_seconds = _watched(process)
+        return process.returncode, time.monotonic() - began, core_seconds
 
     def _place(self, word: str) -> Path:
         kind, _, rest = word.partition("/")
@@ -146,9 +150,27 @@ def _contents(place: Path) -> str:
     return hashlib.sha256(repr([(name, s.st_size, s.st_mtime_ns) for name, s in stats]).encode()).hexdigest()
 
 
-def _core_seconds() -> float:
-    times = os.times()
-    return times.children_user + times.children_system
+def _watched(process: "subprocess.Popen[bytes]") -> float:
+    """Wait for a command; seconds that it and all below it computed.
+
+    Looked up every second, as the system adds up only what a process waited for: not the workers of a fork server.
+    """
+    spent: dict[tuple[int, float], float] = {}
+    try:
+        while process.poll() is None:
+            with suppress(psutil.Error):
+                top = psutil.Process(process.pid)
+                for one in (top, *top.children(recursive=True)):
+                    with suppress(psutil.Error):
+                        times = one.cpu_times()
+                        spent[one.pid, one.create_time()] = times.user + times.system
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=1)
+    finally:
+        if process.poll() is None:  # we are interrupted: so is the command
+            process.terminate()
+            process.wait()
+    return sum(spent.values())
 
 
 def _python_path() -> list[str]:

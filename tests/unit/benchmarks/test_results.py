@@ -1,9 +1,7 @@
 """Recipes of the documentation's tables: steps run once, what fails stops nothing else, pages say what outcomes say."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -317,6 +315,8 @@ def test_a_recipe_makes_what_it_reads(name: str) -> None:
                 if part.startswith("DATA/"):
                     assert part.split("/")[1] in recipe.data
         made.append(step.makes)
-    files: list[Any] = [(table.file, column.file) for table in recipe.tables.values() for column in table.shown.values()]
+    files: list[Any] = [
+        (table.file, column.file) for table in recipe.tables.values() for column in table.shown.values()
+    ]
     assert all(own or of_table for of_table, own in files)
     assert json.dumps(recipe.commands)
