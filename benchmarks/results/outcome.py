@@ -1,8 +1,6 @@
 """What came of a recipe: the figures of its tables and how they were made, `docs/results/NAME.json`."""
 
 import json
-import platform
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,14 +8,10 @@ from typing import Any
 from benchmarks.results.recipe import ROOT, Column, Recipe, Table
 from benchmarks.results.steps import StepError, Workshop
 from mecam.files import write_whole
-from mecam.threads import available_cores
 
 OUTCOMES = ROOT / "docs" / "results"
 DIGITS = 6
 """Significant digits of a figure."""
-
-INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_tile": "AMX"}
-"""Flag of the processor → its name, of what decides the speed of a training."""
 
 
 def collect(recipe: Recipe, shop: Workshop) -> dict[str, Any]:
@@ -31,9 +25,9 @@ def collect(recipe: Recipe, shop: Workshop) -> dict[str, Any]:
         "question": recipe.question,
         "recipe": recipe.digest,
         "commands": list(recipe.commands),
-        "made_with": sorted({record["made_with"] for record in records}),
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "processor": processor(),
+        "made_with": _makers(recipe, shop),
+        "date": max(record["date"] for record in records),
+        "processor": sorted({record["processor"] for record in records}),
         "minutes": round(sum(record["seconds"] for record in records) / 60, 1),
         "core_minutes": round(sum(record["core_seconds"] for record in records) / 60, 1),
         "data": dict(_stores(recipe, shop.work)),
@@ -49,19 +43,6 @@ def write_outcome(name: str, outcome: Mapping[str, Any], folder: Path = OUTCOMES
 def read_outcomes(folder: Path = OUTCOMES) -> dict[str, dict[str, Any]]:
     """Name of the recipe → what came of it."""
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))}
-
-
-def processor() -> str:
-    """Its name and instructions, and how many cores there are for us."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    flags = set(told.get("flags", "").split())
-    known = [name for flag, name in INSTRUCTIONS.items() if flag in flags]
-    parts = [told.get("model name") or platform.processor() or platform.machine(), *known]
-    return f"{', '.join(parts)}; {available_cores()} cores"
 
 
 def _filled(table: Table, work: Path) -> dict[str, Any]:
@@ -131,7 +112,18 @@ def _stores(recipe: Recipe, work: Path) -> Iterator[tuple[str, str]]:
             yield step.makes, json.loads(manifest.read_text(encoding="utf-8"))["manifest_sha256"]
 
 
+def _makers(recipe: Recipe, shop: Workshop) -> list[str]:
+    """mecam's versions and commits: those that the runs name, or, without runs, those of the commands."""
+    runs = {f"mecam {run['mecam']}, commit {run['git']}" for run in _environments(recipe, shop.work) if run.get("git")}
+    return sorted(runs or {shop.record(step)["made_with"] for step in recipe.parsed})
+
+
 def _seeds(recipe: Recipe, work: Path) -> list[int]:
     """Of all runs that the recipe made."""
-    files = [path for step in recipe.parsed for path in (work / step.makes).rglob("environment.json")]
-    return sorted({seed for path in files for seed in json.loads(path.read_text(encoding="utf-8")).get("seeds", [])})
+    return sorted({seed for run in _environments(recipe, work) for seed in run.get("seeds", [])})
+
+
+def _environments(recipe: Recipe, work: Path) -> list[dict[str, Any]]:
+    """How each run was made."""
+    files = {path for step in recipe.parsed for path in (work / step.makes).rglob("environment.json")}
+    return [json.loads(path.read_text(encoding="utf-8")) for path in files]

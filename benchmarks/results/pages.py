@@ -124,7 +124,7 @@ class OutcomePage:
         told = [
             f"`make results ONLY={self.name}`, {self.values['minutes']:.0f} minutes "
             f"({self.values['core_minutes']:.0f} of one core)",
-            self.values["processor"],
+            "; ".join(self.values["processor"]),
             f"{len(seeds)} seed{'s' * (len(seeds) != 1)}",
             "; ".join(self.values["made_with"]),
             self.values["date"],

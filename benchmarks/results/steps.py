@@ -1,13 +1,15 @@
 """Runs the steps of a recipe below a work folder, each once.
 
-A finished step leaves `steps/….json` there. It is not run again while its key is the same: the command, mecam's
-version, the files it reads of DATA and CONFIGS, and the keys of the steps that made its input. A step of another key
-is run over what is there, so that mecam continues what it can; what it refuses to continue is removed and made again.
+A finished step leaves `steps/….json` there. It is not run again while its key is the same: the command, the code that
+decides its result, the files it reads of DATA and CONFIGS, and the keys of the steps that made its input. A step of
+another key is run over what is there, so that mecam keeps and continues what is still right, as a run of the same
+options; what it refuses to continue is removed and made again.
 """
 
 import hashlib
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -24,11 +26,23 @@ from benchmarks.results.recipe import CONFIGS, ROOT, Recipe, Step
 from mecam.errors import MecamError
 from mecam.files import remove, write_whole
 from mecam.locks import locked
+from mecam.threads import available_cores
 from mecam.version import __version__
 
+FAILED = "failed.json"
+"""In the folder of several runs: which of them failed; the command itself succeeds."""
+
 MECAM = (sys.executable, "-m", "mecam")
+DATA_CODE = ("task", "data", "features", "synthetic")
+TRAINING_CODE = (*DATA_CODE, "config.py", "nn", "losses", "models", "runs", "training", "experiments")
+CODE = {"data": DATA_CODE, "extract": DATA_CODE, "train": TRAINING_CODE}
+"""Command → the parts of mecam that decide what it makes; of any other one those of `train`, and `evaluation`."""
+
 LAST_LINES = 15
 """Of the output of a failed command that are shown."""
+
+INSTRUCTIONS = {"avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_tile": "AMX"}
+"""Flag of the processor → its name, of what decides the speed of a training."""
 
 
 class StepError(MecamError):
@@ -57,7 +71,7 @@ class Workshop:
         """What each step makes → key of what would be made now."""
         keys: dict[str, str] = {}
         for step in recipe.parsed:
-            told = [step.command, __version__, *(keys[place] for place in step.needs)]
+            told = [step.command, _code(step.words[0]), *(keys[place] for place in step.needs)]
             told += [_contents(self._place(word)) for word in step.words if _is_foreign(word)]
             keys[step.makes] = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
         return keys
@@ -68,7 +82,7 @@ class Workshop:
         return [step for step in recipe.parsed if self._is_done(step, keys[step.makes])]
 
     def record(self, step: Step) -> dict[str, Any]:
-        """What is known of the last time that the step ran: key, done, seconds, core_seconds, made_with."""
+        """What is known of the last time that the step ran: key, done, seconds, core_seconds, made_with, …"""
         path = self._record_path(step)
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return found
@@ -92,22 +106,24 @@ class Workshop:
 
     def _run_step(self, step: Step, key: str, log: Path) -> None:
         before = self.record(step)
-        continued = before.get("key") == key
-        spent = (before["seconds"], before["core_seconds"]) if continued else (0.0, 0.0)
+        kept = before if (self.work / step.makes).exists() else {}
+        spent = (kept.get("seconds", 0.0), kept.get("core_seconds", 0.0))
         record = {"command": step.command, "key": key, "done": False, "made_with": made_with()}
+        record |= {"processor": processor(), "date": time.strftime("%Y-%m-%d", time.gmtime())}
         self._write(step, record | {"seconds": spent[0], "core_seconds": spent[1]})
-        code, seconds, core_seconds = self._started(step, log)
-        if code != 0 and before and not continued:
+        done, seconds, core_seconds = self._started(step, log)
+        if not done and kept and kept["key"] != key:
             remove(self.work / step.makes)
-            code, seconds, core_seconds = self._started(step, log)
+            spent = (0.0, 0.0)
+            done, seconds, core_seconds = self._started(step, log)
         record |= {"seconds": round(spent[0] + seconds, 1), "core_seconds": round(spent[1] + core_seconds, 1)}
-        self._write(step, record | {"done": code == 0})
-        if code != 0:
+        self._write(step, record | {"done": done})
+        if not done:
             last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
             raise StepError(f"this command failed: {step.command}", where=str(log), fix="\n".join(last))
 
-    def _started(self, step: Step, log: Path) -> tuple[int, float, float]:
-        """Exit code, seconds, and seconds of all cores together."""
+    def _started(self, step: Step, log: Path) -> tuple[bool, float, float]:
+        """Whether all of a step succeeded; seconds, and seconds of all cores together."""
         words = [str(self._place(word)) if _is_foreign(word) else word for word in step.words]
         began = time.monotonic()
         with log.open("a", encoding="utf-8") as file:
@@ -118,7 +134,8 @@ class Workshop:
                 [*self.program, *words], cwd=self.work, stdout=file, stderr=subprocess.STDOUT, env=environment
             )
             core_seconds = _watched(process)
-        return process.returncode, time.monotonic() - began, core_seconds
+        done = process.returncode == 0 and not (self.work / step.makes / FAILED).exists()
+        return done, time.monotonic() - began, core_seconds
 
     def _place(self, word: str) -> Path:
         kind, _, rest = word.partition("/")
@@ -137,8 +154,28 @@ def made_with() -> str:
     return f"mecam {__version__}" + (f", commit {described.stdout.strip()}" if described.returncode == 0 else "")
 
 
+def processor() -> str:
+    """Its name and instructions, and how many cores there are for us."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = set(told.get("flags", "").split())
+    known = [name for flag, name in INSTRUCTIONS.items() if flag in flags]
+    parts = [told.get("model name") or platform.processor() or platform.machine(), *known]
+    return f"{', '.join(parts)}; {available_cores()} cores"
+
+
 def _is_foreign(word: str) -> bool:
     return re.match("(DATA|CONFIGS)/", word) is not None
+
+
+def _code(command: str) -> str:
+    """Hash of the code that decides what a command makes."""
+    places = [ROOT / "src" / "mecam" / part for part in CODE.get(command, (*TRAINING_CODE, "evaluation"))]
+    files = sorted(file for place in places for file in (place.rglob("*.py") if place.is_dir() else (place,)))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _contents(place: Path) -> str:

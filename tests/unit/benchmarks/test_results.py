@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.results import steps
 from benchmarks.results.__main__ import make, old_ones, state, write_docs
 from benchmarks.results.charts import charts, mark_of
 from benchmarks.results.outcome import OUTCOMES, read_outcomes
 from benchmarks.results.pages import BLOCK, pages, rendered
-from benchmarks.results.recipe import CONFIGS, RECIPES, ROOT, Recipe, chosen, read_recipe, read_recipes
+from benchmarks.results.recipe import CONFIGS, RECIPES, ROOT, Recipe, Step, chosen, read_recipe, read_recipes
 from benchmarks.results.steps import StepError, Workshop
 from mecam.errors import ConfigError
 
@@ -21,11 +22,14 @@ with open("calls.txt", "a") as file:
 if pathlib.Path("broken").exists() and "train" in sys.argv:
     place.mkdir(parents=True, exist_ok=True)
     sys.exit("out of luck")
+(place / "failed.json").unlink(missing_ok=True)
 said = place / "said.txt"
 if said.exists() and said.read_text() != " ".join(sys.argv):
     sys.exit("this folder holds another run")
 place.mkdir(parents=True, exist_ok=True)
 said.write_text(" ".join(sys.argv))
+if pathlib.Path("partly").exists() and "train" in sys.argv:
+    (place / "failed.json").write_text("{}")
 (place / "manifest.json").write_text(json.dumps({"manifest_sha256": "5a5a"}))
 (place / "environment.json").write_text(json.dumps({"seeds": [1111, 1112]}))
 row = lambda name, mae: {"name": name, "scores": {"mae": {
@@ -69,7 +73,7 @@ tables:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    monkeypatch.setattr("benchmarks.results.steps.made_with", lambda: "mecam 1, commit 5a5a")
+    monkeypatch.setattr(steps, "made_with", lambda: "mecam 1, commit 5a5a")
     (tmp_path / "data" / "corpus").mkdir(parents=True)
     (tmp_path / "data" / "corpus" / "label.csv").write_text("id\n1\n")
     (tmp_path / "fake.py").write_text(FAKE)
@@ -126,7 +130,7 @@ def test_other_words_and_times_make_nothing_old(tmp_path: Path) -> None:
     assert written(tmp_path, RECIPE.replace("digits: 1", "digits: 2")).digest != recipe.digest
 
 
-def test_changed_data_and_a_changed_version_run_again(
+def test_changed_data_and_changed_code_run_again(
     shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = written(tmp_path / "recipes")
@@ -136,8 +140,10 @@ def test_changed_data_and_a_changed_version_run_again(
     calls(shop)
     make([recipe], shop, tmp_path)
     assert calls(shop) == ["data", "train", "compare"]
-    monkeypatch.setattr("benchmarks.results.steps.__version__", "99")
-    assert shop.finished(recipe) == []
+    code = steps._code
+    assert len({code("data"), code("train"), code("compare")}) == 3
+    monkeypatch.setattr(steps, "_code", lambda command: "changed" if command == "train" else code(command))
+    assert [step.makes for step in shop.finished(recipe)] == ["stores/s"]
 
 
 def test_what_fails_is_continued_and_stops_no_other(
@@ -158,9 +164,26 @@ def test_what_fails_is_continued_and_stops_no_other(
     assert calls(shop) == ["train", "compare"]
 
 
+def test_several_runs_of_which_one_failed_are_not_finished(shop: Workshop, tmp_path: Path) -> None:
+    recipe = written(tmp_path / "recipes")
+    shop.work.mkdir()
+    (shop.work / "partly").touch()
+    assert make([recipe], shop, tmp_path) == ["ab"]
+    (shop.work / "partly").unlink()
+    assert calls(shop) == ["data", "train"]
+    assert make([recipe], shop, tmp_path) == []
+    assert calls(shop) == ["train", "compare"]
+
+
 def test_the_time_of_all_attempts_counts(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = written(tmp_path / "recipes")
-    monkeypatch.setattr(Workshop, "_started", lambda shop, step, log: (log.write_text("ran"), 60.0, 30.0))
+
+    def started(shop: Workshop, step: Step, log: Path) -> tuple[bool, float, float]:
+        log.write_text("ran")
+        (shop.work / step.makes).mkdir(parents=True, exist_ok=True)
+        return False, 60.0, 30.0
+
+    monkeypatch.setattr(Workshop, "_started", started)
     for _ in range(2):
         with pytest.raises(StepError, match="ran"):
             shop.run(recipe)
