@@ -49,7 +49,7 @@ pretrained: $(VENV)/installed-dev
 
 ONLY ?=
 RESULTS := $(BIN)/python -m benchmarks.results --data $(DATA) --work $(WORK) --only "$(ONLY)"
-results: $(VENV)/installed
+results: $(VENV)/installed-dev
 	@$(RESULTS)
 
 results-list: $(VENV)/installed
