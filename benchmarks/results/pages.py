@@ -156,7 +156,8 @@ def rendered(template: str, page: Path, outcomes: Mapping[str, Mapping[str, Any]
     try:
         return environment.from_string(source).render(seen).strip()
     except UndefinedError as error:
-        if absent := sorted(meta.find_undeclared_variables(environment.parse(source)) - set(outcomes)):
+        quoted = meta.find_undeclared_variables(environment.parse(source))
+        if absent := sorted(quoted - (set(outcomes) - old)):
             return f"*Not measured yet: `make results ONLY={','.join(absent)}`.*"
         raise ConfigError(
             f"the template quotes what no outcome has: {error}", where=str(folder / f"{template}.md.j2")

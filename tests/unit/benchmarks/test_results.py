@@ -288,6 +288,7 @@ def test_what_was_not_measured_yet_says_so_and_a_slip_is_an_error(shop: Workshop
     assert rendered("ab", page, {}, set(), folder) == "*Not measured yet: `make results ONLY=ab`.*"
     with pytest.raises(ConfigError, match="f1"):
         rendered("ab", page, outcomes, set(), folder)
+    assert "Not measured yet" in rendered("ab", page, outcomes, {"ab"}, folder)
     (folder / "ab.md.j2").write_text("{% if ab is defined %}{{ ab.title }}{% else %}nothing{% endif %}")
     assert rendered("ab", page, {}, set(), folder) == "nothing"
     assert rendered("ab", page, outcomes, set(), folder) == "A or B"
