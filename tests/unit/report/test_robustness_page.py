@@ -53,7 +53,7 @@ def findings(
     names = tuple(summary.name for summary in summaries)
     runs = (scored("steady", 0.5, 0.0, steps, names), scored("frail<i>", 0.45, 0.05, steps, names))
     against = {"frail<i>": Difference(0.2, (0.1, 0.3), 0.001, 0.002)}
-    tests = {names[0]: dict.fromkeys(("mae", "acc7"), AgainstBest("steady", against))}
+    tests = dict.fromkeys(names[:1], dict.fromkeys(("mae", "acc7"), AgainstBest("steady", against)))
     given: dict[str, Any] = {
         "plan": Plan(protocol, steps, summaries),
         "task": TASK,
