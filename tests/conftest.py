@@ -7,6 +7,8 @@ from typing import Any
 
 # Before PyTorch is loaded, for this process and those that tests start: the cores are shared by the workers of pytest.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test reads what another one, or the user, has kept.
+os.environ["MECAM_TEXT_CACHE"] = "off"
 
 import pytest
 import torch

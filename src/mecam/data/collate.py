@@ -1,6 +1,6 @@
 """Utterances to batches: the only place that pads."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -251,14 +251,8 @@ def _token_row(utterance: Utterance, tokenizer: Tokenizer) -> tuple[list[int], l
     """Ids of one text with its special tokens, and the word of each."""
     if not utterance.tokens:
         return [], []
-    body = [(token, word) for word, tokens in enumerate(utterance.tokens) for token in tokens]
-    framed: Iterable[tuple[int, int]] = (
-        *((token, -1) for token in tokenizer.start),
-        *body,
-        *((token, -1) for token in tokenizer.end),
-    )
-    ids, words = zip(*framed, strict=True)
-    return list(ids), list(words)
+    body = [word for word, tokens in enumerate(utterance.tokens) for _ in tokens]
+    return tokenizer.framed(utterance.tokens), [*(-1 for _ in tokenizer.start), *body, *(-1 for _ in tokenizer.end)]
 
 
 def _rows(batch: BatchArrays, rows: slice) -> BatchArrays:

@@ -42,7 +42,7 @@ class Dataset:
         self.task = task
         self.normaliser = normaliser
         self._zero = normaliser.zero if normaliser else None
-        self._tokenized = tokenizer is not None
+        self._tokenizer = tokenizer
         self._tokens: dict[int, tuple[tuple[int, ...], ...]] = {}
         if tokenizer is not None:
             texts = [(i, text) for i, text in enumerate(self._column("text")) if text]
@@ -55,7 +55,7 @@ class Dataset:
         utterance = self._source[int(self._indices[position])]
         if self.normaliser is not None:
             utterance = self.normaliser(utterance)
-        if self._tokenized:
+        if self._tokenizer is not None:
             # Precomputed text features beside the transcript would be corrupted in its place, and read by no one.
             streams = {m: rows for m, rows in utterance.streams.items() if m != TEXT}
             utterance = replace(utterance, streams=streams, tokens=self._tokens.get(position))
@@ -84,6 +84,11 @@ class Dataset:
     def texts(self) -> list[str | None]:
         """The transcript of each utterance."""
         return self._column(TEXT)
+
+    @property
+    def token_ids(self) -> list[list[int]]:
+        """The transcripts as a text encoder reads them, without absent ones."""
+        return [] if self._tokenizer is None else [self._tokenizer.framed(words) for words in self._tokens.values()]
 
     @property
     def labels(self) -> list[object]:

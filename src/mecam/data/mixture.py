@@ -91,6 +91,11 @@ class Mixture:
             drawn.append(start + np.concatenate([np.tile(np.arange(count), whole), rng.permutation(count)[:rest]]))
         return np.asarray(rng.permutation(np.concatenate(drawn)), np.int64)
 
+    @property
+    def token_ids(self) -> list[list[int]]:
+        """As `Dataset.token_ids`."""
+        return [ids for part in self.parts for ids in part.token_ids]
+
     def sizes(self) -> NDArray[np.int64]:
         """As `Dataset.sizes`."""
         return np.concatenate([part.sizes() for part in self.parts])

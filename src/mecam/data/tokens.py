@@ -88,6 +88,10 @@ class Tokenizer:
         words = [(text if any(c.islower() for c in text) else text.lower()).split() for text in texts]
         return [self._cut([self.ids_of(word) for word in text]) for text in words]
 
+    def framed(self, words: Sequence[Sequence[int]]) -> list[int]:
+        """One text as an encoder reads it: the ids of its words, between the special ones; none for no words."""
+        return [*self.start, *(token for ids in words for token in ids), *self.end] if words else []
+
     def ids_of(self, word: str) -> tuple[int, ...]:
         """Return the ids of one word, at least one."""
         ids = self._ids.get(word)

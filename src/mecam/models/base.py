@@ -121,7 +121,7 @@ class TextOptions:
     """The options that every model with a text encoder has: the options of such a model begin with them."""
 
     encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
+    """Text encoder: `minilm`, `mpnet`, a hub name, or a folder."""
     freeze_encoder: bool = False
     """Leave the text encoder as it is."""
     freeze_layers: Annotated[int, Ge(0)] = 0

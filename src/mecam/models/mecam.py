@@ -110,7 +110,7 @@ class MecamConfig:
     }
 
     encoder: str = EMBEDDED
-    """Text encoder: `minilm`, a hub name, or a folder."""
+    """Text encoder: `minilm`, `mpnet`, a hub name, or a folder."""
     freeze_encoder: bool = False
     """Leave the text encoder as it is."""
     freeze_layers: Annotated[int, Ge(0)] = 0

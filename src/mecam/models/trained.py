@@ -12,7 +12,7 @@ whose configuration describes more than its weights can fill.
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from mecam.budget import check_regular_file, small_json
 from mecam.config import DataConfig, decode
 from mecam.data.collate import Collator
 from mecam.data.datasets import Dataset
+from mecam.data.mixture import Mixture
 from mecam.data.store import Store
 from mecam.data.tokens import PretrainedTokenizer
 from mecam.errors import DataError, MecamError, MissingExtraError, ModelError, missing_extras
@@ -47,6 +48,7 @@ from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
 from mecam.models.sizes import build_within
 from mecam.models.torch_network import TorchNetwork, not_finite
+from mecam.nn.text import TextEncoder
 from mecam.types import Modality, Utterance
 from mecam.version import __version__
 
@@ -100,6 +102,13 @@ class Trained:
     def dataset(self, source: Store | Sequence[Utterance], indices: NDArray[np.int64] | None = None) -> Dataset:
         """As `Preprocessor.dataset`."""
         return self.preprocessor.dataset(source, indices)
+
+    def remember_texts(self, datasets: Iterable[Dataset | Mixture]) -> None:
+        """Let its text encoder compute these transcripts' lower layers once, as far as they are frozen."""
+        encoders = [part for part in self.model.modules() if isinstance(part, TextEncoder)]
+        texts = [ids for dataset in datasets for ids in dataset.token_ids] if encoders else []
+        for encoder in encoders:
+            encoder.remember(texts)
 
 
 def build_model(name: str, options: Any, inputs: Inputs, data: DataConfig) -> tuple[Model, PretrainedTokenizer | None]:

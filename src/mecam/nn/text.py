@@ -1,8 +1,8 @@
 """Text encoders from `transformers`: the embedded MiniLM, any hub name, any folder."""
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from mecam.errors import MissingExtraError, ModelError
 from mecam.hub import CONVERT, loading_options, refusal, resolve_text_encoder
 from mecam.nn.dropout import with_cheap_dropout
 from mecam.nn.exporting import exporting
+from mecam.nn.frozen_layers import FrozenLayers
 
 __all__ = ["TextEncoder", "is_queued"]
 
@@ -79,20 +80,44 @@ class TextEncoder(nn.Module):
         # anything, for which a GPU would have to be waited for.
         self._takes_whole_mask = hasattr(sys.modules[type(self.network).__module__], "create_bidirectional_mask")
         self._recomputing = False
-        self.network.requires_grad_(not frozen)
-        self._frozen_parts = _first_layers(self.network, frozen_layers) if frozen_layers else []
-        if lora and not frozen:
+        embeddings, layers = _parts(self.network)
+        kept = _first(layers, len(layers) if frozen else frozen_layers)
+        self.frozen_layers = FrozenLayers(self.network, embeddings, kept) if kept else None
+        if frozen:
+            self.network.requires_grad_(False)
+        elif lora:
             _add_low_rank_updates(self.network, lora)
-        for part in self._frozen_parts:
-            part.requires_grad_(False)
+            if self.frozen_layers:
+                self.frozen_layers.freeze()
+        self.register_load_state_dict_post_hook(TextEncoder._weights_changed)
         self.width: int = self.network.config.hidden_size
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """Keep what is frozen in evaluation mode, without dropout."""
         super().train(mode and not self.frozen)
-        for part in self._frozen_parts:
-            part.eval()
+        if self.frozen_layers:
+            self.frozen_layers.eval()
         return self
+
+    def remember(self, texts: Iterable[Sequence[int]]) -> None:
+        """Keep what the frozen layers make of these texts, for every later pass, model and process (`FrozenLayers`).
+
+        What is read of them changes in its last digits at most. Nothing happens where no layer is frozen.
+
+        Args:
+            texts: token ids of each, special ones included.
+        """
+        if self.frozen_layers:
+            self.frozen_layers.remember(texts)
+
+    def _weights_changed(self, _: object) -> None:
+        if self.frozen_layers:
+            self.frozen_layers.weights_changed()
+
+    def _read(self, ids: Int[Tensor, "B T"], observed: Tensor) -> Float[Tensor, "B T D"]:
+        with self.frozen_layers.passed(ids, observed) if self.frozen_layers else nullcontext():
+            hidden: Tensor = self.network(input_ids=ids, attention_mask=observed).last_hidden_state
+        return hidden
 
     def _recompute(self, wanted: bool) -> None:
         """Keep only what enters each layer for the backward pass, which then computes the rest again; or all of it.
@@ -114,7 +139,8 @@ class TextEncoder(nn.Module):
 
         Raises: ModelError if the encoder has no such part.
         """
-        places = _first_layers(self.network, number)
+        embeddings, layers = _parts(self.network)
+        places = [*embeddings, *_first(layers, number)]
         if not places:
             raise ModelError("this text encoder keeps its embeddings where mecam does not look for them")
         return places[-1]
@@ -168,7 +194,7 @@ class TextEncoder(nn.Module):
         self._recompute(long)
         count = max(1, most // distinct.shape[1]) if long else len(distinct)
         parts = zip(torch.split(distinct, count), torch.split(observed, count), strict=True)
-        pieces = [self.network(input_ids=some, attention_mask=seen).last_hidden_state for some, seen in parts]
+        pieces = [self._read(some, seen) for some, seen in parts]
         hidden = torch.cat(pieces) if len(pieces) > 1 else pieces[0]  # U T D
         return (hidden if where is None else hidden[where]).masked_fill(~mask.unsqueeze(-1), 0.0)
 
@@ -194,17 +220,21 @@ def _quiet() -> Iterator[None]:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _first_layers(network: nn.Module, count: int) -> list[nn.Module]:
-    """The embeddings and the first `count` layers, wherever the architecture keeps them.
-
-    Raises: ModelError if it has fewer layers.
-    """
+def _parts(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The embeddings and the layers, wherever the architecture keeps them."""
     lists = [part for part in network.modules() if isinstance(part, nn.ModuleList)]
-    layers = max(lists, key=len, default=nn.ModuleList())
+    embeddings = [part for name, part in network.named_children() if "embed" in name]
+    return embeddings, list(max(lists, key=len, default=nn.ModuleList()))
+
+
+def _first(layers: Sequence[nn.Module], count: int) -> Sequence[nn.Module]:
+    """The first `count` layers.
+
+    Raises: ModelError if there are fewer.
+    """
     if count > len(layers):
         raise ModelError(f"there are no {count} first layers: the text encoder has {len(layers)}")
-    embeddings = [part for name, part in network.named_children() if "embed" in name]
-    return [*embeddings, *layers[:count]]
+    return layers[:count]
 
 
 def _add_low_rank_updates(network: nn.Module, rank: int) -> None:

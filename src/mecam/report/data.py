@@ -8,9 +8,9 @@ from mecam.report.table import Cell, Table, Tone
 
 if TYPE_CHECKING:  # these bring torch, which `mecam data --help` need not wait for
     from mecam.data.operations.describe import Description
-    from mecam.features.assets import Fetched
     from mecam.features.extraction_store import ExtractReport
     from mecam.features.vision.model_files import Asset
+    from mecam.fetched import Fetched
 
 __all__ = [
     "asset_table",

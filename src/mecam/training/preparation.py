@@ -122,6 +122,8 @@ def prepare(
             parts.append(own.dataset(source.store, source.store.split("train")))
             parts[-1].require_labels(f"train of {source.store.path.name}")
         splits["train"] = Mixture(parts, [source.weight for source in sources])
+    if not config.training.compile:  # what is compiled is the encoder as a whole
+        trained.remember_texts(splits.values())
     return trained, splits, loaded
 
 

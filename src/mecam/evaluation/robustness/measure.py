@@ -183,6 +183,8 @@ def measure(
         progress: called after each cell.
     """
     measured = Measured(trained, data, reuse=reuse)
+    if reuse:
+        trained.remember_texts([trained.dataset(data.utterances)])
     watched: Recent[Untouched] = Recent(MEMORY_BYTES)
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:

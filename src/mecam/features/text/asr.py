@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.errors import DataError, MissingExtraError
-from mecam.features.assets import find
 from mecam.features.media import Media
 from mecam.features.text import Segment, Transcript, settled
 from mecam.features.text.captions import plain
 from mecam.features.text.speech_models import MODELS, is_english
 from mecam.features.text.word_times import segment_of
+from mecam.fetched import find
 from mecam.hub import out_of_reach
 from mecam.onnx_runtime import send_nothing
 from mecam.threads import ProcessLock

@@ -3,7 +3,7 @@
 In the format of faster-whisper; the first sources are byte for byte those of Systran on the hub.
 """
 
-from mecam.features.assets import Fetched, File, Source
+from mecam.fetched import Fetched, File, Source
 
 __all__ = ["MODELS", "is_english"]
 

