@@ -358,10 +358,12 @@ class Mecam(Model):
         for m in self.gates:
             stream = view.streams[m]
             assert stream.injected is not None
-            kept = seen.gates[m][stream.mask].float()  # rows of all utterances
-            clean = (~stream.injected[stream.mask]).float()
+            # What is corrupted altogether stands out from nothing: it is for the conflict network to find.
+            partly = stream.mask & (stream.mask & ~stream.injected).any(dim=1, keepdim=True)  # B T
+            kept = seen.gates[m][partly].float()  # rows of all utterances
+            clean = (~stream.injected[partly]).float()
             gap = nn.functional.binary_cross_entropy(kept, clean, reduction="sum")
-            losses[f"gate_{m}"] = gap / stream.mask.sum().clamp(min=1)
+            losses[f"gate_{m}"] = gap / partly.sum().clamp(min=1)
             losses[f"instance_{m}"] = instance_contrast(
                 seen.embeddings[f"after_{m}"],
                 output.embeddings[f"after_{m}"],
