@@ -21,6 +21,9 @@ __all__ = ["FrozenLayers"]
 VERSION = 1
 """Counts up when the same weights and tokens give something else."""
 
+TOGETHER = 8
+"""Texts that are computed at once: one costs three times as much by itself."""
+
 PROBE = ((7, 5, 3),)
 """Tokens that any vocabulary has."""
 
@@ -90,8 +93,8 @@ class FrozenLayers:
     def passed(self, ids: Int[Tensor, "B T"], observed: Tensor) -> Iterator[None]:
         """Inside, the encoder takes what is known of these texts instead of running its frozen layers.
 
-        A known text is computed by itself, without padding, so that what is kept depends on the text alone, and a
-        training gives the same whether it is found or not. Not on a GPU, which would have to be waited for.
+        What is kept depends on the text alone, so that a training gives the same whether it is found or not. Not on a
+        GPU, which would have to be waited for.
 
         Args:
             ids: tokens.
@@ -140,13 +143,25 @@ class FrozenLayers:
             if (state := self._decoded(found.get(key), lengths[row])) is not None
         }
         self.asked, self.found = self.asked + len(keys), self.found + len(known)
-        made = {
-            row: self._states(texts[row][None], observed[row : row + 1, : lengths[row]])[0]
-            for row in keys.keys() - known
-        }
+        made = self._made({row: texts[row] for row in keys if row not in known})
         if made:
             kept.put({keys[row]: state.contiguous().view(torch.uint8).numpy().tobytes() for row, state in made.items()})
         return self._together(known | made, ids, observed)
+
+    def _made(self, texts: dict[int, Tensor]) -> dict[int, Tensor]:
+        """The hidden states of texts, as they are kept: always `TOGETHER` of one length, filled up, without padding.
+
+        A matrix of another shape may be multiplied in another order, which changes last digits.
+        """
+        made: dict[int, Tensor] = {}
+        for length in sorted({len(text) for text in texts.values()}):
+            alike = [row for row, text in texts.items() if len(text) == length]
+            for start in range(0, len(alike), TOGETHER):
+                some = alike[start : start + TOGETHER]
+                filled = [*some, *some[:1] * (TOGETHER - len(some))]
+                ids = torch.stack([texts[row] for row in filled])
+                made |= zip(some, self._states(ids, torch.ones_like(ids)), strict=False)
+        return made
 
     def _together(self, known: dict[int, Tensor], ids: Tensor, observed: Tensor) -> Tensor:
         """Known hidden states, and those of the other texts, as one batch."""
@@ -212,7 +227,10 @@ class FrozenLayers:
             facts = [VERSION, torch.__version__, type(self._network).__name__, len(self._layers), config]
             digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
             for weight in self._weights():
-                digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+                same = (
+                    weight.detach().cpu().contiguous() + 0.0
+                )  # averaging weights turns a zero with a minus into one without
+                digest.update(same.view(torch.uint8).numpy().data)
             self._identity = digest.digest()
         numbers = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         return self._identity + str(numbers).encode()
