@@ -1,6 +1,10 @@
 # Two commands for a newcomer; each does all of its own set-up.
 #   make demo   train MECAM on the built-in corpus and write runs/demo/report.html
 #   make test   run the tests
+# For who repeats what docs/results.md says:
+#   make results DATA=FOLDER [ONLY=a,b] [WORK=FOLDER]   run the recipes of configs/results, write tables and charts
+#   make results-list DATA=FOLDER [WORK=FOLDER]         the recipes, their times, and how far they are
+#   make results-docs                                   write the pages from docs/results/*.json; runs nothing
 # And one for who changes the built-in model:
 #   make pretrained DATA=FOLDER   make its weights and cards again (hours; needs the data sets)
 PYTHON ?= python3
@@ -9,7 +13,7 @@ BIN := $(VENV)/bin
 # torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint pretrained clean help
+.PHONY: demo test lint results results-list results-docs pretrained clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -42,6 +46,17 @@ pretrained: $(VENV)/installed-dev
 	$(BIN)/python pretraining/text_models.py --data $(DATA) --work $(WORK)/texts
 	$(BIN)/python pretraining/text_quality.py --data $(DATA)
 	$(BIN)/python pretraining/write_docs.py
+
+ONLY ?=
+RESULTS := $(BIN)/python -m benchmarks.results --data $(DATA) --work $(WORK) --only "$(ONLY)"
+results: $(VENV)/installed-dev
+	@$(RESULTS)
+
+results-list: $(VENV)/installed
+	@$(RESULTS) --list
+
+results-docs: $(VENV)/installed
+	@$(RESULTS) --docs
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

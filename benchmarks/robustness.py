@@ -24,9 +24,10 @@ import numpy as np
 import torch
 
 from mecam.data.store import Store
+from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import read_split
-from mecam.evaluation.robustness.measure import Job, jobs_of, measure, read_cell
+from mecam.evaluation.robustness.measure import Job, jobs_of, measure
 from mecam.evaluation.robustness.protocols import SEEDS, plan
 from mecam.models.trained import load_checkpoint
 from mecam.runs.run import Run

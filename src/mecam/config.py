@@ -151,7 +151,7 @@ class TrainingConfig:
     """Epochs without a better validation score before stopping."""
     select: str = "auto"
     """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `f1_mean` for labels."""
-    learning_rate: LearningRate = 1e-3
+    learning_rate: LearningRate = 3e-3
     """For everything but the text encoder."""
     encoder_learning_rate: LearningRate = 1e-4
     """For the pretrained text encoder."""

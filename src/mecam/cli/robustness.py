@@ -18,7 +18,12 @@ __all__ = ["robustness"]
 def robustness(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of `mecam train`.")],
     protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="random-missing, missing-modality, corruptions or raw.")
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="One or more of random-missing, random-missing-noise, imbalanced, blocks, missing-modality, "
+            "corruptions, raw, permutation.",
+        ),
     ] = "random-missing",
     split: Annotated[str, typer.Option(help="Split of the store.")] = "test",
     seeds: Annotated[int, typer.Option(min=1, help="Number of random draws per condition.")] = 3,
@@ -32,6 +37,10 @@ def robustness(
     ] = None,
     only: Annotated[
         str | None, typer.Option(metavar="PATTERNS", help="Only these conditions, as in text.*,*.noise.*")
+    ] = None,
+    corrupted: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERNS", help="Protocol permutation: corrupt the data too, as in audio.burst.3"),
     ] = None,
     recordings: Annotated[
         list[Path] | None,
@@ -47,43 +56,62 @@ def robustness(
     """Measure how much missing, corrupted or noisy input harms trained runs, with intervals and tests.
 
     All seeds of all runs see the same corruption. Earlier measurements are reused, so an interrupted command continues,
-    and a new run or seed is added at its own cost only. Results and a page go to DIR/PROTOCOL.
+    and a new run or seed is added at its own cost only. Results and a page go to DIR/PROTOCOL; of several protocols and
+    runs, the mean rank over all of them to DIR/mean_rank.md.
 
     Example: mecam robustness runs/mosi runs/text --protocol corruptions --seeds 3 --out robustness/mosi
+
+    Example: mecam robustness runs/a runs/b --protocol random-missing,blocks,corruptions --out robustness/all
+
+    Example: mecam robustness runs/mosi --protocol permutation --corrupted audio.burst.3
 
     Example: mecam robustness runs/mine --protocol raw --recordings videos --only audio.babble.*
     """
     import torch
 
     from mecam.data.store import Store
-    from mecam.evaluation.robustness import assess
+    from mecam.evaluation.robustness import assess_all
     from mecam.report.robustness_page import write_findings
+    from mecam.report.robustness_ranks import joint_ranks_table, write_joint_ranks
 
     if out_ is None and len(runs) > 1:
         raise ConfigError("several runs need a place for their results", where="--out", fix="add --out DIR")
     place = runs[0] / "robustness" if out_ is None else out_
-    patterns = [pattern.strip() for pattern in (only or "").split(",") if pattern.strip()]
     with progress(f"{protocol} on {len(runs)} run{'s' if len(runs) > 1 else ''}") as callback:
-        findings = assess(
+        findings = assess_all(
             runs,
-            protocol,
+            _listed(protocol),
             place,
             store=None if data is None else Store(data),
             split=split,
             seeds=seeds,
-            only=patterns,
+            only=_listed(only),
+            corrupted=_listed(corrupted),
             recordings=recordings or (),
             labels=labels,
             processes=jobs,
             device="cuda" if torch.cuda.is_available() else "cpu",
             progress=callback,
         )
-    places = write_findings(findings, place / protocol)
+    places = [write_findings(each, place / each.plan.protocol)[-1] for each in findings]
+    together = len(findings) > 1 and len(runs) > 1
+    if together:
+        places.append(write_joint_ranks(findings, place)[0])
     if as_json:
-        print_json(findings.to_json())
+        print_json(
+            findings[0].to_json() if len(findings) == 1 else {each.plan.protocol: each.to_json() for each in findings}
+        )
         return
-    _print(findings)
-    print_place("robustness", places[-1])
+    for each in findings:
+        _print(each)
+    if together:
+        out.print(joint_ranks_table(findings).terminal())
+    for written in places:
+        print_place("robustness", written)
+
+
+def _listed(patterns: str | None) -> list[str]:
+    return [pattern.strip() for pattern in (patterns or "").split(",") if pattern.strip()]
 
 
 def _print(findings: "RobustnessFindings") -> None:

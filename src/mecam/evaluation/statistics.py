@@ -178,6 +178,7 @@ def paired_sums_test(
     *,
     weights: Array | None = None,
     permutations: int = 10_000,
+    resamples: int = 2000,
     seed: int = 0,
 ) -> Difference:
     """Do the test of `paired_permutation_test` on sums per group.
@@ -188,12 +189,13 @@ def paired_sums_test(
         second: likewise.
         weights: S, what each of the S values counts in the difference; None takes their mean.
         permutations: random swaps.
+        resamples: of the bootstrap; 0 gives no interval.
         seed: of the random swaps and of the bootstrap of the difference.
     """
     shares = np.full(len(first), 1 / len(first)) if weights is None else weights
     rng = np.random.default_rng(seed)
     swaps = rng.integers(0, 2, (permutations, first.shape[1])).astype(np.float64)
-    counts = resample_groups(first.shape[1], 2000, rng)
+    counts = resample_groups(first.shape[1], resamples, rng)
     observed, permuted = 0.0, np.zeros(permutations)
     drawn = None if counts is None else np.zeros(len(counts))
     for share, a, b in zip(shares, first, second, strict=True):  # one at a time: all at once would fill the memory

@@ -26,6 +26,7 @@ from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
+from mecam.nn.tap import Tap
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
 from mecam.types import TEXT, Modality
 
@@ -92,6 +93,7 @@ class Lnln(RowModel[LnlnConfig]):
         )
         self.summary = nn.ModuleDict({m: summary(tokens) for m in self.reads})
         if others:
+            self.weight_tap = Tap()
             self.check = nn.ModuleList([summary(1), nn.Linear(width, 1)])
             self.proxy = summary(tokens)
             self.discriminator = nn.Sequential(nn.Linear(width, width // 2), nn.GELU(), nn.Linear(width // 2, 1))
@@ -119,7 +121,9 @@ class Lnln(RowModel[LnlnConfig]):
         if sources:
             complete = self._completeness(tokens[TEXT]).masked_fill(~present[TEXT], 0.0)  # B
             proxy = self._proxy(sources, present)  # B S D
-            dominant = corrected(dominant, proxy, complete)
+            shares = torch.stack([complete, 1 - complete], dim=1)  # of the language and of its proxy
+            shares = self.weight_tap(shares, torch.stack([present[TEXT], torch.ones_like(present[TEXT])], dim=1))
+            dominant = corrected(dominant, proxy, shares[:, 0])
             extra |= {"complete": complete, "proxy": proxy}
         hyper, language = self.hyper(dominant, sources, present)
         joint = self.fusion(language, hyper)  # B D

@@ -25,6 +25,7 @@ from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_mean
+from mecam.nn.tap import Tap
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
 
@@ -48,6 +49,7 @@ class AdaptationGate(nn.Module):
         super().__init__()
         self.shift = shift
         self.gates = nn.ModuleDict({m: nn.Linear(width + size, width) for m, size in widths.items()})
+        self.taps = nn.ModuleDict({m: Tap() for m in widths})
         self.values = nn.ModuleDict({m: nn.Linear(size, width, bias=False) for m, size in widths.items()})
         self.bias = nn.Parameter(torch.zeros(width))
         self.norm = nn.LayerNorm(width)
@@ -69,7 +71,7 @@ class AdaptationGate(nn.Module):
         total = self.bias.expand_as(states)
         some = torch.zeros(states.shape[:2], dtype=torch.bool, device=states.device)
         for m, gate in self.gates.items():
-            opened = gate(torch.cat([states, rows[m].to(states.dtype)], dim=2)).relu()  # B T D
+            opened = self.taps[m](gate(torch.cat([states, rows[m].to(states.dtype)], dim=2)).relu(), there[m])  # B T D
             total = total + (opened * self.values[m](rows[m])).masked_fill(~there[m].unsqueeze(2), 0.0)
             some = some | there[m]
         total = total.masked_fill(~some.unsqueeze(2), 0.0)  # B T D
@@ -123,8 +125,10 @@ class Mag(Model):
         self.encoders = nn.ModuleDict({TEXT: encoder})
         widths = {m: inputs.features[m].width for m in others}
         self.gate: AdaptationGate | None = None
+        self.gate_taps = nn.ModuleDict()
         if others:
             self.gate = AdaptationGate(encoder.width, widths, shift=config.shift, dropout=config.dropout)
+            self.gate_taps = self.gate.taps
         self.dropout = nn.Dropout(config.output_dropout)
         self.head = prediction_head(inputs, encoder.width)
 

@@ -26,6 +26,7 @@ from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.axis import resampled, word_counts
 from mecam.nn.masked import masked_max, masked_windows
+from mecam.nn.tap import Tap
 from mecam.nn.transformer import Projection, Transformer, sinusoids
 from mecam.types import TEXT, Modality
 
@@ -79,12 +80,13 @@ class ConvolutionGate(nn.Module):
         super().__init__()
         self.value = nn.Conv1d(features, width, 3, padding=1)
         self.gate = nn.Conv1d(features, width, 3, padding=1)
+        self.tap = Tap()
 
     def forward(self, steps: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> Float[Tensor, "B D"]:
         """Encode; zeros where there is nothing."""
         steps = steps.masked_fill(~mask.unsqueeze(-1), 0.0).transpose(1, 2)  # B F T
-        gated = torch.tanh(self.value(steps)) * torch.sigmoid(self.gate(steps))  # B D T
-        return masked_max(gated.transpose(1, 2), mask)
+        gate = self.tap(torch.sigmoid(self.gate(steps)).transpose(1, 2), mask)  # B T D
+        return masked_max(torch.tanh(self.value(steps)).transpose(1, 2) * gate, mask)
 
 
 class TfrNet(RowModel[TfrNetConfig]):
@@ -110,6 +112,7 @@ class TfrNet(RowModel[TfrNetConfig]):
         everything = width * len(self.reads)
         self.rebuild = nn.ModuleDict({m: nn.Linear(everything, self.widths[m]) for m in self.reads})
         self.gates = nn.ModuleDict({m: ConvolutionGate(everything, config.gated) for m in self.reads})
+        self.gate_taps = nn.ModuleDict({m: gate.tap for m, gate in self.gates.items()})
         self.fuse = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(config.gated * len(self.reads), config.joint), nn.ReLU()
         )

@@ -24,6 +24,7 @@ __all__ = [
     "bars",
     "chart_of",
     "colour_by",
+    "dodged_intervals",
     "forest",
     "heat_map",
     "interval_curves",
@@ -234,6 +235,35 @@ def forest(
         base.mark_point(filled=True, size=80, opacity=1, color="var(--accent)").encode(x=x),
     ]
     return layered(*(layers if line is not None else layers[1:]))
+
+
+def dodged_intervals(
+    rows: Iterable[Mapping[str, Any]], names: Sequence[str], kinds: Sequence[str], *, x: alt.X
+) -> alt.LayerChart:
+    """A row per name, in it below each other a dot with its interval for each kind, and a line at 0.
+
+    Args:
+        rows: `name`, `kind`, `value`, `low`, `high`.
+        names: from above to below.
+        kinds: in the order of their colours.
+        x: axis of `value:Q`.
+    """
+    told = [alt.Tooltip("name:N", title=" "), alt.Tooltip("kind:N", title=" ")]
+    told += [
+        alt.Tooltip(f"{k}:Q", title=t, format="+.3f")
+        for k, t in zip(("value", "low", "high"), ("change", "from", "to"), strict=True)
+    ]
+    base = chart_of(rows).encode(
+        y=alt.Y("name:N", sort=list(names), title=None),
+        yOffset=alt.YOffset("kind:N", sort=list(kinds)),
+        color=colour_by("kind", kinds) if len(kinds) > 1 else alt.value("var(--accent)"),
+        tooltip=told,
+    )
+    return layered(
+        chart_of([{"value": 0}]).mark_rule(color="var(--muted)", strokeDash=[2, 3]).encode(x=x),
+        base.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q"),
+        base.mark_point(filled=True, size=50, opacity=1).encode(x=x),
+    )
 
 
 def interval_curves(

@@ -7,16 +7,19 @@ import numpy as np
 
 from mecam.data.cells import csv_text
 from mecam.evaluation.metrics import Metric
-from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition, FeatureCorruption
-from mecam.evaluation.robustness.findings import ALL, RobustnessFindings, best_of, condition_of
-from mecam.evaluation.robustness.protocols import Summary
+from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
+from mecam.evaluation.robustness.findings import RobustnessFindings, best_of, condition_of
+from mecam.evaluation.robustness.interventions import Intervention
+from mecam.evaluation.robustness.protocols import GRADED, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.report.format import UNDEFINED, arrow, capital, interval, named, p_value, percent, plain, value
+from mecam.report.robustness_changes import change_tables, other_change_tables
+from mecam.report.robustness_conditions import amount_of
+from mecam.report.robustness_ranks import ranks_table
 from mecam.report.scores import difference_cell, metric_head, score_cell
 from mecam.report.table import Cell, Table
 
 __all__ = [
-    "amount_of",
     "condition_tables",
     "graded",
     "summary_tables",
@@ -45,7 +48,8 @@ CALIBRATION = ("coverage", "width", "ece")
 def tables(findings: RobustnessFindings) -> list[Table]:
     """Every table of a protocol: summaries first, then each run, then the tests."""
     tested = tests_table(findings)
-    return [*summary_tables(findings), *condition_tables(findings), *([] if tested is None else [tested])]
+    found = [*summary_tables(findings), *other_change_tables(findings), *condition_tables(findings)]
+    return found if tested is None else [*found, tested]
 
 
 def terminal_tables(findings: RobustnessFindings) -> list[Table]:
@@ -61,20 +65,19 @@ def title_of(findings: RobustnessFindings) -> str:
 
 
 def summary_tables(findings: RobustnessFindings) -> list[Table]:
-    """A table per summary, the mean ranks, and the mean of every corruption."""
+    """A table per summary, the mean ranks, the mean of every corruption, and what interventions change."""
     found = [_overview(findings, summary) for summary in _overall(findings)]
     found = [*found[:1], *(replace(table, note="") for table in found[1:])]  # once is enough
     if findings.ranks:
-        found.append(_ranks_table(findings))
+        found.append(ranks_table(findings))
     if graded(findings) and len(findings.runs) > 1:
         found.append(_corruptions_table(findings))
-    return found
+    return [*found, *change_tables(findings)]
 
 
 def condition_tables(findings: RobustnessFindings) -> list[Table]:
     """A table per run: how it does under every condition."""
-    graduated = findings.plan.protocol not in ("random-missing", "missing-modality") and graded(findings)
-    return [_by_severity(findings, run) if graduated else _by_condition(findings, run) for run in findings.runs]
+    return [_by_severity(findings, run) if graded(findings) else _by_condition(findings, run) for run in findings.runs]
 
 
 def tests_table(findings: RobustnessFindings) -> Table | None:
@@ -98,24 +101,12 @@ def tests_table(findings: RobustnessFindings) -> Table | None:
 
 
 def graded(findings: RobustnessFindings) -> dict[tuple[str, str], list[Condition]]:
-    """Modality and kind → its severities."""
+    """Modality and kind → its severities; nothing for a protocol that has none."""
     groups: dict[tuple[str, str], list[Condition]] = {}
-    for condition in findings.plan.conditions:
-        if condition is not CLEAN and condition.modality:
+    for condition in findings.plan.conditions if findings.plan.protocol in GRADED else ():
+        if condition is not CLEAN:
             groups.setdefault((condition.modality, condition.kind), []).append(condition)
     return groups
-
-
-def amount_of(condition: Condition) -> str:
-    """A condition in words."""
-    if condition.kind == "random-missing":
-        return f"{100 * condition.level:.0f} % missing"
-    if condition.kind == "present":
-        return "only " + condition.key.partition(".")[2].replace("+", " + ")
-    if isinstance(condition, FeatureCorruption):
-        amount = f"{condition.amount:g} dB" if condition.kind == "noise" else f"{100 * condition.amount:g} %"
-        return f"{condition.modality} {condition.kind} {condition.level:g} ({amount})".replace("-", "−")
-    return condition.key.replace(".", " ")
 
 
 def as_csv(findings: RobustnessFindings) -> str:
@@ -153,7 +144,8 @@ def _by_condition(findings: RobustnessFindings, run: RunScores) -> Table:
     extra = [name for name in _others(findings) if name in run.values]
     head = ["condition", *map(metric_head, findings.leading), *map(_measure_head, extra)]
     rows = []
-    for condition in findings.plan.conditions:
+    # What an intervention changes has a table of its own.
+    for condition in [step for step in findings.plan.conditions if not isinstance(step, Intervention)]:
         cells = [_cell(run.values[metric.name].get(condition.key), metric) for metric in findings.leading]
         measured = [_measure(run.values[name].get(condition.key), name) for name in extra]
         rows.append([amount_of(condition), *cells, *measured])
@@ -190,30 +182,6 @@ def _corruptions_table(findings: RobustnessFindings) -> Table:
     ]
     head = ("corruption", *(row.name for row in findings.rows))
     return Table(head, rows, f"{capital(named(metric))} {arrow(metric)} per corruption", "", sortable=True)
-
-
-def _ranks_table(findings: RobustnessFindings) -> Table:
-    """A row per run, the first in front; columns: all corruptions, those of each modality."""
-    order = sorted(findings.ranks[ALL], key=lambda name: findings.ranks[ALL][name].mean)
-    best = {group: min(rank.mean for rank in found.values()) for group, found in findings.ranks.items()}
-    rows: list[list[Cell | str]] = []
-    for name in order:
-        places = {group: found[name] for group, found in findings.ranks.items()}
-        cells = [
-            Cell(
-                plain(place.mean, 1),
-                "" if place.ci95 is None else f"{plain(place.ci95[0], 1)} to {plain(place.ci95[1], 1)}",
-                "best" if place.mean == best[group] else "",
-                place.mean,
-            )
-            for group, place in places.items()
-        ]
-        rows.append([name, *cells])
-    note = (
-        f"In every corruption the runs are ranked by {named(findings.leading[0])}, mean over its severities; the mean "
-        "of these ranks (1 is best), with its 95 % interval over other recordings (or speakers), seeds and masks."
-    )
-    return Table(("run", *findings.ranks), rows, "Mean rank over the corruptions", note, sortable=True)
 
 
 def _summed(findings: RobustnessFindings, summary: Summary, metric: Metric, row: RunScores) -> Cell:

@@ -11,12 +11,14 @@ import numpy as np
 from mecam.evaluation.metrics import Metric
 from mecam.evaluation.robustness.conditions import CLEAN, SEVERITIES, Condition
 from mecam.evaluation.robustness.findings import RobustnessFindings, best_of
+from mecam.evaluation.robustness.protocols import RATED
 from mecam.evaluation.robustness.scores import RunScores
 from mecam.evaluation.sums import Array
 from mecam.report.charts import heat_map, interval_curves, spec
 from mecam.report.format import arrow, capital, named, plural, value
 from mecam.report.page import Chart, Section, page, section
 from mecam.report.robustness import as_csv, condition_tables, graded, summary_tables, tables, tests_table, title_of
+from mecam.report.robustness_changes import change_charts, changes_headline, other_change_tables
 from mecam.report.table import latex_tables, markdown_page, write_files
 
 __all__ = ["robustness_page", "write_findings"]
@@ -65,7 +67,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
     """The whole page."""
     runs, tested = findings.runs, tests_table(findings)
     sections = [
-        section("summary", "Summary", tables=summary_tables(findings)),
+        section("summary", "Summary", charts=change_charts(findings), shown=4, tables=summary_tables(findings)),
         _curves(findings),
         section(
             "heat",
@@ -74,7 +76,7 @@ def robustness_page(findings: RobustnessFindings) -> str:
             charts=[*_map_of_runs(findings), *_maps_of_severities(findings)],
             rest="The other runs",
         ),
-        section("runs", "All conditions", tables=condition_tables(findings)),
+        section("runs", "All conditions", tables=[*other_change_tables(findings), *condition_tables(findings)]),
         section("tests", "Tests", tables=[tested]),
         section("meaning", "What it means", heading="What it means (p prediction, t truth)", pairs=_meanings(findings)),
         section("made", "Method", pairs=_made(findings)),
@@ -98,6 +100,8 @@ def robustness_page(findings: RobustnessFindings) -> str:
 
 def _headline(findings: RobustnessFindings) -> str:
     """One sentence: the first summary in the first metric."""
+    if findings.changes:
+        return changes_headline(findings)
     if not findings.plan.summaries:
         return "These conditions have no summary; see all conditions below."
     summary, metric = findings.plan.summaries[0], findings.leading[0]
@@ -116,11 +120,16 @@ def _headline(findings: RobustnessFindings) -> str:
 def _curves(findings: RobustnessFindings) -> Section:
     """Every leading metric over the rate; over the severity, a chart for each corruption."""
     metric = findings.leading[0]
-    if findings.plan.protocol == "random-missing":
+    if findings.plan.protocol in RATED:
         steps = list(findings.plan.conditions)
         drawn = [_curve(findings, each, steps, named(each), percent=True) for each in findings.leading]
         return section("curves", "Curves", charts=drawn, rest="The other metrics")
     drawn = []
+    if findings.plan.protocol == "imbalanced":
+        for modality in dict.fromkeys(step.modality for step in findings.plan.conditions[1:]):
+            steps = [step for step in findings.plan.conditions[1:] if step.modality == modality]
+            drawn.append(_curve(findings, metric, steps, f"{modality}, others 10 %", percent=True))
+        return section("curves", "Curves", charts=drawn, shown=8)
     if len(findings.runs) > 1:
         for (modality, kind), levels in _complete(findings).items():
             drawn.append(_curve(findings, metric, [CLEAN, *levels], f"{modality} {kind}", percent=False))

@@ -120,10 +120,10 @@ def test_official_folds_of_unknown_recordings_are_refused(tmp_path: Path) -> Non
         official_splits(write(tmp_path / "store", sample()))
 
 
-@pytest.mark.parametrize("header", ["id,split", "video_id,mode"])
-def test_a_table_decides_by_id_or_by_recording(header: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("header", ["id,split", "video_id,mode", "speaker,split"])
+def test_a_table_decides_by_id_or_by_recording_or_by_speaker(header: str, tmp_path: Path) -> None:
     store = write(tmp_path / "store", sample())
-    keys = store.column("id" if header.startswith("id") else "video")
+    keys = store.column(header.partition(",")[0].removesuffix("_id"))
     table = tmp_path / "splits.csv"
     rows = {key: ("train", "valid", "test")[len(key) % 3] for key in keys}
     table.write_text("\n".join([header, *(f"{key},{split}" for key, split in rows.items())]))

@@ -13,9 +13,10 @@ from mecam.evaluation.comparison import compare, read_run_results
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.evaluation.predict import predict
 from mecam.evaluation.robustness import assess
+from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
-from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.evaluation.robustness.measure import jobs_of, measure
 from mecam.models.calibration import RecordingContext, RecordingPredictions
 from mecam.models.trained import load_checkpoint
 from mecam.prediction.answers import notes_of

@@ -14,9 +14,10 @@ from mecam.data.store import Store
 from mecam.errors import DataError, ModelError
 from mecam.evaluation.calibration import LEVEL, RATES, half_width, widening, with_missing
 from mecam.evaluation.predict import calibrated, predict
+from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, RandomMissing
 from mecam.evaluation.robustness.evaluation_split import read_split
-from mecam.evaluation.robustness.measure import jobs_of, measure, read_cell
+from mecam.evaluation.robustness.measure import jobs_of, measure
 from mecam.evaluation.robustness.scores import calibration_metrics, seen_by
 from mecam.models.calibration import IntervalScale
 from mecam.models.trained import Trained, load_checkpoint

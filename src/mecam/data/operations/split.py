@@ -35,6 +35,9 @@ SHARES, SEED = (0.7, 0.1, 0.2), 1111
 MIN_SPEAKERS = 5
 """From so many speakers on, utterances without a split are split by speaker."""
 
+TABLE_KEYS = {"id": "id", "video_id": "video", "speaker": "speaker"}
+"""Column of a table of splits → of a store: what says which utterance a row is about; the first of them counts."""
+
 Unit = Literal["video", "speaker"]
 """What must not lie in two splits; `speaker` keeps recordings together too."""
 
@@ -123,7 +126,7 @@ def fold_splits(store: Store, *, folds: int, fold: int, unit: Unit = "video", se
 
 
 def table_splits(store: Store, path: str | Path) -> list[str]:
-    """The splits of a CSV with the columns `id` (or `video_id`) and `split` (or `mode`).
+    """The splits of a CSV with the columns `id` (or `video_id`, or `speaker`) and `split` (or `mode`).
 
     Raises: DataError if the file cannot be read, names another split than train, valid and test, or
         leaves an utterance out.
@@ -131,15 +134,15 @@ def table_splits(store: Store, path: str | Path) -> list[str]:
     table = DelimitedTable(Path(path))
     table.check_header()
     columns = set(table.header)
-    key = next((name for name in ("id", "video_id") if name in columns), None)
+    key = next((name for name in TABLE_KEYS if name in columns), None)
     value = next((name for name in ("split", "mode") if name in columns), None)
     if key is None or value is None:
-        raise DataError("the table needs the columns id (or video_id) and split", where=str(path))
+        raise DataError("the table needs the columns id (or video_id, or speaker) and split", where=str(path))
     given = {row[key].strip(): row[value].strip() for row in table}
     wrong = sorted({split for split in given.values() if split not in SPLITS}, key=str)
     if wrong:
         raise DataError(f"{wrong[0]!r} is no split", where=str(path), fix=f"use {', '.join(SPLITS)}")
-    names = store.column("id" if key == "id" else "video")
+    names = store.column(TABLE_KEYS[key])
     without = [name for name in names if name not in given]
     if without:
         raise DataError(f"{len(without)} utterances are not in the table, the first is {without[0]}", where=str(path))

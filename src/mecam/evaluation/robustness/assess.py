@@ -10,17 +10,20 @@ from mecam.budget import small_json
 from mecam.data.store import Store
 from mecam.errors import DataError, MecamError, ModelError
 from mecam.evaluation.comparison.run_results import row_names
+from mecam.evaluation.robustness.changes import changes_of
+from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit, Recordings, read_split
 from mecam.evaluation.robustness.findings import RobustnessFindings, find
+from mecam.evaluation.robustness.interventions import Intervention, parts_of
 from mecam.evaluation.robustness.measure import jobs_of, measure_all
-from mecam.evaluation.robustness.protocols import SEEDS, Plan, plan
+from mecam.evaluation.robustness.protocols import PERMUTATION, SEEDS, Plan, plans
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.trained import load_checkpoint
 from mecam.runs.run import Run
 from mecam.types import TEXT, Modality
 
-__all__ = ["assess", "find_store"]
+__all__ = ["assess", "assess_all", "find_store"]
 
 CELLS = "cells"
 """Folder of the cells inside that of the results; all protocols share it."""
@@ -40,6 +43,7 @@ class _MeasuredRun:
     raw_text: bool
     prior: tuple[float, ...]
     in_recordings: bool
+    parts: tuple[str, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -47,38 +51,50 @@ class _MeasuredRun:
         names = [path.parent.name for path in self.checkpoints]
         return tuple(int(name) if name.isdigit() else 0 for name in names)
 
+    def able(self, conditions: Sequence[Condition]) -> list[Condition]:
+        """The conditions that it can be measured under: its gates can be replaced only where it has some."""
+        return [c for c in conditions if not isinstance(c, Intervention) or c.part in self.parts]
 
-def assess(
+
+def assess(folders: Sequence[Path], protocol: str, out: Path, **options: Any) -> RobustnessFindings:
+    """Measure runs under one protocol; as `assess_all`."""
+    return assess_all(folders, [protocol], out, **options)[0]
+
+
+def assess_all(
     folders: Sequence[Path],
-    protocol: str,
+    protocols: Sequence[str],
     out: Path,
     *,
     store: Store | None = None,
     split: str = "test",
     seeds: int = len(SEEDS),
     only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
     recordings: Sequence[Path] = (),
     labels: Path | None = None,
     processes: int | None = None,
     device: Device = "cpu",
     progress: Progress | None = None,
-) -> RobustnessFindings:
-    """Measure runs under a protocol; cells that lie in `out` already are not made again.
+) -> list[RobustnessFindings]:
+    """Measure runs under protocols; cells that lie in `out` already are not made again.
 
     Args:
         folders: run folders; every trained seed of each is measured.
-        protocol: a key of `PROTOCOLS`.
+        protocols: keys of `PROTOCOLS`.
         out: where the cells go, into `out/cells`.
         store: the data; None looks for the store that the runs learned from.
         split: of the store.
         seeds: how many masks are drawn of every condition that is random.
-        only: patterns of condition keys, as in `plan`.
+        only: patterns of condition keys, as in `plans`.
+        corrupted: what the split is corrupted by under the protocol `permutation`, as in `plans`.
         recordings: what the store was extracted from, for the protocol `raw`; corrupted stores go into `out/raw`.
         labels: the label table that it was extracted with.
         processes: that extract; by default as many as there are cores.
         device: where the models compute.
         progress: called with (cells done, all, what is being done).
 
+    Returns: what each protocol found.
     Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
         unknown protocol.
     """
@@ -92,11 +108,26 @@ def assess(
             found, recordings, out / "raw", labels=labels, ids=data.ids, jobs=processes, progress=progress
         )
     read = tuple(m for m in data.modalities if any(m in run.reads for run in runs))
-    planned = plan(protocol, data, read, only=only)
+    planned = plans(protocols, data, read, only=only, corrupted=corrupted)
+    if PERMUTATION in protocols:
+        _require_taps(runs)
     drawn = tuple(SEEDS[0] + number for number in range(seeds))
+    conditions = {condition.key: condition for each in planned for condition in each.conditions}
     with claimed(out):
         clear([out / CELLS])
-        cells = _measured(runs, data, planned, drawn, out / CELLS, device, progress)
+        cells = _measured(runs, data, list(conditions.values()), drawn, out / CELLS, device, progress)
+    return [_found(each, runs, cells, data, drawn, progress) for each in planned]
+
+
+def _found(
+    planned: Plan,
+    runs: Sequence[_MeasuredRun],
+    cells: Sequence[RunCells],
+    data: EvaluationSplit,
+    drawn: tuple[int, ...],
+    progress: Progress | None,
+) -> RobustnessFindings:
+    """What the cells of a protocol say."""
     resample = Resample(data.groups.count)
     scored = []
     for done, run in enumerate(cells):
@@ -112,7 +143,10 @@ def assess(
         drawn,
         scored,
         constant=None if constant is None else constant_scored(constant, data, planned, resample),
-        notes=_notes(runs, data, planned),
+        notes=_notes(runs, data),
+        changes={run.name: changes_of(run, data, planned) for run in cells}
+        if planned.protocol == PERMUTATION
+        else None,
     )
 
 
@@ -154,7 +188,22 @@ def _read(name: str, folder: Path, checkpoints: tuple[Path, ...], store: Store) 
         trained.tokenizer is not None,
         inputs.prior,
         trained.checkpoint.recording is not None,
+        parts_of(trained.model),
     )
+
+
+def _require_taps(runs: Sequence[_MeasuredRun]) -> None:
+    """Refuse a model that has nothing to replace.
+
+    Raises: ModelError.
+    """
+    for run in runs:
+        if not run.parts:
+            raise ModelError(
+                f"{run.model} has neither gates nor modality weights, so there is nothing to exchange",
+                where=str(run.folder),
+                fix="leave it out of the protocol permutation",
+            )
 
 
 def _raw_text(runs: Sequence[_MeasuredRun]) -> bool:
@@ -177,14 +226,14 @@ def _raw_text(runs: Sequence[_MeasuredRun]) -> bool:
 def _measured(
     runs: Sequence[_MeasuredRun],
     data: EvaluationSplit,
-    planned: Plan,
+    conditions: Sequence[Condition],
     seeds: Sequence[int],
     place: Path,
     device: Device,
     progress: Progress | None,
 ) -> list[RunCells]:
     """Make the cells that are missing."""
-    plans = [[jobs_of(c, data, planned.conditions, seeds, place) for c in run.checkpoints] for run in runs]
+    plans = [[jobs_of(c, data, run.able(conditions), seeds, place) for c in run.checkpoints] for run in runs]
     total, done = sum(len(jobs) for of_run in plans for jobs in of_run), 0
 
     cells = []
@@ -209,7 +258,7 @@ def _half_width(checkpoint: Path) -> float | None:
     return float(next(iter(calibration.values()))) if calibration else None
 
 
-def _notes(runs: Sequence[_MeasuredRun], data: EvaluationSplit, planned: Plan) -> list[str]:
+def _notes(runs: Sequence[_MeasuredRun], data: EvaluationSplit) -> list[str]:
     """What makes the rows less than comparable."""
     notes = []
     if data.store.synthetic:

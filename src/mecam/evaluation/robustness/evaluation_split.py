@@ -23,7 +23,7 @@ from mecam.errors import DataError
 from mecam.evaluation.groups import Groups
 from mecam.features.corrupted_store import corrupted_store, recipe_of_store, recordings_identity
 from mecam.features.extractor import chosen
-from mecam.types import TEXT, Modality, Span, Utterance
+from mecam.types import MISSING_WORD, TEXT, Modality, Span, Utterance
 
 __all__ = ["OWN", "EvaluationSplit", "Recordings", "missing_spans", "read_split"]
 
@@ -98,7 +98,8 @@ class EvaluationSplit:
         raw_text: True where transcripts are read by the models, False where rows of text features are.
 
     Attributes:
-        utterances: N, as they lie in the store; spans that they brought along are called `OWN`.
+        utterances: N, as they lie in the store; spans that they brought along, and missing rows, are called `OWN`.
+        brought: N, the spans that they brought along.
         truth: N scores, N class indices, or N × C presences.
         modalities: those that occur, text first.
         recordings: what the store was extracted from, where that is known.
@@ -109,13 +110,14 @@ class EvaluationSplit:
     def __init__(self, store: Store, split: str, *, raw_text: bool = True) -> None:
         self.store, self.split, self.raw_text = store, split, raw_text
         self.recordings: Recordings | None = None
-        self.utterances = [self._known(store[int(i)]) for i in store.split(split)]
+        found = [store[int(i)] for i in store.split(split)]
+        self.brought = [utterance.injected for utterance in found]
+        self.utterances = [self._known(utterance) for utterance in found]
         self._dataset = Dataset(self.utterances, task=store.task)
         self._dataset.require_labels(split)
         self.truth = store.task.encode(self._dataset.labels).astype(np.float64)
         self._present = [set(present(utterance)) for utterance in self.utterances]
-        found = set().union(*self._present)
-        self.modalities = tuple(sorted(found, key=lambda name: (name != TEXT, name)))
+        self.modalities = tuple(sorted(set().union(*self._present), key=lambda name: (name != TEXT, name)))
 
     def __len__(self) -> int:
         return len(self.utterances)
@@ -149,9 +151,18 @@ class EvaluationSplit:
         """True if an utterance has a modality."""
         return modality in self._present[place]
 
-    @cached_property
+    @property
     def scale(self) -> dict[Modality, NDArray[np.float64]]:
         """Standard deviation of every column over the train split, or over all where there is none."""
+        return {modality: deviation for modality, (_, deviation) in self._columns.items()}
+
+    @property
+    def centre(self) -> dict[Modality, NDArray[np.float64]]:
+        """Mean of every column, of the same utterances."""
+        return {modality: mean for modality, (mean, _) in self._columns.items()}
+
+    @cached_property
+    def _columns(self) -> dict[Modality, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         train = self.store.split("train")
         chosen = train if len(train) else np.arange(len(self.store))
         some = [self.store[int(i)].streams for i in chosen[:: max(1, len(chosen) // SCALE_SAMPLE)]]
@@ -162,13 +173,18 @@ class EvaluationSplit:
             seen = ~np.isnan(rows)
             count = np.maximum(seen.sum(axis=0), 1)
             mean = np.where(seen, rows, 0.0).sum(axis=0) / count
-            found[modality] = np.sqrt(np.where(seen, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
+            found[modality] = mean, np.sqrt(np.where(seen, (rows - mean) ** 2, 0.0).sum(axis=0) / count)
         return found
 
     @cached_property
     def sounds(self) -> Sounds:
         """The words of the whole store, to be misheard as one another."""
         return Sounds(word for text in self.store.column(TEXT) if text for word in text.split())
+
+    @cached_property
+    def spoken(self) -> list[str]:
+        """All words of the whole store in alphabetical order, each as often as it occurs."""
+        return sorted(word for text in self.store.column(TEXT) if text for word in text.split() if word != MISSING_WORD)
 
     def opposite(self, place: int, modality: Modality, draw: float) -> Utterance | None:
         """An utterance that feels otherwise and has the modality, or None; `draw` in [0, 1) decides which."""

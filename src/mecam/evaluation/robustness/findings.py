@@ -9,15 +9,16 @@ from scipy import stats
 
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import Metric, leading_metrics, metrics_for
+from mecam.evaluation.robustness.changes import Changes
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
-from mecam.evaluation.robustness.protocols import Plan, Summary
+from mecam.evaluation.robustness.protocols import PERMUTATION, Plan, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.evaluation.statistics import ALPHA, Difference, adjusted_together, as_many, central, paired_sums_test
 from mecam.evaluation.sums import Array
 from mecam.task import Task
 
-__all__ = ["ALL", "AgainstBest", "MeanRank", "RobustnessFindings", "find", "mean_ranks"]
+__all__ = ["ALL", "AgainstBest", "MeanRank", "RobustnessFindings", "find", "joint_ranks", "mean_ranks"]
 
 ALL = "all"
 """The group of every corruption."""
@@ -72,6 +73,7 @@ class RobustnessFindings:
         tests: summary → metric → test; empty for a single run.
         notes: what a reader should know.
         ranks: `mean_ranks` of the runs by the first of the leading metrics.
+        changes: name of a run → what the interventions of the protocol `permutation` change.
     """
 
     plan: Plan
@@ -89,6 +91,7 @@ class RobustnessFindings:
     tests: Mapping[str, Mapping[str, AgainstBest]]
     notes: tuple[str, ...] = ()
     ranks: Mapping[str, Mapping[str, MeanRank]] = field(default_factory=dict)
+    changes: Mapping[str, Changes] = field(default_factory=dict)
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -121,7 +124,7 @@ class RobustnessFindings:
             "summaries": {
                 s.name: {"title": s.title, "loss": s.loss, "weights": dict(s.weights)} for s in self.plan.summaries
             },
-            "runs": {row.name: _run_json(row) for row in self.rows},
+            "runs": {row.name: _run_json(row) | self._changes_json(row.name) for row in self.rows},
             "tests": {
                 summary: {metric: asdict(test) for metric, test in found.items()}
                 for summary, found in self.tests.items()
@@ -132,6 +135,12 @@ class RobustnessFindings:
             "notes": list(self.notes),
         }
 
+    def _changes_json(self, name: str) -> dict[str, Any]:
+        known = self.changes.get(name)
+        if known is None:
+            return {}
+        return {"changes": {key: {who: one.to_json() for who, one in of.items()} for key, of in known.items()}}
+
 
 def find(
     data: EvaluationSplit,
@@ -141,6 +150,7 @@ def find(
     *,
     constant: RunScores | None = None,
     notes: Sequence[str] = (),
+    changes: Mapping[str, Changes] | None = None,
     permutations: int = PERMUTATIONS,
     progress: Callable[[int, int], None] | None = None,
 ) -> RobustnessFindings:
@@ -153,6 +163,7 @@ def find(
         runs: scored.
         constant: the constant predictor, scored.
         notes: what a reader should know.
+        changes: as in `RobustnessFindings`.
         permutations: of each test.
         progress: called with (summaries tested, all).
     """
@@ -181,6 +192,7 @@ def find(
         tests=tests,
         notes=tuple(notes),
         ranks=mean_ranks(runs, plan, leading_metrics(store.task)[0]),
+        changes=changes or {},
     )
 
 
@@ -242,7 +254,7 @@ def condition_of(plan: Plan, key: str) -> Condition:
 
 
 def mean_ranks(runs: Sequence[RunScores], plan: Plan, metric: Metric) -> dict[str, dict[str, MeanRank]]:
-    """Rank runs by their mean over the severities of each corruption.
+    """Rank runs under each corruption: by their mean over its severities, or under each condition where it has none.
 
     Args:
         runs: scored.
@@ -250,19 +262,43 @@ def mean_ranks(runs: Sequence[RunScores], plan: Plan, metric: Metric) -> dict[st
         metric: by which.
 
     Returns: `ALL` and every corrupted modality → name of a run → its mean rank; nothing for a single run, or for a
-        protocol without kinds of corruption. A corruption under which a run is undefined ranks nobody.
+        protocol that corrupts nothing. A corruption under which a run is undefined ranks nobody.
     """
+    return {group: _means(ranks, runs) for group, ranks in _ranks(runs, plan, metric).items()}
+
+
+def joint_ranks(findings: Sequence["RobustnessFindings"]) -> dict[str, dict[str, MeanRank]]:
+    """Mean ranks of the same runs over all corruptions of several protocols, and over those of each.
+
+    Returns: `ALL` and every protocol → name of a run → its mean rank.
+    """
+    found = {f.plan.protocol: _ranks(f.runs, f.plan, f.leading[0]).get(ALL, []) for f in findings}
+    groups = {ALL: [rank for ranks in found.values() for rank in ranks], **found}
+    return {group: _means(ranks, findings[0].runs) for group, ranks in groups.items() if ranks}
+
+
+def _ranks(runs: Sequence[RunScores], plan: Plan, metric: Metric) -> dict[str, list[tuple[Array, Array | None]]]:
+    """Group of corruptions → ranks of the runs under each of them."""
     kinds = [summary.name for summary in plan.summaries if "." in summary.name]
-    if len(runs) < 2 or not kinds:
+    if len(runs) < 2 or plan.protocol == PERMUTATION:
         return {}
-    groups = {ALL: kinds}
-    for kind in kinds:
-        groups.setdefault(kind.partition(".")[0], []).append(kind)
-    found = {kind: [run.summaries[kind][metric.name] for run in runs] for kind in kinds}
+    # Where nothing is left of an utterance, as at a missing rate of 1, runs differ by chance: that is in no mean.
+    counted = plan.summaries[0].weights if plan.summaries else {step.key for step in plan.conditions}
+    if kinds:
+        found = {kind: (kind.partition(".")[0], [r.summaries[kind][metric.name] for r in runs]) for kind in kinds}
+    else:
+        found = {
+            step.key: (step.modality, [r.values[metric.name][step.key] for r in runs])
+            for step in plan.conditions
+            if step is not CLEAN and step.key in counted
+        }
     sign = -1.0 if metric.higher_is_better else 1.0
-    ranks = {kind: _ranked(values, sign) for kind, values in found.items() if all(v.mean is not None for v in values)}
-    known = {group: [ranks[kind] for kind in members if kind in ranks] for group, members in groups.items()}
-    return {group: _means(members, runs) for group, members in known.items() if members}
+    ranks: dict[str, list[tuple[Array, Array | None]]] = {}
+    for modality, values in found.values():
+        if all(value.mean is not None for value in values):
+            for group in (ALL, modality) if modality else (ALL,):
+                ranks.setdefault(group, []).append(_ranked(values, sign))
+    return ranks
 
 
 def _ranked(values: Sequence[Value], sign: float) -> tuple[Array, Array | None]:

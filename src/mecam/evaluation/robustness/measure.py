@@ -1,22 +1,16 @@
 """A model under every condition of a plan, one cell for each condition and seed of the masks.
 
-A cell holds one model's predictions under one condition and one seed, as a small file. Its name is a hash of the
-checkpoint, the data, the condition and the seed: a cell that is there is never made again, and one of other weights or
-other data is never taken for it. What can be reused is computed once: the encoders' work on modalities that a condition
-leaves alone, and predictions for the same input.
+What can be reused is computed once: the encoders' work on modalities that a condition leaves alone, predictions for the
+same input, and what is in a file already (`cells`).
 """
 
 import hashlib
-import json
-import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -25,35 +19,28 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mecam.batch import Device
-from mecam.errors import DataError
 from mecam.evaluation.predict import calibrated, predict
+from mecam.evaluation.robustness.cells import cell_name, checkpoint_identity, write_cell
 from mecam.evaluation.robustness.conditions import Condition
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
-from mecam.files import whole_file, writing
-from mecam.hashes import sha256_of
+from mecam.evaluation.robustness.interventions import Intervention, Untouched
+from mecam.files import writing
 from mecam.models.base import Model
 from mecam.models.trained import Trained, load_checkpoint
 from mecam.nn.encoders import Rows
 from mecam.nn.text import TextEncoder
-from mecam.types import TEXT, Modality, Predictions, Span, Utterance
+from mecam.types import TEXT, Modality, Predictions, Utterance
 
 __all__ = [
     "Answer",
     "Job",
     "Measured",
     "Recent",
-    "cell_name",
-    "checkpoint_identity",
     "jobs_of",
     "measure",
     "measure_all",
-    "read_cell",
     "remembering_encoders",
-    "write_cell",
 ]
-
-VERSION = 2
-"""Counts up when what a cell holds, or what a condition does under the same name, changes."""
 
 MEMORY_BYTES = 512 * 2**20
 """Encoded rows that are kept of one encoder; what was not asked for longest goes first."""
@@ -198,14 +185,34 @@ def measure(
     measured = Measured(trained, data, reuse=reuse)
     if reuse:
         trained.remember_texts([trained.dataset(data.utterances)])
+    watched: Recent[Untouched] = Recent(MEMORY_BYTES)
     with remembering_encoders(trained.model) if reuse else nullcontext():
         for job in jobs:
+            if isinstance(job.condition, Intervention):
+                _intervene(trained, data, job, job.condition, watched)
+                if progress:
+                    progress()
+                continue
             corrupted = [job.condition.corrupt(data, place, job.seed) for place in range(len(data))]
             kept: Sequence[Modality] = (job.condition.modality,) if job.condition.modality else data.modalities
             predictions = _together(trained, data, measured.answers(corrupted))
             write_cell(job.path, predictions, [utterance.injected for utterance in corrupted], kept)
             if progress:
                 progress()
+
+
+def _intervene(
+    trained: Trained, data: EvaluationSplit, job: Job, condition: Intervention, watched: "Recent[Untouched]"
+) -> None:
+    """Make the cell of an intervention; it holds the predictions without it too, of the same batches."""
+    name = f"{condition.corruption.key} {job.seed if condition.corruption.random else ''}".encode()
+    before = watched.get(name)
+    if before is None:
+        utterances = [condition.corrupt(data, place, job.seed) for place in range(len(data))]
+        before = Untouched(trained, data, utterances)
+        watched.put(name, before, before.size)
+    after = replace(before.changed(condition, job.seed), gates=[{}] * len(data))
+    write_cell(job.path, after, before.spans, data.modalities, before=before.predictions.prediction)
 
 
 def measure_all(
@@ -247,105 +254,6 @@ def _content(utterance: Utterance, reads: Sequence[Modality]) -> bytes:
         elif modality == TEXT:
             digest.update(f"\0text {utterance.text!r}".encode())
     return digest.digest()
-
-
-def checkpoint_identity(folder: Path) -> str:
-    """A hash of all files of a checkpoint folder.
-
-    Raises: DataError if there is none, or it cannot be read.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    if not files:
-        raise DataError("there is no checkpoint here", where=str(folder), fix="give a run folder of `mecam train`")
-    named = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
-    return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
-
-
-def cell_name(checkpoint: str, data: Mapping[str, object], condition: Mapping[str, Any], seed: int | None) -> str:
-    """Name the file of a cell.
-
-    Args:
-        checkpoint: `checkpoint_identity`.
-        data: `EvaluationSplit.identity`.
-        condition: `Condition.to_json`.
-        seed: of the masks; None where nothing is random.
-    """
-    facts = {"version": VERSION, "checkpoint": checkpoint, "data": data, "condition": condition, "seed": seed}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32] + ".npz"
-
-
-def write_cell(
-    path: Path, predictions: Predictions, spans: Sequence[Sequence[Span]], modalities: Sequence[Modality]
-) -> None:
-    """Write a cell, whole or not at all.
-
-    Args:
-        path: from `cell_name`.
-        predictions: N, with gates, conflict probabilities and the scale of each interval.
-        spans: N, what lies in each utterance.
-        modalities: whose gates and spans are kept.
-    """
-    arrays: dict[str, NDArray[Any]] = {
-        "prediction": predictions.prediction,
-        "wider": predictions.interval_half_widths(1.0),
-    }
-    arrays |= {f"doubt {modality}": doubt for modality, doubt in predictions.conflict_probabilities.items()}
-    for modality in modalities:
-        rows = [gates.get(modality, np.empty(0, np.float32)) for gates in predictions.gates]
-        if any(map(len, rows)):
-            arrays[f"gate {modality}"] = np.concatenate(rows)
-            arrays[f"offsets {modality}"] = np.cumsum([0, *map(len, rows)])
-    kept = [(i, span) for i, row in enumerate(spans) for span in row if span.modality in modalities]
-    arrays["span places"] = np.array([(i, span.start, span.stop) for i, span in kept], np.int32).reshape(-1, 3)
-    arrays["span names"] = np.array([f"{span.modality} {span.kind}" for _, span in kept], np.str_)
-    with whole_file(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def read_cell(path: Path, data: EvaluationSplit) -> tuple[Predictions, list[list[Span]]]:
-    """Read a cell: the predictions, with gates and the rows that hold negative information, and its spans.
-
-    Raises: DataError if it is damaged.
-    """
-    try:
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        places, names = arrays["span places"].tolist(), arrays["span names"].tolist()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(
-            "this stored result cannot be read", where=str(path), fix="delete the file and give the command again"
-        ) from error
-    spans: list[list[Span]] = [[] for _ in range(len(data))]
-    for (i, start, stop), name in zip(places, names, strict=True):
-        modality, kind = name.split(" ", 1)
-        spans[i].append(Span(modality, kind, start, stop))
-    gates: list[dict[Modality, NDArray[np.float32]]] = [{} for _ in range(len(data))]
-    for key in arrays:
-        if key.startswith("gate "):
-            modality = key[5:]
-            bounds = arrays[f"offsets {modality}"].tolist()
-            for i, (low, high) in enumerate(pairwise(bounds)):
-                if high > low:
-                    gates[i][modality] = arrays[key][low:high]
-    predictions = Predictions(
-        ids=data.ids,
-        videos=data.videos,
-        prediction=arrays["prediction"],
-        truth=data.truth,
-        gates=gates,
-        injected=[_marked(rows, known) for rows, known in zip(gates, spans, strict=True)],
-        interval_scales=arrays["wider"],
-        conflict_probabilities={key[6:]: values for key, values in arrays.items() if key.startswith("doubt ")},
-    )
-    return predictions, spans
-
-
-def _marked(rows: Mapping[Modality, NDArray[np.float32]], spans: Sequence[Span]) -> dict[Modality, NDArray[np.bool_]]:
-    marks = {modality: np.zeros(len(gate), bool) for modality, gate in rows.items()}
-    for span in spans:
-        if span.modality in marks:
-            marks[span.modality][span.start : span.stop] = True
-    return marks
 
 
 class Recent(Generic[_Value]):

@@ -23,12 +23,22 @@ from mecam.evaluation.robustness.conditions import (
     recording_conditions,
 )
 from mecam.evaluation.robustness.evaluation_split import EvaluationSplit
+from mecam.evaluation.robustness.interventions import interventions
+from mecam.evaluation.robustness.missing import HIGH_RATES, LOW_RATE, Blocks, Imbalanced, NoisyMissing
 from mecam.types import TEXT, Modality
 
-__all__ = ["PROTOCOLS", "SEEDS", "Plan", "Summary", "plan"]
+__all__ = ["GRADED", "PERMUTATION", "PROTOCOLS", "RATED", "SEEDS", "Plan", "Summary", "plan", "plans"]
 
 SEEDS = (1111, 1112, 1113)
 """Of the masks, as published; further ones count on."""
+
+
+PERMUTATION = "permutation"
+RATED = ("random-missing", "random-missing-noise", "blocks")
+"""Protocols whose conditions are missing rates of all modalities."""
+
+GRADED = ("corruptions", "raw")
+"""Protocols whose conditions are kinds of corruption at several severities."""
 
 
 @dataclass(frozen=True)
@@ -65,39 +75,108 @@ class Plan:
     summaries: tuple[Summary, ...]
 
 
-def plan(protocol: str, data: EvaluationSplit, modalities: Sequence[Modality], *, only: Sequence[str] = ()) -> Plan:
-    """Describe what a protocol measures on this split.
+def plan(
+    protocol: str,
+    data: EvaluationSplit,
+    modalities: Sequence[Modality],
+    *,
+    only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
+) -> Plan:
+    """Describe what a protocol measures on this split; as `plans`, of a single one."""
+    return plans([protocol], data, modalities, only=only, corrupted=corrupted)[0]
+
+
+def plans(
+    protocols: Sequence[str],
+    data: EvaluationSplit,
+    modalities: Sequence[Modality],
+    *,
+    only: Sequence[str] = (),
+    corrupted: Sequence[str] = (),
+) -> list[Plan]:
+    """Describe what protocols measure on this split.
 
     Args:
-        protocol: a key of `PROTOCOLS`.
+        protocols: keys of `PROTOCOLS`.
         data: the split that is corrupted.
         modalities: those that any of the models reads and the split has.
         only: patterns of condition keys (`text.*`, `*.noise.*`); all when empty. `clean` is always measured. Means
-            are then over what is measured, and say so.
+            are then over what is measured, and say so. A protocol without such a condition is left out.
+        corrupted: patterns of condition keys of the other protocols: under `permutation`, what the split is corrupted
+            by, beside being left as it is.
 
-    Raises: ConfigError for an unknown protocol, or patterns that leave nothing.
+    Raises: ConfigError for an unknown protocol, or patterns that nothing is like.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
-    whole = PROTOCOLS[protocol](data, modalities)
-    if not only:
+    for protocol in protocols:
+        if protocol not in PROTOCOLS:
+            raise ConfigError(f"there is no protocol {protocol!r}", fix=f"choose one of {', '.join(PROTOCOLS)}")
+    if corrupted and PERMUTATION not in protocols:
+        raise ConfigError(
+            f"{', '.join(protocols)} corrupts the data in its own way",
+            where="--corrupted",
+            fix=f"leave it out, or choose the protocol {PERMUTATION}",
+        )
+    wholes = [
+        permutation(data, modalities, corrupted) if name == PERMUTATION else PROTOCOLS[name](data, modalities)
+        for name in dict.fromkeys(protocols)
+    ]
+    keys = [condition.key for whole in wholes for condition in whole.conditions[1:]]
+    _require_known(only, keys, where="--only", what=f"condition of {', '.join(protocols)} on this data")
+    return [left for whole in wholes if len((left := _only(whole, only)).conditions) > 1 or not only]
+
+
+def _only(whole: Plan, patterns: Sequence[str]) -> Plan:
+    """The part of a plan whose conditions are like the patterns; all of it where there are none."""
+    if not patterns:
         return whole
-    for pattern in only:
-        if not any(fnmatchcase(condition.key, pattern) for condition in whole.conditions):
-            known = ", ".join(condition.key for condition in whole.conditions[1:4])
-            raise ConfigError(
-                f"no condition of {protocol} on this data is like {pattern!r}",
-                where="--only",
-                fix=f"the conditions are {known}, …",
-            )
-    kept = [c for c in whole.conditions if c is CLEAN or any(fnmatchcase(c.key, pattern) for pattern in only)]
+    kept = [c for c in whole.conditions if c is CLEAN or _like(c.key, patterns)]
     reduced = (_reduced(summary, {condition.key for condition in kept}) for summary in whole.summaries)
-    return Plan(protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
+    return Plan(whole.protocol, tuple(kept), tuple(summary for summary in reduced if summary is not None))
+
+
+def _like(key: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in patterns)
+
+
+def _require_known(patterns: Sequence[str], keys: Sequence[str], *, where: str, what: str) -> None:
+    """Refuse a pattern that no key is like."""
+    for pattern in patterns:
+        if not any(_like(key, [pattern]) for key in keys):
+            raise ConfigError(
+                f"no {what} is like {pattern!r}", where=where, fix=f"the conditions are {', '.join(keys[:3])}, …"
+            )
 
 
 def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """Words and rows lost at random, and zeros in their place."""
+    return _over_rates("random-missing", RandomMissing.at)
+
+
+def random_missing_noise(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """The same with noise in their place."""
+    return _over_rates("random-missing-noise", NoisyMissing.at)
+
+
+def blocks(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """One stretch of every utterance lost."""
+    return _over_rates("blocks", Blocks.at)
+
+
+def imbalanced(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
+    """One modality at a high missing rate and the others at a low one, every modality in turn."""
+    steps = [Imbalanced.at(modality, rate) for modality in modalities for rate in HIGH_RATES]
+    summaries = [_mean("mean", "mean over all modalities and rates", [step.key for step in steps], divisible=True)]
+    for modality in modalities:
+        keys = [step.key for step in steps if step.modality == modality]
+        title = f"mean over the rates of {modality}, {100 * LOW_RATE:.0f} % of the others missing"
+        summaries.append(_mean(modality, title, keys, divisible=True))
+    return Plan("imbalanced", (CLEAN, *steps), tuple(summaries))
+
+
+def _over_rates(protocol: str, at: Callable[[float], Condition]) -> Plan:
     """Rates 0, 0.1 … 1; the mean over 0 … 0.9, the area, and effective robustness."""
-    steps = [RandomMissing.at(rate) for rate in RATES]
+    steps = [at(rate) for rate in RATES]
     keys = ["clean", *(step.key for step in steps[1:])]  # at rate 0 nothing is missing
     width = RATES[1] - RATES[0]
     area = {key: width * (0.5 if key in (keys[0], keys[-1]) else 1.0) for key in keys}
@@ -107,7 +186,7 @@ def random_missing(data: EvaluationSplit, modalities: Sequence[Modality]) -> Pla
         Summary("auilc", "area under the metric over the rates 0 to 1 (AUILC, trapezoids)", area),
         Summary("effective", "clean minus the area (effective robustness: the average loss)", effective, loss=True),
     )
-    return Plan("random-missing", (CLEAN, *steps[1:]), summaries)
+    return Plan(protocol, (CLEAN, *steps[1:]), summaries)
 
 
 def missing_modality(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
@@ -133,11 +212,27 @@ def raw(data: EvaluationSplit, modalities: Sequence[Modality]) -> Plan:
     return _graded("raw", recording_conditions(data, modalities))
 
 
+def permutation(data: EvaluationSplit, modalities: Sequence[Modality], corrupted: Sequence[str] = ()) -> Plan:
+    """Gates and weights replaced, on the split as it is and as conditions of the other protocols corrupt it."""
+    known: dict[str, Condition] = {}
+    for protocol, make in PROTOCOLS.items() if corrupted else ():
+        if protocol != PERMUTATION and (protocol != "raw" or data.recordings is not None):
+            known |= {condition.key: condition for condition in make(data, modalities).conditions[1:]}
+    _require_known(corrupted, list(known), where="--corrupted", what="condition of another protocol on this data")
+    bases = [CLEAN, *(condition for key, condition in known.items() if _like(key, corrupted))]
+    steps = [step for base in bases for step in (base, *interventions(base))]
+    return Plan(PERMUTATION, tuple(steps), ())
+
+
 PROTOCOLS: dict[str, Callable[[EvaluationSplit, Sequence[Modality]], Plan]] = {
     "random-missing": random_missing,
+    "random-missing-noise": random_missing_noise,
+    "imbalanced": imbalanced,
+    "blocks": blocks,
     "missing-modality": missing_modality,
     "corruptions": corruptions,
     "raw": raw,
+    PERMUTATION: permutation,
 }
 """Name → what it measures on a split, of the modalities that the models read. A further protocol is an entry."""
 

@@ -16,9 +16,10 @@ from mecam.evaluation.detection import auroc, resampled_auroc
 from mecam.evaluation.groups import resample_groups
 from mecam.evaluation.metrics import Metric, metrics_for
 from mecam.evaluation.predict import constant_predictions
+from mecam.evaluation.robustness.cells import read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, Condition
 from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
-from mecam.evaluation.robustness.measure import Job, read_cell
+from mecam.evaluation.robustness.measure import Job
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.statistics import group_sums, summarise
 from mecam.evaluation.sums import Array, binned_gaps, gap, ratio, with_count
@@ -161,6 +162,8 @@ def score_run(run: RunCells, data: EvaluationSplit, plan: Plan, resample: Resamp
     values: dict[str, dict[str, Value]] = {}
     sums: dict[str, dict[str, Array]] = {}
     for condition in plan.conditions:
+        if not _jobs(run.jobs[0], condition):
+            continue  # an intervention on what the model does not have
         cells = [[read_cell(job.path, data) for job in _jobs(jobs, condition)] for jobs in run.jobs]  # S K
         for name in measures[0]:
             metric = [by_name[name] for by_name in measures]

@@ -11,16 +11,15 @@ from mecam.data.store import Store
 from mecam.errors import DataError
 from mecam.evaluation.detection import auroc
 from mecam.evaluation.robustness import measure as measuring
+from mecam.evaluation.robustness.cells import checkpoint_identity, read_cell
 from mecam.evaluation.robustness.conditions import CLEAN, FeatureCorruption, RandomMissing, Remaining
 from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit
 from mecam.evaluation.robustness.measure import (
     Job,
     Recent,
-    checkpoint_identity,
     jobs_of,
     measure,
     measure_all,
-    read_cell,
     remembering_encoders,
 )
 from mecam.evaluation.robustness.scores import calibration_metrics, conflict_scores, gate_scores

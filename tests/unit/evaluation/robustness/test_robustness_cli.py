@@ -164,6 +164,53 @@ def test_corruptions_and_missing_modalities_end_to_end(run, text, store, out, ca
     assert "mae of words per corruption and severity" in page
 
 
+def test_whether_the_filter_matters_end_to_end(run, text, store, out, tmp_path, capsys):
+    place = ("--protocol", "permutation", "--data", store.path, "--seeds", 2)
+    only = "*.gates.exchanged,*.weights.inverted,audio.burst.3"
+    assert command(run, *place, "--out", out, "--corrupted", "audio.burst.3", "--only", only) == 0
+    assert "change of the mean absolute error" in capsys.readouterr().out
+    result = found(out, "permutation")
+    changes = result["runs"]["filtered"]["changes"]
+    assert {key.rpartition(".")[0] for key in changes} == {
+        f"{data}.{part}" for data in ("clean", "audio.burst.3") for part in ("gates", "weights")
+    }
+    for key, changed in changes.items():
+        assert result["conditions"][key]["class"] == "Intervention"
+        found_here = changed["all"]["metrics"]["mae"]
+        base = result["conditions"][key]["corruption"]["key"]
+        after, before = (result["runs"]["filtered"]["conditions"][k]["mae"]["mean"] for k in (key, base))
+        assert found_here["value"] == pytest.approx(after - before, abs=1e-5)
+        assert found_here["ci95"][0] <= found_here["value"] <= found_here["ci95"][1]
+    page = (out / "permutation" / "robustness.html").read_text(encoding="utf-8")
+    assert "gates exchanged" in page
+    assert "Heat maps" not in page
+    for arguments, says in (
+        ((text, *place), "neither gates nor modality weights"),
+        ((run, *place, "--corrupted", "audio.sabotage.3"), "audio.sabotage.3"),
+        ((run, "--data", store.path, "--corrupted", "audio.burst.3"), "--corrupted"),
+    ):
+        assert command(*arguments, "--out", tmp_path / "x") == 1
+        assert says in capsys.readouterr().err
+
+
+def test_several_protocols_give_one_mean_rank(run, text, store, out, tmp_path, capsys):
+    place = ("--data", store.path, "--seeds", 1, "--only", "blocks.0.[1-3],imbalanced.audio.0.9")
+    assert command(run, text, "--protocol", "blocks,imbalanced", *place, "--out", out) == 0
+    assert "Mean rank over all protocols" in capsys.readouterr().out
+    joint = json.loads((out / "mean_rank.json").read_text(encoding="utf-8"))
+    assert joint["protocols"] == ["blocks", "imbalanced"]
+    single = [found(out, protocol)["ranks"]["all"] for protocol in joint["protocols"]]
+    for name in ("filtered", "words"):
+        means = [ranks[name]["mean"] for ranks in single]
+        assert [joint["ranks"][protocol][name]["mean"] for protocol in joint["protocols"]] == means
+        assert joint["ranks"]["all"][name]["mean"] == pytest.approx((3 * means[0] + means[1]) / 4)
+        low, high = joint["ranks"]["all"][name]["ci95"]
+        assert low <= joint["ranks"]["all"][name]["mean"] <= high
+    assert (out / "imbalanced" / "robustness.html").read_text(encoding="utf-8").count('class="spec"') >= 1
+    assert command(run, "--protocol", "blocks,sabotage", *place, "--out", tmp_path / "x") == 1
+    assert "sabotage" in capsys.readouterr().err
+
+
 def test_classes_have_a_calibration_error_and_a_single_run_its_own_folder(encoder, tmp_path, capsys):
     task = tiny.TASKS["classes"]
     store = tiny.write_store(tmp_path / "store", task, tiny.utterances(task, modalities=("audio", "vision")))

@@ -15,12 +15,14 @@ from mecam.evaluation.robustness.conditions import (
     SEVERITIES,
     STREAM_KINDS,
     TEXT_KINDS,
+    Condition,
     FeatureCorruption,
     RandomMissing,
     Remaining,
 )
 from mecam.evaluation.robustness.evaluation_split import OWN, EvaluationSplit, read_split
-from mecam.evaluation.robustness.protocols import PROTOCOLS, plan
+from mecam.evaluation.robustness.missing import HIGH_RATES, LOW_RATE, Blocks, Imbalanced, NoisyMissing
+from mecam.evaluation.robustness.protocols import PROTOCOLS, plan, plans
 from mecam.types import MISSING_WORD, Utterance
 
 SCORES = tiny.TASKS["regression"]
@@ -87,6 +89,78 @@ def test_a_higher_rate_takes_what_the_lower_one_took_and_more(material):
         assert less.sum() < more.sum()
 
 
+def lost_to(material: EvaluationSplit, condition: Condition, seed: int) -> np.ndarray:
+    """Modality × utterance × row: what is not as it was; of every modality twelve."""
+    found = []
+    for place in range(len(material)):
+        clean, spoilt = material.utterances[place], condition.corrupt(material, place, seed)
+        words = [a != b for a, b in zip(clean.text.split(), spoilt.text.split(), strict=True)]
+        found.append([words, *((spoilt.streams[m] != clean.streams[m]).any(axis=1) for m in ("audio", "vision"))])
+        marked = {m: np.zeros(ROWS, bool) for m in ("text", "audio", "vision")}
+        for span in spoilt.injected:
+            marked[span.modality][span.start : span.stop] = True
+        np.testing.assert_array_equal(found[-1], list(marked.values()))
+        assert spoilt.label == clean.label
+    return np.array(found, float).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize("make", [NoisyMissing.at, Blocks.at, lambda rate: Imbalanced.at("audio", rate)])
+def test_a_higher_rate_of_any_kind_takes_what_the_lower_one_took_and_more(material, make):
+    masks = [lost_to(material, make(rate), 7) for rate in (0.1, 0.3, 0.7, 0.9)]
+    for less, more in pairwise(masks):
+        assert (less <= more).all()
+        assert less.sum() < more.sum()
+    np.testing.assert_array_equal(masks[2], lost_to(material, make(0.7), 7))
+    assert not np.array_equal(masks[2], lost_to(material, make(0.7), 8))
+
+
+def test_noise_takes_the_place_of_what_is_lost_at_the_rate_and_of_the_columns_size(material):
+    condition = NoisyMissing.at(0.4)
+    np.testing.assert_allclose(lost_to(material, condition, 3).mean(axis=(1, 2)), 0.4, atol=0.04)
+    spoilt = [condition.corrupt(material, place, 3) for place in range(len(material))]
+    assert MISSING_WORD not in " ".join(u.text for u in spoilt)
+    assert {word for u in spoilt for word in u.text.split()} <= set(material.spoken)
+    rows, before = (np.concatenate([u.streams["audio"] for u in some]) for some in (spoilt, material.utterances))
+    noise = rows[(rows != before).any(axis=1)]
+    np.testing.assert_allclose(noise.mean(axis=0), material.centre["audio"], atol=0.15)
+    np.testing.assert_allclose(noise.std(axis=0), material.scale["audio"], rtol=0.1)
+    assert NoisyMissing.at(0.0).corrupt(material, 3, 0).injected == ()
+
+
+def test_noise_leaves_missing_what_was_missing(tmp_path):
+    content = many(6)
+    content[0].streams["audio"][4] = np.nan
+    content[0] = replace(content[0], text=f"{MISSING_WORD} a b c")
+    data = EvaluationSplit(tiny.write_store(tmp_path / "store", SCORES, content), "test")
+    spoilt = NoisyMissing.at(1.0).corrupt(data, 0, 1)
+    assert np.isnan(spoilt.streams["audio"]).all(axis=1).tolist() == [row == 4 for row in range(ROWS)]
+    first, *others = spoilt.text.split()
+    assert first == MISSING_WORD
+    assert others != ["a", "b", "c"]
+    assert MISSING_WORD not in others
+
+
+def test_one_modality_loses_more_than_the_others(material):
+    shares = lost_to(material, Imbalanced.at("audio", 0.7), 5).mean(axis=(1, 2))
+    np.testing.assert_allclose(shares, [LOW_RATE, 0.7, LOW_RATE], atol=0.04)
+    both = [lost_to(material, Imbalanced.at(m, 0.7), 5) for m in ("audio", "vision")]
+    np.testing.assert_array_equal(both[0][0], both[1][0])  # the text loses the same, whoever loses most
+    planned = plan("imbalanced", material, material.modalities)
+    assert len(planned.conditions) == 1 + 3 * len(HIGH_RATES)
+    assert [summary.name for summary in planned.summaries] == ["mean", "text", "audio", "vision"]
+
+
+def test_a_block_is_one_stretch_and_the_same_part_of_every_modality(material):
+    for rate in (0.1, 0.5, 1.0):
+        masks = lost_to(material, Blocks.at(rate), 2)
+        np.testing.assert_array_equal(masks[0], masks[1])  # of as many rows as words
+        np.testing.assert_allclose(masks.mean(), rate, atol=0.02)
+        edges = np.abs(np.diff(np.pad(masks[0], ((0, 0), (1, 1))), axis=1)).sum(axis=1)
+        assert set(edges) <= {0.0, 2.0}
+    starts = lost_to(material, Blocks.at(0.5), 2)[0].argmax(axis=1)
+    assert len(set(starts)) > 4
+
+
 def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
     """Another store with the same utterances in another order, and others left out, gives the same."""
     some = [u for i, u in enumerate(reversed(many())) if i % 2]
@@ -98,7 +172,7 @@ def test_what_happens_to_an_utterance_depends_on_no_other(material, tmp_path):
         if k not in ("foreign", "contradiction", "misheard", "noise", "burst", "impulse")
         for c in [FeatureCorruption.at(m, k, 3, words=m == "text")]
     ]
-    for condition in [RandomMissing.at(0.4), *alone]:
+    for condition in [RandomMissing.at(0.4), Blocks.at(0.4), Imbalanced.at("audio", 0.7), *alone]:
         for place in range(0, len(other), 7):
             a = condition.corrupt(other, place, 5)
             b = condition.corrupt(material, here[other.ids[place]], 5)
@@ -209,7 +283,10 @@ def test_noise_lies_at_its_signal_to_noise_ratio(material):
 
 
 def test_summaries_by_hand(material):
-    planned = plan("random-missing", material, material.modalities)
+    planned, *others = plans(["random-missing", "random-missing-noise", "blocks"], material, material.modalities)
+    for other in others:
+        for mine, theirs in zip(planned.summaries, other.summaries, strict=True):
+            assert list(mine.weights.values()) == list(theirs.weights.values())
     by_name = {summary.name: summary for summary in planned.summaries}
     level = {condition.key: condition.level for condition in planned.conditions}
 
@@ -242,6 +319,8 @@ def test_patterns_choose_conditions_and_what_can_be_summed_up_of_them(material):
     assert told["mean"].weights == {c.key: pytest.approx(1 / 6) for c in grid.conditions[1:]}
     rates = plan("random-missing", material, ("text", "audio"), only=["random-missing.0.[1-5]"])
     assert not rates.summaries
+    several = plans(["random-missing", "blocks", "corruptions"], material, ("text",), only=["text.*", "blocks.0.5"])
+    assert [each.protocol for each in several] == ["blocks", "corruptions"]
     with pytest.raises(ConfigError, match="sabotage"):
         plan("corruptions", material, ("text",), only=["text.sabotage.*"])
     with pytest.raises(ConfigError, match="nonsense"):
