@@ -49,6 +49,7 @@ class FrozenLayers:
         self._beside: tuple[None, ...] | None = None
         """Of a layer that returns a tuple, what stands in it beside the hidden states, as nobody asks for it."""
         self._known: set[bytes] = set()
+        self._width = int(network.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self._identity = b""
         self.asked = self.found = 0
         self._shared: list[nn.Parameter] = []
@@ -58,8 +59,8 @@ class FrozenLayers:
 
     def freeze(self) -> None:
         """Let none of their weights learn; again where other weights were put in."""
-        for part in (*self._parts, *self._shared):
-            part.requires_grad_(False)
+        for weight in (*(weight for part in self._parts for weight in part.parameters()), *self._shared):
+            weight.requires_grad_(False)
 
     def eval(self) -> None:
         """Keep them without dropout while the rest of the encoder learns."""
@@ -80,7 +81,7 @@ class FrozenLayers:
             return
         room = kept.limit // 2
         for ids in texts:
-            room -= len(ids) * self._network.config.hidden_size * torch.float32.itemsize  # type: ignore[union-attr, operator]
+            room -= len(ids) * self._width * torch.float32.itemsize
             if room < 0:
                 break
             self._known.add(_digest(torch.tensor(ids)))
@@ -248,7 +249,7 @@ class FrozenLayers:
     def _decoded(self, content: bytes | None, length: int) -> Float[Tensor, "T D"] | None:
         if content is None:
             return None
-        numbers = length * self._network.config.hidden_size  # type: ignore[union-attr, operator]
+        numbers = length * self._width
         kinds = {4 * numbers: torch.float32, 2 * numbers: torch.get_autocast_dtype("cpu")}
         kind = kinds.get(len(content))
         return None if kind is None else torch.frombuffer(bytearray(content), dtype=kind).view(length, -1)
