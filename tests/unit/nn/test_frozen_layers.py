@@ -1,7 +1,7 @@
 """Frozen layers are computed once for a text, and what is read of it stays the same."""
 
-import multiprocessing
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -234,21 +234,20 @@ def test_a_training_reuses_the_texts_of_its_splits(encoder: str, store: Store, p
     assert asked == again == all_of_them > new == 0
 
 
-def _write(folder: str, name: str) -> None:
-    shared = EncodedTexts(Path(folder))
-    for number in range(50):
-        shared.put({f"{name} {number}".encode(): bytes([number]) * 1000})
+WRITER = """
+import sys
+from pathlib import Path
+from mecam.nn.encoded_texts import EncodedTexts
+shared = EncodedTexts(Path(sys.argv[1]))
+for number in range(50):
+    shared.put({f"{sys.argv[2]} {number}".encode(): bytes([number]) * 1000})
+"""
 
 
 def test_processes_share_the_file(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork" if hasattr(multiprocessing, "popen_fork") else None)
-    writers = [threading.Thread(target=_write, args=(str(tmp_path), name)) for name in ("thread", "other thread")]
-    writers += [context.Process(target=_write, args=(str(tmp_path), name)) for name in ("process", "other process")]  # type: ignore[list-item]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    names = ("thread", "other thread", "process", "other process")
+    names = ("one", "another", "a third")
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name]) for name in names]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
     keys = [f"{name} {number}".encode() for name in names for number in range(50)]
     assert EncodedTexts(tmp_path).get(keys).keys() == set(keys)
 
