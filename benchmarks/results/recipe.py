@@ -119,7 +119,7 @@ class Recipe:
     title: str
     question: str
     minutes: float
-    """On a quiet machine with this processor."""
+    """On a quiet machine with this processor, by itself: steps that another recipe has made already take no time."""
     processor: str
     steps: tuple[str | dict[str, str], ...]
     tables: dict[str, Table]

@@ -124,6 +124,7 @@ class Workshop:
 
     def _started(self, step: Step, log: Path) -> tuple[bool, float, float]:
         """Whether all of a step succeeded; seconds, and seconds of all cores together."""
+        (self.work / step.makes).parent.mkdir(parents=True, exist_ok=True)
         words = [str(self._place(word)) if _is_foreign(word) else word for word in step.words]
         began = time.monotonic()
         with log.open("a", encoding="utf-8") as file:

@@ -147,9 +147,7 @@ def split(
     ] = "video",
     table: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="CSV with the columns id (or video_id, or speaker) and split, instead of --by."
-        ),
+        typer.Option(metavar="FILE", help="CSV with the columns id (or video_id, or speaker) and split; not --by."),
     ] = None,
     shares: Annotated[str, typer.Option(help="Percentages of train, valid and test.")] = "70,10,20",
     folds: Annotated[int | None, typer.Option(help="Number of cross-validation folds.")] = None,

@@ -22,6 +22,14 @@ MODEL = "mecam"
 CONSTANT = "constant"
 """A row of every table anyway."""
 
+LOSSES = {
+    "gate": "gates that are not told where views are corrupted",
+    "instance": "no contrast of clean and corrupted views",
+    "adversary": "no adversary on what is removed",
+    "prior": "no expected share of what is kept",
+}
+"""Weight of a loss of the filter → what is missing without it."""
+
 INFORMATION = "information"
 """MECAM's option for the information term, a weight; 0 is off."""
 
@@ -56,6 +64,15 @@ def ablation(modalities: Sequence[Modality]) -> list[Variant]:
         Variant("no-contrast", "no intra-modal contrast", overrides={"model.filter.contrast": 0.0}),
     ]
     several = len(modalities) > 1
+    rows += [Variant(f"no-{name}", what, overrides={f"model.filter.{name}": 0.0}) for name, what in LOSSES.items()]
+    if TEXT in modalities:
+        rows += [Variant("no-order", "no scores of word pairs", overrides={"model.filter.order": 0.0})]
+    if several:
+        rows += [
+            Variant("no-conflict", "no conflict network", overrides={"model.filter.conflict": 0.0}),
+            Variant("no-context", "gates that see their own modality only", overrides={"model.filter.context": False}),
+        ]
+    rows += [Variant("one-group", "one gate for all channels", overrides={"model.filter.groups": 1})]
     if several:
         rows += [
             Variant(f"no-contrast-{m}", f"no contrast of {m}", overrides={"model.filter.contrast_without": [m]})

@@ -6,15 +6,18 @@ from typing import Annotated, ClassVar
 
 import torch
 from annotated_types import Ge
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from mecam.batch import Batch, Output
+from mecam.batch import Batch, Output, Stream
 from mecam.config import Between, Choice, Count, Dropout, Range, Weight
 from mecam.models.base import Model, Phase, TextOptions, build_encoder, prediction_head, presence
 from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.masked import masked_mean, masked_softmax
+from mecam.nn.statistics import stream_statistics
 from mecam.nn.tap import Tap
+from mecam.types import TEXT, Modality
 
 __all__ = ["ENTRY", "LateFusion", "LateFusionConfig"]
 
@@ -61,14 +64,17 @@ class LateFusion(Model):
         }
         self.encoders = nn.ModuleDict(encoders)
         self.dropout = nn.Dropout(config.dropout)
-        self.heads = nn.ModuleDict({m: prediction_head(inputs, encoders[m].width) for m in self.reads})
+        widths = {m: encoders[m].width for m in self.reads}
+        for m in self.reads:
+            if not self._has_tokens(m):
+                widths[m] += 2 * inputs.features[m].width
+        self.heads = nn.ModuleDict({m: prediction_head(inputs, widths[m]) for m in self.reads})
         self.weight_tap = Tap()
         self.trust = nn.Parameter(torch.zeros(len(self.reads)))
 
     def forward(self, batch: Batch) -> Output:
         """Predict from each modality alone, then average."""
-        masks = {m: batch.streams[m].mask for m in self.reads}
-        pooled = {m: masked_mean(self.encoders[m](batch.streams[m].values, masks[m]), masks[m]) for m in self.reads}
+        pooled = {m: self._pooled(m, batch.streams[m]) for m in self.reads}
         own = torch.stack([self.heads[m](self.dropout(pooled[m])) for m in self.reads], dim=1)  # B M outputs
         present = presence(batch, self.reads)  # B M
         shares = self.weight_tap(masked_softmax(self.trust.expand(present.shape[0], -1), present), present)  # B M
@@ -80,6 +86,17 @@ class LateFusion(Model):
             embeddings=pooled,
             extra={f"own_{m}": task.as_prediction(own[:, i]) for i, m in enumerate(self.reads)},
         )
+
+    def _pooled(self, modality: Modality, stream: Stream) -> Float[Tensor, "B D"]:
+        """The mean of what the encoder made of the steps, and for features their own statistics."""
+        mean = masked_mean(self.encoders[modality](stream.values, stream.mask), stream.mask)
+        if self._has_tokens(modality):
+            return mean
+        whole = stream_statistics(stream.values, stream.mask.to(stream.values.dtype), stream.mask)
+        return torch.cat([mean, whole], dim=1)
+
+    def _has_tokens(self, modality: Modality) -> bool:
+        return modality == TEXT and self.inputs.raw_text
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The task's loss, of the average and of each modality where it is present."""

@@ -32,6 +32,7 @@ from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
 from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient
 from mecam.nn.masked import masked_mean
+from mecam.nn.statistics import stream_statistics
 from mecam.nn.tap import Tap
 from mecam.nn.text import TextEncoder
 from mecam.types import TEXT, Modality
@@ -190,6 +191,9 @@ class Mecam(Model):
         self.gate_taps = nn.ModuleDict({m: Tap() for m in self.gates})
         self.conflict_tap, self.weight_tap = Tap(), Tap()
         self.fusion = Fusion(self.reads, width, **vars(config.fusion), dropout=dropout)
+        self.whole = nn.ModuleDict(
+            {m: nn.Linear(2 * inputs.features[m].width, width) for m in self.reads if not self._has_tokens(m)}
+        )
         # Read by one layer, a modality's own score would learn too slowly for the conflict network to go by it.
         self.scores = nn.ModuleDict(
             {m: nn.Sequential(nn.Linear(width, width), nn.GELU(), prediction_head(inputs, width)) for m in self.reads}
@@ -217,7 +221,7 @@ class Mecam(Model):
         hidden = {m: self.enter[m](self.encoders[m](streams[m].values, masks[m])) for m in self.reads}
         tokens = self._token_embeddings(streams[TEXT].values) if self.order else None
         cues = {m: self._cues(m, streams[m], tokens) for m in self.gates}
-        whole = self._predict(hidden, masks, cues)
+        whole = self._predict(streams, hidden, cues)
         if self.order is not None and tokens is not None and self.training:
             count = len(batch)  # in the corrupted view the order is wrong on purpose
             loss = self.order.loss(tokens[:count], masks[TEXT][:count])
@@ -243,10 +247,13 @@ class Mecam(Model):
     def _has_tokens(self, modality: Modality) -> bool:
         return modality == TEXT and self.inputs.raw_text
 
-    def _predict(self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None]) -> Output:
+    def _predict(
+        self, streams: Mapping[Modality, Stream], hidden: Steps, cues: Mapping[Modality, Tensor | None]
+    ) -> Output:
+        masks = {m: streams[m].mask for m in self.reads}
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         filtered = self._filtered(hidden, masks, cues, present)
-        own = torch.stack([self.scores[m](filtered[m].kept_mean) for m in self.reads], dim=1)  # B M outputs
+        own = torch.stack([self._own(m, streams[m].values, filtered[m]) for m in self.reads], dim=1)  # B M outputs
         opinions = self.inputs.task.comparable(own.detach())
         conflict_probability = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
@@ -273,6 +280,14 @@ class Mecam(Model):
             embeddings=embeddings,
             extra=extra,
         )
+
+    def _own(self, modality: Modality, values: Tensor, filtered: Filtered) -> Float[Tensor, "B O"]:
+        """What a modality alone would predict, from what is kept of it."""
+        kept = filtered.kept_mean
+        if modality in self.whole:
+            kept = kept + self.whole[modality](stream_statistics(values, filtered.share_kept, filtered.mask))
+        own: Tensor = self.scores[modality](kept)
+        return own
 
     def _filtered(
         self, hidden: Steps, masks: Masks, cues: Mapping[Modality, Tensor | None], present: Bool[Tensor, "B M"]
@@ -358,10 +373,12 @@ class Mecam(Model):
         for m in self.gates:
             stream = view.streams[m]
             assert stream.injected is not None
-            kept = seen.gates[m][stream.mask].float()  # rows of all utterances
-            clean = (~stream.injected[stream.mask]).float()
+            # What is corrupted altogether stands out from nothing: it is for the conflict network to find.
+            partly = stream.mask & (stream.mask & ~stream.injected).any(dim=1, keepdim=True)  # B T
+            kept = seen.gates[m][partly].float()  # rows of all utterances
+            clean = (~stream.injected[partly]).float()
             gap = nn.functional.binary_cross_entropy(kept, clean, reduction="sum")
-            losses[f"gate_{m}"] = gap / stream.mask.sum().clamp(min=1)
+            losses[f"gate_{m}"] = gap / partly.sum().clamp(min=1)
             losses[f"instance_{m}"] = instance_contrast(
                 seen.embeddings[f"after_{m}"],
                 output.embeddings[f"after_{m}"],

@@ -111,8 +111,9 @@ class TfrNet(RowModel[TfrNetConfig]):
         )
         everything = width * len(self.reads)
         self.rebuild = nn.ModuleDict({m: nn.Linear(everything, self.widths[m]) for m in self.reads})
-        self.gates = nn.ModuleDict({m: ConvolutionGate(everything, config.gated) for m in self.reads})
-        self.gate_taps = nn.ModuleDict({m: gate.tap for m, gate in self.gates.items()})
+        gates = {m: ConvolutionGate(everything, config.gated) for m in self.reads}
+        self.gates = nn.ModuleDict(gates)
+        self.gate_taps = nn.ModuleDict({m: gate.tap for m, gate in gates.items()})
         self.fuse = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(config.gated * len(self.reads), config.joint), nn.ReLU()
         )

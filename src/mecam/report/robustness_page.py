@@ -76,7 +76,12 @@ def robustness_page(findings: RobustnessFindings) -> str:
             charts=[*_map_of_runs(findings), *_maps_of_severities(findings)],
             rest="The other runs",
         ),
-        section("runs", "All conditions", tables=[*other_change_tables(findings), *condition_tables(findings)]),
+        section(
+            "runs",
+            "All conditions",
+            tables=condition_tables(findings),
+            folded=[(table.title, table) for table in other_change_tables(findings)],
+        ),
         section("tests", "Tests", tables=[tested]),
         section("meaning", "What it means", heading="What it means (p prediction, t truth)", pairs=_meanings(findings)),
         section("made", "Method", pairs=_made(findings)),

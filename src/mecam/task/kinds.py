@@ -379,4 +379,4 @@ def _logistic(figures: Array, classes: NDArray[Any], strength: float) -> Any:
     """A fitted logistic regression."""
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(C=1 / (strength * len(figures)), max_iter=MOST_STEPS, tol=1e-3).fit(figures, classes)
+    return LogisticRegression(C=1 / (strength * len(figures)), max_iter=MOST_STEPS).fit(figures, classes)

@@ -12,12 +12,16 @@ import pytest
 
 from mecam.evaluation.groups import Resampled
 from mecam.evaluation.metrics import metrics_for
+from mecam.evaluation.robustness.changes import Changed
 from mecam.evaluation.robustness.conditions import CLEAN, Condition, FeatureCorruption, RandomMissing
 from mecam.evaluation.robustness.findings import AgainstBest, RobustnessFindings
+from mecam.evaluation.robustness.interventions import Intervention
+from mecam.evaluation.robustness.missing import Blocks, Imbalanced, NoisyMissing
 from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import RunScores, Value
 from mecam.evaluation.statistics import Difference
 from mecam.report import robustness as written
+from mecam.report.robustness_conditions import amount_of
 from mecam.report.robustness_page import robustness_page, write_findings
 from mecam.task import Regression
 
@@ -49,7 +53,7 @@ def findings(
     names = tuple(summary.name for summary in summaries)
     runs = (scored("steady", 0.5, 0.0, steps, names), scored("frail<i>", 0.45, 0.05, steps, names))
     against = {"frail<i>": Difference(0.2, (0.1, 0.3), 0.001, 0.002)}
-    tests = {names[0]: dict.fromkeys(("mae", "acc7"), AgainstBest("steady", against))}
+    tests = dict.fromkeys(names[:1], dict.fromkeys(("mae", "acc7"), AgainstBest("steady", against)))
     given: dict[str, Any] = {
         "plan": Plan(protocol, steps, summaries),
         "task": TASK,
@@ -148,3 +152,46 @@ def test_a_single_run_shows_every_condition_in_the_terminal(missing: RobustnessF
         "steady under every condition",
     ]
     assert written.tests_table(alone) is None
+
+
+@pytest.fixture
+def exchanged() -> RobustnessFindings:
+    """Exchanging does harm where something is corrupted; of the second run nothing is known."""
+    step = Intervention.at(CLEAN, "both", "exchanged")
+    harm = {
+        kind: Changed(20.0, dict.fromkeys(METRICS, Difference(number, (number - 0.05, number + 0.05), 0.03, 0.06)))
+        for kind, number in (("all", 0.04), ("corrupted", 0.1), ("intact", 0.01))
+    }
+    return findings("permutation", (CLEAN, step), (), tests={}, changes={"steady": {step.key: harm}, "frail<i>": {}})
+
+
+def test_what_an_intervention_changes_is_drawn_and_marked_where_it_is_sure(exchanged: RobustnessFindings) -> None:
+    page = robustness_page(exchanged)
+    (drawn,) = specs(page)
+    rows = [(row["kind"], row["value"], row["low"]) for row in drawn["layer"][2]["data"]["values"]]
+    assert rows == [
+        (kind, v, pytest.approx(v - 0.05)) for kind, v in (("all", 0.04), ("corrupted", 0.1), ("intact", 0.01))
+    ]
+    assert "with gates and weights exchanged" in page
+    first, *rest = written.tables(exchanged)
+    assert first.title == "steady: change of the mean absolute error (mae)"
+    ((_, *cells),) = first.cells
+    assert [cell.text for cell in cells] == ["+0.040", ".030", "+0.100", ".030", "+0.010", ".030"]
+    assert [cell.tone for cell in cells[::2]] == ["", "worse", ""]
+    others = next(table for table in rest if "other metrics" in table.title)
+    assert [cell.text for cell in others.cells[0][1:]] == ["+0.040", "+4.0", "+4.0", "+4.0"]
+    under_every = [table for table in rest if "under every condition" in table.title]
+    assert [[row[0].text for row in table.cells] for table in under_every] == [["clean"], ["clean"]]
+
+
+def test_conditions_have_names_in_words() -> None:
+    burst = FeatureCorruption.at("audio", "burst", 3, words=False)
+    assert [
+        amount_of(condition)
+        for condition in (
+            NoisyMissing.at(0.3),
+            Blocks.at(0.5),
+            Imbalanced.at("audio", 0.7),
+            Intervention.at(burst, "gates", "exchanged-alike"),
+        )
+    ] == ["30 % missing", "50 % missing", "70 % of audio missing", "audio burst 3 (30 %): gates exchanged (alike)"]
