@@ -2,18 +2,21 @@
 
     python benchmarks/published_procedure.py stores/mosi --out -              # a sample of the batches
     python benchmarks/published_procedure.py stores/mosi --batches 0 --out -  # all of them: about ten minutes
+    python benchmarks/published_procedure.py stores/mosi --set training.precision=32 --out -  # without bf16
 
 The encoder has BERT-base's architecture and random weights: the time is the same. The published procedure pads every
 text to 50 tokens, computes in single precision with anomaly detection on, and goes through the data twice, both times
 forward and backward through everything, the first time to step three small heads. Against it, in this project's loop,
 stand `mecam_published` (the same method), `mecam` (with its corrupted views, which double what is read) and `mecam`
-without views. All are timed in turn on the same batches, in the same process; the figure to compare is the ratio.
+without views; `mecam` again with the lower half, and with two thirds of the encoder's layers frozen, of which what they
+make of the clean texts is computed once, in a round before the one that is timed. All are timed in turn on the same
+batches, in the same process; the figure to compare is the ratio.
 `processor` counts the processor's time instead of the clock's, which other work on the machine disturbs less.
 """
 
 import argparse
 import json
-import platform
+import os
 import sys
 import tempfile
 import time
@@ -29,8 +32,9 @@ from transformers import BertConfig, BertModel
 from mecam.batch import Batch
 from mecam.config import apply_overrides
 from mecam.data.store import Store
+from mecam.hub import resolve_text_encoder
 from mecam.models.base import Phase
-from mecam.nn.text import resolve_text_encoder
+from mecam.runs import environment
 from mecam.training import loop, preparation, run
 from mecam.training.optimizers import phase_optimizer
 from mecam.types import TEXT
@@ -48,13 +52,20 @@ def bert_base(folder: Path) -> str:
     return str(folder)
 
 
-CONTENDERS: dict[str, list[str]] = {"mecam_published": [], "mecam": [], "mecam without views": ["model.views=false"]}
+CONTENDERS: dict[str, list[str]] = {
+    "mecam_published": [],
+    "mecam": [],
+    "mecam without views": ["model.views=false"],
+    "mecam, 6 layers frozen": ["model.freeze_layers=6"],
+    "mecam without views, 6 layers frozen": ["model.views=false", "model.freeze_layers=6"],
+    "mecam without views, 8 layers frozen": ["model.views=false", "model.freeze_layers=8"],
+    "text_only, 8 layers frozen": ["model.freeze_layers=8"],
+}
 """Name → overrides; the first word names the model."""
 
 
-def prepared(store: Store, contender: str, encoder: str) -> tuple[run.RunConfig, Any, preparation.SplitData, Any]:
-    overrides = [f"model.encoder={encoder}", "data.max_tokens=50", *CONTENDERS[contender]]
-    config = run.RunConfig.decode(apply_overrides({"model": {"name": contender.split()[0]}}, overrides))
+def prepared(store: Store, model: str, overrides: list[str]) -> tuple[run.RunConfig, Any, preparation.SplitData, Any]:
+    config = run.RunConfig.decode(apply_overrides({"model": {"name": model}}, overrides))
     trained, parts, _ = preparation.prepare(config, preparation.Material.of(config, [run.WeightedStore(store)]), 1111)
     fabric = preparation.make_fabric(config, trained.model)
     data = preparation.SplitData(
@@ -69,9 +80,9 @@ def chosen(data: preparation.SplitData, count: int) -> list[Batch]:
     return batches if not count else list(islice(batches[:: max(1, len(batches) // count)], count))
 
 
-def ours(store: Store, contender: str, encoder: str, count: int) -> tuple[Callable[[], None], int]:
+def ours(store: Store, model: str, overrides: list[str], count: int) -> tuple[Callable[[], None], int]:
     """This project's epoch over the chosen batches, phase by phase."""
-    config, network, data, fabric = prepared(store, contender, encoder)
+    config, network, data, fabric = prepared(store, model, overrides)
     batches = chosen(data, count)
     phases = network.phases()
     optimizers = [phase_optimizer(network, phase, config.training) for phase in phases]
@@ -89,9 +100,9 @@ def ours(store: Store, contender: str, encoder: str, count: int) -> tuple[Callab
     return epoch, len(batches)
 
 
-def published(store: Store, encoder: str, count: int) -> Callable[[], None]:
+def published(store: Store, overrides: list[str], count: int) -> Callable[[], None]:
     """The published procedure over the same batches."""
-    config, network, data, _ = prepared(store, "mecam_published", encoder)
+    config, network, data, _ = prepared(store, "mecam_published", overrides)
     batches = [padded(batch) for batch in chosen(data, count)]
     phases = network.phases()
     optimizers = [phase_optimizer(network, phase, config.training) for phase in phases]
@@ -127,23 +138,34 @@ def padded(batch: Batch) -> Batch:
     return replace(batch, streams={**batch.streams, TEXT: wide}, view=None)
 
 
+def machine() -> dict[str, Any]:
+    """The processor and the instructions that decide how fast it multiplies."""
+    return {
+        "processor": environment._cpu(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "multiplies_bf16": torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported(),
+        "torch": torch.__version__,
+    }
+
+
 def timed(epoch: Callable[[], None]) -> dict[str, float]:
     clock, processor = time.perf_counter(), time.process_time()
     epoch()
     return {"clock": time.perf_counter() - clock, "processor": time.process_time() - processor}
 
 
-def measure(store: Store, count: int) -> dict[str, Any]:
+def measure(store: Store, count: int, overrides: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        encoder = bert_base(Path(folder) / "bert-base")
+        os.environ["MECAM_TEXT_CACHE"] = folder  # no user's cache takes what random weights make
+        common = [f"model.encoder={bert_base(Path(folder) / 'bert-base')}", "data.max_tokens=50", *overrides]
         seconds = {}
         number = 0
-        for contender in CONTENDERS:
-            epoch, number = ours(store, contender, encoder, count)
+        for contender, own in CONTENDERS.items():
+            epoch, number = ours(store, contender.split()[0].strip(","), [*common, *own], count)
             epoch()  # warm
             seconds[contender] = timed(epoch)
             del epoch
-        slow = published(store, encoder, count)
+        slow = published(store, common, count)
         seconds["published procedure"] = timed(slow)
     base = seconds["published procedure"]
     return {
@@ -160,10 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("--batches", type=int, default=6, help="how many of an epoch's; 0 is all")
+    parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--out", required=True, help="a JSON file, or - for standard output")
     options = parser.parse_args()
-    result = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
-    result |= measure(Store(options.store), options.batches)
+    result = {**machine(), "overrides": options.overrides}
+    result |= measure(Store(options.store), options.batches, options.overrides)
     text = json.dumps(result, indent=2) + "\n"
     if options.out == "-":
         sys.stdout.write(text)

@@ -7,6 +7,7 @@ it is full. It may vanish or be damaged at any time: then what was in it is made
 import os
 import platform
 import sqlite3
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
@@ -26,6 +27,9 @@ MEMORY_BYTES = 512 * 2**20
 
 WAIT_SECONDS = 5.0
 """How long another process may keep the file locked before it is gone on without it."""
+
+ATTEMPTS, PAUSE_SECONDS = 100, 0.05
+"""Of one reading or writing."""
 
 AT_ONCE = 500
 """Keys of one question; old versions of SQLite take 999."""
@@ -81,11 +85,16 @@ class EncodedTexts:
 
     def _carefully(self, what: Callable[[sqlite3.Connection], _Found]) -> _Found | None:
         """Read or write; a file that is damaged is made anew, and one that cannot be used is done without."""
-        for _ in range(2):
+        until = time.monotonic() + WAIT_SECONDS
+        for _ in range(ATTEMPTS):
             try:
                 return what(self._connected())
             except (sqlite3.Error, OSError) as error:
                 self._forget_connection()
+                # SQLite does not wait by itself where several open a new file at once.
+                if "locked" in str(error) and time.monotonic() < until:
+                    time.sleep(PAUSE_SECONDS)
+                    continue
                 damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
                 if damaged and self._place != _MEMORY:
                     for end in ("", "-wal", "-shm"):

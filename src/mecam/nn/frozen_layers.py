@@ -21,6 +21,9 @@ __all__ = ["FrozenLayers"]
 VERSION = 1
 """Counts up when the same weights and tokens give something else."""
 
+TOGETHER = 8
+"""Texts that are computed at once: one costs three times as much by itself."""
+
 PROBE = ((7, 5, 3),)
 """Tokens that any vocabulary has."""
 
@@ -46,6 +49,7 @@ class FrozenLayers:
         self._beside: tuple[None, ...] | None = None
         """Of a layer that returns a tuple, what stands in it beside the hidden states, as nobody asks for it."""
         self._known: set[bytes] = set()
+        self._width = int(network.config.hidden_size)  # type: ignore[union-attr, arg-type]
         self._identity = b""
         self.asked = self.found = 0
         self._shared: list[nn.Parameter] = []
@@ -55,8 +59,8 @@ class FrozenLayers:
 
     def freeze(self) -> None:
         """Let none of their weights learn; again where other weights were put in."""
-        for part in (*self._parts, *self._shared):
-            part.requires_grad_(False)
+        for weight in (*(weight for part in self._parts for weight in part.parameters()), *self._shared):
+            weight.requires_grad_(False)
 
     def eval(self) -> None:
         """Keep them without dropout while the rest of the encoder learns."""
@@ -77,7 +81,7 @@ class FrozenLayers:
             return
         room = kept.limit // 2
         for ids in texts:
-            room -= len(ids) * self._network.config.hidden_size * torch.float32.itemsize  # type: ignore[union-attr, operator]
+            room -= len(ids) * self._width * torch.float32.itemsize
             if room < 0:
                 break
             self._known.add(_digest(torch.tensor(ids)))
@@ -90,8 +94,8 @@ class FrozenLayers:
     def passed(self, ids: Int[Tensor, "B T"], observed: Tensor) -> Iterator[None]:
         """Inside, the encoder takes what is known of these texts instead of running its frozen layers.
 
-        A known text is computed by itself, without padding, so that what is kept depends on the text alone, and a
-        training gives the same whether it is found or not. Not on a GPU, which would have to be waited for.
+        What is kept depends on the text alone, so that a training gives the same whether it is found or not. Not on a
+        GPU, which would have to be waited for.
 
         Args:
             ids: tokens.
@@ -140,13 +144,25 @@ class FrozenLayers:
             if (state := self._decoded(found.get(key), lengths[row])) is not None
         }
         self.asked, self.found = self.asked + len(keys), self.found + len(known)
-        made = {
-            row: self._states(texts[row][None], observed[row : row + 1, : lengths[row]])[0]
-            for row in keys.keys() - known
-        }
+        made = self._made({row: texts[row] for row in keys if row not in known})
         if made:
             kept.put({keys[row]: state.contiguous().view(torch.uint8).numpy().tobytes() for row, state in made.items()})
         return self._together(known | made, ids, observed)
+
+    def _made(self, texts: dict[int, Tensor]) -> dict[int, Tensor]:
+        """The hidden states of texts, as they are kept: always `TOGETHER` of one length, filled up, without padding.
+
+        A matrix of another shape may be multiplied in another order, which changes last digits.
+        """
+        made: dict[int, Tensor] = {}
+        for length in sorted({len(text) for text in texts.values()}):
+            alike = [row for row, text in texts.items() if len(text) == length]
+            for start in range(0, len(alike), TOGETHER):
+                some = alike[start : start + TOGETHER]
+                filled = [*some, *some[:1] * (TOGETHER - len(some))]
+                ids = torch.stack([texts[row] for row in filled])
+                made |= zip(some, self._states(ids, torch.ones_like(ids)), strict=False)
+        return made
 
     def _together(self, known: dict[int, Tensor], ids: Tensor, observed: Tensor) -> Tensor:
         """Known hidden states, and those of the other texts, as one batch."""
@@ -212,7 +228,10 @@ class FrozenLayers:
             facts = [VERSION, torch.__version__, type(self._network).__name__, len(self._layers), config]
             digest.update(json.dumps(facts, sort_keys=True, default=str).encode())
             for weight in self._weights():
-                digest.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+                same = (
+                    weight.detach().cpu().contiguous() + 0.0
+                )  # averaging weights turns a zero with a minus into one without
+                digest.update(same.view(torch.uint8).numpy().data)
             self._identity = digest.digest()
         numbers = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         return self._identity + str(numbers).encode()
@@ -230,7 +249,7 @@ class FrozenLayers:
     def _decoded(self, content: bytes | None, length: int) -> Float[Tensor, "T D"] | None:
         if content is None:
             return None
-        numbers = length * self._network.config.hidden_size  # type: ignore[union-attr, operator]
+        numbers = length * self._width
         kinds = {4 * numbers: torch.float32, 2 * numbers: torch.get_autocast_dtype("cpu")}
         kind = kinds.get(len(content))
         return None if kind is None else torch.frombuffer(bytearray(content), dtype=kind).view(length, -1)

@@ -89,7 +89,7 @@ class TextEncoder(nn.Module):
             _add_low_rank_updates(self.network, lora)
             if self.frozen_layers:
                 self.frozen_layers.freeze()
-        self.register_load_state_dict_post_hook(TextEncoder._weights_changed)
+        self.register_load_state_dict_post_hook(TextEncoder._weights_changed)  # type: ignore[no-untyped-call]
         self.width: int = self.network.config.hidden_size
 
     def train(self, mode: bool = True) -> "TextEncoder":
@@ -222,9 +222,9 @@ def _quiet() -> Iterator[None]:
 
 def _parts(network: nn.Module) -> tuple[list[nn.Module], list[nn.Module]]:
     """The embeddings and the layers, wherever the architecture keeps them."""
-    lists = [part for part in network.modules() if isinstance(part, nn.ModuleList)]
+    lists = [list(part) for part in network.modules() if isinstance(part, nn.ModuleList)]
     embeddings = [part for name, part in network.named_children() if "embed" in name]
-    return embeddings, list(max(lists, key=len, default=nn.ModuleList()))
+    return embeddings, max(lists, key=len, default=[])
 
 
 def _first(layers: Sequence[nn.Module], count: int) -> Sequence[nn.Module]:
