@@ -95,6 +95,12 @@ def space_of(name: str, more: Mapping[str, Range] | None = None) -> dict[str, Ra
     entry = MODELS[name]
     if getattr(entry.model, "reads_nothing", False):
         raise ConfigError("the constant predictor has no options to tune", where="--models", fix="choose another model")
+    if hasattr(entry.model, "strengths"):
+        raise ConfigError(
+            f"{name} has nothing to tune: it chooses how strongly it is regularised itself, on validation",
+            where="--models",
+            fix="train it as it is",
+        )
     fields = {item.name for item in dataclasses.fields(entry.config)}
     own: Mapping[str, Range] = getattr(entry.config, "search", {})
     return {**SHARED, **(DROPOUT if "dropout" in fields else {}), **own, **(more or {})}
