@@ -50,14 +50,13 @@ class PooledLinear(ClosedFormModel):
         super().__init__(inputs, reads=inputs.modalities)
         self.text_encoder = config.encoder if inputs.raw_text else None
         self.encoders = nn.ModuleDict()
-        self.sizes = {}
+        total = 0
         for m in self.reads:
             if m == TEXT and inputs.raw_text:
                 self.encoders[m] = encoder = TextEncoder(config.encoder, pretrained=pretrained, frozen=True)
-                self.sizes[m] = encoder.width
+                total += encoder.width
             else:
-                self.sizes[m] = inputs.features[m].width * (2 + len(QUANTILES))
-        total = sum(self.sizes.values())
+                total += inputs.features[m].width * (2 + len(QUANTILES))
         self.register_buffer("centre", torch.zeros(total))
         self.register_buffer("scale", torch.ones(total))
         self.head = prediction_head(inputs, total)
