@@ -25,8 +25,6 @@ CONSTANT = "constant"
 LOSSES = {
     "gate": "gates that are not told where views are corrupted",
     "instance": "no contrast of clean and corrupted views",
-    "adversary": "no adversary on what is removed",
-    "prior": "no expected share of what is kept",
 }
 """Weight of a loss of the filter → what is missing without it."""
 
