@@ -59,8 +59,9 @@ class FilterConfig:
     """Channel groups with a gate of their own; must divide the width."""
     context: bool = True
     """Let a modality's gate see the other modalities, to notice contradiction."""
-    contrast: Weight = 0.1
-    """Intra-modal contrast of kept embeddings by label."""
+    contrast: Weight = 0.0
+    """Intra-modal contrast of kept embeddings by label, as in the published method: it takes from the filter what it
+    finds of contradictions, and gives nothing (docs/decisions.md)."""
     contrast_without: tuple[Modality, ...] = ()
     """Modalities that the contrast by label leaves alone."""
     temperature: Positive = 0.1
@@ -305,7 +306,7 @@ class Mecam(Model):
             losses[f"unimodal_{m}"] = task.loss(output.extra[f"own_{m}"][present], target[present])
             if not options.enabled:
                 continue
-            if m not in options.contrast_without:
+            if options.contrast and m not in options.contrast_without:
                 losses[f"contrast_{m}"] = label_contrast(
                     output.embeddings[f"after_{m}"],
                     affinity,
@@ -374,7 +375,6 @@ class Mecam(Model):
         options = self.config.filter
         per_modality = {
             "unimodal": self.config.unimodal,
-            "contrast": options.contrast,
             "gate": options.gate,
             "instance": options.instance,
         }
@@ -382,6 +382,8 @@ class Mecam(Model):
         if self.pairs:
             weights |= {"information_heads": 1.0, "information": self.config.information}
         weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
+        if options.contrast:
+            weights |= {f"contrast_{m}": options.contrast for m in self.reads}
         return (Phase("main", weights),)
 
 
