@@ -25,8 +25,6 @@ CONSTANT = "constant"
 LOSSES = {
     "gate": "gates that are not told where views are corrupted",
     "instance": "no contrast of clean and corrupted views",
-    "adversary": "no adversary on what is removed",
-    "prior": "no expected share of what is kept",
 }
 """Weight of a loss of the filter → what is missing without it."""
 
@@ -61,7 +59,7 @@ def ablation(modalities: Sequence[Modality]) -> list[Variant]:
     rows = [
         Variant(FULL, "the full model"),
         Variant("no-filter", "no filter", overrides={"model.filter.enabled": False}),
-        Variant("no-contrast", "no intra-modal contrast", overrides={"model.filter.contrast": 0.0}),
+        Variant("with-contrast", "intra-modal contrast by label", overrides={"model.filter.contrast": 0.1}),
     ]
     several = len(modalities) > 1
     rows += [Variant(f"no-{name}", what, overrides={f"model.filter.{name}": 0.0}) for name, what in LOSSES.items()]
@@ -73,11 +71,6 @@ def ablation(modalities: Sequence[Modality]) -> list[Variant]:
             Variant("no-context", "gates that see their own modality only", overrides={"model.filter.context": False}),
         ]
     rows += [Variant("one-group", "one gate for all channels", overrides={"model.filter.groups": 1})]
-    if several:
-        rows += [
-            Variant(f"no-contrast-{m}", f"no contrast of {m}", overrides={"model.filter.contrast_without": [m]})
-            for m in modalities
-        ]
     rows += [Variant("no-views", "no corrupted views: an unsupervised gate", overrides={"model.views": False})]
     if several:
         plain = Variant("no-talking-heads", "plain multi-head attention", overrides={"model.fusion.talking": False})

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, TypeAlias
 
 import torch
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Lt
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -30,7 +30,7 @@ from mecam.models.base import Model, Phase, build_encoder, or_prior, prediction_
 from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
 from mecam.nn.fusion import Fusion
-from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues, reverse_gradient
+from mecam.nn.gate import CORRUPTION_CUES, ConflictNetwork, Filtered, Gate, WordOrder, corruption_cues
 from mecam.nn.masked import masked_mean
 from mecam.nn.statistics import stream_statistics
 from mecam.nn.tap import Tap
@@ -59,8 +59,9 @@ class FilterConfig:
     """Channel groups with a gate of their own; must divide the width."""
     context: bool = True
     """Let a modality's gate see the other modalities, to notice contradiction."""
-    contrast: Weight = 0.1
-    """Intra-modal contrast of kept embeddings by label."""
+    contrast: Weight = 0.0
+    """Intra-modal contrast of kept embeddings by label, as in the published method: it takes from the filter what it
+    finds of contradictions, and gives nothing (docs/decisions.md)."""
     contrast_without: tuple[Modality, ...] = ()
     """Modalities that the contrast by label leaves alone."""
     temperature: Positive = 0.1
@@ -79,12 +80,6 @@ class FilterConfig:
     """Telling neighbouring words from words that are not; the gate of a text is told how well each one fits."""
     instance: Weight = 0.05
     """Kept embedding of the corrupted view should match the clean one."""
-    adversary: Weight = 0.02
-    """A head on what was removed, through gradient reversal, should not find the label."""
-    prior: Weight = 0.05
-    """Squared distance of the mean gate from `keep`."""
-    keep: Annotated[float, Gt(0), Le(1)] = 0.9
-    """Mean gate to expect: never all, never nothing."""
 
 
 @dataclass(frozen=True)
@@ -200,12 +195,6 @@ class Mecam(Model):
         )
         self.pairs = tuple(itertools.combinations(self.reads, 2)) if config.information > 0 else ()
         self.information = nn.ModuleList(GaussianHead(width, width) for _ in self.pairs)
-        self.adversaries = nn.ModuleDict()
-        if config.filter.enabled and config.filter.adversary > 0:
-            for modality in self.reads:
-                self.adversaries[modality] = nn.Sequential(
-                    nn.Linear(width, width), nn.GELU(), nn.Linear(width, inputs.task.outputs)
-                )
         self.joint = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(width * len(self.reads), width),
@@ -305,7 +294,7 @@ class Mecam(Model):
         return filtered
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Task, unimodal, contrast, adversary and prior on the clean batch; gate, instance and task on its view."""
+        """Task, unimodal and contrast on the clean batch; gate, instance and task on its view."""
         assert batch.targets is not None
         task, target = self.inputs.task, batch.targets.value
         options = self.config.filter
@@ -317,7 +306,7 @@ class Mecam(Model):
             losses[f"unimodal_{m}"] = task.loss(output.extra[f"own_{m}"][present], target[present])
             if not options.enabled:
                 continue
-            if m not in options.contrast_without:
+            if options.contrast and m not in options.contrast_without:
                 losses[f"contrast_{m}"] = label_contrast(
                     output.embeddings[f"after_{m}"],
                     affinity,
@@ -326,12 +315,6 @@ class Mecam(Model):
                     removed=output.extra[f"removed_{m}"],
                     removed_weight=options.removed,
                 )
-            mean_gate = masked_mean(output.gates[m].unsqueeze(-1), mask)[present]  # P 1
-            losses[f"prior_{m}"] = (mean_gate - options.keep).square().sum() / present.sum().clamp(min=1)
-            if m in self.adversaries:
-                removed = reverse_gradient(output.extra[f"removed_{m}"][present])
-                guess = task.as_prediction(self.adversaries[m](removed))
-                losses[f"adversary_{m}"] = task.loss(guess, target[present])
         if self.pairs:
             losses |= self._information_losses(output, batch)
         if "order" in output.extra:
@@ -392,9 +375,6 @@ class Mecam(Model):
         options = self.config.filter
         per_modality = {
             "unimodal": self.config.unimodal,
-            "contrast": options.contrast,
-            "prior": options.prior,
-            "adversary": options.adversary,
             "gate": options.gate,
             "instance": options.instance,
         }
@@ -402,6 +382,8 @@ class Mecam(Model):
         if self.pairs:
             weights |= {"information_heads": 1.0, "information": self.config.information}
         weights |= {f"{name}_{m}": weight for name, weight in per_modality.items() for m in self.reads}
+        if options.contrast:
+            weights |= {f"contrast_{m}": options.contrast for m in self.reads}
         return (Phase("main", weights),)
 
 

@@ -186,7 +186,7 @@ def test_the_rows_of_an_ablation_differ_from_the_full_one_in_what_they_name() ->
     rows = ablation(("text", "audio", "vision"))
     assert rows[0].name == FULL
     assert len({row.name for row in rows}) == len(rows)
-    wanted = {"no-filter", "no-contrast", "no-contrast-audio", "no-views", "no-talking-heads", "no-vision"}
+    wanted = {"no-filter", "with-contrast", "no-gate", "no-views", "no-talking-heads", "no-vision"}
     assert wanted | {"published", "text-only", "late-fusion"} <= {row.name for row in rows}
     members, missing = members_of(rows, {"training": {"epochs": 1}})
     by_name = {m.name: m.config for m in members}
