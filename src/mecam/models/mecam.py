@@ -62,8 +62,6 @@ class FilterConfig:
     contrast: Weight = 0.0
     """Intra-modal contrast of kept embeddings by label, as in the published method: it takes from the filter what it
     finds of contradictions, and gives nothing (docs/decisions.md)."""
-    contrast_without: tuple[Modality, ...] = ()
-    """Modalities that the contrast by label leaves alone."""
     temperature: Positive = 0.1
     """Of both contrasts."""
     spread: Positive = 0.5
@@ -294,7 +292,7 @@ class Mecam(Model):
         return filtered
 
     def losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """Task, unimodal and contrast on the clean batch; gate, instance and task on its view."""
+        """Task and unimodal on the clean batch, contrast where it is on; gate, instance and task on its view."""
         assert batch.targets is not None
         task, target = self.inputs.task, batch.targets.value
         options = self.config.filter
@@ -306,7 +304,7 @@ class Mecam(Model):
             losses[f"unimodal_{m}"] = task.loss(output.extra[f"own_{m}"][present], target[present])
             if not options.enabled:
                 continue
-            if options.contrast and m not in options.contrast_without:
+            if options.contrast:
                 losses[f"contrast_{m}"] = label_contrast(
                     output.embeddings[f"after_{m}"],
                     affinity,

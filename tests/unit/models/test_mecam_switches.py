@@ -16,10 +16,11 @@ def losses_of(
     return trained.model, trained.model.losses(trained.model(batch), batch)
 
 
-def test_one_modality_may_go_without_the_contrast(any_store: Store, encoder: str) -> None:
-    _, whole = losses_of(any_store, encoder)
-    _, without = losses_of(any_store, encoder, filter__contrast_without=["text"])
-    assert set(whole) - set(without) == {"contrast_text"}
+def test_the_contrast_by_label_is_a_loss_of_its_own(any_store: Store, encoder: str) -> None:
+    _, without = losses_of(any_store, encoder)
+    model, whole = losses_of(any_store, encoder, filter__contrast=0.1)
+    assert set(whole) - set(without) == {f"contrast_{m}" for m in model.reads}
+    assert set(model.phases()[0].weights) >= set(whole)
     for name, value in without.items():
         if name not in ("order", "conflict"):  # these draw their own examples
             torch.testing.assert_close(value, whole[name])
