@@ -100,7 +100,7 @@ class MecamConfig:
 
     search: ClassVar[Mapping[str, Range]] = {
         "model.filter.contrast": Between(0.0, 0.5),
-        "model.unimodal": Between(0.0, 1.0),
+        "model.unimodal": Between(0.0, 2.0),
     }
 
     encoder: str = EMBEDDED
@@ -121,7 +121,7 @@ class MecamConfig:
     """Train on a corrupted view of every batch beside the clean one."""
     view: Weight = 0.5
     """Task loss on the corrupted view."""
-    unimodal: Weight = 0.2
+    unimodal: Weight = 1.0
     """Task loss of each modality's own score."""
     information: Weight = 0.0
     """Mutual information between what is kept of each two modalities, as in the published method; 0 is off."""

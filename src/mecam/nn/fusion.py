@@ -13,6 +13,9 @@ from mecam.types import TEXT, Modality
 
 __all__ = ["Fusion"]
 
+STEEPNESS = 3.0
+"""Gain of what is learned about the share that was kept, which differs little between utterances."""
+
 
 class Fusion(nn.Module):
     """Talking heads between a hub and the other modalities, both ways, then one vector per modality.
@@ -42,11 +45,10 @@ class Fusion(nn.Module):
             _Round(self.hub, self.others, width, heads=heads, talking=talking, dropout=dropout) for _ in range(rounds)
         )
         self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in reads})
-        self.reliability = nn.ModuleDict({m: nn.Linear(width + 1, 1) for m in reads})
-        for layer in self.reliability.values():
-            assert isinstance(layer, nn.Linear)
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        # A modality weighs by how much of it was kept, and by nothing else: a weight that read the pooled vectors
+        # varied with what was said, and cost accuracy (docs/decisions.md).
+        self.trust = nn.Parameter(torch.zeros(len(self.reads)))
+        self.steepness = nn.Parameter(torch.zeros(len(self.reads)))
 
     def forward(
         self, filtered: Mapping[Modality, Filtered], present: Bool[Tensor, "B M"]
@@ -59,13 +61,12 @@ class Fusion(nn.Module):
             steps[m], kept[m] = both[..., :-1], both[..., -1:]
         for each in self.rounds:
             steps = each(steps, masks)
-        pooled, trust = [], []
-        for m in self.reads:
-            vector = weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m])  # B D
-            share_kept = masked_mean(kept[m], masks[m])  # B 1
-            pooled.append(vector)
-            trust.append(self.reliability[m](torch.cat([vector, share_kept], dim=-1)))
-        shares = masked_softmax(torch.cat(trust, dim=1), present)  # B M
+        pooled = [
+            weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m])
+            for m in self.reads  # B D
+        ]
+        share_kept = torch.cat([masked_mean(kept[m], masks[m]) for m in self.reads], dim=1)  # B M
+        shares = masked_softmax(self.trust + STEEPNESS * self.steepness * share_kept, present)  # B M
         return torch.stack(pooled, dim=1), shares
 
 
