@@ -13,8 +13,7 @@ from mecam.types import TEXT, Modality
 
 __all__ = ["Fusion"]
 
-STEEPNESS = 3.0
-"""Gain of what is learned about the share that was kept, which differs little between utterances."""
+TINY = 1e-4
 
 
 class Fusion(nn.Module):
@@ -45,15 +44,16 @@ class Fusion(nn.Module):
             _Round(self.hub, self.others, width, heads=heads, talking=talking, dropout=dropout) for _ in range(rounds)
         )
         self.norm = nn.ModuleDict({m: nn.LayerNorm(width) for m in reads})
-        # A modality weighs by how much of it was kept, and by nothing else: a weight that read the pooled vectors
-        # varied with what was said, and cost accuracy (docs/decisions.md).
         self.trust = nn.Parameter(torch.zeros(len(self.reads)))
-        self.steepness = nn.Parameter(torch.zeros(len(self.reads)))
 
     def forward(
         self, filtered: Mapping[Modality, Filtered], present: Bool[Tensor, "B M"]
     ) -> tuple[Float[Tensor, "B M D"], Float[Tensor, "B M"]]:
-        """Pooled vectors and each modality's share; an absent modality has share 0."""
+        """Pooled vectors and each modality's share; an absent modality has share 0.
+
+        A modality weighs in proportion to how much of it was kept, and by nothing else: a weight that read the pooled
+        vectors varied with what was said, and cost accuracy (docs/decisions.md).
+        """
         steps, masks, kept = {}, {}, {}
         for m, part in filtered.items():
             both = torch.cat([part.kept, part.share_kept.unsqueeze(-1)], dim=-1)  # B T D+1
@@ -61,12 +61,9 @@ class Fusion(nn.Module):
             steps[m], kept[m] = both[..., :-1], both[..., -1:]
         for each in self.rounds:
             steps = each(steps, masks)
-        pooled = [
-            weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m])
-            for m in self.reads  # B D
-        ]
+        pooled = [weighted_mean(self.norm[m](steps[m]), kept[m].expand_as(steps[m]), masks[m]) for m in self.reads]
         share_kept = torch.cat([masked_mean(kept[m], masks[m]) for m in self.reads], dim=1)  # B M
-        shares = masked_softmax(self.trust + STEEPNESS * self.steepness * share_kept, present)  # B M
+        shares = masked_softmax(self.trust + (share_kept + TINY).log(), present)  # B M
         return torch.stack(pooled, dim=1), shares
 
 
