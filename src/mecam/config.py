@@ -157,8 +157,10 @@ class TrainingConfig:
     """For the pretrained text encoder."""
     layer_decay: Annotated[float, Gt(0), Le(1)] = 1.0
     """Each encoder layer further from the output learns at this fraction of the rate above it."""
-    weight_decay: Weight = 1e-2
-    """AdamW, on matrices only."""
+    weight_decay: Weight = 3.0
+    """AdamW, on matrices only, for everything but the text encoder."""
+    encoder_weight_decay: Weight = 1e-2
+    """The same for the text encoder."""
     warmup: Rate = 0.1
     """Fraction of all steps over which the rate rises; then it falls linearly to 0."""
     clip_norm: Positive = 1.0

@@ -153,10 +153,14 @@ def instance_contrast(views: Array, originals: Array, present: Sequence[bool], t
 
 
 def gate_loss(gate: Array, injected: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
-    """Binary cross-entropy of "kept" against "not injected", mean over all observed rows of the batch."""
+    """Binary cross-entropy of "kept" against "not injected", mean over all observed rows of the batch.
+
+    Utterances of which everything is injected are left out.
+    """
+    partly = [b for b in range(len(gate)) if any(mask[b, t] and not injected[b, t] for t in range(gate.shape[1]))]
     losses = [
         -math.log(1 - gate[b, t]) if injected[b, t] else -math.log(gate[b, t])
-        for b in range(gate.shape[0])
+        for b in partly
         for t in range(gate.shape[1])
         if mask[b, t]
     ]

@@ -21,7 +21,7 @@ SHARED: dict[str, Range] = {
     "training.learning_rate": Between(2e-4, 5e-3, log=True),
     "training.encoder_learning_rate": Between(1e-5, 5e-4, log=True),
     "training.layer_decay": Between(0.7, 1.0),
-    "training.weight_decay": Between(1e-4, 1e-1, log=True),
+    "training.weight_decay": Between(1e-2, 10.0, log=True),
 }
 DROPOUT: dict[str, Range] = {"model.dropout": Between(0.0, 0.5)}
 

@@ -31,17 +31,17 @@ def check_phases(model: Model) -> None:
 
 
 def phase_optimizer(model: Model, phase: Phase, config: TrainingConfig) -> torch.optim.Optimizer:
-    """AdamW over the phase's parameters; the text encoder at its own rates, weight decay on matrices only."""
+    """AdamW over the phase's parameters; the text encoder at its own rates and decay, which is on matrices only."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     depth = _encoder_depth(model)
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad or not name.startswith(tuple(phase.parameters)):
             continue
-        rate = config.learning_rate
+        rate, decay = config.learning_rate, config.weight_decay
         if model.text_encoder and name.startswith(model.text_encoder_prefix):
             rate = config.encoder_learning_rate * config.layer_decay ** (depth - _layer(name, depth))
-        decay = config.weight_decay if parameter.ndim >= 2 else 0.0
-        groups.setdefault((rate, decay), []).append(parameter)
+            decay = config.encoder_weight_decay
+        groups.setdefault((rate, decay if parameter.ndim >= 2 else 0.0), []).append(parameter)
     # The fused kernel goes through memory once; most of a small encoder's step is its embedding table.
     fused = all(p.device.type in ("cpu", "cuda") for ps in groups.values() for p in ps)
     return torch.optim.AdamW(

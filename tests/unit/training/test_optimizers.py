@@ -30,11 +30,12 @@ def test_the_text_encoder_learns_at_its_own_rate(name: str, store: Store, encode
     assert len({group["lr"] for group in found.values()}) == 2
 
 
-def test_weight_decay_is_for_matrices_only(store: Store, encoder: str) -> None:
+def test_weight_decay_is_for_matrices_only_and_the_text_encoders_own(store: Store, encoder: str) -> None:
     model = tiny.build("mecam", store, encoder).model
     shapes = {name: parameter.ndim for name, parameter in model.named_parameters()}
-    for key, group in groups(model, weight_decay=0.3).items():
-        assert group["decay"] == (0.3 if shapes[key] >= 2 else 0.0), key
+    for key, group in groups(model, weight_decay=0.3, encoder_weight_decay=0.1).items():
+        decay = 0.1 if key.startswith("encoders.text.") else 0.3
+        assert group["decay"] == (decay if shapes[key] >= 2 else 0.0), key
 
 
 def test_layers_further_from_the_output_learn_slower(store: Store, encoder: str) -> None:

@@ -122,8 +122,9 @@ def plans(
         for name in dict.fromkeys(protocols)
     ]
     keys = [condition.key for whole in wholes for condition in whole.conditions[1:]]
-    _require_known(only, keys, where="--only", what=f"condition of {', '.join(protocols)} on this data")
-    return [left for whole in wholes if len((left := _only(whole, only)).conditions) > 1 or not only]
+    _require_known(only, [*keys, CLEAN.key], where="--only", what=f"condition of {', '.join(protocols)} on this data")
+    least = 1 if not only or _like(CLEAN.key, only) else 2
+    return [left for whole in wholes if len((left := _only(whole, only)).conditions) >= least]
 
 
 def _only(whole: Plan, patterns: Sequence[str]) -> Plan:
