@@ -151,6 +151,9 @@ class TrainingConfig:
     """Epochs without a better validation score before stopping."""
     select: str = "auto"
     """Validation metric that chooses the checkpoint: `mae` for scores, `uar` for classes, `f1_mean` for labels."""
+    keep: Literal["best", "last"] = "best"
+    """Weights of the epoch that is best on validation, or of the last one. Where few speakers validate, an early epoch
+    is best by chance, and `patience` then ends the training before the learning rate has fallen."""
     learning_rate: LearningRate = 3e-3
     """For everything but the text encoder."""
     encoder_learning_rate: LearningRate = 1e-4

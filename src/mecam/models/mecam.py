@@ -241,7 +241,8 @@ class Mecam(Model):
         present = torch.stack([masks[m].any(dim=1) for m in self.reads], dim=1)  # B M
         filtered = self._filtered(hidden, masks, cues, present)
         own = torch.stack([self._own(m, streams[m].values, filtered[m]) for m in self.reads], dim=1)  # B M outputs
-        opinions = self.inputs.task.comparable(own.detach())
+        # What contradicts is found from the opinions, which do not learn from it; an explanation follows both ways.
+        opinions = self.inputs.task.comparable(own.detach() if self.training else own)
         conflict_probability = torch.zeros_like(present, dtype=own.dtype)  # B M
         if self.conflict is not None:
             conflict_probability = self.conflict_tap(self.conflict(opinions, present), present)

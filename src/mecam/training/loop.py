@@ -83,14 +83,15 @@ def fit(
         _seed(fabric, seed, epoch)
         rates = [float(group["lr"]) for group in optimizers[0].param_groups]
         means: dict[str, float] = {}
-        tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), _best_so_far(result, data.metric))
+        note = _selected(result, data.metric, config.keep)
+        tick = _ticker(progress, epoch, config.epochs, data.steps * len(phases), note)
         for phase, optimizer, scheduler in zip(phases, wrapped, schedulers, strict=True):
             with moving_only(model, phase), acceleration.on():
                 means |= _epoch(step, phase, data.batches(epoch), optimizer, scheduler, config, fabric, average, tick)
         with average.swapped_in():
             scores = fabric.broadcast(data.validate(model))  # all processes must agree on when to stop
             epoch += 1
-            if (select := scores["select"]) is not None and select > result.best_score:
+            if (select := scores["select"]) is not None and (config.keep == "last" or select > result.best_score):
                 result.best_epoch, result.best_score = epoch, select
                 result.best = {key: value.detach().clone() for key, value in model.state_dict().items()}
         row = {"epoch": float(epoch), "seconds": time.monotonic() - started, "learning_rate": max(rates)}
@@ -343,9 +344,11 @@ def _ticker(progress: Progress | None, epoch: int, epochs: int, steps: int, note
     return tick
 
 
-def _best_so_far(result: Fit, metric: str) -> str:
-    best = result.history[result.best_epoch - 1].get(f"valid_{metric}") if result.best_epoch else None
-    return "" if best is None else f", best {metric} on validation so far: {best:.3f}"
+def _selected(result: Fit, metric: str, keep: str) -> str:
+    """What validation says of the epoch whose weights would be kept now."""
+    value = result.history[result.best_epoch - 1].get(f"valid_{metric}") if result.best_epoch else None
+    name = f"best {metric} on validation so far" if keep == "best" else f"{metric} on validation"
+    return "" if value is None else f", {name}: {value:.3f}"
 
 
 def _untrained(model: Model, data: TrainingData) -> Fit:

@@ -139,6 +139,16 @@ def test_early_stop_keeps_the_best_epoch() -> None:
     assert not torch.equal(data.validated[1]["first.weight"], data.validated[3]["first.weight"])
 
 
+def test_the_last_epoch_is_kept_whatever_validation_says() -> None:
+    scores = [0.3, 0.9, 0.2, 0.1, 0.1, 0.1]
+    best, last = Probe(), Probe()
+    assert run(best, ProbeData(scores=scores), epochs=6, patience=2).best_epoch == 2
+    result = run(last, ProbeData(scores=scores), epochs=6, patience=2, keep="last")
+    assert (result.best_epoch, result.best_score, len(result.history)) == (6, 0.1, 6)
+    assert [row["best"] for row in result.history] == [0.0] * 5 + [1.0]
+    assert differ(weights(best), weights(last))
+
+
 def test_the_first_of_equal_epochs_is_kept_and_undefined_scores_are_passed_over() -> None:
     model, data = Probe(), ProbeData(scores=[None, 0.5, 0.5, None])
     assert run(model, data, epochs=4).best_epoch == 2

@@ -30,8 +30,8 @@ def test_attributions_sum_to_the_difference_and_more_steps_come_closer(
 ) -> None:
     """Completeness, for scores and probabilities alike; the end of the path is the prediction itself."""
     trained = tiny.build(name, any_store, encoder, used=True)
-    whole = [u for u in trained.dataset(any_store) if u.tokens and len(u.streams) == 3][:1]
-    for one in whole:
+    errors = []
+    for one in [u for u in trained.dataset(any_store) if u.tokens and len(u.streams) == 3][:3]:
         prediction = perturbed_predictions(trained, [one]).prediction
         target = Target.of(any_store.task, prediction[0])
         coarse, fine = (integrated_gradients(trained, one, target, steps=n) for n in (2, 100))
@@ -40,7 +40,10 @@ def test_attributions_sum_to_the_difference_and_more_steps_come_closer(
         assert set(fine.rows) == {TEXT, *one.streams}
         assert len(fine.rows[TEXT]) == len(one.tokens or ())
         assert abs(fine.error) <= max(0.02 * abs(fine.score - fine.baseline), 1e-2)
-        assert abs(fine.error) <= abs(coarse.error) + 1e-4
+        errors.append((coarse.error, fine.error))
+    # Of a single one, two steps may be right by chance.
+    few, many = np.abs(errors).sum(axis=0)
+    assert many <= few + 1e-4
 
 
 def test_a_text_read_in_a_way_of_its_own_is_held_still(store: Store, encoder: str) -> None:
