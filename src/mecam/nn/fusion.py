@@ -14,6 +14,7 @@ from mecam.types import TEXT, Modality
 __all__ = ["Fusion"]
 
 TINY = 1e-4
+"""Weight that is left to a modality of which nothing is kept: the logarithm stays finite."""
 
 
 class Fusion(nn.Module):
