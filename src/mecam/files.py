@@ -9,6 +9,8 @@ import errno
 import os
 import re
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -37,6 +39,10 @@ FILE_WAIT_SECONDS = 10.0
 NO_ROOM = "free some space there, or choose another place"
 """What to do about a full disk."""
 
+IN_USE_SECONDS = 2.0 if sys.platform == "win32" else 0.0
+"""How long to try again where a file cannot be moved: Windows refuses while a reader or virus scanner has it open."""
+
+_PAUSE_SECONDS = 0.05
 _FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 _LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<what>partial|old)", re.DOTALL)
 
@@ -50,8 +56,14 @@ def writing(where: Path, *, fix: str | None = None) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fix = fix or (NO_ROOM if error.errno in _FULL else None)
+        fix = fix or (NO_ROOM if error.errno in _FULL else _in_use(error))
         raise DataError(f"cannot write here: {error.strerror or error}", where=str(where), fix=fix) from error
+
+
+def _in_use(error: OSError) -> str | None:
+    """What to do where a file that is open cannot be moved; None of another refusal."""
+    held = isinstance(error, PermissionError) and IN_USE_SECONDS > 0
+    return "close the programs that have it open, or choose another place" if held else None
 
 
 def no_room(error: BaseException) -> bool:
@@ -96,7 +108,7 @@ def whole_file(path: Path, *, fix: str | None = None) -> Iterator[Path]:
                 mode = partial.stat().st_mode & 0o777
                 yield partial
                 partial.chmod(mode)  # some libraries make files that only their owner may read
-                os.replace(partial, path)
+                _move(partial, path)
         finally:
             with suppress(OSError):  # the refusal itself may be that there is no such place
                 partial.unlink()
@@ -138,11 +150,11 @@ def replace_folder(new: Path, target: Path) -> None:
     with writing(target):
         try:
             if target.exists():
-                target.rename(old)
-            new.rename(target)
+                _move(target, old)
+            _move(new, target)
         except OSError:
             if old.exists() and not target.exists():
-                old.rename(target)
+                _move(old, target)
             raise
     remove(old)
 
@@ -208,12 +220,25 @@ def unchanged(files: Iterable[Path]) -> bool:
     return len({file.stat().st_mtime_ns for file in files}) == 1
 
 
+def _move(source: Path, target: Path) -> None:
+    """Rename; a file that is at `target` is replaced. Raises OSError."""
+    until = time.monotonic() + IN_USE_SECONDS
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
 def _clear_name(path: Path) -> None:
     """Remove what killed commands left beside `path`; what was to be replaced is put back if the new never came."""
     left = _left_of(path)
     olds = sorted((place for place, what in left if what == "old"), key=lambda old: old.lstat().st_mtime_ns)
     if olds and not os.path.lexists(path):
-        olds.pop().rename(path)
+        _move(olds.pop(), path)
     for place in [*olds, *(place for place, what in left if what == "partial")]:
         remove(place)
 

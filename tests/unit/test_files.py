@@ -76,14 +76,14 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(
     for name in ("new", "target"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    rename = Path.rename
+    replace = os.replace
 
-    def refuse(path: Path, target: Path) -> Path:
+    def refuse(path: Path, target: Path) -> None:
         if path.name == "new":
             raise OSError(errno.EACCES, "Permission denied")
-        return rename(path, target)
+        replace(path, target)
 
-    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(DataError, match="Permission denied"):
         replace_folder(tmp_path / "new", tmp_path / "target")
     assert names(tmp_path / "target") == {"target"}

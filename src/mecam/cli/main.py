@@ -1,6 +1,8 @@
 """The `mecam` command: its groups, its options for all, and what happens to errors."""
 
+import glob
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
@@ -35,7 +37,6 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"max_content_width": 100},
@@ -62,6 +63,9 @@ app.command("assets")(assets.assets)
 # Newer versions of Typer carry their own click, older ones use the package: ask for the class that this one raises.
 CommandLineError: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+
+SHELL_EXPANDS = os.name != "nt"
+"""Whether the shell replaces patterns in the command line; those of Windows do not."""
 
 RENAMED_OPTIONS = {"--damage": "--corrupt", "--damage-extent": "--corrupt-extent", "--damage-seed": "--corrupt-seed"}
 """Old name of an option → its name; the old one is accepted until the next release."""
@@ -106,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str] | None) -> int:
     try:
         # In a context of its own: what a command allows (`--allow-encoder`) ends with it.
-        given = _renamed(sys.argv[1:] if argv is None else argv)
+        given = _renamed(_expanded(sys.argv[1:]) if argv is None else argv)
         with missing_extras():
             result = copy_context().run(app, args=given, standalone_mode=False)
         flush()
@@ -133,6 +137,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return _failed(f"the operating system reports an error: {error.strerror or error}{place}")
     except MemoryError:
         return _failed("there is not enough memory")
+
+
+def _expanded(arguments: Sequence[str]) -> list[str]:
+    """The arguments, patterns such as `*.mp4` as the files they stand for, where the shell leaves that to programs."""
+    if SHELL_EXPANDS:
+        return list(arguments)
+    return [name for argument in arguments for name in sorted(glob.glob(argument)) or [argument]]
 
 
 def _renamed(arguments: Sequence[str]) -> list[str]:

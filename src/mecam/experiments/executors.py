@@ -11,12 +11,13 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from mecam.errors import MecamError, TrainingError
+from mecam.pipes import PipeEnd
 from mecam.threads import available_cores
 from mecam.training.costs import resident_mb
 
@@ -197,7 +198,7 @@ class _Process:
 
     name: str
     process: Any
-    connection: Connection
+    connection: PipeEnd
 
     @classmethod
     def started(cls, job: Call, threads: int) -> "_Process":
@@ -258,7 +259,7 @@ class _Question:
 class _Piped:
     """The line of a job in a process of its own."""
 
-    connection: Connection
+    connection: PipeEnd
     again: bool = False
 
     def tell(self, done: int, total: int, note: str) -> None:
@@ -285,7 +286,7 @@ def quiet() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
-def _work(connection: Connection, job: Call, threads: int) -> None:
+def _work(connection: PipeEnd, job: Call, threads: int) -> None:
     """The child: do the job and say how it went."""
     torch.set_num_threads(threads)
     quiet()

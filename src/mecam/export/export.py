@@ -109,15 +109,15 @@ def export_model(
         _write(partial, trained, network)
         card = _card(trained, store.name if store is not None and chosen else None, len(tested))
         tell("comparing with PyTorch")
-        exported = _opened(partial, trained, {**card, "int8": False})
-        card["differences"] = _differences(trained, exported, tested)
+        # What is opened is let go of at once: Windows moves no folder in which a file is open.
+        card["differences"] = _differences(trained, _opened(partial, trained, {**card, "int8": False}), tested)
         if int8 and store is not None and chosen is not None:
             tell("making 8-bit integers")
             smoothing = smoothing_of(network, calibration(trained, store))
             _write(partial, trained, quantized(network, smoothing), mapped=False)
             tell("measuring what 8-bit integers cost")
-            exported = _opened(partial, trained, {**card, "int8": True})
-            card["quantisation"] = vars(_measured(trained, exported, chosen, max_loss))
+            measured = _measured(trained, _opened(partial, trained, {**card, "int8": True}), chosen, max_loss)
+            card["quantisation"] = vars(measured)
         card["bytes"] = {name: (partial / name).stat().st_size for name in STANDARD.beside_description(partial)}
         describe(partial, trained, {**card, "int8": int8})
     return {**card, "int8": int8}

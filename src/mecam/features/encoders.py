@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection, Listener
+from multiprocessing.connection import Client, Listener
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mecam.errors import ConfigError, DataError, MecamError, missing_extras
 from mecam.features.child_processes import without_main
+from mecam.pipes import PipeEnd
 
 __all__ = ["MAX_BATCH", "Key", "Server", "ServerGoneError", "check_device", "run", "serving", "use"]
 
@@ -116,7 +117,7 @@ def serving(device: str) -> Iterator[Server]:
             process.join()
 
 
-def _started(connection: Connection) -> Server:
+def _started(connection: PipeEnd) -> Server:
     try:
         answer = connection.recv()
     except EOFError as error:
@@ -152,7 +153,7 @@ class _Request:
         return self.key, self.given.shape
 
 
-def _serve(parent: Connection, device: str, address: str | None) -> None:
+def _serve(parent: PipeEnd, device: str, address: str | None) -> None:
     """The process: answer every worker until the parent closes its end, or ends."""
     secret = secrets.token_bytes(32)
     waiting = _Waiting()

@@ -127,7 +127,7 @@ def shown(name: str) -> str:
 def _of_input(given: str | Path, left: list[str], notes: list[str]) -> Iterator[Place]:
     path = _existing(Path(given))
     if path.is_dir():
-        inside = (f for f in sorted(path.rglob("*")) if not f.name.startswith("."))
+        inside = (f for f in sorted(path.rglob("*"), key=lambda file: file.parts) if not f.name.startswith("."))
         yield from _chosen(((file, file.relative_to(path).as_posix()) for file in inside), left)
     elif path.suffix.lower() == ".txt" and path.is_file():
         for line in _lines(path, notes):

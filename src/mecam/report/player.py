@@ -99,5 +99,8 @@ def _inline(kind: str, data: bytes) -> str:
 
 def _link(page: Path, target: Path) -> str:
     """Where the target lies, seen from the page; names need not be UTF-8."""
-    relative = os.path.relpath(target.resolve(), page.resolve().parent)
+    try:
+        relative = os.path.relpath(target.resolve(), page.resolve().parent)
+    except ValueError:  # another drive of Windows
+        return target.resolve().as_uri()
     return quote(os.fsencode(Path(relative).as_posix()))

@@ -5,12 +5,12 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mecam.errors import DataError, MecamError
+from mecam.pipes import PipeEnd
 from mecam.service.jpeg import decoded
 from mecam.service.problems import problem_of
 from mecam.service.settings import Settings
@@ -30,7 +30,7 @@ BREATH_S = 0.05
 """Between two answers, where they take longer than they may: time to look at a picture."""
 
 
-def serve_live(connection: Connection, predictor: "Predictor", start: Mapping[str, Any], limits: Settings) -> None:
+def serve_live(connection: PipeEnd, predictor: "Predictor", start: Mapping[str, Any], limits: Settings) -> None:
     """Serve a session until it ends, or nobody is there any more.
 
     Args:
@@ -60,7 +60,7 @@ def serve_live(connection: Connection, predictor: "Predictor", start: Mapping[st
 class _Session:
     """What one client sends, and what it is answered."""
 
-    def __init__(self, connection: Connection, predictor: "Predictor", start: Mapping[str, Any]) -> None:
+    def __init__(self, connection: PipeEnd, predictor: "Predictor", start: Mapping[str, Any]) -> None:
         from mecam.prediction.live import PICTURES_PER_S, Live
 
         self._connection, self._every_s = connection, float(start["every_s"])

@@ -8,12 +8,13 @@ import traceback
 from collections.abc import Mapping
 from functools import cache
 from multiprocessing import parent_process
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mecam.errors import DataError, MecamError, MediaError
 from mecam.files import no_room
+from mecam.pipes import PipeEnd
 from mecam.service.problems import problem_of
 from mecam.service.settings import Settings
 
@@ -41,7 +42,7 @@ def open_model(settings: Settings) -> "Predictor":
     return load(settings.model, tier=settings.tier)  # type: ignore[arg-type]
 
 
-def serve_readings(connection: Connection, settings: Settings) -> None:
+def serve_readings(connection: PipeEnd, settings: Settings) -> None:
     """Answer what comes through a pipe until it closes."""
     for kind in (signal.SIGINT, signal.SIGTERM):  # the server decides when this ends
         signal.signal(kind, signal.SIG_IGN)
@@ -80,7 +81,7 @@ def _give_way() -> None:
 
 
 def _read(
-    connection: Connection,
+    connection: PipeEnd,
     predictor: "Predictor",
     settings: Settings,
     folder: str,
@@ -185,7 +186,7 @@ def _check(path: Path, settings: Settings) -> None:
 class _Progress:
     """Tells the server how far it is, a few times a second."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: PipeEnd) -> None:
         self._connection, self._last = connection, 0.0
         self._done = dict.fromkeys(STAGES, 0.0)
         self._lock = threading.Lock()

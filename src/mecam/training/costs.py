@@ -48,11 +48,10 @@ def costs(model: Model, dataset: Dataset, collator: Collator, device: torch.devi
 
 def peak_memory_mb() -> float:
     """Highest resident size of this process so far, libraries and data included."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        found: Any = psutil.Process().memory_info()
-        return float(found.peak_wset) / 2**20
+    if sys.platform == "win32":
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 

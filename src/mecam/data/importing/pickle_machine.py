@@ -7,6 +7,7 @@ import codecs
 import math
 import mmap
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -61,7 +62,7 @@ def read_program(
 
 def forget_pages(memory: mmap.mmap | bytes) -> None:
     """Give the pages of a file that were read so far back to the system."""
-    if isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+    if sys.platform != "win32" and isinstance(memory, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         memory.madvise(mmap.MADV_DONTNEED)
 
 
