@@ -5,6 +5,8 @@
 #   make results DATA=FOLDER [ONLY=a,b] [WORK=FOLDER]   run the recipes of configs/results, write tables and charts
 #   make results-list DATA=FOLDER [WORK=FOLDER]         the recipes, their times, and how far they are
 #   make results-docs                                   write the pages from docs/results/*.json; runs nothing
+# For who changes code that depends on the system:
+#   make platforms   check types as Windows and macOS have them, and that files are opened in a named encoding
 # And one for who changes the built-in model:
 #   make pretrained DATA=FOLDER   make its weights and cards again (hours; needs the data sets)
 PYTHON ?= python3
@@ -13,7 +15,7 @@ BIN := $(VENV)/bin
 # torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint results results-list results-docs pretrained clean help
+.PHONY: demo test lint platforms results results-list results-docs pretrained clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -29,6 +31,11 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+platforms: $(VENV)/installed-dev
+	$(BIN)/ruff check --preview --select PLW1514 src benchmarks examples pretraining
+	$(BIN)/mypy --platform win32
+	$(BIN)/mypy --platform darwin
 
 # A network for expressions is converted once, and not trained: pretraining/expression_network.py. The clip that ships
 # needs espeak-ng: pretraining/demo_clip.py.
