@@ -24,7 +24,6 @@ from mecam.errors import ConfigError
 from mecam.models.base import Phase, RowModel, TextOptions, prediction_head, presence
 from mecam.models.inputs import Inputs
 from mecam.models.registry import Entry
-from mecam.nn.gate import reverse_gradient
 from mecam.nn.hyper import HyperFusion, HyperModality
 from mecam.nn.tap import Tap
 from mecam.nn.transformer import Projection, SummaryTokens, Transformer
@@ -202,6 +201,25 @@ def completeness(view: Stream, whole: Stream) -> Float[Tensor, " B"]:
     there = view.mask & whole.mask.any(dim=1, keepdim=True)  # B T
     assert view.injected is not None
     return (there & ~view.injected).sum(dim=1) / there.sum(dim=1).clamp(min=1)
+
+
+class _ReverseGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: object, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: object, *gradients: Tensor) -> Tensor:
+        return -gradients[0]
+
+
+def reverse_gradient(values: Tensor) -> Tensor:
+    """The values as they are; their gradient with the sign turned round.
+
+    Source: Ganin and Lempitsky, 2015 (arXiv 1409.7495).
+    """
+    result: Tensor = _ReverseGradient.apply(values)  # type: ignore[no-untyped-call]
+    return result
 
 
 ENTRY = Entry(Lnln, LnlnConfig)

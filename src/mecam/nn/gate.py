@@ -19,7 +19,6 @@ __all__ = [
     "Gate",
     "WordOrder",
     "corruption_cues",
-    "reverse_gradient",
 ]
 
 OPEN_LOGIT = 3.0
@@ -133,25 +132,6 @@ def corruption_cues(rows: Float[Tensor, "B T F"], mask: Bool[Tensor, "B T"]) -> 
     sizes = sizes.masked_fill(~keep, 0.0)
     relative = (sizes - masked_mean(sizes, mask).unsqueeze(1)).masked_fill(~keep, 0.0)
     return torch.cat([sizes, relative, relative.abs()], dim=-1)
-
-
-class _ReverseGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: object, values: Tensor) -> Tensor:
-        return values.view_as(values)
-
-    @staticmethod
-    def backward(ctx: object, *gradients: Tensor) -> Tensor:
-        return -gradients[0]
-
-
-def reverse_gradient(values: Tensor) -> Tensor:
-    """The values as they are; their gradient with the sign turned round.
-
-    Source: Ganin and Lempitsky, 2015 (arXiv 1409.7495).
-    """
-    result: Tensor = _ReverseGradient.apply(values)  # type: ignore[no-untyped-call]
-    return result
 
 
 DISTANCES = (1, 2)

@@ -7,7 +7,7 @@ from mecam.errors import MissingExtraError, ModelError
 from mecam.hub import resolve_text_encoder
 from mecam.nn import text
 from mecam.nn.encoders import ConvEncoder, RecurrentEncoder
-from mecam.nn.gate import Filtered, reverse_gradient
+from mecam.nn.gate import Filtered
 from mecam.nn.text import TextEncoder
 
 
@@ -100,15 +100,6 @@ def test_kept_and_removed_are_the_whole() -> None:
     assert (everything.removed_mean == 0).all()
     nothing = Filtered(hidden, torch.zeros(2, 5, 4), mask)
     assert (nothing.kept_mean == 0).all()
-
-
-def test_the_gradient_turns_round() -> None:
-    values = torch.tensor([1.0, 2.0], requires_grad=True)
-    result = reverse_gradient(values)
-    assert torch.equal(result, values)
-    (result * torch.tensor([3.0, 5.0])).sum().backward()
-    assert values.grad is not None
-    assert values.grad.tolist() == [-3, -5]
 
 
 def test_a_long_batch_is_read_in_parts_with_the_same_result(encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
