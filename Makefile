@@ -33,7 +33,7 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 platforms: $(VENV)/installed-dev
-	$(BIN)/ruff check --preview --select PLW1514 src benchmarks examples pretraining
+	$(BIN)/ruff check --preview --select PLW1514 src benchmarks examples pretraining tools
 	$(BIN)/mypy --platform win32
 	$(BIN)/mypy --platform darwin
 

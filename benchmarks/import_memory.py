@@ -54,7 +54,7 @@ def held_bytes(key: str) -> int:
 
     (`ru_maxrss` would be the larger one of this process and of the one that started it.)
     """
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
 
 

@@ -115,7 +115,7 @@ def one_try(cluster: Any, folder: Path, kind: str, draw: random.Random, options:
 def kill(kind: str, cluster: Any, driver: "subprocess.Popen[bytes]", log: Path) -> None:
     if kind == "worker":
         with suppress(ProcessLookupError):  # it was done, and ended
-            os.kill(int(log.read_text().splitlines()[-1].split()[1]), signal.SIGKILL)
+            os.kill(int(log.read_text(encoding="utf-8").splitlines()[-1].split()[1]), signal.SIGKILL)
     elif kind == "node":
         cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
     else:

@@ -171,7 +171,7 @@ def simulated(case: Case, workers: int) -> dict[str, Any]:
 
 def measured_speed(path: Path) -> float:
     """Times real time of one core, in the JSON of `extraction.py`."""
-    known = json.loads(path.read_text())
+    known = json.loads(path.read_text(encoding="utf-8"))
     if "side_by_side" in known:
         return float(known["side_by_side"]["times_real_time"]) / int(known["side_by_side"]["processes"])
     return float(known["stages"]["everything"]["times_real_time"])

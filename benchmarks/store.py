@@ -140,7 +140,7 @@ def batches_per_second(sample: Callable[[int], Any], count: int, seconds: float)
 
 
 def anonymous_mb() -> float:
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
+    lines = Path("/proc/self/smaps_rollup").read_text(encoding="utf-8").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Anonymous:")) / 1024
 
 

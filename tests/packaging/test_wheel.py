@@ -14,11 +14,11 @@ import pytest
 
 import exported_models
 import mecam
+from empty_environment import done, run
 from mecam.errors import EXTRAS
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 MAX_MEGABYTES = 500
 """Of an environment with nothing but mecam, pip and setuptools not counted."""
@@ -29,11 +29,6 @@ a_2,a,it was bad,-2,train
 b_1,b,I liked it,2,valid
 c_1,c,I did not like it,-1.5,test
 """
-
-
-def clean_environment() -> dict[str, str]:
-    """The environment without what leads Python to this checkout."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
 def interpreter(version: str) -> str | None:
@@ -53,30 +48,10 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def run(*command: object, folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        list(map(str, command)), cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False
-    )
-
-
-def done(*command: object, folder: Path) -> str:
-    """What a command printed, which must not fail."""
-    result = run(*command, folder=folder)
-    assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
-    return result.stdout
-
-
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, as setuptools leaves its traces beside the sources."""
-    folder = tmp_path_factory.mktemp("wheel")
-    unwanted = shutil.ignore_patterns("__pycache__", "*.egg-info")
-    shutil.copytree(ROOT / "src", folder / "source" / "src", ignore=unwanted)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source")
-    done(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, "./source", folder=folder)
-    (built,) = folder.glob("mecam-*.whl")
-    return built
+def wheel(distributions: tuple[Path, Path]) -> Path:
+    """As it is published: built from the sdist."""
+    return distributions[1]
 
 
 @pytest.fixture(scope="module", params=["running", *sorted({"3.11", "3.13"} - {RUNNING})])
