@@ -7,6 +7,8 @@
 #   make results-docs                                   write the pages from docs/results/*.json; runs nothing
 # For who changes code that depends on the system:
 #   make platforms   check types as Windows and macOS have them, and that files are opened in a named encoding
+# For who makes a release:
+#   make packages    build the sdist and the wheel into dist/, and check them as the package index does
 # And one for who changes the built-in model:
 #   make pretrained DATA=FOLDER   make its weights and cards again (hours; needs the data sets)
 PYTHON ?= python3
@@ -15,7 +17,7 @@ BIN := $(VENV)/bin
 # torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint platforms results results-list results-docs pretrained clean help
+.PHONY: demo test lint platforms packages results results-list results-docs pretrained clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -36,6 +38,12 @@ platforms: $(VENV)/installed-dev
 	$(BIN)/ruff check --preview --select PLW1514 src benchmarks examples pretraining tools
 	$(BIN)/mypy --platform win32
 	$(BIN)/mypy --platform darwin
+
+packages: $(VENV)/installed-dev
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
 
 # A network for expressions is converted once, and not trained: pretraining/expression_network.py. The clip that ships
 # needs espeak-ng: pretraining/demo_clip.py.

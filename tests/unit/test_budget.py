@@ -24,6 +24,7 @@ def test_time_runs_out(tmp_path: Path) -> None:
         Budget.for_file(tmp_path / "a", seconds=-1.0).check_time("reading")
 
 
+@pytest.mark.posix
 def test_pipes_and_devices_and_folders_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/zero"), tmp_path, tmp_path / "none", Path("a\0b")):

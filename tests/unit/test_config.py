@@ -202,6 +202,7 @@ def test_a_number_of_many_digits_is_shown_short() -> None:
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.posix
 def test_a_configuration_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="a pipe"):

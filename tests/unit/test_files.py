@@ -149,6 +149,7 @@ def test_a_full_disk_says_what_to_do(tmp_path: Path) -> None:
     assert names(tmp_path) == set()
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.name == "nt", reason="Windows knows no such permissions")
 def test_a_file_has_the_permissions_of_any_other_whoever_made_it(tmp_path: Path) -> None:
     before = os.umask(0o027)

@@ -91,6 +91,7 @@ def test_two_names_of_one_place_are_one_lock(tmp_path: Path) -> None:
         assert not again
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_stopped_holder_is_waited_for(tmp_path: Path) -> None:
     process = holder(tmp_path / "a")

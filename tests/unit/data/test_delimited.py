@@ -272,6 +272,7 @@ def test_tables_are_told_from_other_files():
     assert not looks_like_table(b"")
 
 
+@pytest.mark.posix
 def test_a_pipe_is_no_table(tmp_path):
     import os
 

@@ -187,6 +187,7 @@ def test_a_refused_file_in_a_folder_stops_the_import(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good"]
 
 
+@pytest.mark.posix
 def test_places_that_do_not_exist_or_are_taken_are_told(tmp_path):
     (tmp_path / "label.csv").write_text(GOOD_LABELS)
     with pytest.raises(DataError):

@@ -302,6 +302,7 @@ print(found)
 """
 
 
+@pytest.mark.posix
 def test_a_killed_writer_leaves_a_whole_store_or_none(tmp_path: Path) -> None:
     """Killed at 20 random moments: what is at the place opens and has its hashes, or nothing is there."""
     script = KILL.format(tests=str(Path(__file__).parents[2]), path=str(tmp_path / "store"))

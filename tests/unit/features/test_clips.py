@@ -188,6 +188,7 @@ ENDINGS = (
 )
 
 
+@pytest.mark.posix
 def test_recordings_are_found_by_ending_or_content_and_the_rest_is_named(tmp_path: Path) -> None:
     assert {f".{ending}" for ending in ENDINGS.split()} <= MEDIA_SUFFIXES
     names = [f"a.{ending}" for ending in ENDINGS.split() if ending != "mts"] + ["A.AMR-NB", "label.txt", "x.json"]

@@ -119,6 +119,7 @@ def test_after_a_stop_only_the_rest_is_done(mmsa: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "s")["utterances.jsonl"] == content(tmp_path / "fresh")["utterances.jsonl"]
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_after_a_kill_nothing_is_done_twice_and_nothing_is_lost(tmp_path: Path) -> None:
     folder, store = tmp_path / "many", tmp_path / "store"
@@ -358,6 +359,7 @@ def test_a_worker_that_imports_the_script_again_is_told_of_the_guard(monkeypatch
     assert "__main__" in str(caught.value)
 
 
+@pytest.mark.posix
 def test_odd_names_and_broken_files_stop_nobody(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     for name in ("x\n", "x[/red]", "n" * 251, "\x1b[31m", " "):

@@ -113,6 +113,7 @@ def test_samples_that_are_no_numbers_are_silence_and_said(tmp_path: Path) -> Non
     assert any("no numbers" in finding for finding in media.findings)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", ["pipe", "/dev/zero"])
 def test_pipes_and_devices_are_never_opened(tmp_path: Path, name: str) -> None:
     if name == "pipe":
@@ -121,6 +122,7 @@ def test_pipes_and_devices_are_never_opened(tmp_path: Path, name: str) -> None:
         Media(tmp_path / "pipe.mp4" if name == "pipe" else name)
 
 
+@pytest.mark.posix
 def test_titles_and_names_that_are_no_utf_8_refuse_no_file(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", voice()[None])
     content = path.read_bytes()

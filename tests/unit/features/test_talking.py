@@ -70,6 +70,7 @@ def test_scripts_are_spread_over_speakers_and_feelings(tmp_path: Path) -> None:
         assert [float(row["label"]) for row in csv.DictReader(file)] == [s.sentiment for s in scripts]
 
 
+@pytest.mark.posix
 def test_espeak_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for the program, which copies a sound to where it is told."""
     monkeypatch.setenv("PATH", str(tmp_path))

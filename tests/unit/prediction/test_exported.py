@@ -324,6 +324,7 @@ def test_an_empty_network_is_an_error(tmp_path: Path) -> None:
         check_network(tmp_path / NETWORK, data=tmp_path / WEIGHTS)
 
 
+@pytest.mark.posix
 def test_it_is_read_where_only_reading_is_allowed(both: tuple[Trained, Path], tmp_path: Path) -> None:
     folder = copied(both, tmp_path)
     for path in (*folder.iterdir(), folder):

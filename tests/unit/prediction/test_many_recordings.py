@@ -84,6 +84,7 @@ def test_what_a_codec_raises_concerns_one_file(
     assert "Traceback" not in err
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", [b"n\xffm.wav", b"a\x1b[31m[red].wav", b"two\nlines.wav", b"x[red].wav"])
 def test_names_that_are_none_are_predicted(call: Any, tmp_path: Path, name: bytes) -> None:
     import os

@@ -184,6 +184,7 @@ def test_pages_of_another_origin_are_refused(address: str) -> None:
         assert refused(client)[1] == 1008
 
 
+@pytest.mark.posix
 def test_places_are_bounded_and_freed_and_a_killed_process_is_told(address: str) -> None:
     before = {child.pid for child in psutil.Process().children()}
     with session(address) as (client, _):

@@ -116,6 +116,7 @@ def test_processes_run_side_by_side_and_one_that_is_killed_is_reported(store: St
     assert not outcome.failed
 
 
+@pytest.mark.posix
 def test_a_job_talks_to_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(executors, "_context", lambda: multiprocessing.get_context("fork"))
     told: list[Any] = []
