@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr, speech_model
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.pages import Copy, Preview, about_model
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def recording(
 
     Example: mecam explain recording runs/mine clip.mp4 --transcript clip.srt --html why.html
     """
+    from mecam.features.text.asr import speech_model
+
     options = {
         "transcript": transcript,
         "asr": speech_model(asr, asr_model, language),

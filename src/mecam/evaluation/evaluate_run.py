@@ -58,7 +58,8 @@ def evaluate_run(
     if all(p.truth is None for p in per_seed[0].values()):
         raise _unlabelled(store)
     metrics = evaluation_tables(splits, per_seed, trained.checkpoint.inputs.prior)
-    return metrics, Run(run).write_evaluation(store.path.name, metrics, prediction_rows(splits, results))
+    rows = prediction_rows(store.task, {name: dataset.texts for name, dataset in splits.items()}, results)
+    return metrics, Run(run).write_evaluation(store.path.name, metrics, rows)
 
 
 def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.projections import Projection
-from mecam.files import write_whole
+from mecam.files import claimed, write_whole
 from mecam.report.format import plural
 from mecam.report.page import Section, page
 from mecam.report.run_diagnostics import (
@@ -28,7 +28,7 @@ from mecam.runs.run import Run
 from mecam.runs.tables import understood
 from mecam.types import RENDERED
 
-__all__ = ["run_sections", "write_report", "write_sections"]
+__all__ = ["run_sections", "write_missing_report", "write_report", "write_sections"]
 
 
 def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca") -> Path:
@@ -43,6 +43,15 @@ def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, p
     Raises: TrainingError if a file is missing or damaged, DataError if the folder cannot be written to.
     """
     return write_sections(folder, run_sections(folder, comparison=comparison, projection=projection))
+
+
+def write_missing_report(folder: Path) -> Path:
+    """Write the report of a finished run where there is none, or the run was finished again since; its path."""
+    run = Run(folder)
+    if not run.has_report:
+        with claimed(folder):
+            write_report(folder)
+    return run.report
 
 
 def write_sections(folder: Path, sections: Sequence[Section]) -> Path:

@@ -204,6 +204,13 @@ class Run:
                 raise broken(self.folder / "seeds", f"the seeds predict different utterances of {split}")
         return found
 
+    def prediction_rows(self) -> list[dict[str, Any]]:
+        """The rows of `predictions.csv` in full precision: one per split, seed and utterance."""
+        seeds = {seed: found for seed, found in zip(self.seeds, self._seeds, strict=True)}
+        ids = {split: predictions[0].ids for split, predictions in self.predictions.items()}
+        texts = {split: [self.texts.get(name) for name in names] for split, names in ids.items()}
+        return list(prediction_rows(self.task, texts, seeds))
+
     @property
     def labelled(self) -> tuple[str, tuple[Predictions, ...]] | None:
         """The first split whose truth is known, and the predictions on it."""
@@ -357,7 +364,8 @@ class Run:
         write_json(out / "metrics.json", metrics)
         write_rows(out / "history.csv", ({"seed": r.seed, **row} for r in results for row in r.history))
         seeds = {result.seed: (result.predictions, result.half_width) for result in results}
-        write_rows(out / "predictions.csv", prediction_rows(splits, seeds))
+        task, texts = next(iter(splits.values())).task, {split: dataset.texts for split, dataset in splits.items()}
+        write_rows(out / "predictions.csv", prediction_rows(task, texts, seeds))
         write_json(out / "filter_maps.json", filter_maps)
         shown = first["test" if "test" in first else "valid"]
         if shown.embeddings and shown.truth is not None:

@@ -83,7 +83,7 @@ def test_intervals_of_the_table_are_those_that_were_written() -> None:
     )
     utterances = [replace(u, id=name) for u, name in zip(tiny.utterances(task, 4), p.ids, strict=True)]
     dataset = Dataset(utterances, task=task)
-    rows = [{k: str(v) for k, v in row.items()} for row in prediction_rows({"test": dataset}, {7: ({"test": p}, 0.8)})]
+    rows = [{k: str(v) for k, v in row.items()} for row in prediction_rows(dataset.task, {"test": dataset.texts}, {7: ({"test": p}, 0.8)})]
     (found, half), *none = predictions_of_rows(task, rows).values()
     assert not none
     assert half == pytest.approx(0.8)
