@@ -24,8 +24,11 @@ Kind: TypeAlias = Literal["text", "integer", "number", "flag"]
 SHOWN = 20
 """Rows in a terminal."""
 
+MAX_TEXT = 40
+"""Characters of a text in a terminal."""
+
 WIDTH = 140
-"""Columns of text in a terminal."""
+"""Columns of a table in a terminal whose cells may break."""
 
 
 class DataTable(Sequence[Mapping[str, Any]]):
@@ -157,9 +160,9 @@ class DataTable(Sequence[Mapping[str, Any]]):
         for name in self.columns:
             table.add_column(Text(name), justify="left" if self.kinds[name] == "text" else "right", no_wrap=True)
         for row in self.rows[:SHOWN]:
-            table.add_row(*(Text(_shown(value)) for value in row.values()))
+            table.add_row(*(Text(_short(_shown(value))) for value in row.values()))
         more = f"… and {self._count - SHOWN} more rows" if self._count > SHOWN else ""
-        return f"{drawn(table)}{more}"
+        return f"{drawn(table, width=len(self.columns) * (2 * MAX_TEXT))}{more}"
 
     def _encodable(self) -> dict[str, list[Any]]:
         """The columns with texts that are UTF-8: half a character stands as an escape."""
@@ -169,12 +172,12 @@ class DataTable(Sequence[Mapping[str, Any]]):
         }
 
 
-def drawn(table: Any) -> str:
+def drawn(table: Any, *, width: int = WIDTH) -> str:
     """A table of Rich as text that a terminal only shows: no colours, no control characters."""
     from rich.console import Console
 
     file = io.StringIO()
-    Console(file=file, width=WIDTH, color_system=None, highlight=False, markup=False, emoji=False).print(table)
+    Console(file=file, width=width, color_system=None, highlight=False, markup=False, emoji=False).print(table)
     return "".join(f"{line.rstrip()}\n" for line in safe(file.getvalue()).split("\n")[:-1])
 
 
@@ -201,7 +204,13 @@ def _kind(column: Sequence[Any]) -> Kind:
 def _as(kind: Kind, value: Any) -> Any:
     if value is None:
         return None
-    return value if kind == "flag" else {"text": str, "integer": int, "number": float}[kind](value)
+    return {"text": str, "integer": int, "number": float, "flag": bool}[kind](value)
+
+
+def _short(text: str) -> str:
+    """A text on one line, cut where it is long."""
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 1]}…"
 
 
 def _shown(value: Any) -> str:

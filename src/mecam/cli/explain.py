@@ -298,10 +298,10 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.models.checkpoint import is_exported
     from mecam.prediction.predictor import load
     from mecam.report.deletion import deletion_table, write_deletion
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     predictor, store = _opened(run, data)
-    places = [] if is_exported(run) else Run(run).checkpoints[:seeds]
+    places = [] if is_exported(run) else RunFolder(run).checkpoints[:seeds]
     models = [load(place).backend for place in places] or [predictor.backend]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
@@ -314,11 +314,11 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
     from mecam.prediction.predictor import load
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     with progress(f"loading {run}"):
         predictor = load(run)
-        store = Run(run).store(data)
+        store = RunFolder(run).store(data)
     predictor.backend.preprocessor.check_features(store)
     return predictor, store
 

@@ -44,9 +44,9 @@ def report(
 def write_missing_reports(runs: Iterable[Path]) -> None:
     """Write the report of every run that has none, or was finished again since."""
     from mecam.report.run_page import write_missing_report
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     for run_ in runs:
-        if not Run(run_).has_report:
+        if not RunFolder(run_).has_report:
             with progress("writing the report"):
                 write_missing_report(run_)

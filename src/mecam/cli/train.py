@@ -115,8 +115,9 @@ def train(
         raise ConfigError(
             "one run is not spread over a cluster", where="--ray", fix="use torchrun, or --models A,B,..."
         )
-    given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes, "strategy": strategy}
-    values = run_values(config, overrides, model=model, init=None if init is None else str(init), **given)
+    given: dict[str, Any] = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes}
+    given |= {"strategy": strategy, "init": None if init is None else str(init)}
+    values = run_values(config, overrides, model=model, **given)
     run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
@@ -153,10 +154,10 @@ def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *,
 
 def finish_run(folder: Path) -> None:
     """Write the report of a finished run where it is missing; print its tables and where the report lies."""
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     write_missing_reports([folder])
-    run = Run(folder)
+    run = RunFolder(folder)
     metrics, facts = run.metrics, run.environment
     if facts["data"]["synthetic"]:
         from mecam.types import RENDERED
@@ -199,7 +200,7 @@ def evaluate(
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
     from mecam.evaluation.evaluate_run import evaluate_run
-    from mecam.runs.run import Run as RunFolder
+    from mecam.runs.run import RunFolder
 
     store = RunFolder(run_).store(data)
     with progress("evaluating") as callback:

@@ -24,7 +24,7 @@ from mecam.report.run_results import (
     summary,
     tiles,
 )
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.runs.tables import understood
 from mecam.types import RENDERED
 
@@ -47,7 +47,7 @@ def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, p
 
 def write_missing_report(folder: Path) -> Path:
     """Write the report of a finished run where there is none, or the run was finished again since; its path."""
-    run = Run(folder)
+    run = RunFolder(folder)
     if not run.has_report:
         with claimed(folder):
             write_report(folder)
@@ -56,7 +56,7 @@ def write_missing_report(folder: Path) -> Path:
 
 def write_sections(folder: Path, sections: Sequence[Section]) -> Path:
     """Write the report of a run whose sections are made already."""
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     with understood(folder):
         text = _page(run, sections)
     return write_whole(run.report, text)
@@ -66,7 +66,7 @@ def run_sections(
     folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca"
 ) -> list[Section]:
     """Every section of the report, with the arguments of `write_report`; those without data are empty."""
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     with understood(folder):
         return [
             results_section(run),
@@ -84,7 +84,7 @@ def run_sections(
         ]
 
 
-def _page(run: Run, sections: Sequence[Section]) -> str:
+def _page(run: RunFolder, sections: Sequence[Section]) -> str:
     """The whole page: what was trained on what, the badge of a synthetic corpus, the leading numbers, the sections."""
     data, facts = run.data, run.environment
     seeds = len(facts.get("seeds", [])) or 1

@@ -56,7 +56,7 @@ from mecam.runs.tables import (
 from mecam.task import Task
 from mecam.types import Predictions
 
-__all__ = ["Run", "newest_run", "runs_in"]
+__all__ = ["RunFolder", "newest_run", "runs_in"]
 
 REQUIRED = ("config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv")
 """Files that every finished run has."""
@@ -68,7 +68,7 @@ ORDER = ("test", "valid", "train")
 """Of splits in what is shown, the one that counts first."""
 
 
-class Run:
+class RunFolder:
     """A run folder. Nothing is read before it is asked for.
 
     Args:
@@ -79,7 +79,7 @@ class Run:
         self.folder = Path(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: Path) -> "RunFolder":
         """A finished run whose files are what the run wrote.
 
         Raises: TrainingError if a file is missing, or was changed.
