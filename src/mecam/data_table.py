@@ -160,7 +160,7 @@ class DataTable(Sequence[Mapping[str, Any]]):
         for name in self.columns:
             table.add_column(Text(name), justify="left" if self.kinds[name] == "text" else "right", no_wrap=True)
         for row in self.rows[:SHOWN]:
-            table.add_row(*(Text(_short(_shown(value))) for value in row.values()))
+            table.add_row(*(Text(_short(safe(_shown(value)))) for value in row.values()))
         more = f"… and {self._count - SHOWN} more rows" if self._count > SHOWN else ""
         return f"{drawn(table, width=len(self.columns) * (2 * MAX_TEXT))}{more}"
 

@@ -37,10 +37,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     where = f"mecam.{function.__qualname__.removesuffix('.__init__')}"
 
     @functools.cache
-    def adapters() -> dict[str, tuple[TypeAdapter[Any], str]]:
+    def checks() -> dict[str, tuple[Callable[..., Any], str]]:
         hints = typing.get_type_hints(function)
         named = {name: hints[name] for name in signature.parameters if name in hints}
-        return {name: (_adapter(hint), _shown(hint)) for name, hint in named.items()}
+        return {name: (_validator(hint), _shown(hint)) for name, hint in named.items()}
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -49,9 +49,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         except TypeError as error:
             raise ConfigError(str(error), where=where, fix=_close(kwargs, signature)) from error
         for name, value in given.items():
-            if name in adapters():
-                adapter, shown = adapters()[name]
-                _check(adapter, value, name, shown, where)
+            if name in checks():
+                validate, shown = checks()[name]
+                _check(validate, value, name, shown, where)
         return function(*args, **kwargs)
 
     return call
@@ -74,7 +74,7 @@ def weights_of(given: "AnyStore | Sequence[AnyStore] | Mapping[Any, float]", wha
     Raises: ConfigError if there is none, or a store is given twice.
     """
     if isinstance(given, Mapping):
-        pairs = list(given.items())
+        pairs = [(store, float(weight)) for store, weight in given.items()]
     else:
         pairs = [(store, 1.0) for store in ([given] if isinstance(given, Store | str | Path) else given)]
     weights = {store.path if isinstance(store, Store) else as_path(store, what): weight for store, weight in pairs}
@@ -99,13 +99,13 @@ def task_of(given: Task | str | None, what: str) -> Task | None:
     return task
 
 
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True))
+def _validator(hint: Any) -> Callable[..., Any]:
+    return TypeAdapter(hint, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
 
 
-def _check(adapter: TypeAdapter[Any], value: Any, name: str, shown: str, where: str) -> None:
+def _check(validate: Callable[..., Any], value: Any, name: str, shown: str, where: str) -> None:
     try:
-        adapter.validate_python(value, strict=True)
+        validate(value, strict=True)
     except ValidationError as error:
         kind = "None" if value is None else f"{type(value).__name__} {value!r:.60}"
         raise ConfigError(f"{name}: expected {shown}, got {kind}", where=where) from error
