@@ -113,13 +113,13 @@ def sentence(folder: Path, options: argparse.Namespace) -> list[float]:
 
 def training(folder: Path, options: argparse.Namespace) -> list[float]:
     """Trainings of a few dozen steps, by the clock."""
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
     from mecam.training.run import train
 
     config, store, seconds = settings_of(options), corpus(folder), []
     for number in range(options.repetitions):
         run = train(config, store, folder / f"run{number}")
-        seconds += [row["seconds"] or 0.0 for row in Run(run).history]
+        seconds += [row["seconds"] or 0.0 for row in RunFolder(run).history]
     return seconds
 
 

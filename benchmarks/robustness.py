@@ -30,7 +30,7 @@ from mecam.evaluation.robustness.evaluation_split import read_split
 from mecam.evaluation.robustness.measure import Job, jobs_of, measure
 from mecam.evaluation.robustness.protocols import SEEDS, plan
 from mecam.models.trained import load_checkpoint
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 
 TOLERANCE = 1e-3
 """Largest difference of a prediction that is put down to the order of sums."""
@@ -64,7 +64,7 @@ def differences(fast: list[Job], plain: list[Job], material: Any) -> float:
 
 
 def measured(run: Path, store: Store, options: argparse.Namespace) -> dict[str, Any]:
-    checkpoint = Run(run).checkpoints[0]
+    checkpoint = RunFolder(run).checkpoints[0]
     trained = load_checkpoint(checkpoint)
     material = read_split(store, options.split, raw_text=trained.tokenizer is not None)
     read = [m for m in material.modalities if m in trained.model.reads]

@@ -269,26 +269,39 @@ def _unfolded(node: "yaml.Node", known: dict[int, int], depth: int) -> int:
     return count
 
 
-def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return `config` with each `a.b=value` of `overrides` set; values are read as YAML.
+def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """Return `config` with each `a.b=value` of `overrides` set.
 
-    Raises: ConfigError for an override without `=`.
+    Args:
+        config: nested mappings of plain values.
+        overrides: texts `a.b=value`, whose values are read as YAML; or a mapping `a.b` → value.
+
+    Raises: ConfigError for an override without `=`, or below a single option.
     """
     result = _copied(config)
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            _set(result, str(key), value, where=f"set: {key}")
+        return result
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key.strip():
             raise ConfigError(
                 f"{override!r} does not set an option", where="--set", fix="write key=value, as in model.width=64"
             )
-        *parents, last = key.strip().split(".")
-        place = result
-        for parent in parents:
-            place = place.setdefault(parent, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"{parent!r} is a single option, not a group", where=f"--set {override}")
-        place[last] = parse_yaml(text, where=f"--set {key}")
+        _set(result, key, parse_yaml(text, where=f"--set {key}"), where=f"--set {override}")
     return result
+
+
+def _set(config: dict[str, Any], key: str, value: Any, *, where: str) -> None:
+    """Set one option of nested mappings, in place."""
+    *parents, last = key.strip().split(".")
+    place = config
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"{parent!r} is a single option, not a group", where=where)
+    place[last] = value
 
 
 def decode(kind: type[C], values: Mapping[str, Any], *, where: str) -> C:

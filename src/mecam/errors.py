@@ -129,6 +129,7 @@ EXTRAS = {
     "psycopg": ("psycopg", "postgres"),
     "pandas": ("pandas", "table"),
     "pyarrow": ("pyarrow", "table"),
+    "polars": ("Polars", "polars"),
 }
 """Module → the package as people call it, and the extra of mecam that brings it."""
 

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["CONTROL", "json_text", "without_passwords"]
+__all__ = ["CONTROL", "json_text", "safe", "without_passwords"]
 
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # all but tab and newline: escape sequences begin with one of these
@@ -16,6 +16,16 @@ CONTROL = re.compile(
     "\ud800-\udfff]"  # halves of characters: bytes of a file name that are no text
 )
 """Characters that are not to be seen and do something."""
+
+
+def safe(text: str) -> str:
+    r"""Text that a terminal only shows: whatever would steer it stands as `\x1b` or `\u202e`."""
+    return CONTROL.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

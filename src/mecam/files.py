@@ -16,11 +16,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from mecam.errors import DataError
+from mecam.errors import ConfigError, DataError
 from mecam.locks import locked
 
 __all__ = [
     "NO_ROOM",
+    "as_path",
     "claimed",
     "clear",
     "no_room",
@@ -45,6 +46,21 @@ IN_USE_SECONDS = 2.0 if sys.platform == "win32" else 0.0
 _PAUSE_SECONDS = 0.05
 _FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
 _LEFT = re.compile(r"\.(?P<name>.+)\.[0-9a-f]{8}\.(?P<what>partial|old)", re.DOTALL)
+
+
+def as_path(given: object, what: str) -> Path:
+    """A text or a path of any kind as a `Path`.
+
+    Args:
+        given: by a program.
+        what: the argument, as in `mecam.train: out`.
+
+    Raises: ConfigError for anything else, and for an empty text.
+    """
+    if not isinstance(given, str | os.PathLike) or not str(given):
+        shown = "an empty text" if given == "" else f"{type(given).__name__} {given!r:.60}"
+        raise ConfigError(f"this must be a path, got {shown}", where=what, fix="give a text or a pathlib.Path")
+    return Path(given)
 
 
 @contextmanager

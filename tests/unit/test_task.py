@@ -19,7 +19,7 @@ from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.prediction.predictor import load
 from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import Classes, Labels, Regression, Task
 from mecam.training.run import train
 
@@ -67,7 +67,7 @@ def test_a_new_kind_of_task_is_trained_evaluated_predicted_and_shown(model: str,
 
     metrics, _ = evaluate_run(folder, store, split="test")
     assert set(metrics["test"]) == {"accuracy", "uar", "macro_f1", "weighted_f1"}
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     assert run.task == TASK
     split, (predictions,) = run.labelled or ("", ())
     assert split == "test"

@@ -61,13 +61,12 @@ def ablate(
         for name, reason in found[1].items():
             out.print(f"{name:20} left out: {' '.join(reason.split())}")
         return
+    from mecam.evaluation.comparison.compare_folders import NamedRuns
+
     place = out_ / "runs"
     made = train_many(variants, shared, data, place, jobs=jobs, memory=memory, ray=ray, overwrite=overwrite)
     show_comparison(
-        list(made.folders.values()),
-        list(made.folders),
-        made.failed,
-        made.notes,
+        NamedRuns(list(made.folders.values()), list(made.folders), made.failed, made.notes),
         split=split,
         baseline=FULL if FULL in made.folders else None,
         place=out_,

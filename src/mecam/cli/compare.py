@@ -1,6 +1,5 @@
 """`mecam compare`."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,11 +7,11 @@ import typer
 
 from mecam.cli.console import err, out, print_json, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.many import failures, shared_options, train_many, variants_of
+from mecam.cli.many import shared_options, train_many, variants_of
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.evaluation.comparison import Predicts
+    from mecam.evaluation.comparison.compare_folders import NamedRuns
 
 __all__ = ["Split", "compare", "show_comparison"]
 
@@ -71,37 +70,14 @@ def compare(
         given.append(str(out_ / "runs"))
     elif any(option is not None for option in (models, tuned, seeds, memory, config, set_)) or overwrite:
         raise ConfigError("`mecam compare` reads finished runs", fix="train them first: mecam train --models a,b")
-    if not given:
-        raise ConfigError(
-            "there is nothing to compare", fix="give two or more run folders, or a folder that contains them"
-        )
-    named, missing = _found(given)
-    show_comparison(
-        list(named), _names(named), missing, {}, on=on, split=split, baseline=baseline, place=out_, as_json=as_json
-    )
+    from mecam.evaluation.comparison.compare_folders import find_runs
 
-
-def _found(given: Sequence[str]) -> tuple[dict[Path, str], dict[str, str]]:
-    """Run folder → its given name, or ""; and name → why a run is missing."""
-    from mecam.runs.run import runs_in
-
-    named: dict[Path, str] = {}
-    missing: dict[str, str] = {}
-    for text in given:
-        place, name = _named(text)
-        for folder in runs_in(place):
-            if folder in named:
-                raise ConfigError("a run is given twice", where=str(folder), fix="give each run once")
-            named[folder] = name if folder == place else folder.name
-        missing |= failures(place)
-    return named, {name: reason for name, reason in missing.items() if name not in named.values()}
+    found = find_runs([_named(text) for text in given])
+    show_comparison(found, on=on, split=split, baseline=baseline, place=out_, as_json=as_json)
 
 
 def show_comparison(
-    folders: Sequence[Path],
-    names: Sequence[str] | None,
-    missing: Mapping[str, str],
-    notes: Mapping[str, str],
+    runs: "NamedRuns",
     *,
     on: Path | None = None,
     split: str | None,
@@ -110,21 +86,12 @@ def show_comparison(
     as_json: bool,
 ) -> None:
     """Compare finished runs, print the tables, write the files."""
-    from mecam.evaluation.comparison import compare as compare_runs
-    from mecam.evaluation.comparison import read_run_results
+    from mecam.evaluation.comparison.compare_folders import compare_folders
     from mecam.report.comparison import agreement, terminal_tables
     from mecam.report.comparison_page import write_comparison
 
-    predicts, data = _predicts(on)
-    with progress("reading the runs" if on is None else "evaluating") as callback:
-        task, chosen, run_results = read_run_results(
-            folders, names=names, split=split, predicts=predicts, progress=callback
-        )
-    tidy = {name: " ".join(reason.split()) for name, reason in missing.items()}
-    with progress("testing") as callback:
-        comparison = compare_runs(
-            run_results, task, chosen, data=data, baseline=baseline, notes=dict(notes), missing=tidy, progress=callback
-        )
+    with progress("comparing") as callback:
+        comparison = compare_folders(runs, on=on, split=split, baseline=baseline, progress=callback)
     places = write_comparison(comparison, place) if place is not None else []
     if as_json:
         print_json(comparison.to_json())
@@ -135,7 +102,7 @@ def show_comparison(
         out.print(sentence)
     for note in comparison.notes:
         err.print(note, style="yellow")
-    for name, reason in tidy.items():
+    for name, reason in comparison.missing.items():
         err.print(f"{name} is missing from the table: {reason}", style="yellow")
     if places:
         print_place("comparison", places[-1])
@@ -143,33 +110,7 @@ def show_comparison(
         err.print("Add --out DIR to write all metrics as a page with figures, LaTeX and CSV.")
 
 
-def _predicts(on: Path | None) -> "tuple[Predicts | None, str | None]":
-    """How to predict another store, and its name; None to compare the stored predictions of the runs."""
-    if on is None:
-        return None, None
-    from mecam.data.store import Store
-    from mecam.evaluation.evaluate_run import answers
-
-    store = Store(on)
-    return lambda run, split: answers(run, store, split), store.path.name + " (synthetic)" * store.synthetic
-
-
 def _named(text: str) -> tuple[Path, str]:
     """`text=runs/a` as folder and name; a folder may have an equals sign in its name."""
     name, separator, place = text.partition("=")
     return (Path(place), name) if separator and not Path(text).exists() else (Path(text), "")
-
-
-def _names(named: Mapping[Path, str]) -> list[str] | None:
-    """Names of the runs; None if none was given: the paths then provide them."""
-    from mecam.evaluation.comparison.run_results import row_names
-
-    if not any(named.values()):
-        return None
-    told = dict(zip(named, row_names(list(named)), strict=True))
-    names = [name or told[place] for place, name in named.items()]
-    if twice := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(
-            f"two runs have the name {twice[0]!r}", where="mecam compare", fix="give names, as in NAME=RUN"
-        )
-    return names

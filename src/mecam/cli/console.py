@@ -25,7 +25,7 @@ from rich.progress import (
 )
 from rich.segment import Segment
 
-from mecam.escaping import CONTROL, json_text
+from mecam.escaping import json_text, safe
 
 __all__ = [
     "SafeFormatter",
@@ -45,19 +45,9 @@ PIPED_WIDTH = 140
 """Columns of a table that goes into a file or a pipe, where nothing says how wide it may be."""
 
 
-def safe(text: str) -> str:
-    r"""Text that a terminal only shows: whatever would steer it stands as `\x1b` or `\u202e`."""
-    return CONTROL.sub(lambda found: _escaped(found[0]), text)
-
-
 def one_line(text: object) -> str:
     """The same on one line: a name with a line break in it must not look like a message of ours."""
     return safe(str(text)).replace("\n", "\\n").replace("\t", "\\t")
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 class SafeConsole(Console):

@@ -46,14 +46,14 @@ def demo(
         return
     from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
     from mecam.synthetic import synthesise
 
     corpus = out.with_name(f"{out.name}-corpus")
     if overwrite or not (corpus / "manifest.json").exists():
         with progress("generating the built-in corpus") as callback:
             synthesise(corpus, utterances=utterances, overwrite=overwrite, progress=callback)
-    if Run(out).is_finished() and not overwrite:
+    if RunFolder(out).is_finished() and not overwrite:
         err.print(f"{out} exists already; use --overwrite to train again.")
         finish_run(out)
         return
@@ -82,12 +82,12 @@ def _demo_video(out: Path, clip: Path | None, clips: int, seeds: int, *, overwri
     from mecam.cli import demo_video
     from mecam.data.mixture import WeightedStore
     from mecam.data.store import Store
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     out = out.with_name("demo-video") if out == Path("runs/demo") else out
     folder, store = out.with_name(f"{out.name}-clips"), out.with_name(f"{out.name}-store")
     demo_video.prepare_clips(folder, store, clips=clips, overwrite=overwrite)
-    if Run(out).is_finished() and not overwrite:
+    if RunFolder(out).is_finished() and not overwrite:
         err.print(f"{out} exists already; use --overwrite to train again.")
     else:
         run({**demo_video.SETTINGS, "seeds": seeds}, [WeightedStore(Store(store))], out, overwrite=overwrite)

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr, speech_model
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
 from mecam.cli.pages import Copy, Preview, about_model
 
 if TYPE_CHECKING:
@@ -119,6 +119,8 @@ def recording(
 
     Example: mecam explain recording runs/mine clip.mp4 --transcript clip.srt --html why.html
     """
+    from mecam.features.text.asr import speech_model
+
     options = {
         "transcript": transcript,
         "asr": speech_model(asr, asr_model, language),
@@ -296,10 +298,10 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
     from mecam.models.checkpoint import is_exported
     from mecam.prediction.predictor import load
     from mecam.report.deletion import deletion_table, write_deletion
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     predictor, store = _opened(run, data)
-    places = [] if is_exported(run) else Run(run).checkpoints[:seeds]
+    places = [] if is_exported(run) else RunFolder(run).checkpoints[:seeds]
     models = [load(place).backend for place in places] or [predictor.backend]
     with progress(f"removing from {split}") as callback:
         found = deletion_test(models, store, some_of(store, split, limit), draws=draws, progress=callback)
@@ -312,11 +314,11 @@ def _delete(run: Path, data: Path | None, split: str, limit: int | None, seeds: 
 def _opened(run: Path, data: Path | None) -> "tuple[Predictor, Store]":
     """The model and the store, which must fit."""
     from mecam.prediction.predictor import load
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     with progress(f"loading {run}"):
         predictor = load(run)
-        store = Run(run).store(data)
+        store = RunFolder(run).store(data)
     predictor.backend.preprocessor.check_features(store)
     return predictor, store
 

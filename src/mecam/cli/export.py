@@ -76,10 +76,10 @@ def _store(run_: Path, data: Path | None, *, required: bool) -> "Store | None":
 
     Raises: MecamError if it is given or required and cannot be read.
     """
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     try:
-        return Run(run_).store(data)
+        return RunFolder(run_).store(data)
     except MecamError as error:
         if data is not None or required:
             raise

@@ -12,10 +12,9 @@ from mecam.cli.ray import RayAddress
 from mecam.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mecam.features.extraction_processes import Workers
     from mecam.features.shards import ShardReport
 
-__all__ = ["AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract", "speech_model"]
+__all__ = ["AsrModel", "Language", "Longest", "Shortest", "UseAsr", "extract"]
 
 UseAsr = Annotated[bool, typer.Option("--asr", help="Transcribe the speech; needs the extra `asr`.")]
 AsrModel = Annotated[
@@ -28,13 +27,6 @@ AsrModel = Annotated[
 Language = Annotated[str | None, typer.Option(help="Language of the speech, such as en. [default: detected]")]
 Shortest = Annotated[float, typer.Option("--min-seconds", min=0.0, help="Merge shorter utterances with a neighbour.")]
 Longest = Annotated[float, typer.Option("--max-seconds", min=0.5, help="Cut longer recordings into utterances.")]
-
-
-def speech_model(asr: bool, model: str | None, language: str | None) -> str | None:
-    """The speech model that was asked for; None if none was."""
-    from mecam.features.text.asr import default_model
-
-    return (model or default_model(language)) if asr else None
 
 
 def extract(
@@ -130,28 +122,28 @@ def extract(
 
     Example: mecam extract videos/mosi -o shards/3 --shard 3/8
     """
-    from mecam.features.corruption import parse_corruption
     from mecam.features.extract import extract_plan
+    from mecam.features.extract_options import recipe_of, workers_of
     from mecam.features.extraction_plan import plan_extraction
     from mecam.features.extraction_store import ExtractReport
-    from mecam.features.extractor import DEFAULT, chosen
-    from mecam.features.recording import Recipe
-    from mecam.features.segmentation import Lengths
     from mecam.features.shards import Shard, ShardReport, extract_shard
 
     if shard is not None and (ray is not None or parts is not None):
         raise ConfigError("--shard divides the recordings itself, and has no use for --ray or --parts", where="--shard")
-    names = tuple(extractor or DEFAULT)
-    recipe = Recipe(
-        extractors=names,
-        asr=speech_model(asr, asr_model, language),
+    recipe = recipe_of(
+        extractor=extractor or (),
+        asr=asr,
+        asr_model=asr_model,
         language=language,
-        lengths=Lengths(shortest, longest),
-        aligned=tuple(chosen(names)) if align else (),
-        corruptions=tuple(parse_corruption(text, extent=extent, seed=corrupt_seed) for text in corrupt or ()),
+        min_seconds=shortest,
+        max_seconds=longest,
+        align_words=align,
+        corrupt=corrupt or (),
+        corrupt_extent=extent,
+        corrupt_seed=corrupt_seed,
         device=device,
     )
-    which, workers = None if shard is None else Shard.parse(shard), _workers(ray, jobs)
+    which, workers = None if shard is None else Shard.parse(shard), workers_of(ray, jobs)
     with progress("extracting") as callback:
         plan = plan_extraction(inputs, recipe, labels=labels or None, name=name, task=parse_task(task))
         done: ExtractReport | ShardReport
@@ -171,17 +163,6 @@ def extract(
         print_place("shard", output)
     if done.failures:
         raise typer.Exit(SOME_FAILED)
-
-
-def _workers(ray: str | None, jobs: int | None) -> "Workers":
-    """What extracts."""
-    if ray is None:
-        from mecam.features.extraction_processes import Processes
-
-        return Processes(jobs)
-    from mecam.features.ray_extraction import RayProcesses
-
-    return RayProcesses(ray, jobs)
 
 
 def _show_shard(report: "ShardReport") -> None:

@@ -1,6 +1,5 @@
 """Several runs by one command, each in a folder of its own: what `train --models` and `ablate` share."""
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from mecam.errors import ConfigError
 if TYPE_CHECKING:
     from mecam.experiments.variants import Variant
 
-__all__ = ["Jobs", "Memory", "TrainedRuns", "failures", "shared_options", "train_many", "variants_of"]
+__all__ = ["Jobs", "Memory", "TrainedRuns", "shared_options", "train_many", "variants_of"]
 
 Jobs = Annotated[
     int | None,
@@ -32,9 +31,6 @@ Memory = Annotated[
         "--memory", metavar="GB", min=0.1, help="Stop a run that needs more memory, and continue with the others."
     ),
 ]
-
-FAILED = "failed.json"
-"""File next to the runs of one command: name → why a run failed."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,7 @@ def train_many(
     from mecam.data.store import Store
     from mecam.experiments.grid import train_grid
     from mecam.experiments.variants import members_of
-    from mecam.files import write_whole
+    from mecam.runs.failed_runs import write_failed
 
     members, failed = members_of(variants, shared)
     if not members:
@@ -91,24 +87,10 @@ def train_many(
     failed = {name: " ".join(reason.split()) for name, reason in (failed | outcome.failed).items()}
     if not outcome.folders:
         raise ConfigError("all runs failed", where=str(place), fix="\n".join(failed.values()))
-    if failed:
-        write_whole(place / FAILED, json.dumps(failed, indent=1, ensure_ascii=False) + "\n")
-    else:
-        (place / FAILED).unlink(missing_ok=True)
+    write_failed(place, failed)
     for name, reason in failed.items():
         err.print(f"{name} was not trained: {reason}", style="yellow")
     return TrainedRuns(outcome.folders, failed, {member.name: member.note for member in members if member.note})
-
-
-def failures(place: Path) -> dict[str, str]:
-    """Why runs are missing in a folder that `train_many` wrote.
-
-    Raises: TrainingError if the file that says so is damaged.
-    """
-    from mecam.runs.tables import read_mapping
-
-    found = read_mapping(place / FAILED) if (place / FAILED).exists() else {}
-    return {name: str(reason) for name, reason in found.items()}
 
 
 def variants_of(models: str | None, tuned: Path | None) -> "list[Variant]":
@@ -121,9 +103,9 @@ def variants_of(models: str | None, tuned: Path | None) -> "list[Variant]":
 
 def shared_options(config: Path | None, set_: Sequence[str] | None, seeds: int | None) -> dict[str, Any]:
     """The options that all runs have in common."""
-    from mecam.config import apply_overrides, read_yaml
+    from mecam.runs.config import run_values
 
-    values = apply_overrides(read_yaml(config) if config else {}, set_ or [])
+    values = run_values(config, set_ or [], seeds=seeds)
     if isinstance(values.get("model"), str):
         values.pop("model")  # each run says which model it is
-    return values | ({} if seeds is None else {"seeds": seeds})
+    return values

@@ -9,7 +9,7 @@ import typer
 
 from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
-from mecam.cli.extract import AsrModel, Language, Longest, Shortest, speech_model
+from mecam.cli.extract import AsrModel, Language, Longest, Shortest
 from mecam.cli.extract_report import SOME_FAILED, left_out_note
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
@@ -121,6 +121,8 @@ def predict(
 
     Example: cut -f2 reviews.tsv | mecam predict - --output scores.csv
     """
+    from mecam.features.text.asr import speech_model
+
     found = sorted_out(inputs)
     place = Output(output, format_)
     place.check(found)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mecam.cli.console import print_place, progress
-from mecam.errors import ConfigError
 
 __all__ = ["report", "write_missing_reports"]
 
@@ -31,40 +30,23 @@ def report(
 
     Example: mecam report runs/mosi --figures paper/figures --format pdf
     """
-    from mecam.files import claimed
-    from mecam.report.export import FORMATS, write_figures
-    from mecam.report.run_page import run_sections, write_sections
+    from mecam.report.run_report import rewrite_report
 
-    if format_ not in FORMATS:
-        raise ConfigError(f"unknown format {format_!r}", where="--format", fix=f"choose one of {', '.join(FORMATS)}")
-    comparison = _comparison([run_, *against]) if against else None
-    with progress("writing the report"), claimed(run_):
-        sections = run_sections(run_, comparison=comparison, projection="tsne" if tsne else "pca")
-        place = write_sections(run_, sections)
+    with progress("writing the report") as callback:
+        page, drawn = rewrite_report(
+            run_, against=against or (), tsne=tsne, figures=figures, format=format_, width=width, progress=callback
+        )
     if figures is not None:
-        with progress("drawing the figures") as callback, claimed(figures):
-            drawn = write_figures(sections, figures, format_, width=width, progress=callback)  # type: ignore[arg-type]
         print_place(f"{len(drawn)} figures", figures)
-    print_place("report", place)
+    print_place("report", page)
 
 
 def write_missing_reports(runs: Iterable[Path]) -> None:
     """Write the report of every run that has none, or was finished again since."""
-    from mecam.files import claimed
-    from mecam.report.run_page import write_report
-    from mecam.runs.run import Run
+    from mecam.report.run_page import write_missing_report
+    from mecam.runs.run import RunFolder
 
     for run_ in runs:
-        if not Run(run_).has_report:
-            with progress("writing the report"), claimed(run_):
-                write_report(run_)
-
-
-def _comparison(runs: list[Path]) -> dict[str, Any]:
-    """The first run and the others, each tested against the first."""
-    from mecam.evaluation.comparison import compare, read_run_results
-
-    with progress("comparing") as callback:
-        task, split, run_results = read_run_results(runs)
-        comparison = compare(run_results, task, split, baseline=run_results[0].name, progress=callback)
-    return comparison.to_json()
+        if not RunFolder(run_).has_report:
+            with progress("writing the report"):
+                write_missing_report(run_)

@@ -85,7 +85,7 @@ def train(
 
     Example: mecam train --data stores/mosi --models mecam,text_only --seeds 3 --out runs/mosi-models
     """
-    from mecam.config import apply_overrides, read_yaml
+    from mecam.runs.config import run_values
 
     if target is not None and (Path(target) / "manifest.json").is_file():
         err.print("--target STORE is now --validate-on STORE; --target names what to learn.", style="yellow")
@@ -115,14 +115,9 @@ def train(
         raise ConfigError(
             "one run is not spread over a cluster", where="--ray", fix="use torchrun, or --models A,B,..."
         )
-    values = apply_overrides(read_yaml(config) if config else {}, overrides)
-    given = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes}
-    given |= {"strategy": strategy}
-    values |= {key: value for key, value in given.items() if value is not None}
-    if model is not None:
-        values["model"] = {**_as_group(values.get("model", {})), "name": model}
-    if init is not None:
-        values["init"] = str(init)
+    given: dict[str, Any] = {"seeds": seeds, "accelerator": accelerator, "devices": devices, "nodes": nodes}
+    given |= {"strategy": strategy, "init": None if init is None else str(init)}
+    values = run_values(config, overrides, model=model, **given)
     run(values, _sources([*data, *(more or [])], validate_on), out_, overwrite=overwrite)
 
 
@@ -159,10 +154,10 @@ def run(values: dict[str, Any], sources: "list[WeightedStore]", folder: Path, *,
 
 def finish_run(folder: Path) -> None:
     """Write the report of a finished run where it is missing; print its tables and where the report lies."""
-    from mecam.runs.run import Run
+    from mecam.runs.run import RunFolder
 
     write_missing_reports([folder])
-    run = Run(folder)
+    run = RunFolder(folder)
     metrics, facts = run.metrics, run.environment
     if facts["data"]["synthetic"]:
         from mecam.types import RENDERED
@@ -205,7 +200,7 @@ def evaluate(
     Example: mecam evaluate runs/mosi --data stores/mosi --split test
     """
     from mecam.evaluation.evaluate_run import evaluate_run
-    from mecam.runs.run import Run as RunFolder
+    from mecam.runs.run import RunFolder
 
     store = RunFolder(run_).store(data)
     with progress("evaluating") as callback:
@@ -222,21 +217,14 @@ def _sources(given: list[str], validate_on: Path | None) -> "list[WeightedStore]
 
     Raises: ConfigError for a weight that is no number, or a place to validate on that is none of the stores.
     """
-    from mecam.data.mixture import WeightedStore
-    from mecam.data.store import Store
+    from mecam.data.mixture import sources_of
 
     places = dict(_weighted(text) for text in given)
     if len(places) < len(given):
         raise ConfigError(
             "a store is given twice", where="--data", fix="name each store once; give it a weight instead"
         )
-    sources = [WeightedStore(Store(place), weight) for place, weight in places.items()]
-    if validate_on is None:
-        return sources
-    chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
-    if not chosen:
-        raise ConfigError(f"{validate_on} is not one of the stores", where="--validate-on", fix="add it to --data")
-    return chosen + [source for source in sources if source is not chosen[0]]
+    return sources_of(places, validate_on)
 
 
 def _weighted(text: str) -> tuple[Path, float]:
@@ -250,7 +238,3 @@ def _weighted(text: str) -> tuple[Path, float]:
         raise ConfigError(
             f"{weight!r} is not a number", where=f"--data {text}", fix="write a weight as in STORE=0.3"
         ) from error
-
-
-def _as_group(model: Any) -> dict[str, Any]:
-    return {"name": model} if isinstance(model, str) else dict(model or {})

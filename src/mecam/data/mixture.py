@@ -1,8 +1,9 @@
 """Several stores as one train split: each epoch draws from each as its weight says."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from mecam.errors import ConfigError, DataError
 from mecam.task import Task
 from mecam.types import FeatureSpec, Modality, Utterance
 
-__all__ = ["Mixture", "WeightedStore", "check_sources", "merged", "with_target"]
+__all__ = ["Mixture", "WeightedStore", "check_sources", "merged", "sources_of", "with_target"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,25 @@ class WeightedStore:
                 where=str(self.store.path),
                 fix="leave a store out instead of giving it the weight 0",
             )
+
+
+def sources_of(weights: Mapping[Path, float], validate_on: Path | None = None) -> list[WeightedStore]:
+    """Stores with their weights, the one to validate on first.
+
+    Args:
+        weights: folder of a store → its weight.
+        validate_on: one of the folders; None takes the first.
+
+    Raises: ConfigError for a weight that is none, or a place to validate on that is none of the stores; DataError if a
+        folder is no store.
+    """
+    sources = [WeightedStore(Store(place), weight) for place, weight in weights.items()]
+    if validate_on is None:
+        return sources
+    chosen = [source for source in sources if source.store.path.resolve() == validate_on.resolve()]
+    if not chosen:
+        raise ConfigError(f"{validate_on} is not one of the stores", where="--validate-on", fix="add it to --data")
+    return chosen + [source for source in sources if source is not chosen[0]]
 
 
 def with_target(sources: Sequence[WeightedStore], target: str) -> list[WeightedStore]:

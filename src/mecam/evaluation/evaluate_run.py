@@ -10,7 +10,7 @@ from mecam.evaluation.predict import calibrated, predict
 from mecam.evaluation.summary import evaluation_tables
 from mecam.models.trained import Trained, load_checkpoint
 from mecam.runs.predictions import prediction_rows
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.types import Predictions
 
 __all__ = ["answers", "evaluate_run"]
@@ -31,12 +31,12 @@ def evaluate_run(
         `RUN/evaluations/STORE.json`; the predictions lie beside it, in `STORE.csv`.
     Raises: ModelError if the run is none or does not fit the store, DataError if nothing is labelled.
     """
-    store = Run(run).choose_target(store)
+    store = RunFolder(run).choose_target(store)
     wanted = [name for name in ([split] if split else ["valid", "test"]) if len(store.split(name))]
     if not wanted:
         raise DataError(f"the store has no utterance in {split or 'valid or test'}", where=str(store.path))
     results: dict[int, tuple[dict[str, Predictions], float | None]] = {}
-    places = Run(run).checkpoints
+    places = RunFolder(run).checkpoints
     for number, (place, trained) in enumerate(_trained(places, store)):
         splits = {name: trained.dataset(store, store.split(name)) for name in wanted}
         total = sum(len(dataset) for dataset in splits.values())
@@ -58,7 +58,8 @@ def evaluate_run(
     if all(p.truth is None for p in per_seed[0].values()):
         raise _unlabelled(store)
     metrics = evaluation_tables(splits, per_seed, trained.checkpoint.inputs.prior)
-    return metrics, Run(run).write_evaluation(store.path.name, metrics, prediction_rows(splits, results))
+    rows = prediction_rows(store.task, {name: dataset.texts for name, dataset in splits.items()}, results)
+    return metrics, RunFolder(run).write_evaluation(store.path.name, metrics, rows)
 
 
 def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
@@ -66,11 +67,11 @@ def answers(run: Path, store: Store, split: str) -> tuple[Predictions, ...]:
 
     Raises: as `evaluate_run`.
     """
-    store = Run(run).choose_target(store)
+    store = RunFolder(run).choose_target(store)
     if not len(chosen := store.split(split)):
         raise DataError(f"the store has no utterance in {split}", where=str(store.path))
     given = []
-    for _, trained in _trained(Run(run).checkpoints, store):
+    for _, trained in _trained(RunFolder(run).checkpoints, store):
         dataset = trained.dataset(store, chosen)
         given.append(calibrated(trained, predict(trained.model, dataset, trained.collator)))
     if given[0].truth is None:

@@ -14,7 +14,7 @@ from mecam.experiments.executors import Call, Ears, Executor, Line, ProcessExecu
 from mecam.experiments.ray_executor import ray_executor
 from mecam.files import claimed
 from mecam.runs.config import RunConfig, record_of
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.training.run import train
 
 __all__ = ["Member", "Outcome", "train_grid"]
@@ -96,7 +96,7 @@ def train_grid(
     if ray is not None and memory_gb is not None:
         raise ConfigError("Ray watches the memory of its machines itself", where="--memory", fix="leave it out")
     read = record_of([WeightedStore(store)])
-    done = [] if overwrite else [m.name for m in members if Run(out / m.name).is_finished(m.config, read)]
+    done = [] if overwrite else [m.name for m in members if RunFolder(out / m.name).is_finished(m.config, read)]
     board = _GridProgress([member.name for member in members], done, progress)
     waiting = [
         Call(m.name, partial(_train, m.config, store, out / m.name, overwrite=overwrite, command=command))

@@ -5,6 +5,7 @@ from pathlib import Path
 from mecam.errors import missing_extras
 from mecam.models.backend import Backend
 from mecam.models.checkpoint import is_exported
+from mecam.threads import keep_few_shapes
 
 __all__ = ["open_backend"]
 
@@ -23,6 +24,7 @@ def open_backend(folder: str | Path, *, device: str | None = None, allow_encoder
         from mecam.prediction.onnx_backend import OnnxBackend
 
         return OnnxBackend(folder, allow_encoder=allow_encoder)
+    keep_few_shapes()
     with missing_extras():
         import torch
 

@@ -24,6 +24,7 @@ from mecam.prediction.predictor import Predictor
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.pretrained.cards import FOLDER, Card, Tier, cards
 from mecam.task.kinds import Regression
+from mecam.threads import keep_few_shapes
 from mecam.types import TEXT, Utterance
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def predict(what: Any, **options: Any) -> Any:
         mecam.predict("clip.mp4").to_frame()
         mecam.predict("clip.mp4", every=1.0, person=2)
     """
+    keep_few_shapes()  # speech to text multiplies in ever new ones
     return _model().predict(what, **options)
 
 

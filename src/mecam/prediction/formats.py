@@ -15,7 +15,7 @@ from mecam.escaping import json_text
 from mecam.files import whole_file, write_whole
 from mecam.prediction.eaf import as_eaf
 from mecam.prediction.result import Prediction, RecordingPrediction
-from mecam.prediction.rows import Row, columns_of, kind_of_column, place_of, rows_of, tells_more
+from mecam.prediction.rows import Row, columns_of, place_of, rows_of, table_of, tells_more
 from mecam.prediction.vtt import as_vtt
 
 __all__ = ["ONE_RECORDING", "WRITERS", "Results", "as_csv", "as_json", "as_jsonl", "as_parquet", "check_format"]
@@ -47,20 +47,10 @@ def as_parquet(results: Results) -> bytes:
     Raises: MissingExtraError if pyarrow is not installed.
     """
     with missing_extras():
-        import pyarrow as pa
         from pyarrow import parquet
-    rows = rows_of(results)
-    types = {"text": pa.string(), "integer": pa.int64(), "flag": pa.bool_(), "number": pa.float64()}
-    schema = pa.schema([(column, types[kind_of_column(column)]) for column in columns_of(rows)])
     file = io.BytesIO()
-    parquet.write_table(pa.Table.from_pylist([_encodable(row) for row in rows], schema=schema), file)
+    parquet.write_table(table_of(results).to_arrow(), file)
     return file.getvalue()
-
-
-def _encodable(row: Row) -> Row:
-    """A row whose texts are UTF-8: half a character stands as an escape."""
-    encoded = {name: value.encode("utf-8", "backslashreplace") for name, value in row.items() if isinstance(value, str)}
-    return {**row, **{name: data.decode("utf-8") for name, data in encoded.items()}}
 
 
 def _columns_as_ever(rows: Sequence[Row]) -> list[str]:

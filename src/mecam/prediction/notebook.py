@@ -1,28 +1,22 @@
-"""Predictions as a notebook shows them: a headline and a table in HTML, without a script, everything escaped."""
+"""Predictions as a notebook shows them: a headline and a table."""
 
-from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
+from mecam.notebook import MAX_ROWS, notebook_html
 from mecam.prediction.in_words import activation_of, emotions_of, face_of, sentiment_of
 from mecam.prediction.rows import in_time
 
 if TYPE_CHECKING:
-    from jinja2 import Template
-
     from mecam.prediction.result import Prediction, RecordingPrediction
 
 __all__ = ["html_of", "html_of_recording"]
-
-MAX_ROWS = 60
-"""Rows of a table; a notebook is no place for more."""
 
 COLUMNS = ("time", "person", "text", "sentiment", "emotions", "activation", "face", "contradicts", "absent")
 
 
 def html_of(part: "Prediction") -> str:
     """One prediction: a headline and a row."""
-    return _filled(f"{part.text or part.id}", "", [_row(part)], [])
+    return notebook_html(part.text or part.id, COLUMNS, [_row(part)])
 
 
 def html_of_recording(recording: "RecordingPrediction") -> str:
@@ -33,7 +27,9 @@ def html_of_recording(recording: "RecordingPrediction") -> str:
     if len(parts) > MAX_ROWS:
         told.insert(0, f"and {len(parts) - MAX_ROWS} more rows; to_frame() has all")
     heading = f"{recording.name}, {recording.duration:.1f} s"
-    return _filled(heading, _whole(recording.overall), [_row(part) for part in parts[:MAX_ROWS]], told)
+    return notebook_html(
+        heading, COLUMNS, [_row(part) for part in parts[:MAX_ROWS]], says=_whole(recording.overall), remarks=told
+    )
 
 
 def _whole(part: "Prediction") -> str:
@@ -48,23 +44,3 @@ def _row(part: "Prediction") -> list[str]:
     who = "" if part.person is None else f"{part.person}{'' if part.speaking else ', listening'}"
     told = [time, who, part.text or "", _whole(part), emotions_of(part), activation_of(part), face_of(part)]
     return [*told, ", ".join(part.contradicts), ", ".join(part.absent)]
-
-
-def _filled(heading: str, says: str, rows: Sequence[Sequence[str]], remarks: Sequence[str]) -> str:
-    """The template, with the columns in which something stands."""
-    shown = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
-    return _template().render(
-        heading=heading,
-        says=says,
-        columns=[COLUMNS[place] for place in shown],
-        rows=[[row[place] for place in shown] for row in rows],
-        remarks=remarks,
-    )
-
-
-@cache
-def _template() -> "Template":
-    from jinja2 import Environment, PackageLoader
-
-    made = Environment(loader=PackageLoader("mecam.prediction"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return made.get_template("notebook.j2")

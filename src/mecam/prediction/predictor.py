@@ -39,6 +39,10 @@ class Predictor:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
 
+    def __repr__(self) -> str:
+        about = ", learned from ".join(str(one) for one in self.about.values() if one)
+        return f"{type(self).__name__}({about})"
+
     @property
     def trained(self) -> "Trained":
         """The model of PyTorch, for explanations that look inside it.

@@ -11,6 +11,7 @@ from mecam.types import Modality, Utterance
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+    from mecam.data_table import DataTable
 
 __all__ = ["Face", "Prediction", "RecordingPrediction", "Voice"]
 
@@ -52,6 +53,10 @@ class Face:
     visible: float
     expressions: dict[str, float] = field(default_factory=dict)
     movements: dict[str, float] = field(default_factory=dict)
+
+
+_TOLD = ("id", "text", "label", "score", "low", "high", "probabilities", "start", "stop", "emotions", "person")
+"""Fields of a prediction that its `repr` tells; the others are lists, or belong to a table."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,16 @@ class Prediction:
                 required = ("visible",) if kind is Face else ()
                 known[name] = kind(**_fields_of(kind, known[name], what=f"a {name}", required=required))
         return cls(**{"text": None, "score": None, "low": None, "high": None, **known})
+
+    def __repr__(self) -> str:
+        told = {name: value for name, value in vars(self).items() if name in _TOLD and value not in (None, "", {})}
+        return f"Prediction({', '.join(f'{name}={value!r}' for name, value in told.items())})"
+
+    def to_table(self) -> "DataTable":
+        """The prediction as a table of one row."""
+        from mecam.prediction.rows import table_of
+
+        return table_of([self])
 
     def _repr_html_(self) -> str:
         """As a notebook shows it."""
@@ -221,14 +236,25 @@ class RecordingPrediction:
         known["overall"] = Prediction.from_json(known["overall"])
         return cls(**{**known, "path": Path(known["name"]), "utterances": ()})
 
+    def __repr__(self) -> str:
+        from mecam.prediction.in_words import sentiment_of
+
+        told = [f"{self.duration:.1f} s", sentiment_of(self.overall), f"{len(self.parts)} utterances"]
+        told += [f"{len(self.moments)} moments"] if self.moments else []
+        return f"RecordingPrediction({self.name!r}, {', '.join(filter(None, told))})"
+
+    def to_table(self) -> "DataTable":
+        """The predictions as a table: of moments, where they were asked for, otherwise of utterances."""
+        from mecam.prediction.rows import table_of
+
+        return table_of([self])
+
     def to_frame(self) -> "DataFrame":
-        """The rows of the table as a pandas DataFrame: of moments, where they were asked for, otherwise of utterances.
+        """`to_table` as a pandas DataFrame.
 
         Raises: MissingExtraError if pandas is not installed.
         """
-        from mecam.prediction.rows import to_frame
-
-        return to_frame([self])
+        return self.to_table().to_pandas()
 
     def save(self, path: str | Path) -> Path:
         """Write a file in the format of its ending: .json, .jsonl, .csv, .parquet, .vtt or .eaf.

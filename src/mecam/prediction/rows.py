@@ -4,16 +4,16 @@ A row is a dictionary of plain values; what it lacks is unknown. `docs/predictio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from mecam.errors import missing_extras
+from mecam.data_table import DataTable, Kind
 from mecam.prediction.result import Face, Prediction, RecordingPrediction, Voice
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 __all__ = ["ORDER", "columns_of", "in_time", "kind_of_column", "mean_of_known", "place_of", "row_of", "rows_of"]
-__all__ += ["rows_of_recording", "tells_more", "to_frame"]
+__all__ += ["rows_of_recording", "table_of", "tells_more", "to_frame"]
 
 Row = dict[str, Any]
 
@@ -37,18 +37,19 @@ def rows_of(results: Iterable[RecordingPrediction | Prediction]) -> list[Row]:
     return rows
 
 
+def table_of(results: Iterable[RecordingPrediction | Prediction]) -> DataTable:
+    """The rows as a table, with a type for each column that does not depend on what it holds."""
+    rows = rows_of(results)
+    columns = columns_of(rows)
+    return DataTable(rows, columns=columns, kinds={column: kind_of_column(column) for column in columns})
+
+
 def to_frame(results: Iterable[RecordingPrediction | Prediction]) -> "DataFrame":
-    """The rows as a pandas DataFrame, with a type for each column that does not depend on what it holds.
+    """The table as a pandas DataFrame.
 
     Raises: MissingExtraError if pandas is not installed.
     """
-    with missing_extras():
-        import pandas as pd
-    rows = rows_of(results)
-    columns = columns_of(rows)
-    types = {"text": "object", "integer": "Int64", "flag": "boolean", "number": "float64"}
-    frame = pd.DataFrame(rows, columns=columns, dtype=object)
-    return frame.astype({column: types[kind_of_column(column)] for column in columns})
+    return table_of(results).to_pandas()
 
 
 def rows_of_recording(recording: RecordingPrediction) -> list[Row]:
@@ -103,7 +104,7 @@ def tells_more(result: RecordingPrediction | Prediction) -> bool:
     return bool(result.voice or result.face or result.emotions) or result.person is not None
 
 
-def kind_of_column(column: str) -> Literal["text", "integer", "flag", "number"]:
+def kind_of_column(column: str) -> Kind:
     """What the cells of a column are."""
     if column in TEXTS:
         return "text"

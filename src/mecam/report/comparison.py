@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mecam.data.cells import csv_text
 from mecam.evaluation.comparison.comparison_table import ComparisonRow, ComparisonTable, Score
@@ -28,6 +29,7 @@ from mecam.report.table import Cell, Table, latex_tables, markdown_page
 __all__ = [
     "agreement",
     "baseline_table",
+    "comparison_rows",
     "cost_table",
     "explained_ranks",
     "mistake_table",
@@ -237,6 +239,12 @@ def as_latex(comparison: ComparisonTable) -> str:
 
 def as_csv(comparison: ComparisonTable) -> str:
     """One line per run and metric, in full precision."""
+    rows = comparison_rows(comparison)
+    return csv_text(list(rows[0]), (list(row.values()) for row in rows))
+
+
+def comparison_rows(comparison: ComparisonTable) -> list[dict[str, Any]]:
+    """The rows of `comparison.csv`: one per run and metric, in full precision; None where there is no value."""
     tests = [f"{what}_{against}" for against in ("best", "baseline") for what in ("difference", "low", "high", "p")]
     tests = [*tests[:4], "p_holm_best", *tests[4:], "p_holm_baseline"]
     keys, ranks = [cost.key for cost in COST_COLUMNS], comparison.ranks
@@ -250,7 +258,8 @@ def as_csv(comparison: ComparisonTable) -> str:
         for row in comparison.rows
         for name, score in row.scores.items()
     ]
-    return csv_text([*head, "rank", "rank_groups", "budget"], rows)
+    head += ["rank", "rank_groups", "budget"]
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
 def pairs_as_csv(comparison: ComparisonTable) -> str:

@@ -94,13 +94,8 @@ def fetched_table(models: Sequence[tuple["Fetched", Path | None]]) -> Table:
 
 
 def _splits(description: "Description") -> Table:
-    modalities = list(description.lengths)
-    rows = []
-    for name, split in description.splits.items():
-        counts = [split.utterances, split.videos, split.speakers, split.labelled]
-        counts += [split.present.get(modality, 0) for modality in modalities]
-        rows.append([_split_name(name), *map(str, counts)])
-    return Table(("split", "utterances", "videos", "speakers", "labelled", *modalities), rows)
+    head, rows = description.split_rows()
+    return Table(head, rows)
 
 
 def _streams(description: "Description") -> Table:
@@ -129,4 +124,6 @@ def _labels(target: str, splits: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def _split_name(name: str) -> str:
-    return name or "(unassigned)"
+    from mecam.data.operations.describe import UNASSIGNED
+
+    return name or UNASSIGNED

@@ -29,7 +29,7 @@ from mecam.report.strips import (
 )
 from mecam.report.table import Table
 from mecam.runs.predictions import mean_predictions
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 
 __all__ = [
     "embeddings_section",
@@ -67,7 +67,7 @@ LOSSES: Mapping[str, str] = {
 """Term → what it is, in words; models of plug-ins have terms of their own."""
 
 
-def training_section(run: Run) -> Section:
+def training_section(run: RunFolder) -> Section:
     """Loss terms and validation metrics over epochs."""
     columns = (
         [key for key in run.history[0] if any(row.get(key) is not None for row in run.history)] if run.history else []
@@ -87,7 +87,7 @@ def training_section(run: Run) -> Section:
 
 
 def _curve(
-    run: Run, columns: Mapping[str, str], name: str, title: str, caption: str = "", *, percent: bool = False
+    run: RunFolder, columns: Mapping[str, str], name: str, title: str, caption: str = "", *, percent: bool = False
 ) -> Chart:
     chart = training_curves(run.history, columns, name.replace("_", " "), percent=percent)
     return Chart(spec(chart, height=230), f"{name} over epochs", title, f"{caption}." if caption else "")
@@ -110,7 +110,7 @@ def _by_modality(columns: Sequence[str]) -> dict[str, dict[str, str]]:
     }
 
 
-def weights_section(run: Run) -> Section:
+def weights_section(run: RunFolder) -> Section:
     """Each modality's part in the predictions."""
     key, name = "weights", "Modality weights"
     split, seeds = next(iter(run.predictions.items()))
@@ -124,7 +124,7 @@ def weights_section(run: Run) -> Section:
     return section(key, name, charts=[Chart(chart, label, "Weight of each modality in the predictions", caption)])
 
 
-def embeddings_section(run: Run, projection: Projection) -> Section:
+def embeddings_section(run: RunFolder, projection: Projection) -> Section:
     """The utterances before and after the filter, in two dimensions."""
     stored, truth = run.embeddings, run.embeddings.get("truth")
     names = [key.removeprefix("before_") for key in stored if key.startswith("before_")]
@@ -165,12 +165,12 @@ AXES: Mapping[Projection, str] = {
 }
 
 
-def _agreement(side: Array, truth: Array, run: Run) -> str:
+def _agreement(side: Array, truth: Array, run: RunFolder) -> str:
     agree = neighbours_agree(side, truth, run.task)
     return plain(agree, 2) if run.task.is_score else percent(agree)
 
 
-def _agreements(run: Run) -> str:
+def _agreements(run: RunFolder) -> str:
     what = "the fraction of utterances whose ten nearest neighbours mostly belong to the same class"
     if run.task.is_score:
         what = "the correlation of each score with the mean score of the ten utterances nearest to it"
@@ -180,7 +180,7 @@ def _agreements(run: Run) -> str:
 # --- filter maps -------------------------------------------------------------------------------------------
 
 
-def filter_maps_section(run: Run) -> Section:
+def filter_maps_section(run: RunFolder) -> Section:
     """What the filter kept of a few utterances: words shaded, frames as strips."""
     maps = [one for one in run.filter_maps if one.get("modalities")]
     streams = [stream for one in maps for stream in one["modalities"].values()]
@@ -193,7 +193,7 @@ def filter_maps_section(run: Run) -> Section:
     return Section("maps", "Filter maps", "run_filter_maps.j2", content)
 
 
-def _map(one: Mapping[str, Any], run: Run, shades: Range) -> dict[str, Any]:
+def _map(one: Mapping[str, Any], run: RunFolder, shades: Range) -> dict[str, Any]:
     """What the template shows of an utterance."""
     streams: Mapping[str, Mapping[str, Any]] = one["modalities"]
     span = time_span(streams)
@@ -221,7 +221,7 @@ def _map(one: Mapping[str, Any], run: Run, shades: Range) -> dict[str, Any]:
     }
 
 
-def _answer(one: Mapping[str, Any], run: Run) -> list[tuple[str, str]]:
+def _answer(one: Mapping[str, Any], run: RunFolder) -> list[tuple[str, str]]:
     """`true` and `predicted`, as far as they are known."""
     found = [("true", one.get("truth")), ("predicted", one.get("prediction"))]
     if found[1][1] is None:
@@ -262,7 +262,7 @@ FACTS: Mapping[str, str] = {
 PRECISIONS = {"bf16-mixed": "bfloat16 and 32-bit (mixed)", "16-mixed": "16-bit and 32-bit (mixed)", "32-true": "32-bit"}
 
 
-def made_section(run: Run) -> Section:
+def made_section(run: RunFolder) -> Section:
     """Everything needed to make the run again."""
     facts, data = dict(run.environment), run.data
     apart = ("command", "data", "init", "mixed_with", "files")

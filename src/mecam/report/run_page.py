@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mecam.evaluation.projections import Projection
-from mecam.files import write_whole
+from mecam.files import claimed, write_whole
 from mecam.report.format import plural
 from mecam.report.page import Section, page
 from mecam.report.run_diagnostics import (
@@ -24,11 +24,11 @@ from mecam.report.run_results import (
     summary,
     tiles,
 )
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.runs.tables import understood
 from mecam.types import RENDERED
 
-__all__ = ["run_sections", "write_report", "write_sections"]
+__all__ = ["run_sections", "write_missing_report", "write_report", "write_sections"]
 
 
 def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca") -> Path:
@@ -45,9 +45,18 @@ def write_report(folder: Path, *, comparison: Mapping[str, Any] | None = None, p
     return write_sections(folder, run_sections(folder, comparison=comparison, projection=projection))
 
 
+def write_missing_report(folder: Path) -> Path:
+    """Write the report of a finished run where there is none, or the run was finished again since; its path."""
+    run = RunFolder(folder)
+    if not run.has_report:
+        with claimed(folder):
+            write_report(folder)
+    return run.report
+
+
 def write_sections(folder: Path, sections: Sequence[Section]) -> Path:
     """Write the report of a run whose sections are made already."""
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     with understood(folder):
         text = _page(run, sections)
     return write_whole(run.report, text)
@@ -57,7 +66,7 @@ def run_sections(
     folder: Path, *, comparison: Mapping[str, Any] | None = None, projection: Projection = "pca"
 ) -> list[Section]:
     """Every section of the report, with the arguments of `write_report`; those without data are empty."""
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     with understood(folder):
         return [
             results_section(run),
@@ -75,7 +84,7 @@ def run_sections(
         ]
 
 
-def _page(run: Run, sections: Sequence[Section]) -> str:
+def _page(run: RunFolder, sections: Sequence[Section]) -> str:
     """The whole page: what was trained on what, the badge of a synthetic corpus, the leading numbers, the sections."""
     data, facts = run.data, run.environment
     seeds = len(facts.get("seeds", [])) or 1

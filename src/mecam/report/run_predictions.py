@@ -16,7 +16,7 @@ from mecam.report.page import Chart, Section, section
 from mecam.report.run_charts import confusion, predicted_against_true, residual_histogram, residuals
 from mecam.report.table import Table
 from mecam.runs.predictions import mean_predictions
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.types import Predictions
 
 __all__ = ["calibration_section", "hard_section", "predictions_section"]
@@ -30,7 +30,7 @@ MAX_HARD = 10
 """Utterances per list."""
 
 
-def predictions_section(run: Run) -> Section:
+def predictions_section(run: RunFolder) -> Section:
     """Predicted against true, residuals, and which class is taken for which."""
     if run.labelled is None:
         return section("predictions", "Predictions")
@@ -44,7 +44,7 @@ def predictions_section(run: Run) -> Section:
 Content = tuple[list[Chart], list[Table], list[str]]
 
 
-def _scores(given: Predictions, run: Run) -> Content:
+def _scores(given: Predictions, run: RunFolder) -> Content:
     assert given.truth is not None
     half = run.metrics.get("calibration", {}).get("half_width")
     errors = given.prediction - given.truth
@@ -75,7 +75,7 @@ def _scores(given: Predictions, run: Run) -> Content:
     return charts, [], []
 
 
-def _classes(given: Predictions, run: Run) -> Content:
+def _classes(given: Predictions, run: RunFolder) -> Content:
     assert given.truth is not None
     names = list(run.task.names)
     counts = confusion_matrix(given.prediction.argmax(axis=1), given.truth.astype(np.int64), len(names))
@@ -87,7 +87,7 @@ def _classes(given: Predictions, run: Run) -> Content:
     return [matrix], [Table(("class", "true", "predicted", "precision", "recall", "F1"), rows)], []
 
 
-def _labels(given: Predictions, run: Run) -> Content:
+def _labels(given: Predictions, run: RunFolder) -> Content:
     """Each label by itself, and which labels are given where another is true."""
     assert given.truth is not None
     names, odds, truth = list(run.task.names), given.prediction, given.truth > 0  # N C
@@ -131,7 +131,7 @@ def _rates(hits: int, predicted: int, true: int) -> list[str]:
 # --- whether promises hold ---------------------------------------------------------------------------------
 
 
-def calibration_section(run: Run) -> Section:
+def calibration_section(run: RunFolder) -> Section:
     """Whether intervals, or probabilities, hold what they promise."""
     if run.labelled is None:
         return section("calibration", "Calibration")
@@ -176,7 +176,7 @@ def _probabilities(odds: Array, came: Array, axes: tuple[str, str], split: str) 
     ]
 
 
-def _intervals(run: Run) -> Section:
+def _intervals(run: RunFolder) -> Section:
     found: Mapping[str, Any] = run.metrics.get("calibration", {})
     if not found:
         return section("calibration", "Calibration")
@@ -257,7 +257,7 @@ class Given:
         ends: 2 × N ends of the intervals, mean over seeds; None where there are none.
     """
 
-    def __init__(self, run: Run, split: str, seeds: Sequence[Predictions]) -> None:
+    def __init__(self, run: RunFolder, split: str, seeds: Sequence[Predictions]) -> None:
         assert seeds[0].truth is not None
         self.seeds, self.truth = seeds, seeds[0].truth
         self.mean = np.mean([p.prediction for p in seeds], axis=0)
@@ -272,7 +272,7 @@ class Given:
         return np.asarray(np.std([p.prediction for p in self.seeds], axis=0, ddof=1))
 
 
-def hard_section(run: Run) -> Section:
+def hard_section(run: RunFolder) -> Section:
     """The utterances with the largest errors, and those the model is least sure of."""
     if run.labelled is None:
         return Section("hard", "Hard utterances", "run_hard.j2", None)
@@ -288,7 +288,7 @@ def hard_section(run: Run) -> Section:
     return Section("hard", "Hard utterances", "run_hard.j2", {"split": split, "legend": legend, "lists": lists})
 
 
-def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
+def _uncertainty(given: Given, run: RunFolder) -> tuple[Array | None, str]:
     """How unsure each of N predictions is, and what that is measured by; None where nothing tells."""
     entropy = run.task.uncertainty(given.mean)
     if entropy is not None:
@@ -299,12 +299,12 @@ def _uncertainty(given: Given, run: Run) -> tuple[Array | None, str]:
     return given.deviation, "By the disagreement of the seeds: the standard deviation of their scores."
 
 
-def _first(given: Given, run: Run, rank_by: Array) -> list[dict[str, Any]]:
+def _first(given: Given, run: RunFolder, rank_by: Array) -> list[dict[str, Any]]:
     order = np.argsort(-rank_by, kind="stable")[:MAX_HARD]
     return [_utterance(given, run, int(index)) for index in order]
 
 
-def _utterance(given: Given, run: Run, index: int) -> dict[str, Any]:
+def _utterance(given: Given, run: RunFolder, index: int) -> dict[str, Any]:
     """What the template shows of an utterance."""
     name = given.seeds[0].ids[index]
     shown: dict[str, Any] = {"id": name, "text": run.texts.get(name), "deviation": "", "scale": None}
@@ -326,7 +326,7 @@ def _listed(names: object) -> str:
     return str(names).replace("|", ", ") or "none"
 
 
-def _scale(run: Run, truth: float, prediction: float, ends: tuple[float, float] | None) -> dict[str, Any]:
+def _scale(run: RunFolder, truth: float, prediction: float, ends: tuple[float, float] | None) -> dict[str, Any]:
     """Places on a number line over the task's range, in hundredths of its width."""
     low, high = run.task.low, run.task.high
 

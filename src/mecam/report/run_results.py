@@ -15,7 +15,7 @@ from mecam.report.format import UNDEFINED, arrow, capital, difference, interval,
 from mecam.report.page import Chart, Section, section
 from mecam.report.scores import metric_head, score_cell
 from mecam.report.table import Cell, Table, Tone
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import Task
 
 __all__ = [
@@ -41,7 +41,7 @@ BOOTSTRAP = (
 )
 
 
-def summary(run: Run) -> str:
+def summary(run: RunFolder) -> str:
     """One sentence: the leading metric, its uncertainty, and what no model at all would get."""
     found = _leading(run)
     if not found:
@@ -55,7 +55,7 @@ def summary(run: Run) -> str:
     return text + "."
 
 
-def tiles(run: Run) -> Section:
+def tiles(run: RunFolder) -> Section:
     """The leading numbers, large."""
     shown = [
         {
@@ -70,7 +70,7 @@ def tiles(run: Run) -> Section:
     return Section("tiles", "", "run_tiles.j2", {"tiles": shown})
 
 
-def _leading(run: Run) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
+def _leading(run: RunFolder) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
     """The leading metrics that this run has: metric, its entry, what the constant predictor gets."""
     if not run.splits:
         return []
@@ -80,7 +80,7 @@ def _leading(run: Run) -> list[tuple[Metric, Mapping[str, Any], float | None]]:
     return [(metric, found[metric.name], trivial.get(metric.name, {}).get("mean")) for metric in metrics]
 
 
-def results_section(run: Run) -> Section:
+def results_section(run: RunFolder) -> Section:
     """Every metric of every split next to the constant predictor."""
     tables = {
         split: results_table(run.metrics, split, run.task, resampled=_resampled(run, split)) for split in run.splits
@@ -106,7 +106,7 @@ def results_section(run: Run) -> Section:
     )
 
 
-def _resampled(run: Run, split: str) -> Resampled:
+def _resampled(run: RunFolder, split: str) -> Resampled:
     """What the intervals of a split draw."""
     return Groups.of(run.predictions[split][0]).resampled if split in run.predictions else Resampled("recordings", 0)
 
@@ -164,7 +164,7 @@ def _joined(table: Table, name: str) -> Table:
     return replace(table, head=("metric", name, "95 % interval", "constant"), rows=rows)
 
 
-def filter_section(run: Run) -> Section:
+def filter_section(run: RunFolder) -> Section:
     """Filter AUROC per modality and kind of negative information."""
     found: Mapping[str, Mapping[str, Any]] = run.metrics.get("filter", {})
     note = (
@@ -192,7 +192,7 @@ def filter_table(found: Mapping[str, Mapping[str, Any]], *, brief: bool = False)
     return Table(("kind", *found), [[kind, *(_auroc(row.get(kind)) for row in found.values())] for kind in kinds])
 
 
-def conflict_section(run: Run) -> Section:
+def conflict_section(run: RunFolder) -> Section:
     """Conflict AUROC per modality, and of any."""
     found: Mapping[str, Any] = run.metrics.get("conflict", {})
     note = (
@@ -225,7 +225,7 @@ def _auroc(entry: Mapping[str, Any] | None) -> Cell:
     return Cell(plain(mean, 2) + deviation, below, number=mean, shade=shade)
 
 
-def comparison_section(run: Run, comparison: Mapping[str, Any]) -> Section:
+def comparison_section(run: RunFolder, comparison: Mapping[str, Any]) -> Section:
     """This run compared with others on the leading metrics, from `comparison.json`: a table and a chart."""
     rows: Sequence[Mapping[str, Any]] = comparison.get("rows") or ()
     metrics = [m for m in leading_metrics(run.task) if all(m.name in row["scores"] for row in rows)][:MAX_METRICS]

@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from mecam.config import Count, DataConfig, TrainingConfig, decode, dump_yaml
+from mecam.config import Count, DataConfig, TrainingConfig, apply_overrides, decode, dump_yaml, read_yaml
 from mecam.data.mixture import WeightedStore
 from mecam.errors import ConfigError
 from mecam.models.registry import MODELS
 
-__all__ = ["RECORDED", "RunConfig", "record_of"]
+__all__ = ["RECORDED", "RunConfig", "record_of", "run_values"]
 
 RECORDED = ("store", "mixed_with", "init_sha256")
 """Keys of `config.yaml` that say what was read, and are no options."""
@@ -96,6 +97,36 @@ class RunConfig:
                 "tuned": self.tuned,
             }
         )
+
+
+def run_values(
+    config: str | Path | Mapping[str, Any] | None = None,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    model: str | None = None,
+    target: str | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The values of a run, for `RunConfig.decode`: those of a file, then single ones, then those that have a name here.
+
+    Args:
+        config: a YAML file, or its content.
+        overrides: as of `apply_overrides`.
+        model: name of the model; None leaves that of the file.
+        target: what to learn, `data.target`; None leaves that of the file.
+        options: `seeds`, `accelerator` and other values that are in no group; None leaves those of the file.
+
+    Raises: ConfigError if the file cannot be read, or an override sets nothing.
+    """
+    read = {} if config is None else config if isinstance(config, Mapping) else read_yaml(config)
+    values = apply_overrides(read, overrides)
+    if target is not None:
+        values = apply_overrides(values, {"data.target": target})
+    values |= {key: value for key, value in options.items() if value is not None}
+    if model is not None:
+        known = values.get("model") or {}
+        values["model"] = {**({} if isinstance(known, str) else known), "name": model}
+    return values
 
 
 def record_of(sources: Sequence[WeightedStore], init_sha256: str | None = None) -> dict[str, Any]:

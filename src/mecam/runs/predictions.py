@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mecam.data.datasets import Dataset
 from mecam.errors import DataError, ModelError
 from mecam.runs.tables import number, write_arrays
 from mecam.task import Task
@@ -84,18 +83,19 @@ def read_predictions(path: Path, *, details: bool = True) -> Predictions:
 
 
 def prediction_rows(
-    splits: Mapping[str, Dataset], seeds: Mapping[int, tuple[Mapping[str, Predictions], float | None]]
+    task: Task,
+    texts: Mapping[str, Sequence[str | None]],
+    seeds: Mapping[int, tuple[Mapping[str, Predictions], float | None]],
 ) -> Iterable[dict[str, Any]]:
     """Rows of `predictions.csv`: one per split, seed and utterance.
 
     Args:
-        splits: split → data set, for the transcripts.
+        task: of the data.
+        texts: split → transcript of each utterance.
         seeds: seed → its predictions of every split, and the half width of their intervals.
     """
-    texts = {split: dataset.texts for split, dataset in splits.items()}
     for seed, (predictions, half_width) in seeds.items():
         for split, p in predictions.items():
-            task = splits[split].task
             for i, name in enumerate(p.ids):
                 row: dict[str, Any] = {"split": split, "seed": seed, "id": name, "video": p.videos[i]}
                 row |= {"speaker": p.speakers[i]} if p.speakers else {}

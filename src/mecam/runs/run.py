@@ -56,7 +56,7 @@ from mecam.runs.tables import (
 from mecam.task import Task
 from mecam.types import Predictions
 
-__all__ = ["Run", "newest_run", "runs_in"]
+__all__ = ["RunFolder", "newest_run", "runs_in"]
 
 REQUIRED = ("config.yaml", "environment.json", "metrics.json", "history.csv", "predictions.csv")
 """Files that every finished run has."""
@@ -68,7 +68,7 @@ ORDER = ("test", "valid", "train")
 """Of splits in what is shown, the one that counts first."""
 
 
-class Run:
+class RunFolder:
     """A run folder. Nothing is read before it is asked for.
 
     Args:
@@ -79,7 +79,7 @@ class Run:
         self.folder = Path(folder)
 
     @classmethod
-    def open(cls, folder: Path) -> "Run":
+    def open(cls, folder: Path) -> "RunFolder":
         """A finished run whose files are what the run wrote.
 
         Raises: TrainingError if a file is missing, or was changed.
@@ -203,6 +203,13 @@ class Run:
             if any(p.ids != seeds[0].ids for p in seeds):
                 raise broken(self.folder / "seeds", f"the seeds predict different utterances of {split}")
         return found
+
+    def prediction_rows(self) -> list[dict[str, Any]]:
+        """The rows of `predictions.csv` in full precision: one per split, seed and utterance."""
+        seeds = {seed: found for seed, found in zip(self.seeds, self._seeds, strict=True)}
+        ids = {split: predictions[0].ids for split, predictions in self.predictions.items()}
+        texts = {split: [self.texts.get(name) for name in names] for split, names in ids.items()}
+        return list(prediction_rows(self.task, texts, seeds))
 
     @property
     def labelled(self) -> tuple[str, tuple[Predictions, ...]] | None:
@@ -357,7 +364,8 @@ class Run:
         write_json(out / "metrics.json", metrics)
         write_rows(out / "history.csv", ({"seed": r.seed, **row} for r in results for row in r.history))
         seeds = {result.seed: (result.predictions, result.half_width) for result in results}
-        write_rows(out / "predictions.csv", prediction_rows(splits, seeds))
+        task, texts = next(iter(splits.values())).task, {split: dataset.texts for split, dataset in splits.items()}
+        write_rows(out / "predictions.csv", prediction_rows(task, texts, seeds))
         write_json(out / "filter_maps.json", filter_maps)
         shown = first["test" if "test" in first else "valid"]
         if shown.embeddings and shown.truth is not None:

@@ -23,7 +23,7 @@ from mecam.files import claimed, clear, writing
 from mecam.models.trained import Trained, load_checkpoint, save_checkpoint
 from mecam.runs.config import RunConfig, record_of
 from mecam.runs.environment import environment
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.runs.seed import SeedResult
 from mecam.training.costs import costs
 from mecam.training.loop import Progress, fit
@@ -65,7 +65,7 @@ def train(
     if (chosen := sources[0].store).target != next(iter(chosen.targets)):
         config = replace(config, data=replace(config.data, target=chosen.target))
     material = Material.of(config, sources)
-    config, run, first = as_launched(config), Run(out), config.training.seed
+    config, run, first = as_launched(config), RunFolder(out), config.training.seed
     # Whatever is wrong with the options or the data shows here, before anything is written or started.
     trained, splits, loaded = prepare(config, material, first)
     if config.training.recording_context:
@@ -94,7 +94,7 @@ def _train_seeds(
     config: RunConfig,
     material: Material,
     prepared: tuple[Trained, dict[str, Dataset | Mixture], Loaded | None],
-    run: Run,
+    run: RunFolder,
     fabric: Fabric,
     progress: Progress | None,
 ) -> list[SeedResult]:
@@ -178,7 +178,7 @@ def _train_seed(
 
 
 def _write_run(
-    run: Run,
+    run: RunFolder,
     config: RunConfig,
     sources: Sequence[WeightedStore],
     results: list[SeedResult],

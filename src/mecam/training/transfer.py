@@ -18,7 +18,7 @@ from mecam.errors import ModelError
 from mecam.hashes import sha256_of
 from mecam.models.base import Model
 from mecam.models.trained import Trained, load_checkpoint
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.types import TEXT, Modality
 
 __all__ = ["Loaded", "initialise"]
@@ -66,7 +66,7 @@ def initialise(trained: Trained, run: Path, seed: int) -> Loaded:
 
     Raises: ModelError if there is no checkpoint, or nothing of it fits.
     """
-    places = Run(run).checkpoints
+    places = RunFolder(run).checkpoints
     place = next((one for one in places if one.parent.name == str(seed)), places[0])
     source = load_checkpoint(place)
     reasons = _reasons(trained, source)

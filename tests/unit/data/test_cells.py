@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mecam.cli import main
 from mecam.data.cells import csv_text, original_cell, safe_cell
 from mecam.data.store import StoreWriter
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import Classes
 from mecam.types import Utterance
 
@@ -67,9 +67,9 @@ def test_no_cell_of_any_table_is_a_formula(tmp_path: Path, monkeypatch: pytest.M
             cells = [cell for row in csv.reader(file) for cell in row]
         assert cells
         assert not [cell for cell in cells if cell.startswith(SIGNS) and not is_number(cell)], table
-    kept = Run.open(run).predictions["test"][0]
+    kept = RunFolder.open(run).predictions["test"][0]
     shutil.rmtree(run / "seeds")
-    read = Run.open(run).predictions["test"][0]  # of the table
+    read = RunFolder.open(run).predictions["test"][0]  # of the table
     assert read.ids[0].startswith(FORMULA)
     assert (read.ids, read.videos) == (kept.ids, kept.videos)
     np.testing.assert_array_equal(read.prediction, kept.prediction)

@@ -24,7 +24,7 @@ from mecam.errors import DataError
 from mecam.evaluation.evaluate_run import evaluate_run
 from mecam.prediction.predictor import load
 from mecam.runs.config import RunConfig
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import EMOTIONS, Classes, Labels, Regression, Task
 from mecam.training.run import train
 from mecam.types import FeatureSpec, Utterance
@@ -188,7 +188,7 @@ def test_a_run_knows_its_target(encoder: str, tmp_path: Path) -> None:
     config = RunConfig("late_fusion", options, training=tiny.training(epochs=1), accelerator="cpu")
     by_name = replace(config, data=replace(config.data, target="mood"))
     folder = train(by_name, store, tmp_path / "mood")
-    run = Run.open(folder)
+    run = RunFolder.open(folder)
     assert run.task == MOOD
     assert run.store().target == run.store(store.path).target == "mood"
     metrics, _ = evaluate_run(folder, store, split="test")
@@ -197,6 +197,6 @@ def test_a_run_knows_its_target(encoder: str, tmp_path: Path) -> None:
     assert {answer.label for answer in answers} <= set(MOOD.names)
     # A store in which another target is chosen is learned from as it is, and the run says so.
     assert train(config, store.choosing("mood"), tmp_path / "same")
-    same = Run.open(tmp_path / "same")
+    same = RunFolder.open(tmp_path / "same")
     assert same.config_text == run.config_text
     assert same.metrics == run.metrics

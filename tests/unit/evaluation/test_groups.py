@@ -20,7 +20,7 @@ from mecam.report.format import interval
 from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import read_predictions, write_predictions
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import Classes, Regression
 from mecam.training.run import train
 from mecam.types import Predictions
@@ -114,7 +114,7 @@ def run(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_speakers_reach_the_files_and_the_report(run: Path) -> None:
-    record = Run.open(run)
+    record = RunFolder.open(run)
     count = Groups.of(record.predictions["test"][0]).count
     assert count <= 4
     assert record.metrics["resampled"]["test"] == {"unit": "speakers", "count": count}
@@ -145,7 +145,7 @@ def test_runs_are_compared_by_the_speakers_that_one_of_them_names(run: Path, tmp
     for order in ((run, older), (older, run)):
         task, split, run_results = read_run_results(order)
         comparison = compare(run_results, task, split, permutations=10)
-        assert comparison.resampled == Groups.of(Run.open(run).predictions["test"][0]).resampled
+        assert comparison.resampled == Groups.of(RunFolder.open(run).predictions["test"][0]).resampled
         assert len({str(c.predictions[0].speakers) for c in run_results}) == 1
 
 

@@ -19,7 +19,7 @@ from mecam.report import charts, run_charts
 from mecam.report.page import PALETTES
 from mecam.report.run_page import write_report
 from mecam.runs.predictions import mean_predictions
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.task import Classes, Regression
 
 SECTIONS = [
@@ -169,7 +169,7 @@ def test_every_colour_is_defined_in_both_themes(source):
 
 
 def test_worst_utterances_come_first_with_their_text(run, page):
-    record = Run.open(run)
+    record = RunFolder.open(run)
     seeds = record.predictions["test"]
     given = mean_predictions(seeds)
     worst = int(np.argmax(np.abs(given.prediction - given.truth)))
@@ -319,7 +319,7 @@ def test_several_labels_have_every_section_too(feelings):
 
 
 def test_several_labels_are_counted_one_by_one(several, feelings):
-    record = Run.open(several)
+    record = RunFolder.open(several)
     given = mean_predictions(record.predictions["test"])
     truth, said = given.truth > 0, given.prediction >= 0.5
     for i, name in enumerate(FEELINGS.names):
@@ -333,7 +333,7 @@ def test_several_labels_are_counted_one_by_one(several, feelings):
 
 
 def test_an_utterance_without_any_label_is_drawn_and_named(several, feelings):
-    truth = Run.open(several).predictions["test"][0].truth > 0
+    truth = RunFolder.open(several).predictions["test"][0].truth > 0
     names = {row.get("is") for spec in feelings.specs for row in rows_of(spec)}
     assert (~truth.any(axis=1)).any()
     assert {"none", "several"} <= names
@@ -358,7 +358,7 @@ def test_damaged_json_is_refused(tmp_path):
 
 def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
     folder = make_run(tmp_path / "run")
-    before = Run.open(folder).predictions["test"]
+    before = RunFolder.open(folder).predictions["test"]
     with (folder / "predictions.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     first = [row for row in rows if row["seed"] == "1111"]
@@ -367,7 +367,7 @@ def test_seeds_are_averaged_by_id_not_by_row(tmp_path):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(first + others)
-    after = Run.open(folder).predictions["test"]
+    after = RunFolder.open(folder).predictions["test"]
     assert len(after) == 3
     for one, other in zip(after, before, strict=True):
         assert one.ids == other.ids
@@ -458,7 +458,7 @@ def test_tsne_keeps_groups_together():
 
 
 def test_the_table_of_intervals_is_conformal_prediction(run, page):
-    record = Run.open(run)
+    record = RunFolder.open(run)
     halves, rates = [], []
     for valid, test in zip(record.predictions["valid"], record.predictions["test"], strict=True):
         errors = np.sort(np.abs(valid.prediction - valid.truth))

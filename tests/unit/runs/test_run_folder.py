@@ -18,7 +18,7 @@ from mecam.errors import DataError, ModelError, TrainingError
 from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, prediction_rows, predictions_of_rows
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.training.run import train
 from mecam.types import Predictions
 
@@ -48,7 +48,7 @@ def change(path: Path, how: Callable[[dict[str, Any]], object]) -> None:
 
 
 def test_predictions_are_those_of_the_seeds(home: Path) -> None:
-    run = Run.open(home / "runs" / "mine")
+    run = RunFolder.open(home / "runs" / "mine")
     assert run.seeds == (1111, 1112)
     assert list(run.predictions) == ["test", "valid"]
     for seeds in run.predictions.values():
@@ -58,11 +58,11 @@ def test_predictions_are_those_of_the_seeds(home: Path) -> None:
 
 
 def test_a_folder_without_its_seeds_says_the_same(copied: Path) -> None:
-    run = Run.open(copied / "runs" / "mine")
+    run = RunFolder.open(copied / "runs" / "mine")
     kept = run.predictions
     ends = run.intervals("test")
     shutil.rmtree(copied / "runs" / "mine" / "seeds")
-    older = Run.open(copied / "runs" / "mine")
+    older = RunFolder.open(copied / "runs" / "mine")
     assert list(older.predictions) == list(kept)
     for split, seeds in kept.items():
         for one, other in zip(seeds, older.predictions[split], strict=True):
@@ -83,7 +83,10 @@ def test_intervals_of_the_table_are_those_that_were_written() -> None:
     )
     utterances = [replace(u, id=name) for u, name in zip(tiny.utterances(task, 4), p.ids, strict=True)]
     dataset = Dataset(utterances, task=task)
-    rows = [{k: str(v) for k, v in row.items()} for row in prediction_rows({"test": dataset}, {7: ({"test": p}, 0.8)})]
+    rows = [
+        {k: str(v) for k, v in row.items()}
+        for row in prediction_rows(dataset.task, {"test": dataset.texts}, {7: ({"test": p}, 0.8)})
+    ]
     (found, half), *none = predictions_of_rows(task, rows).values()
     assert not none
     assert half == pytest.approx(0.8)
@@ -101,24 +104,24 @@ def test_seeds_that_predict_other_utterances_are_refused(copied: Path) -> None:
     table = (place / "predictions.csv").read_text("utf-8").splitlines()
     (place / "predictions.csv").write_text("\n".join(table[:-1]) + "\n", "utf-8")
     with pytest.raises(DataError, match="different utterances"):
-        Run.open(place).predictions  # noqa: B018
+        RunFolder.open(place).predictions  # noqa: B018
 
 
 def test_the_store_is_found_where_the_run_says_it_lay(home: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    run = Run(home / "runs" / "mine")
+    run = RunFolder(home / "runs" / "mine")
     assert run.store().path.resolve() == (home / "data" / "fifty").resolve()
     shutil.copytree(home / "runs", tmp_path / "elsewhere")  # the run alone has moved
-    assert Run(tmp_path / "elsewhere" / "mine").store().path.resolve() == (home / "data" / "fifty").resolve()
+    assert RunFolder(tmp_path / "elsewhere" / "mine").store().path.resolve() == (home / "data" / "fifty").resolve()
 
 
 def test_a_run_and_its_store_may_move_together(copied: Path, home: Path) -> None:
-    assert Run(copied / "runs" / "mine").store().path.resolve() == (copied / "data" / "fifty").resolve()
+    assert RunFolder(copied / "runs" / "mine").store().path.resolve() == (copied / "data" / "fifty").resolve()
 
 
 def test_other_data_in_its_place_is_refused_unless_it_is_given(copied: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(copied)
-    run, place = Run(copied / "runs" / "mine"), copied / "data" / "fifty"
+    run, place = RunFolder(copied / "runs" / "mine"), copied / "data" / "fifty"
     change(copied / "runs" / "mine" / "environment.json", lambda facts: facts["data"].pop("path"))
     shutil.rmtree(place)
     task = tiny.TASKS["regression"]
@@ -140,11 +143,11 @@ def test_runs_of_earlier_versions_name_the_store_in_their_command(copied: Path, 
 
     place = copied / "runs" / "mine"
     change(place / "environment.json", earlier)
-    assert Run(place).store().path.resolve() == (copied / "data" / "fifty").resolve()
+    assert RunFolder(place).store().path.resolve() == (copied / "data" / "fifty").resolve()
     monkeypatch.chdir(copied)
     (place / "environment.json").unlink()
     with pytest.raises(DataError, match="not found"):
-        Run(place).store()
+        RunFolder(place).store()
 
 
 def test_every_command_finds_the_store(home: Path, tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
@@ -167,24 +170,24 @@ def test_no_page_shows_where_the_store_lies(copied: Path, home: Path) -> None:
 
 def test_a_folder_that_is_no_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="there is no run here"):
-        Run.open(tmp_path)
+        RunFolder.open(tmp_path)
     with pytest.raises(ModelError, match="there is no run here"):
-        Run(tmp_path).store()
+        RunFolder(tmp_path).store()
     with pytest.raises(ModelError, match="no checkpoint"):
-        Run(tmp_path).checkpoints  # noqa: B018
-    assert not Run(tmp_path).is_finished()
+        RunFolder(tmp_path).checkpoints  # noqa: B018
+    assert not RunFolder(tmp_path).is_finished()
 
 
 def test_a_run_that_grows_is_not_finished_before_it_has_grown(copied: Path, home: Path) -> None:
-    run, store = Run(copied / "runs" / "mine"), Store(copied / "data" / "fifty")
+    run, store = RunFolder(copied / "runs" / "mine"), Store(copied / "data" / "fifty")
     assert run.is_finished()
     longer = RunConfig.decode({**CONSTANT, "seeds": 3})
     read = {key: run.options[key] for key in ("store",)}
     run.claim(longer, read, overwrite=False)
-    assert not Run(run.folder).is_finished()
+    assert not RunFolder(run.folder).is_finished()
     train(longer, store, run.folder)
-    assert Run(run.folder).is_finished(longer, read)
-    assert Run(run.folder).seeds == (1111, 1112, 1113)
+    assert RunFolder(run.folder).is_finished(longer, read)
+    assert RunFolder(run.folder).seeds == (1111, 1112, 1113)
 
 
 def test_a_run_without_its_report_gets_it_by_the_same_command(copied: Path, capsys: Any) -> None:

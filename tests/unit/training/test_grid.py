@@ -20,7 +20,7 @@ from mecam.experiments.grid import Member, train_grid
 from mecam.experiments.variants import FULL, Variant, ablation, members_of, model_variants, tuned_variants
 from mecam.models.registry import MODELS
 from mecam.runs.config import RunConfig, record_of
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.training.costs import resident_mb
 
 
@@ -88,15 +88,15 @@ def test_a_grid_goes_on_and_its_failures_stay_its_own(
 def test_a_finished_run_is_known_by_all_that_it_read(store: Store, tmp_path: Path) -> None:
     one = member("a")
     read = record_of([WeightedStore(store)])
-    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
+    assert not RunFolder(tmp_path / "runs" / "a").is_finished(one.config, read)
     from mecam.training.run import train
 
     train(one.config, store, tmp_path / "runs" / "a")
-    assert Run(tmp_path / "runs" / "a").is_finished(one.config, read)
-    assert not Run(tmp_path / "runs" / "a").is_finished(member("a", seeds=2).config, read)
-    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, {"store": {"name": "other"}})
+    assert RunFolder(tmp_path / "runs" / "a").is_finished(one.config, read)
+    assert not RunFolder(tmp_path / "runs" / "a").is_finished(member("a", seeds=2).config, read)
+    assert not RunFolder(tmp_path / "runs" / "a").is_finished(one.config, {"store": {"name": "other"}})
     (tmp_path / "runs" / "a" / "environment.json").unlink()
-    assert not Run(tmp_path / "runs" / "a").is_finished(one.config, read)
+    assert not RunFolder(tmp_path / "runs" / "a").is_finished(one.config, read)
 
 
 def die(line: Line) -> None:

@@ -25,7 +25,7 @@ from mecam.prediction.predictor import Predictor
 from mecam.report.run_page import write_report
 from mecam.runs.config import RunConfig
 from mecam.runs.predictions import interval_around, read_predictions, write_predictions
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.runs.seed import SeedResult
 from mecam.training.run import train
 
@@ -153,7 +153,7 @@ def test_robustness_measures_the_interval_that_grew(run: Path, trained: Trained,
 
 def test_the_report_states_one_coverage_for_one_interval(run: Path) -> None:
     """The text and the row of its level; and both are the share of the intervals in predictions.csv that hold."""
-    record = Run.open(run)
+    record = RunFolder.open(run)
     page = write_report(run).read_text("utf-8")
     told = record.metrics["calibration"]["coverage"]["test"]
     ends, truth = record.intervals("test"), record.predictions["test"][0].truth

@@ -1,6 +1,6 @@
 """What a store holds, without reading its features: splits, labels, lengths, what is missing where."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mecam.data.store import Store
+from mecam.notebook import notebook_html
 from mecam.task import Task
 from mecam.types import TEXT, FeatureSpec, Modality
 
-__all__ = ["Description", "LengthSummary", "SplitSummary", "describe", "split_names"]
+__all__ = ["Description", "LengthSummary", "SplitSummary", "describe", "described_html", "split_names", "told_of"]
+__all__ += ["UNASSIGNED"]
+
+
+UNASSIGNED = "(unassigned)"
+"""What the split of utterances is called that are in none."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,15 @@ class Description:
     timed_words: int
     provenance: dict[str, Any]
 
+    def split_rows(self) -> tuple[tuple[str, ...], list[list[str]]]:
+        """The titles and the cells of a table with a row per split: how much there is of everything."""
+        rows = []
+        for name, split in self.splits.items():
+            counts = [split.utterances, split.videos, split.speakers, split.labelled]
+            counts += [split.present.get(modality, 0) for modality in self.lengths]
+            rows.append([name or UNASSIGNED, *map(str, counts)])
+        return ("split", "utterances", "videos", "speakers", "labelled", *self.lengths), rows
+
     def to_json(self) -> dict[str, Any]:
         """The description as JSON values."""
         targets = {name: task.to_json() for name, task in self.targets.items()}
@@ -117,6 +132,31 @@ def describe(store: Store) -> Description:
         timed_words=sum(bool(words) for words in store.column("words")),
         provenance=dict(store.manifest.get("provenance", {})),
     )
+
+
+def described_html(store: Store) -> str:
+    """A store as a notebook shows it: a row per split, and what was left out or repaired when it was made."""
+    columns, rows = describe(store).split_rows()
+    widths = ", ".join(f"{modality} {spec.width}" for modality, spec in store.specs.items())
+    remarks = [f"{store.path}", *([f"features: {widths}"] if widths else []), *told_of(store)]
+    remarks += ["synthetic: not comparable with results on real data"] if store.synthetic else []
+    heading = f"{store.name}, {len(store)} utterances"
+    return notebook_html(heading, columns, rows, says=store.task.description, remarks=remarks)
+
+
+def told_of(store: Store) -> list[str]:
+    """What an import or an extraction found and left out, in sentences; the provenance of the store holds it."""
+    findings, failures = (_records(store.manifest.get("provenance"), name) for name in ("findings", "failures"))
+    told = [f"{one.get('count')} × {one.get('kind')}: {one.get('rule')}" for one in findings]
+    if failures:
+        told.append(f"{len(failures)} recordings could not be extracted; the first: {failures[0].get('reason')}")
+    return told
+
+
+def _records(provenance: Any, name: str) -> list[Mapping[str, Any]]:
+    """A list of the provenance, which may be a stranger's."""
+    found = provenance.get(name) if isinstance(provenance, Mapping) else None
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
 
 
 def split_names(splits: Sequence[str]) -> list[str]:

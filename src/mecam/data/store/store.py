@@ -31,8 +31,9 @@ from pydantic import TypeAdapter, ValidationError
 from mecam.budget import small_json
 from mecam.data.store.lines import Lines, to_line, to_record, utterance_fields, words_of
 from mecam.data.store.table import StoreTable, TableWriter, checked_rows
+from mecam.data_table import DataTable
 from mecam.errors import DataError
-from mecam.files import claimed, partial_of, remove, replace_folder, restore, set_alike, writing
+from mecam.files import as_path, claimed, partial_of, remove, replace_folder, restore, set_alike, writing
 from mecam.hashes import check_files, check_record, record_sha256, sha256_of
 from mecam.task import Task
 from mecam.types import FeatureSpec, Modality, Utterance
@@ -106,7 +107,7 @@ class Store:
     """
 
     def __init__(self, path: str | Path, *, verify: bool | None = None) -> None:
-        self.path = Path(path)
+        self.path = as_path(path, "Store: path")
         restore(self.path)
         self.manifest, manifest = _read_manifest(self.path)
         self.name = manifest.name
@@ -148,6 +149,25 @@ class Store:
         """
         names = [name for name, known in self.targets.items() if known == task]
         return self.choosing(target if target in names else names[0]) if names else self
+
+    def __repr__(self) -> str:
+        streams = ", ".join(f"{modality} {spec.width}" for modality, spec in self.specs.items())
+        told = [f"{len(self)} utterances", self.task.description, *([streams] if streams else [])]
+        return f"Store({str(self.path)!r}: {'; '.join(told)})"
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it: what is in its splits."""
+        from mecam.data.operations.describe import described_html
+
+        return described_html(self)
+
+    def to_table(self) -> DataTable:
+        """The utterances as a table: id, split, video, speaker, text, and the label for each target."""
+        fields = {name: self.column(name) for name in ("id", "split", "video", "speaker", "text")}
+        labels = {name: [_as_cell(label) for label in self.labels(name)] for name in self.targets}
+        columns = {name: values for name, values in {**fields, **labels}.items() if any(v is not None for v in values)}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return DataTable(rows, columns=list(columns), kinds=dict.fromkeys(fields, "text"), title=self.name)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -245,6 +265,11 @@ class Store:
         fix = "import or extract the data again"
         check_record(self.manifest, OWN, self.path / MANIFEST, fix=f"{fix}; if you changed it yourself, remove {OWN}")
         check_files(self.path, self.manifest["sha256"], beside=MANIFEST, full=full, fix=fix)
+
+
+def _as_cell(label: Any) -> Any:
+    """A label in a table: several names in one text."""
+    return "|".join(map(str, label)) if isinstance(label, list | tuple) else label
 
 
 def _opened_before(path: Path, target: str) -> Store:

@@ -15,7 +15,7 @@ from mecam.config import DataConfig, TrainingConfig
 from mecam.errors import DataError, MecamError
 from mecam.evaluation.predict import constant_predictions
 from mecam.models.registry import MODELS
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.runs.tables import understood
 from mecam.task import Task
 from mecam.types import Predictions
@@ -88,7 +88,7 @@ def read_run_results(
         truth differs, or they have different tasks.
     """
     labels = row_names(folders) if names is None else list(names)
-    runs, predictions = [Run.open(folder) for folder in folders], []
+    runs, predictions = [RunFolder.open(folder) for folder in folders], []
     for done, run in enumerate(runs, 1):
         with understood(run.folder):
             predictions.append(_labelled(run, split, predicts))
@@ -107,7 +107,7 @@ def read_run_results(
     return task, chosen, run_results
 
 
-def _labelled(run: Run, split: str | None, predicts: Predicts | None) -> dict[str, tuple[Predictions, ...]]:
+def _labelled(run: RunFolder, split: str | None, predicts: Predicts | None) -> dict[str, tuple[Predictions, ...]]:
     """Split → predictions of every seed, where the truth is known."""
     if predicts is not None:
         return {(split or "test"): predicts(run.folder, split or "test")}
@@ -116,7 +116,7 @@ def _labelled(run: Run, split: str | None, predicts: Predicts | None) -> dict[st
     return {name: seeds for name, seeds in found.items() if seeds[0].truth is not None}
 
 
-def _run_result(run: Run, name: str, predictions: Mapping[str, tuple[Predictions, ...]], split: str) -> RunResult:
+def _run_result(run: RunFolder, name: str, predictions: Mapping[str, tuple[Predictions, ...]], split: str) -> RunResult:
     if split not in predictions:
         known = ", ".join(predictions) or "none"
         raise DataError(
@@ -138,7 +138,7 @@ def _run_result(run: Run, name: str, predictions: Mapping[str, tuple[Predictions
         )
 
 
-def _facts(run: Run) -> dict[str, float]:
+def _facts(run: RunFolder) -> dict[str, float]:
     """What a run costs, where it says so."""
     environment, facts = run.environment, {}
     seeds = len(environment.get("seeds", ())) or 1
@@ -190,7 +190,7 @@ def row_names(folders: Sequence[Path]) -> list[str]:
     raise DataError("a run is given twice", where=twice, fix="give each run once")
 
 
-def _check_tasks(runs: Sequence[Run]) -> None:
+def _check_tasks(runs: Sequence[RunFolder]) -> None:
     first = runs[0]
     for other in runs[1:]:
         if other.task != first.task:

@@ -20,7 +20,7 @@ from mecam.evaluation.robustness.protocols import PERMUTATION, SEEDS, Plan, plan
 from mecam.evaluation.robustness.scores import Resample, RunCells, constant_scored, score_run
 from mecam.files import claimed, clear
 from mecam.models.trained import load_checkpoint
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from mecam.types import TEXT, Modality
 
 __all__ = ["assess", "assess_all", "find_store"]
@@ -98,9 +98,9 @@ def assess_all(
     Raises: MecamError of any kind: no checkpoint, a store of other features or another task, an empty split, an
         unknown protocol.
     """
-    places = [Run(folder).checkpoints for folder in folders]
+    places = [RunFolder(folder).checkpoints for folder in folders]
     names = row_names(folders)
-    found = Run(folders[0]).choose_target(store or find_store(folders))
+    found = RunFolder(folders[0]).choose_target(store or find_store(folders))
     runs = [_read(*one, found) for one in zip(names, folders, places, strict=True)]
     data = read_split(found, split, raw_text=_raw_text(runs))
     if recordings:
@@ -153,12 +153,12 @@ def _found(
 def find_store(folders: Sequence[Path]) -> Store:
     """Find the store that the runs, or one of them, learned from.
 
-    Raises: as `Run.store`, of the first run.
+    Raises: as `RunFolder.store`, of the first run.
     """
     problem: MecamError | None = None
     for folder in folders:
         try:
-            return Run(folder).store()
+            return RunFolder(folder).store()
         except MecamError as error:
             problem = problem or error
     assert problem is not None  # runs are given
@@ -281,6 +281,6 @@ def _notes(runs: Sequence[_MeasuredRun], data: EvaluationSplit) -> list[str]:
             f"{', '.join(together)}: uses the other utterances of the recording, which are corrupted too; the "
             "results are not comparable with models that predict each utterance alone."
         )
-    if len({str(Run(run.folder).options.get("store", "")) for run in runs}) > 1:
+    if len({str(RunFolder(run.folder).options.get("store", "")) for run in runs}) > 1:
         notes.append("The runs were trained on different data.")
     return notes

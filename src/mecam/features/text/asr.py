@@ -22,7 +22,7 @@ from mecam.onnx_runtime import send_nothing
 from mecam.threads import ProcessLock
 from mecam.types import Word
 
-__all__ = ["ENGINE_LOCK", "default_model", "engine", "ready", "transcribe", "why_not"]
+__all__ = ["ENGINE_LOCK", "default_model", "engine", "ready", "speech_model", "transcribe", "why_not"]
 
 HUB_MODEL = "small"
 """What is taken where no model was fetched; runs at about real time on two cores."""
@@ -62,6 +62,11 @@ def why_not(language: str | None = None) -> str:
 def default_model(language: str | None = None) -> str:
     """The model that is taken where none is named: what was fetched, else a name on the hub."""
     return ready(language) or HUB_MODEL
+
+
+def speech_model(asr: bool, model: str | None, language: str | None) -> str | None:
+    """The model that the options of a command ask for: the named one, else `default_model`; None if `asr` is False."""
+    return (model or default_model(language)) if asr else None
 
 
 def transcribe(media: Media, *, model: str | None = None, language: str | None = None) -> Transcript | None:

@@ -19,7 +19,7 @@ from mecam.evaluation.robustness.protocols import Plan, Summary
 from mecam.evaluation.robustness.scores import Resample, RunScores, Value
 from mecam.evaluation.statistics import metrics_table
 from mecam.models.trained import load_checkpoint
-from mecam.runs.run import Run
+from mecam.runs.run import RunFolder
 from trained_runs import make_run
 
 
@@ -70,7 +70,7 @@ def test_the_store_is_found_as_explain_finds_it(run, store, tmp_path, monkeypatc
     assert command("runs/mine", "--protocol", "missing-modality") == 1
     assert "is not found" in capsys.readouterr().err
     shutil.copytree(store.path, tmp_path / "runs" / "mine-corpus")
-    assert find_store([moved]).path.name == Run(moved).store().path.name == "mine-corpus"
+    assert find_store([moved]).path.name == RunFolder(moved).store().path.name == "mine-corpus"
     assert command("runs/mine", "--protocol", "missing-modality") == 0
 
 
