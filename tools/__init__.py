@@ -1,0 +1,1 @@
+"""What makes and checks parts of the repository, and is not part of the package."""
