@@ -90,7 +90,7 @@ def parameters(command: Any, context: Any) -> Iterator[tuple[str, str, bool]]:
 
 def _cell(text: str) -> str:
     """Text in a table, with the names of options and commands as they are."""
-    return escapeHtml(re.sub(r"\s+", " ", text).strip()).replace("|", "\\|").replace("&quot;", '"')
+    return escapeHtml(re.sub(r"\s+", " ", text).strip()).replace("&quot;", '"').replace("|", "\\|").replace("[", "\\[")
 
 
 def _code(text: str) -> str:
@@ -138,9 +138,3 @@ def reference_pages() -> Iterator[tuple[str, str]]:
     for path, command in commands():
         yield f"commands/{command_file(path)}", command_page(path, command)
 
-
-def navigation() -> list[dict[str, Any]]:
-    """The part of the navigation that lists the generated pages."""
-    python = [{part.title: f"reference/python/{name}.md"} for name, part in PYTHON.items()]
-    lines = [{" ".join(path): f"reference/commands/{command_file(path)}"} for path, _ in commands()]
-    return [{"Overview": "reference/index.md"}, {"Python": python}, {"Command line": lines}]

@@ -22,7 +22,7 @@ from mecam.errors import ConfigError
 from mecam.files import write_whole
 from tools.docs.links import OUTSIDE
 from tools.docs.markdown_pages import DOCS, ROOT, links, summary
-from tools.docs.reference import navigation, reference_pages
+from tools.docs.reference import reference_pages
 
 CONFIG = ROOT / "zensical.toml"
 STAGE = ROOT / "build" / "docs"
@@ -100,41 +100,12 @@ def _listed(nav: list[Any]) -> Iterator[str]:
 
 
 def sections() -> Mapping[str, list[str]]:
-    """Part of the navigation → its pages; the generated ones are where they belong."""
+    """Part of the navigation → its pages."""
     found: dict[str, list[str]] = {}
     for entry in _config()["nav"]:
         ((title, value),) = entry.items()
-        if value == "reference/index.md":
-            value = navigation()
         found[title] = list(_listed(value if isinstance(value, list) else [value]))
     return found
-
-
-def _built_config(folder: Path) -> Path:
-    """The configuration with the generated pages in its navigation, beside the original, as paths are relative to it."""
-    lines = ", ".join(
-        f'{{ "{title}" = {_toml(value)} }}' for entry in navigation() for title, value in entry.items()
-    )
-    text = CONFIG.read_text(encoding="utf-8")
-    whole = text.replace('{ "Reference" = "reference/index.md" }', f'{{ "Reference" = [{lines}] }}')
-    if whole == text:
-        raise ConfigError("the navigation has no entry for the reference", where=str(CONFIG))
-    return write_whole(ROOT / "build" / "zensical.toml", _from_build(whole))
-
-
-def _toml(value: str | list[dict[str, str]]) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    entries = [f'{{ "{title}" = "{page}" }}' for entry in value for title, page in entry.items()]
-    return f"[{', '.join(entries)}]"
-
-
-def _from_build(text: str) -> str:
-    return (
-        text.replace('docs_dir = "build/docs"', 'docs_dir = "docs"')
-        .replace('site_dir = "site"', 'site_dir = "../site"')
-        .replace('paths = ["src"]', 'paths = ["../src"]')
-    )
 
 
 def build() -> None:
@@ -143,8 +114,12 @@ def build() -> None:
     Raises: ConfigError if Zensical warns, or a page loads something from elsewhere.
     """
     stage()
+    named = [page for pages in sections().values() for page in pages]
+    there = {path.relative_to(STAGE).as_posix() for path in STAGE.rglob("*.md")}
+    if unnamed := sorted(there - set(named)):
+        raise ConfigError("pages are not in the navigation", where=str(CONFIG), fix=f"add {', '.join(unnamed)}")
     shutil.rmtree(SITE, ignore_errors=True)
-    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(_built_config(STAGE))]
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean", "-f", str(CONFIG)]
     if subprocess.run(command, cwd=ROOT, check=False).returncode:
         raise ConfigError("the site was not built", fix="see the warnings above; they are errors here")
     write_llms(SITE)
