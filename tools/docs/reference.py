@@ -30,7 +30,7 @@ PYTHON: Mapping[str, Part] = {
         "What `mecam.load` returns, and what its predictions hold.",
         ("mecam.prediction.predictor", "mecam.prediction.result"),
     ),
-    "client": Part("Client", "Ask a service (`mecam serve`) from Python.", ("mecam.client",)),
+    "client": Part("Client", "Ask a service (`mecam serve`) from Python.", ("mecam.client.Client",)),
     "store": Part(
         "Stores and utterances",
         "Read and write data sets.",

@@ -1,7 +1,8 @@
 """Stages what the site is made of, has Zensical build it, and checks that it loads nothing from elsewhere.
 
-The pages of docs/ are read as they are on GitHub. Three things differ on the site: generated pages are added, a file of
-the repository that a page links to is copied along, and Markdown inside `<details>` is turned on.
+The pages of docs/ are read as they are on GitHub. Four things differ on the site: generated pages are added, a file of
+the repository that a page links to is copied along, a link that shows the name of a page shows its title, and Markdown
+inside `<details>` is turned on.
 """
 
 import os
@@ -64,6 +65,10 @@ def _staged(page: Path, origin: Path, folder: Path) -> str:
         target = (origin.parent / path).resolve()
         place = _place(target, folder)
         new = Path(os.path.relpath(place, page.parent)).as_posix() + mark + anchor
+        if place.suffix == ".md":
+            title = summary(target.read_text(encoding="utf-8"))[0].replace("[", "\\[").replace("]", "\\]")
+            named = rf"\[(?:docs/)?[\w/]+\.md\]\({re.escape(link)}\)"
+            text = re.sub(named, lambda _, t=title, to=link: f"[{t}]({to})", text)
         if new != link:
             text = re.sub(rf"(\]\(|(?:src|href)=\"){re.escape(link)}(?=[)\"\s])", lambda m, n=new: m[1] + n, text)
     return text
