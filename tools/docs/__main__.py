@@ -1,8 +1,8 @@
 """Builds the documentation site, or checks what it links to.
 
-    python -m tools.docs              # site/, with warnings as errors; opens from the disk and from any static server
-    python -m tools.docs --pictures   # draws docs/pictures/*.svg again
-    python -m tools.docs --external   # asks for every address that the pages link to (needs a network and httpx)
+python -m tools.docs              # site/, with warnings as errors; opens from the disk and from any static server
+python -m tools.docs --pictures   # draws docs/pictures/*.svg again
+python -m tools.docs --external   # asks for every address that the pages link to (needs a network and httpx)
 """
 
 import argparse

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -72,13 +73,13 @@ def summary(text: str) -> tuple[str, str]:
     """Title and first sentence of a page."""
     title = headings(text)[0][1]
     tokens = _tokens(text)
-    for token, following in zip(tokens, tokens[1:], strict=False):
+    for token, following in pairwise(tokens):
         if token.type == "paragraph_open":
             spoken = "".join(
                 " " if child.type == "softbreak" else child.content for child in following.children or ()
             ).strip()
             if spoken:
-                return title, re.split(r"(?<=[.:!?])\s", spoken, maxsplit=1)[0]
+                return title, re.split(r"(?<=[.!?])\s", spoken, maxsplit=1)[0]
     return title, ""
 
 

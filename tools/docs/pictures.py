@@ -8,15 +8,18 @@ from tools.docs.markdown_pages import DOCS
 PICTURES = DOCS / "pictures"
 STYLE = """
 svg { color-scheme: light dark; }
-.paper { fill: #f7f8fa; } .ink { fill: #1c2733; } .soft { fill: #5a6878; } .line { stroke: #9aa7b5; stroke-width: 1.5; fill: none; }
+text { font: 14px system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; }
+.small { font-size: 12px; } .bold { font-weight: 600; }
+.line { stroke: #9aa7b5; stroke-width: 1.5; fill: none; } .flow { stroke: #5a6878; stroke-width: 2; fill: none; }
+.hatch { stroke: #9aa7b5; stroke-width: 1; } .frame { stroke: #d0453b; stroke-width: 1.5; fill: none; }
+.paper, .on { fill: #f7f8fa; } .ink, .gate { fill: #1c2733; } .soft { fill: #5a6878; } .off { fill: #c9d1da; }
 .text { fill: #2f6f9f; } .audio { fill: #b4622d; } .vision { fill: #5b7f2b; } .fused { fill: #6a4c93; }
-.gate { fill: #1c2733; } .off { fill: #c9d1da; } .bad { fill: #b3261e; } .hatch { stroke: #9aa7b5; stroke-width: 1; }
-.flow { stroke: #5a6878; stroke-width: 2; fill: none; }
-text { font: 14px system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; } .small { font-size: 12px; } .bold { font-weight: 600; }
+.bad { fill: #b3261e; }
 @media (prefers-color-scheme: dark) {
-  .paper { fill: #1b2026; } .ink { fill: #e8edf2; } .soft { fill: #a3b0bd; } .line { stroke: #66727f; }
+  .line, .hatch { stroke: #66727f; } .flow { stroke: #a3b0bd; }
+  .paper, .on { fill: #1b2026; } .ink, .gate { fill: #e8edf2; } .soft { fill: #a3b0bd; } .off { fill: #3b444e; }
   .text { fill: #6cb0e0; } .audio { fill: #e69a63; } .vision { fill: #9cc463; } .fused { fill: #b79ae0; }
-  .gate { fill: #e8edf2; } .off { fill: #3b444e; } .bad { fill: #ff8a80; } .hatch { stroke: #66727f; } .flow { stroke: #a3b0bd; }
+  .bad { fill: #ff8a80; }
 }
 """
 MINUS = "−"
@@ -66,7 +69,7 @@ def overview() -> str:
                   for t, gate in enumerate(gates)]  # fmt: skip
         parts.append(_arrow(448, y + 16, 506, 96 + 16 + (i - 1) * 22))
     parts += [_text(276, 226, "filter", "soft small", "middle"), _box(512, 72, 92, 80, "fused", 8)]
-    parts += [f'<text x="558" y="117" text-anchor="middle" class="bold" fill="#fff">fusion</text>', _arrow(606, 112, 640, 112)]
+    parts += [_text(558, 117, "fusion", "on bold", "middle"), _arrow(606, 112, 640, 112)]
     parts += [_text(650, 108, "+1.8", "ink bold"), _text(650, 128, "+0.4 … +2.9", "soft small")]
     return _svg(760, 244, "Text, voice and face pass a filter each, and are fused into a score with an interval", parts)
 
@@ -76,14 +79,18 @@ def filter_gate() -> str:
     heights = [14, 22, 30, 24, 16, 26, 34, 52, 56, 50, 54, 28, 20, 30, 24, 16, 22, 28, 18, 12]
     burst = range(7, 11)
     gates = [0.06 if t in burst else 0.3 if t in (6, 11) else 0.93 - 0.03 * (t % 3) for t in range(len(heights))]
-    parts = [_text(24, 58, "voice", "audio bold"), _text(24, 138, "gate", "ink bold"), _text(24, 222, "kept", "audio bold")]
+    parts = [
+        _text(24, 58, "voice", "audio bold"),
+        _text(24, 138, "gate", "ink bold"),
+        _text(24, 222, "kept", "audio bold"),
+    ]
     for t, (height, gate) in enumerate(zip(heights, gates, strict=True)):
         x = 96 + 29 * t
         parts.append(_box(x, 54 - height / 2, 20, height, "bad" if t in burst else "audio"))
         parts.append(_box(x, 158 - 48 * gate, 20, 48 * gate, "gate", 2))
         kept = height * gate
         parts.append(_box(x, 218 - kept / 2, 20, kept, "audio") if gate > 0.5 else _gap(x, 204, 20, 28))
-    parts += [f'<path class="line" stroke-dasharray="4 4" d="M92 134 H676"/>', _text(682, 114, "1", "soft small")]
+    parts += ['<path class="line" stroke-dasharray="4 4" d="M92 134 H676"/>', _text(682, 114, "1", "soft small")]
     parts += [_text(682, 138, ".5", "soft small"), _text(682, 162, "0", "soft small")]
     parts.append(_text(352, 20, "a burst of noise", "bad small", "middle"))
     return _svg(720, 256, "A gate near 0 during a burst of noise keeps it out of the fusion", parts)
@@ -113,7 +120,11 @@ def missing() -> str:
     present = {"text": "11110011111001", "audio": "11101111011111", "vision": "00000000000000"}
     names = {"text": "words", "audio": "voice", "vision": "face"}
     weights = {"text": "62 %", "audio": "38 %", "vision": "absent"}
-    parts = [_text(24, 30, "modality", "soft small"), _text(110, 30, "time →", "soft small"), _text(580, 30, "weight", "soft small")]
+    parts = [
+        _text(24, 30, "modality", "soft small"),
+        _text(110, 30, "time →", "soft small"),
+        _text(580, 30, "weight", "soft small"),
+    ]
     for i, (kind, seen) in enumerate(present.items()):
         y = 44 + 48 * i
         parts.append(_text(24, y + 20, names[kind], f"{kind} bold"))
@@ -133,7 +144,7 @@ def conflict() -> str:
         y, x = 58 + 44 * i, 360 + 70 * score
         parts += [_text(24, y + 5, name, f"{kind} bold"), _box(min(x, 360), y - 8, abs(x - 360), 16, kind, 8)]
         parts.append(_text(600, y + 5, says, "soft"))
-    parts.append('<rect class="line" style="stroke:#d0453b" x="350" y="124" width="156" height="44" rx="8" stroke-dasharray="5 4"/>')
+    parts.append('<rect class="frame" x="350" y="124" width="156" height="44" rx="8" stroke-dasharray="5 4"/>')
     parts.append(_text(428, 118, "contradicts", "bad small bold", "middle"))
     for value, name in ((-3, f"{MINUS}3"), (0, "0"), (3, "+3")):
         parts.append(_text(360 + 70 * value, 198, name, "soft small", "middle"))

@@ -137,4 +137,3 @@ def reference_pages() -> Iterator[tuple[str, str]]:
         yield f"python/{name}.md", python_page(part)
     for path, command in commands():
         yield f"commands/{command_file(path)}", command_page(path, command)
-

@@ -1,4 +1,4 @@
-"""The site: what differs from the pages on GitHub, that it builds without a warning, and loads nothing from elsewhere."""
+"""The site: what differs from the pages on GitHub; it builds without a warning and loads nothing from elsewhere."""
 
 from pathlib import Path
 
