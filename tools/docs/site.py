@@ -51,9 +51,9 @@ def stage(folder: Path = STAGE) -> None:
         origin = origins.get(page, DOCS / page.relative_to(folder))
         page.write_text(_staged(page, origin, folder), encoding="utf-8")
     for name, text in reference_pages():
-        target = folder / "reference" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        generated = folder / "reference" / name
+        generated.parent.mkdir(parents=True, exist_ok=True)
+        generated.write_text(text, encoding="utf-8")
 
 
 def _staged(page: Path, origin: Path, folder: Path) -> str:
@@ -67,10 +67,11 @@ def _staged(page: Path, origin: Path, folder: Path) -> str:
         new = Path(os.path.relpath(place, page.parent)).as_posix() + mark + anchor
         if place.suffix == ".md":
             title = summary(target.read_text(encoding="utf-8"))[0].replace("[", "\\[").replace("]", "\\]")
-            named = rf"\[(?:docs/)?[\w/]+\.md\]\({re.escape(link)}\)"
-            text = re.sub(named, lambda _, t=title, to=link: f"[{t}]({to})", text)
+            named = re.compile(rf"\[(?:docs/)?[\w/]+\.md\](?=\({re.escape(link)}\))")
+            text = named.sub(f"[{title}]".replace("\\", r"\\"), text)
         if new != link:
-            text = re.sub(rf"(\]\(|(?:src|href)=\"){re.escape(link)}(?=[)\"\s])", lambda m, n=new: m[1] + n, text)
+            leading = re.compile(rf"(?<=\]\(){re.escape(link)}(?=\))|(?<=[fc]=\"){re.escape(link)}(?=\")")
+            text = leading.sub(new.replace("\\", r"\\"), text)
     return text
 
 
