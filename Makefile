@@ -9,6 +9,9 @@
 #   make platforms   check types as Windows and macOS have them, and that files are opened in a named encoding
 # For who makes a release:
 #   make packages    build the sdist and the wheel into dist/, and check them as the package index does
+# For who writes the documentation:
+#   make docs         build site/, with warnings as errors; it opens from the disk and from any static server
+#   make docs-links   ask for every address that the pages link to (needs a network)
 # And one for who changes the built-in model:
 #   make pretrained DATA=FOLDER   make its weights and cards again (hours; needs the data sets)
 PYTHON ?= python3
@@ -17,7 +20,7 @@ BIN := $(VENV)/bin
 # torch alone is pinned: an unpinned one can bring gigabytes that a machine without a GPU has no use for.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint platforms packages results results-list results-docs pretrained clean help
+.PHONY: demo test lint platforms packages results results-list results-docs docs docs-links pretrained clean help
 
 help:
 	@sed -n 's/^#   /  /p' Makefile
@@ -73,8 +76,14 @@ results-list: $(VENV)/installed
 results-docs: $(VENV)/installed
 	@$(RESULTS) --docs
 
+docs: $(VENV)/installed-docs
+	@$(BIN)/python -m tools.docs
+
+docs-links: $(VENV)/installed-docs
+	@$(BIN)/python -m tools.docs --external
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build site dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("mecam needs Python 3.10 or newer; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 10) else None'
@@ -90,3 +99,9 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing mecam and its test tools into $(VENV) (once; a minute or two)"
 	@$(PIP) --editable ".[train,offline,dev]"
 	@touch $@ $(VENV)/installed
+
+# The reference is written from the command line and the docstrings, so the package is there, without PyTorch.
+$(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "installing mecam and what builds its site into $(VENV) (once; a minute)"
+	@$(PIP) --editable ".[client,docs]"
+	@touch $@

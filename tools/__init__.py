@@ -1,1 +1,1 @@
-"""What makes parts of the documentation: not part of the package."""
+"""What makes and checks parts of the repository, and is not part of the package."""

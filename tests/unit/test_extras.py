@@ -10,6 +10,8 @@ import pytest
 from mecam.errors import EXTRAS, MissingExtraError, missing_extras, require
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+FOR_DEVELOPERS = ("dev", "docs")
+"""Extras that no part of the package imports."""
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -20,7 +22,8 @@ def names(requirements: list[str]) -> set[str]:
 def test_the_table_names_what_the_extras_bring() -> None:
     tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
-    extras = {name: names(given) for name, given in project["optional-dependencies"].items() if name != "dev"}
+    optional = project["optional-dependencies"]
+    extras = {name: names(given) for name, given in optional.items() if name not in FOR_DEVELOPERS}
     core = names(project["dependencies"])
     installed = packages_distributions()
     for module, (_, extra) in EXTRAS.items():
