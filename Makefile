@@ -98,7 +98,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "installing mecam and its test tools into $(VENV) (once; a minute or two)"
 	@$(PIP) --editable ".[train,offline,dev]"
-	@touch $@ $(VENV)/installed
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
 
 # The reference is written from the command line and the docstrings, so the package is there, without PyTorch.
 $(VENV)/installed-docs: pyproject.toml constraints.txt | $(VENV)/bin/python
