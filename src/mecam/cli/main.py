@@ -20,6 +20,7 @@ from mecam.cli import (
     extract,
     models,
     predict,
+    push,
     report,
     robustness,
     serve,
@@ -54,6 +55,7 @@ app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.add_typer(explain.app, name="explain")
 app.command("export")(export.export)
+app.command("push")(push.push)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)
