@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def client() -> Any:
 
 @contextmanager
 def answered(where: str) -> Iterator[None]:
-    """Turn what the client of the hub raises into one error.
+    """Turn what the client of the hub raises into one error, and let it draw no progress bars.
 
     Args:
         where: the repository.
@@ -86,7 +87,8 @@ def answered(where: str) -> Iterator[None]:
 
     token = "check the name; a private repository needs a token: `hf auth login`, or HF_TOKEN"
     try:
-        yield
+        with _without_bars():
+            yield
     except MecamError:
         raise
     except errors.GatedRepoError as error:
@@ -104,4 +106,21 @@ def answered(where: str) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    """What an error says, and the one that it is from."""
+    said = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    return said if error.__cause__ is None else f"{said} ({str(error.__cause__).strip().partition(chr(10))[0][:300]})"
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Without the progress bars of the client, which a library does not print."""
+    utils: Any = import_module("huggingface_hub.utils")  # which does not say that it exports them
+
+    before = utils.are_progress_bars_disabled()
+    if not before:
+        utils.disable_progress_bars()
+    try:
+        yield
+    finally:
+        if not before:
+            utils.enable_progress_bars()

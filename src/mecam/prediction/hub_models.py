@@ -14,14 +14,12 @@ and what a description names is checked before anything is built from it.
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mecam.budget import small_json, small_text
@@ -228,7 +226,7 @@ def _download(wanted: HubAddress, commit: str, sizes: Mapping[str, int | None], 
     _check_sizes(wanted, {name: sizes[name] for name in names}, most)
     place = _place(wanted, commit, exported=exported)
     with whole_folder(place) as partial:
-        with answered(wanted.where), _without_bars():
+        with answered(wanted.where):
             from huggingface_hub import snapshot_download
 
             snapshot_download(
@@ -357,18 +355,3 @@ def _last_known(wanted: HubAddress, error: ServiceError) -> tuple[str, str]:
 def _not_here(wanted: HubAddress, error: ServiceError) -> ServiceError:
     what = f"{error.what}; {wanted.revision or 'main'} is not in the cache"
     return ServiceError(what, where=wanted.where, fix="go online once, and load it")
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Without the progress bars of the client, which a library does not print."""
-    utils: Any = import_module("huggingface_hub.utils")  # which does not say that it exports them
-
-    before = utils.are_progress_bars_disabled()
-    if not before:
-        utils.disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not before:
-            utils.enable_progress_bars()
