@@ -28,6 +28,7 @@ class Repository:
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     announced: dict[str, int] = field(default_factory=dict)  # sizes other than the true ones
+    tag: str = ""  # of every file, instead of its hash
 
     def commit(self, files: Files, branch: str = "main") -> str:
         content = repr((sorted(files.items()), self.branches.get(branch))).encode()
@@ -207,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None or sha is None or path not in repository.commits[sha]:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
         content = repository.commits[sha][path]
-        headers = {"X-Repo-Commit": sha, "ETag": f'"{hashlib.sha256(content).hexdigest()}"'}
+        headers = {"X-Repo-Commit": sha, "ETag": f'"{repository.tag or hashlib.sha256(content).hexdigest()}"'}
         return self._send(200, content, headers)
 
     @staticmethod

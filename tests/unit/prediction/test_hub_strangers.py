@@ -6,6 +6,7 @@ import os
 import pickle
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,19 @@ def test_a_commit_that_is_none(sha: str, hub: Hub, model: Path, tmp_path: Path) 
     made.commits[sha] = made.commits[made.branches["main"]]
     made.branches["main"] = sha
     refused("hf:stranger/model", "the hub names no commit", tmp_path)
+
+
+@pytest.mark.parametrize("tag", ["../../../../../evil", "/evil", "x/../../../../../../evil"])
+def test_a_server_that_calls_a_file_something_else(tag: str, hub: Hub, model: Path, tmp_path: Path) -> None:
+    """The client makes names of what the server calls the versions of files."""
+    hub.put("stranger/model", files_of(model))
+    hub.repositories["stranger/model"].tag = tag
+    before = outside(tmp_path)
+    with suppress(MecamError):
+        mecam.load("hf:stranger/model")
+    assert outside(tmp_path) == before
+    assert not list((tmp_path / "cache").rglob("*evil*"))
+    assert not Path("/evil").exists()
 
 
 @pytest.mark.parametrize(
