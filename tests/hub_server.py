@@ -83,7 +83,7 @@ def running(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[Hub]:
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "MECAM_MAX_DOWNLOAD_GB"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(home / "client"))
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # uploads by LFS, as to servers without Xet
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True, raising=False)  # uploads go by LFS
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

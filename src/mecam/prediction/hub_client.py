@@ -98,17 +98,19 @@ def answered(where: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as error:
         raise ModelError("there is no such revision", where=where, fix="give a branch, tag or commit of it") from error
     except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        kind = ServiceError if status >= 500 or status == 429 else ModelError
-        raise kind(f"the hub answers {status}: {_first_line(error)}", where=where, fix=token) from error
+        status = getattr(error.response, "status_code", None)  # None: it did not come so far
+        kind = ServiceError if status is None or status >= 500 or status == 429 else ModelError
+        what = "the hub cannot be used" if status is None else f"the hub answers {status}"
+        raise kind(f"{what}: {_first_line(error)}", where=where, fix=token) from error
     except Exception as error:  # of whichever library it asks the network with, or of a full disk
         raise ServiceError(f"the hub cannot be used: {_first_line(error)}", where=where) from error
 
 
-def _first_line(error: Exception) -> str:
-    """What an error says, and the one that it is from."""
+def _first_line(error: BaseException) -> str:
+    """What an error says, and the one that it is from, where that says something else."""
     said = str(error).strip().partition("\n")[0][:300] or type(error).__name__
-    return said if error.__cause__ is None else f"{said} ({str(error.__cause__).strip().partition(chr(10))[0][:300]})"
+    cause = "" if error.__cause__ is None else str(error.__cause__).strip().partition("\n")[0][:300]
+    return f"{said} ({cause})" if cause and cause not in said else said
 
 
 @contextmanager
