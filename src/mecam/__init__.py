@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mecam.data.store import Store
     from mecam.data_table import DataTable
     from mecam.errors import MecamError
+    from mecam.export.push import push
     from mecam.prediction.built_in import predict, predict_text
     from mecam.prediction.predictor import Predictor, load
     from mecam.prediction.result import Prediction, RecordingPrediction
@@ -33,6 +34,7 @@ __all__ = [
     "load",
     "predict",
     "predict_text",
+    "push",
     "synth",
     "train",
 ]
@@ -42,6 +44,7 @@ _HOMES = {
     "Store": "mecam.data.store",
     "DataTable": "mecam.data_table",
     "MecamError": "mecam.errors",
+    "push": "mecam.export.push",
     **dict.fromkeys(("predict", "predict_text"), "mecam.prediction.built_in"),
     **dict.fromkeys(("Predictor", "load"), "mecam.prediction.predictor"),
     **dict.fromkeys(("Prediction", "RecordingPrediction"), "mecam.prediction.result"),

@@ -125,6 +125,7 @@ EXTRAS = {
     "prometheus_client": ("prometheus-client", "serve"),
     "python_multipart": ("python-multipart", "serve"),
     "httpx": ("httpx", "client"),
+    "huggingface_hub": ("huggingface_hub", "hub"),
     "ray": ("Ray", "ray"),
     "psycopg": ("psycopg", "postgres"),
     "pandas": ("pandas", "table"),

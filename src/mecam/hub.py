@@ -9,7 +9,8 @@ from typing import Any
 from mecam.errors import MissingExtraError, ModelError
 from mecam.fetched import Fetched, File, Source, find
 
-__all__ = ["CONVERT", "EMBEDDED", "MPNET", "loading_options", "out_of_reach", "refusal", "resolve_text_encoder"]
+__all__ = ["CONVERT", "EMBEDDED", "MPNET", "hub_address", "loading_options", "offline", "out_of_reach", "refusal"]
+__all__ += ["resolve_text_encoder"]
 
 EMBEDDED = "minilm"
 """Name of the encoder that comes with the extra `offline`: all-MiniLM-L6-v2, 384 wide, 6 layers."""
@@ -103,12 +104,18 @@ def refusal(source: str, error: Exception) -> str:
     if folder.is_dir() and any(folder.glob("*.bin")) and not any(folder.glob("*.safetensors")):
         return "its weights are a pickle (*.bin), not safetensors"
     if not folder.exists() and out_of_reach(source):
-        return f"it is not on this machine, and the hub ({_hub()}) cannot be reached"
+        return f"it is not on this machine, and the hub ({hub_address()}) cannot be reached"
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _hub() -> str:
+def hub_address() -> str:
+    """Where the hub is: `HF_ENDPOINT`, which names a private server, or huggingface.co."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def offline() -> bool:
+    """Whether the user says that there is no network (`HF_HUB_OFFLINE`, `TRANSFORMERS_OFFLINE`)."""
+    return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in _OFFLINE)
 
 
 @cache
@@ -117,14 +124,14 @@ def _hub_answers() -> bool:
 
     Its own client asks every file six times, with pauses that grow, and says so each time.
     """
-    if any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in _OFFLINE):
+    if offline():
         return False
     import ssl
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
     try:
-        with urlopen(Request(_hub(), method="HEAD"), timeout=HUB_TIMEOUT_S):
+        with urlopen(Request(hub_address(), method="HEAD"), timeout=HUB_TIMEOUT_S):
             return True
     except HTTPError:  # it answers, if only to say no
         return True

@@ -19,6 +19,7 @@ AllowEncoder = Annotated[
     bool,
     typer.Option(
         "--allow-encoder",
+        is_eager=True,  # a model of the hub is checked while the command line is read
         callback=_allow,
         help="Allow a checkpoint to download its text encoder, or to load it from another folder.",
     ),

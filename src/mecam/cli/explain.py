@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from mecam.cli.console import err, out, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest, UseAsr
+from mecam.cli.fetched_model import MaxDownload, local_model
 from mecam.cli.pages import Copy, Preview, about_model
 
 if TYPE_CHECKING:
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["app"]
 
 
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `mecam train`, or a folder of `mecam export`.")]
+Run = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        callback=local_model,
+        help="Run folder of `mecam train`, a folder of `mecam export`, or hf:ORG/NAME@REVISION on the hub.",
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option("--data", metavar="STORE", help="Store of the utterances. [default: the store of the run]"),
@@ -82,6 +90,7 @@ def utterance(
     json_: Json = None,
     html: Html = None,
     allow_encoder: AllowEncoder = False,
+    max_download: MaxDownload = None,
 ) -> None:
     """Explain the predictions for utterances of a store.
 
@@ -114,6 +123,7 @@ def recording(
     html: Html = None,
     preview: Preview = Copy.auto,
     allow_encoder: AllowEncoder = False,
+    max_download: MaxDownload = None,
 ) -> None:
     """Explain the prediction for each utterance of a recording; the page has a player.
 
@@ -142,6 +152,7 @@ def agreement(
     json_: Json = None,
     html: Html = None,
     allow_encoder: AllowEncoder = False,
+    max_download: MaxDownload = None,
 ) -> None:
     """Test on a split whether gate, occlusion and gradients agree.
 
@@ -163,6 +174,7 @@ def deletion(
     json_: Json = None,
     html: Html = None,
     allow_encoder: AllowEncoder = False,
+    max_download: MaxDownload = None,
 ) -> None:
     """Test on a split whether removing filtered input harms less than removing random input.
 

@@ -22,6 +22,7 @@ from mecam.cli import (
     extract,
     models,
     predict,
+    push,
     report,
     robustness,
     serve,
@@ -55,6 +56,7 @@ app.command("tune")(tune.tune)
 app.command("predict")(predict.predict)
 app.add_typer(explain.app, name="explain")
 app.command("export")(export.export)
+app.command("push")(push.push)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.command("assets")(assets.assets)

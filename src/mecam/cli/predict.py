@@ -11,6 +11,7 @@ from mecam.cli.console import err, one_line, print_place, progress
 from mecam.cli.encoders import AllowEncoder
 from mecam.cli.extract import AsrModel, Language, Longest, Shortest
 from mecam.cli.extract_report import SOME_FAILED, left_out_note
+from mecam.cli.fetched_model import MaxDownload, local_model
 from mecam.cli.pages import Copy, Pages, Preview, about_model
 from mecam.cli.predict_inputs import Found, sorted_out
 from mecam.cli.predict_outputs import Every, Format, Output, seconds_of
@@ -34,7 +35,11 @@ class TierName(str, Enum):
 Model = Annotated[
     Path | None,
     typer.Option(
-        "--model", "-m", metavar="RUN", help="Run folder, or a folder of `mecam export`. [default: the built-in model]"
+        "--model",
+        "-m",
+        metavar="RUN",
+        callback=local_model,
+        help="Run folder, a folder of `mecam export`, or hf:ORG/NAME@REVISION of the hub. [default: the built-in one]",
     ),
 ]
 Tier = Annotated[
@@ -105,6 +110,7 @@ def predict(
     shortest: Shortest = 1.0,
     longest: Longest = 15.0,
     allow_encoder: AllowEncoder = False,
+    max_download: MaxDownload = None,
     ray: RayAddress = None,
 ) -> None:
     """Predict videos, sound files, sentences or a store, with the built-in model or with your own.

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from mecam.cli.console import err, out
+from mecam.cli.fetched_model import MaxDownload
 from mecam.cli.predict import Model, Tier, TierName
 from mecam.errors import ConfigError, missing_extras, require
 from mecam.service.settings import LOCAL, Settings
@@ -17,6 +18,7 @@ __all__ = ["serve"]
 def serve(
     model: Model = None,
     tier: Tier = TierName.research,
+    max_download: MaxDownload = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; 0.0.0.0: all addresses of this machine.")
     ] = Settings.host,

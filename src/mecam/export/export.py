@@ -26,7 +26,7 @@ from mecam.export.quantize import quantized, smoothing_of
 from mecam.files import set_alike, usual_mode, whole_folder
 from mecam.hashes import sha256_of
 from mecam.models.backend import Backend
-from mecam.models.checkpoint import sealed
+from mecam.models.checkpoint import sealed, without_encoder_place
 from mecam.models.trained import Trained
 from mecam.prediction.exported import FORMAT, NETWORK, STANDARD, TOKENIZER, VERSION, WEIGHTS, Files, inputs_of
 from mecam.prediction.onnx_backend import OnnxBackend
@@ -203,7 +203,7 @@ def describe(folder: Path, trained: Trained, card: Mapping[str, Any], files: Fil
         "format": FORMAT,
         "version": VERSION,
         "mecam": __version__,
-        **_of_any_machine(trained.checkpoint.to_json()),
+        **without_encoder_place(trained.checkpoint.to_json()),
         "reads": list(trained.reads),
         "inputs_of_network": [value.name for value in network.graph.input],
         "outputs": [value.name for value in network.graph.output],
@@ -214,14 +214,6 @@ def describe(folder: Path, trained: Trained, card: Mapping[str, Any], files: Fil
     whole = sealed(content, {name: sha256_of(folder / name) for name in names})
     (folder / files.description).write_text(json.dumps(whole, indent=1), encoding="utf-8")
     set_alike(folder / name for name in (files.description, *names))
-
-
-def _of_any_machine(content: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says, without the place of its text encoder on this machine: the network holds the encoder."""
-    options = content["model"]["options"]
-    if isinstance(options.get("encoder"), str) and Path(options["encoder"]).is_absolute():
-        options = {**options, "encoder": Path(options["encoder"]).name}
-    return {**content, "model": {**content["model"], "options": options}}
 
 
 def _tokenizer_facts(tokenizer: PretrainedTokenizer | None) -> dict[str, Any] | None:

@@ -26,14 +26,17 @@ from mecam.models.calibration import IntervalScale, RecordingContext
 from mecam.models.inputs import Inputs
 from mecam.types import TEXT, Modality, Utterance
 
-__all__ = ["ALLOW_ENCODER", "EXPORTED", "Checkpoint", "Preprocessor", "is_exported", "no_checkpoint"]
-__all__ += ["read_description", "sealed"]
+__all__ = ["ALLOW_ENCODER", "CONFIG", "EXPORTED", "TEXT_ENCODER", "WEIGHTS", "Checkpoint", "Preprocessor"]
+__all__ += ["is_exported", "no_checkpoint", "read_description", "sealed", "without_encoder_place"]
 
 ALLOW_ENCODER: ContextVar[bool] = ContextVar("allow_encoder", default=False)
 """Whether checkpoints may name encoders that lie elsewhere, where who loads one is not told; a command sets it."""
 
 OWN = "config_sha256"
 """Key of a description's own SHA-256: of all its other keys."""
+
+CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encoder"
+"""What lies in a checkpoint folder: its description, its weights, and the folder of its text encoder."""
 
 EXPORTED = "model.json"
 """The description of an exported model, by which its folder is known."""
@@ -188,6 +191,14 @@ def sealed(content: Mapping[str, Any], files: Mapping[str, str]) -> dict[str, An
     whole: dict[str, Any] = {**content, "sha256": dict(files)}
     whole[OWN] = record_sha256(whole, OWN)
     return whole
+
+
+def without_encoder_place(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A description without the place of the text encoder on this machine: its name remains."""
+    options = content["model"]["options"]
+    if isinstance(options.get("encoder"), str) and Path(options["encoder"]).is_absolute():
+        options = {**options, "encoder": Path(options["encoder"]).name}
+    return {**content, "model": {**content["model"], "options": options}}
 
 
 def read_description(path: Path, *, kind: str, newest: int, files: Sequence[str], again: str) -> dict[str, Any]:

@@ -37,7 +37,10 @@ from mecam.hashes import sha256_of
 from mecam.models.base import Model
 from mecam.models.checkpoint import (
     ALLOW_ENCODER,
+    CONFIG,
     MAX_DESCRIPTION_BYTES,
+    TEXT_ENCODER,
+    WEIGHTS,
     Checkpoint,
     Preprocessor,
     no_checkpoint,
@@ -57,7 +60,6 @@ __all__ += ["save_checkpoint"]
 
 FORMAT = "mecam-checkpoint"
 VERSION = 1
-CONFIG, WEIGHTS, TEXT_ENCODER = "config.json", "model.safetensors", "text_encoder"
 
 
 @dataclass(frozen=True)
@@ -244,14 +246,18 @@ def _elsewhere(path: Path) -> list[str]:
         one = waiting.pop()
         if isinstance(one, dict):
             waiting += one.values()
-            found += [f"{key} = {value!r:.60}" for key, value in one.items() if value and _points_away(key)]
+            found += [f"{key} = {value!r:.60}" for key, value in one.items() if value and _points_away(key, value)]
         elif isinstance(one, list):
             waiting += one
     return found
 
 
-def _points_away(key: str) -> bool:
-    return key == "auto_map" or key.endswith("_file") or "backbone" in key
+def _points_away(key: str, value: object) -> bool:
+    if "attn_implementation" in key:  # a name with a slash is a repository of kernels, which are programs
+        return "/" in str(value)
+    if key in ("_name_or_path", "name_or_path"):  # where it once was: nothing reads it
+        return False
+    return key == "auto_map" or key.endswith(("_file", "_path")) or "backbone" in key
 
 
 def _fill(model: Model, weights: Mapping[str, Tensor], name: str, made_by: object) -> None:

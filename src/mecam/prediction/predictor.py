@@ -1,5 +1,6 @@
 """Raw input → scores: what the command line and Python share. Safe to call from several threads at once."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from mecam.errors import DataError, ModelError
 from mecam.models.backend import Backend
 from mecam.prediction.answers import notes_of, predict_dataset, predict_utterances
 from mecam.prediction.backend import open_backend
+from mecam.prediction.hub_models import fetch, is_hub_model
 from mecam.prediction.inputs import as_paths, as_sentences, kind_of, kind_of_all
 from mecam.prediction.result import Prediction, RecordingPrediction
 from mecam.task import Task
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictor", "load"]
 
+log = logging.getLogger(__name__)
+
 
 class Predictor:
     """A trained model in use. Several threads may share one.
@@ -32,9 +36,11 @@ class Predictor:
 
     Attributes:
         page_every: seconds of the moments that a page shows where none are asked for; None: its utterances.
+        source: of a model of the hub, its address with the commit: `hf:ORG/NAME@COMMIT`; empty for others.
     """
 
     page_every: float | None = None
+    source: str = ""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -67,9 +73,10 @@ class Predictor:
 
     @property
     def about(self) -> Mapping[str, Any]:
-        """What a page says about the model: `model` and, where known, `learned_from`, by name."""
+        """What a page says about the model: `model` and, where known, `learned_from` and `run`, by name."""
         checkpoint = self.backend.checkpoint
-        return {"model": checkpoint.name, "learned_from": checkpoint.data_name}
+        known = {"run": self.source} if self.source else {}
+        return {**known, "model": checkpoint.name, "learned_from": checkpoint.data_name}
 
     def check_reads_recordings(self, baseline: str | Path | None = None) -> None:
         """Whether this model can read recordings at all.
@@ -201,24 +208,34 @@ def load(
     tier: "Tier" = "research",
     device: str | None = None,
     allow_encoder: bool | None = None,
+    max_download_gb: float | None = None,
 ) -> Predictor:
     """Load a run folder, a checkpoint folder or an exported model, ready to predict; without one, the built-in model.
 
     Args:
-        run: the folder; None is the built-in model.
+        run: the folder, or an address on the Hugging Face hub: `hf:ORG/NAME@REVISION`. None is the built-in model.
         tier: of the built-in model; `permissive` leaves out what learned from data for research only.
         device: where PyTorch computes; None takes the GPU if there is one.
         allow_encoder: let the checkpoint name encoders that are fetched, or read from elsewhere on this machine.
+        max_download_gb: most that a model of the hub may be, in 10⁹ bytes. None takes `MECAM_MAX_DOWNLOAD_GB`, or 8.
 
-    Raises: ModelError if the model cannot be used; MissingExtraError if it needs PyTorch, which is not installed.
+    Raises: ModelError if the model cannot be used; MissingExtraError if it needs PyTorch, or a model of the hub its
+        client, which is not installed; ServiceError if the hub does not answer.
 
     Examples:
         mecam.load().predict_file("clip.mp4").overall.score
         mecam.load("runs/demo").predict_text("I would see it again tomorrow").score
-        mecam.load("runs/mine").predict_file("clip.mp4", transcript="clip.srt").overall.score
+        mecam.load("hf:org/name@v1").predict_file("clip.mp4", transcript="clip.srt").overall.score
     """
     if run is None:
         from mecam.prediction.built_in import BuiltIn
 
         return BuiltIn(tier)
-    return Predictor(open_backend(run, device=device, allow_encoder=allow_encoder))
+    if not is_hub_model(run):
+        return Predictor(open_backend(run, device=device, allow_encoder=allow_encoder))
+    found = fetch(run, max_download_gb=max_download_gb, allow_encoder=allow_encoder)
+    if found.note:
+        log.warning("%s", found.note)
+    predictor = Predictor(open_backend(found.folder, device=device, allow_encoder=allow_encoder))
+    predictor.source = found.address
+    return predictor

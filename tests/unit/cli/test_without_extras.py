@@ -41,6 +41,7 @@ HELP = (
     "robustness",
     "tune",
     "predict",
+    "push",
     "assets",
 )
 
@@ -55,6 +56,13 @@ def test_help_and_lists() -> None:
     for command, (code, out, err) in zip(commands, calls(*commands), strict=True):
         assert (code, err) == (0, ""), command
         assert out, command
+
+
+def test_a_model_of_the_hub_needs_its_client(tmp_path: Path) -> None:
+    run = str(fake_run.make_run(tmp_path / "run"))
+    for code, _, err in calls(["predict", "good", "--model", "hf:org/name"], ["push", run, "hf:org/name"]):
+        assert code == 1
+        assert 'this needs huggingface_hub, which is not installed (pip install "mecam[hub]")' in err
 
 
 def test_a_cluster_needs_ray_and_a_url_its_package(tmp_path: Path) -> None:
@@ -150,6 +158,7 @@ def test_what_needs_pytorch_says_so_in_one_line(place: Path) -> None:
         ["tune", "--data", store, "--out", out],
         ["predict", "it was good", "--model", checkpoint],
         ["explain", "recording", checkpoint, store],
+        ["push", one, "hf:org/one", "--dry-run"],
         ["models", "mecam"],
         ["models", "mecam", "--check"],
         ["explain", "agreement", checkpoint],
