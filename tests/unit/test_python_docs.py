@@ -1,4 +1,4 @@
-"""docs/python.md runs as it stands, from top to bottom, in an empty folder; it prints what it shows, but for the numbers."""
+"""docs/python.md runs as it stands, in an empty folder, and prints what it shows, but for the numbers."""
 
 import re
 import subprocess
