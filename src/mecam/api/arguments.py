@@ -39,8 +39,9 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @functools.cache
     def checks() -> dict[str, tuple[Callable[..., Any], str]]:
         hints = typing.get_type_hints(function)
-        named = {name: hints[name] for name in signature.parameters if name in hints}
-        return {name: (_validator(hint), _shown(hint)) for name, hint in named.items()}
+        written = {name: one.annotation for name, one in signature.parameters.items() if name in hints}
+        shown = {name: _shown(hints[name] if isinstance(hint, str) else hint) for name, hint in written.items()}
+        return {name: (_validator(hints[name]), text) for name, text in shown.items()}
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
