@@ -1,6 +1,7 @@
 """Turns a notebook into a page of Markdown: its text, its code, and the outputs that are saved in it."""
 
 import base64
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nbformat import NotebookNode
 
 TAGS = {"b", "br", "div", "p", "small", "table", "tbody", "td", "th", "thead", "tr"}
 """What an output of HTML may consist of: headlines, tables and remarks. Styles are those of the site."""
+LONG = re.compile(r"<(td|th)>(?=[^<]{30})")
 
 
 def notebook_page(path: Path) -> tuple[str, Mapping[str, bytes]]:
@@ -55,4 +57,9 @@ def _html(text: str) -> str:
     """Clean HTML in one block: Markdown would end it at an empty line."""
     clean = nh3.clean(text, tags=TAGS, attributes={"div": {"class"}}, link_rel=None)
     lines = (line.strip() for line in clean.splitlines())
-    return f'<div class="output">{"".join(line for line in lines if line)}</div>'
+    return f'<div class="output">{LONG.sub(_marked, "".join(line for line in lines if line))}</div>'
+
+
+def _marked(cell: re.Match[str]) -> str:
+    """A cell with much text, which the style sheet gives room."""
+    return f'<{cell.group(1)} class="long">'

@@ -31,7 +31,7 @@ STAGE = ROOT / "build" / "docs"
 SITE = ROOT / "site"
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 """Pages at the root of the repository → where they are on the site. The home page stands for the README."""
-NOT_COPIED = ("*.j2", "*.json", ".ipynb_checkpoints")
+NOT_COPIED = ("*.j2", "*.json", "*.toml", ".ipynb_checkpoints")
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc=["']?(https?:)?//"""
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon|modulepreload))[^>]*?\bhref=["']?(https?:)?//""",
