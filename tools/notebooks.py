@@ -78,6 +78,7 @@ def executed(notebook: NotebookNode) -> NotebookNode:
             timeout=LIMIT_S,
         )
         client.execute(env=environment)
+    run.metadata = nbformat.from_dict(METADATA)  # the kernel has added its version
     return run
 
 
@@ -107,7 +108,7 @@ def _kinds(output: NotebookNode) -> Iterator[str]:
         page: Any = output.data.get("text/html", "")
         for table in re.findall(r"<table.*?</table>", page, re.DOTALL):
             head, _, body = table.partition("</thead>")
-            yield f"{body.count('<tr')} rows of {re.findall(r'<th[^>]*>(.*?)</th>', head)}"
+            yield f"{body.count('<tr')} rows of {re.findall(r'<th(?: [^>]*)?>(.*?)</th>', head)}"
 
 
 def differences(saved: NotebookNode, now: NotebookNode) -> list[str]:
