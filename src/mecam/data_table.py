@@ -177,7 +177,11 @@ def drawn(table: Any, *, width: int = WIDTH) -> str:
     from rich.console import Console
 
     file = io.StringIO()
-    Console(file=file, width=width, color_system=None, highlight=False, markup=False, emoji=False).print(table)
+    # In a notebook, Rich would display the table instead of writing it.
+    plain = Console(
+        file=file, width=width, color_system=None, force_jupyter=False, highlight=False, markup=False, emoji=False
+    )
+    plain.print(table)
     return "".join(f"{line.rstrip()}\n" for line in safe(file.getvalue()).split("\n")[:-1])
 
 

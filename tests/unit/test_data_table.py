@@ -101,6 +101,13 @@ def test_a_terminal_gets_aligned_text_and_nothing_that_steers_it() -> None:
     assert many.endswith("… and 80 more rows")
 
 
+def test_a_notebook_gets_the_text_of_a_table_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rich displays what it prints in a notebook, and writes nothing."""
+    told = repr(DataTable([{"a": 1}]))
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert repr(DataTable([{"a": 1}])) == told
+
+
 def test_a_notebook_gets_text_as_text() -> None:
     hostile = "<script>alert(1)</script>\"'&"
     table = DataTable([{hostile: hostile, "n": 0.123456}] * 61, title=hostile)

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tools.docs.markdown_pages import ROOT, anchors, links, pages
+from tools.docs.markdown_pages import ROOT, anchors, links, pages, text_of
 
 GIVEN_UP_S = 20
 OUTSIDE = ("http://", "https://", "mailto:")
@@ -14,10 +14,10 @@ def broken_links(page: Path, root: Path = ROOT) -> Iterator[str]:
     """Links of a page to files or headings of the repository that do not exist.
 
     Args:
-        page: of Markdown.
+        page: of Markdown, or a notebook.
         root: of the repository; no link may leave it.
     """
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     for link in links(text):
         if link.startswith(OUTSIDE):
             continue
@@ -25,7 +25,7 @@ def broken_links(page: Path, root: Path = ROOT) -> Iterator[str]:
         target = (page.parent / path).resolve() if path else page.resolve()
         if not target.exists() or root.resolve() not in target.parents:
             yield f"{page.relative_to(root)}: {link}: no such file"
-        elif anchor and target.suffix == ".md" and anchor not in anchors(target.read_text(encoding="utf-8")):
+        elif anchor and target.suffix == ".md" and anchor not in anchors(text_of(target)):
             yield f"{page.relative_to(root)}: {link}: no such heading"
 
 
@@ -33,7 +33,7 @@ def external_links(found: Iterable[Path] | None = None) -> dict[str, list[str]]:
     """Address → the pages that link to it, for all addresses outside of the repository."""
     result: dict[str, list[str]] = {}
     for page in found if found is not None else pages():
-        for link in links(page.read_text(encoding="utf-8")):
+        for link in links(text_of(page)):
             if link.startswith(("http://", "https://")):
                 result.setdefault(link.partition("#")[0], []).append(str(page.relative_to(ROOT)))
     return result

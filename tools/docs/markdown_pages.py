@@ -1,4 +1,4 @@
-"""Reads a page of Markdown as GitHub does: its title, links, anchors and blocks of code."""
+"""Reads a page as GitHub does: its title, links, anchors and blocks of code. A page is Markdown, or a notebook."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
+import nbformat
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
@@ -17,8 +18,16 @@ DOCS = ROOT / "docs"
 def pages(root: Path = ROOT) -> list[Path]:
     """Every page that readers see: those at the root of the repository, and those of docs/."""
     return [root / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(
-        path for path in (root / "docs").rglob("*.md")
+        path for ending in ("md", "ipynb") for path in (root / "docs").rglob(f"*.{ending}")
     )
+
+
+def text_of(page: Path) -> str:
+    """The Markdown of a page; of a notebook, what stands between its code."""
+    if page.suffix == ".md":
+        return page.read_text(encoding="utf-8")
+    cells = nbformat.read(page, as_version=4).cells
+    return "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown") + "\n"
 
 
 @cache

@@ -1,8 +1,8 @@
 """Stages what the site is made of, has Zensical build it, and checks that it loads nothing from elsewhere.
 
-The pages of docs/ are read as they are on GitHub. Four things differ on the site: generated pages are added, a file of
-the repository that a page links to is copied along, a link that shows the name of a page shows its title, and Markdown
-inside `<details>` is turned on.
+The pages of docs/ are read as they are on GitHub. Five things differ on the site: generated pages are added, a notebook
+becomes a page of Markdown with its outputs, a file of the repository that a page links to is copied along, a link that
+shows the name of a page shows its title, and Markdown inside `<details>` is turned on.
 """
 
 import os
@@ -22,7 +22,8 @@ else:
 from mecam.errors import ConfigError
 from mecam.files import write_whole
 from tools.docs.links import OUTSIDE
-from tools.docs.markdown_pages import DOCS, ROOT, links, summary
+from tools.docs.markdown_pages import DOCS, ROOT, links, summary, text_of
+from tools.docs.notebook_pages import notebook_page, with_download
 from tools.docs.reference import reference_pages
 
 CONFIG = ROOT / "zensical.toml"
@@ -30,7 +31,7 @@ STAGE = ROOT / "build" / "docs"
 SITE = ROOT / "site"
 AT_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "README.md": "index.md"}
 """Pages at the root of the repository → where they are on the site. The home page stands for the README."""
-NOT_COPIED = ("*.j2", "*.json", "*.ipynb_checkpoints")
+NOT_COPIED = ("*.j2", "*.json", "*.toml", ".ipynb_checkpoints")
 LOADED = re.compile(
     r"""<(?:script|img|iframe|source|video|audio|embed)\b[^>]*?\bsrc=["']?(https?:)?//"""
     r"""|<link\b(?=[^>]*\brel=["']?(?:stylesheet|preload|preconnect|icon|modulepreload))[^>]*?\bhref=["']?(https?:)?//""",
@@ -49,15 +50,22 @@ def stage(folder: Path = STAGE) -> None:
     origins = {folder / target: ROOT / source for source, target in AT_THE_ROOT.items() if target != "index.md"}
     for page in sorted(folder.rglob("*.md")):
         origin = origins.get(page, DOCS / page.relative_to(folder))
-        page.write_text(_staged(page, origin, folder), encoding="utf-8")
+        page.write_text(_staged(origin.read_text(encoding="utf-8"), page, origin, folder), encoding="utf-8")
+    for copied in sorted(folder.rglob("*.ipynb")):
+        origin, page = DOCS / copied.relative_to(folder), copied.with_suffix(".md")
+        text, pictures = notebook_page(origin)
+        page.write_text(with_download(_staged(text, page, origin, folder), copied.name), encoding="utf-8")
+        for name, content in pictures.items():
+            (page.parent / name).write_bytes(content)
     for name, text in reference_pages():
         generated = folder / "reference" / name
         generated.parent.mkdir(parents=True, exist_ok=True)
         generated.write_text(text, encoding="utf-8")
 
 
-def _staged(page: Path, origin: Path, folder: Path) -> str:
-    text = origin.read_text(encoding="utf-8").replace("<details>", '<details markdown="1">')
+def _staged(text: str, page: Path, origin: Path, folder: Path) -> str:
+    """The text of a page with the links that it has on the site."""
+    text = text.replace("<details>", '<details markdown="1">')
     for link in set(links(text)):
         if link.startswith((*OUTSIDE, "#")):
             continue
@@ -66,7 +74,7 @@ def _staged(page: Path, origin: Path, folder: Path) -> str:
         place = _place(target, folder)
         new = Path(os.path.relpath(place, page.parent)).as_posix() + mark + anchor
         if place.suffix == ".md":
-            title = summary(target.read_text(encoding="utf-8"))[0].replace("[", "\\[").replace("]", "\\]")
+            title = summary(text_of(target))[0].replace("[", "\\[").replace("]", "\\]")
             named = re.compile(rf"\[(?:docs/)?[\w/]+\.md\](?=\({re.escape(link)}\))")
             text = named.sub(f"[{title}]".replace("\\", r"\\"), text)
         if new != link:
@@ -78,7 +86,8 @@ def _staged(page: Path, origin: Path, folder: Path) -> str:
 def _place(target: Path, folder: Path) -> Path:
     """Where a file of the repository is in the staged folder; it is copied there if it is not a part of docs/."""
     if DOCS in target.parents:
-        return folder / target.relative_to(DOCS)
+        place = folder / target.relative_to(DOCS)
+        return place.with_suffix(".md") if place.suffix == ".ipynb" else place
     name = target.relative_to(ROOT).as_posix()
     if name in AT_THE_ROOT:
         return folder / AT_THE_ROOT[name]

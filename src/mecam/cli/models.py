@@ -75,7 +75,6 @@ def _check(name: str) -> None:
     Raises: ModelError if one is not met.
     """
     import torch
-    import transformers
 
     from mecam.models.registry import MODELS
     from mecam.report.models import promise_table
@@ -83,7 +82,6 @@ def _check(name: str) -> None:
     from mecam.testing.small import TASKS
 
     assert MODELS[name]  # a plug-in that cannot be loaded says why
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)  # the data is tiny: more threads only wait for each other
     with progress(f"checking {name}") as callback:
         verdicts = check_model(name, progress=callback)

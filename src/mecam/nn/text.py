@@ -15,7 +15,7 @@ from mecam.nn.dropout import with_cheap_dropout
 from mecam.nn.exporting import exporting
 from mecam.nn.frozen_layers import FrozenLayers
 
-__all__ = ["TextEncoder", "is_queued"]
+__all__ = ["TextEncoder", "is_queued", "quiet"]
 
 LONG = 2048
 """Tokens of a batch, padding included, above which training trades time for memory: a few texts are read at a time, and
@@ -62,7 +62,7 @@ class TextEncoder(nn.Module):
             options["attn_implementation"] = "sdpa" if torch.cuda.is_available() else "eager"
             if pretrained:
                 options |= {**loading, "use_safetensors": True}
-                with _quiet():
+                with quiet():
                     self.network = AutoModel.from_pretrained(source, config=config, dtype=torch.float32, **options)
             else:
                 options["trust_remote_code"] = False
@@ -205,8 +205,8 @@ def is_queued(device: torch.device) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the bar and the table of unused weights that loading prints: the unused pooler is what we asked for."""
+def quiet() -> Iterator[None]:
+    """Inside, transformers draws no bars and says nothing of unused weights: the unused pooler is what we asked for."""
     from transformers.utils import logging
 
     level, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()

@@ -21,6 +21,7 @@ from mecam.models.checkpoint import Checkpoint
 from mecam.models.inputs import Inputs
 from mecam.models.registry import MODELS
 from mecam.models.trained import Trained, build_model
+from mecam.nn.text import quiet
 from mecam.task import Classes, Labels, Regression, Task
 from mecam.types import TEXT, FeatureSpec, Span, Utterance
 
@@ -78,7 +79,7 @@ def make_encoder(folder: Path) -> str:
         attention_probs_dropout_prob=0.0,
         initializer_range=0.2,
     )
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), quiet():
         torch.manual_seed(0)
         transformers.BertModel(config, add_pooling_layer=False).save_pretrained(folder)
     return str(folder)

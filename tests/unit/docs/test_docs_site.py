@@ -18,6 +18,18 @@ def test_files_of_the_repository_come_along(tmp_path: Path) -> None:
     assert "<details>" not in (staged / "results.md").read_text("utf-8")
 
 
+def test_notebooks_are_pages(tmp_path: Path) -> None:
+    staged = tmp_path / "docs"
+    site.stage(staged)
+    page = (staged / "notebooks" / "predict_a_video.md").read_text("utf-8")
+    assert page.startswith("# Predict a video\n\n[Download this notebook](predict_a_video.ipynb)")
+    assert (staged / "notebooks" / "predict_a_video.ipynb").is_file()
+    assert (staged / "notebooks" / "predict_a_video_1.png").is_file()
+    assert "](train_and_read_the_report.md)" in page
+    assert "](notebooks/predict_a_video.md)" in (staged / "start.md").read_text("utf-8")
+    assert not (staged / "notebooks" / "ruff.toml").exists()
+
+
 @pytest.mark.parametrize(
     "text",
     [

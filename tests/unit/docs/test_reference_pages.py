@@ -32,5 +32,6 @@ def test_every_page_is_in_the_navigation() -> None:
     named = {page for pages in site.sections().values() for page in pages}
     generated = {f"reference/{name}" for name, _ in reference_pages()}
     written = {path.relative_to(site.DOCS).as_posix() for path in site.DOCS.rglob("*.md")}
+    written |= {path.relative_to(site.DOCS).with_suffix(".md").as_posix() for path in site.DOCS.rglob("*.ipynb")}
     at_the_root = {"changelog.md", "contributing.md"}
     assert named == generated | written | at_the_root
