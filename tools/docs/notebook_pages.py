@@ -37,9 +37,9 @@ def notebook_page(path: Path) -> tuple[str, Mapping[str, bytes]]:
 
 
 def with_download(page: str, name: str) -> str:
-    """The page with a link to the notebook itself below its title."""
-    title, _, rest = page.partition("\n")
-    return f"{title}\n\n[Download this notebook]({name}), to run it in Jupyter.\n{rest}"
+    """The page with a link to the notebook itself below its first paragraph, which says what it is about."""
+    title, about, *rest = page.split("\n\n")
+    return "\n\n".join([title, about, f"[Download this notebook]({name}), to run it in Jupyter.", *rest])
 
 
 def _fenced(language: str, text: str) -> str:

@@ -22,7 +22,8 @@ def test_notebooks_are_pages(tmp_path: Path) -> None:
     staged = tmp_path / "docs"
     site.stage(staged)
     page = (staged / "notebooks" / "predict_a_video.md").read_text("utf-8")
-    assert page.startswith("# Predict a video\n\n[Download this notebook](predict_a_video.ipynb)")
+    assert page.startswith("# Predict a video\n\nThis notebook reads a clip")
+    assert "[Download this notebook](predict_a_video.ipynb)" in page
     assert (staged / "notebooks" / "predict_a_video.ipynb").is_file()
     assert (staged / "notebooks" / "predict_a_video_1.png").is_file()
     assert "](train_and_read_the_report.md)" in page
