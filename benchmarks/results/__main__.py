@@ -36,7 +36,7 @@ def state(recipe: Recipe, shop: Workshop, outcomes: Mapping[str, Mapping[str, An
 
 def expected(recipe: Recipe) -> str:
     """The time of a recipe, and on which processor."""
-    return f"{recipe.minutes:.0f} minutes ({'estimated; ' * recipe.estimated}{recipe.processor})"
+    return f"{recipe.minutes:.0f} minutes of one core ({'estimated; ' * recipe.estimated}{recipe.processor})"
 
 
 def make(recipes: Sequence[Recipe], shop: Workshop, outcomes: Path = OUTCOMES) -> list[str]:

@@ -3,8 +3,8 @@
     title: Sentiment of CMU-MOSI
     question: Does a voice add to the text?
     data: [mosi]                                  # folders of DATA; without them the recipe is left out
-    minutes: 12                                   # on a quiet machine,
-    processor: AMD EPYC (Zen 4), AVX-512, bf16    # with this processor
+    minutes: 12                                   # of one core
+    processor: AMD EPYC (Zen 4), AVX-512, bf16    # of this processor
     estimated: true                               # until they were measured
     steps:
       - mecam data import DATA/mosi -o stores/mosi
@@ -119,7 +119,7 @@ class Recipe:
     title: str
     question: str
     minutes: float
-    """On a quiet machine with this processor, by itself: steps that another recipe has made already take no time."""
+    """Of one core of this processor, by itself: steps that another recipe has made already take no time."""
     processor: str
     steps: tuple[str | dict[str, str], ...]
     tables: dict[str, Table]

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from mecam.budget import small_text
 from mecam.errors import ConfigError, ModelError, require
@@ -23,6 +23,7 @@ from mecam.runs.run import RunFolder
 __all__ = ["Pushed", "push"]
 
 
+@runtime_checkable
 class OpenRun(Protocol):
     """A run that is open, as `mecam.Run`."""
 
