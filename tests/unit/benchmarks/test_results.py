@@ -212,7 +212,7 @@ def test_the_expected_time_is_told_before_the_first_step(
 
     monkeypatch.setattr(Workshop, "run", run)
     make([written(tmp_path / "recipes")], shop, tmp_path)
-    assert "3 minutes (estimated; a quiet one)" in seen[0]
+    assert "3 minutes of one core (estimated; a quiet one)" in seen[0]
 
 
 def test_a_figure_that_is_not_there_is_named(shop: Workshop, tmp_path: Path) -> None:
