@@ -108,9 +108,13 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, request: pytest.Fix
     for path in re.findall(r"<!-- given: (.*?) -->", (DOCS / page).read_text(encoding="utf-8")):
         for each in path.split():
             give(each, folder, request)
-    for block in to_run(PAGES[page]):
-        if block.language == "python":
-            said.append(block.code)
-            run("\n".join(said), "python", folder)
-        else:
+    blocks = to_run(PAGES[page])
+    for block, after in zip(blocks, [*blocks[1:], None], strict=True):
+        if block.language != "python":
             run(block.code, "bash", folder)
+            continue
+        said.append(block.code)
+        if (
+            after is None or after.language != "python"
+        ):  # once for blocks in a row: what they write may not be there yet
+            run("\n".join(said), "python", folder)
