@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,3 +91,13 @@ def clips_model(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     import exported_models  # not before a test needs it: it takes long to import
 
     return exported_models.of_clips(tmp_path_factory.mktemp("clips"), encoder, "late_fusion")
+
+
+@pytest.fixture
+def loggers_as_they_were() -> Iterator[None]:
+    """The command line sets up logging for its process, which here goes on."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)

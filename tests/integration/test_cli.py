@@ -3,7 +3,6 @@
 import csv
 import importlib.metadata
 import json
-import logging
 import shutil
 import subprocess
 import sys
@@ -18,15 +17,7 @@ import tiny
 from mecam.cli import app, main
 from mecam.data.store import Store
 
-
-@pytest.fixture(autouse=True)
-def _loggers_as_they_were() -> Iterator[None]:
-    """The command line sets up logging for its process, which here goes on."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 
 
 Call = Callable[..., tuple[int, str, str]]

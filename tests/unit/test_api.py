@@ -2,10 +2,9 @@
 
 import csv
 import json
-import logging
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -24,14 +23,7 @@ from mecam.pretrained.cards import DEMO_CLIP
 TABLE = "id,video_id,text,label,mode\na1,a,I loved it,2.4,train\nb1,b,it was <b>dull</b>,-1.2,valid\nc1,c,fine,1,test\n"
 
 
-@pytest.fixture(autouse=True)
-def _loggers_as_they_were() -> Iterator[None]:
-    """The command line sets up logging for its process, which here goes on."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
+pytestmark = pytest.mark.usefixtures("loggers_as_they_were")
 
 
 @pytest.fixture(scope="module")
