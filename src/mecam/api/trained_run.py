@@ -347,7 +347,9 @@ def _finished(path: Path) -> RunFolder:
     """
     if (below := runs_in(path)) != [path]:
         raise ConfigError(
-            f"this folder contains {len(below)} run{'s' * (len(below) != 1)}", where=str(path), fix=f"open one of them, such as {below[0]}"
+            f"this folder contains {len(below)} run{'s' * (len(below) != 1)}",
+            where=str(path),
+            fix=f"open one of them, such as {below[0]}",
         )
     if (path / "config.yaml").is_file() and not (path / "environment.json").exists():
         raise TrainingError(
